@@ -1,0 +1,46 @@
+"""Strategies that train Keras 3 models better and fit them on a phone.
+
+Importing this package registers every serializable class, so that a saved model
+that uses one loads with `keras.models.load_model`. Subpackages that need a heavy
+third party (`keras_strategies.tuning`) are imported when first used.
+"""
+
+from keras_strategies import (
+    augmentation,
+    callbacks,
+    compression,
+    export,
+    layers,
+    regularizers,
+    schedules,
+)
+
+_LAZY = ("tuning",)
+
+__all__ = [
+    "__version__",
+    "augmentation",
+    "callbacks",
+    "compression",
+    "export",
+    "layers",
+    "regularizers",
+    "schedules",
+    "tuning",
+]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("keras-strategies")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,109 @@
+"""Argument checks with one message form: rule, what was received, the fix.
+
+Every function returns the checked value, so that `__init__` reads
+`self.rate = checks.real("rate", rate, low=0, high=1, high_open=True)`.
+"""
+
+import numbers
+
+
+def message(rule, received, fix=""):
+    """Builds "rule. Received: name=value. fix"."""
+    values = ", ".join(f"{name}={value!r}" for name, value in received.items())
+    text = f"{rule}. Received: {values}."
+    return f"{text} {fix}" if fix else text
+
+
+def fail(rule, *, fix="", error=ValueError, **received):
+    """Raises `error` with the common message form."""
+    raise error(message(rule, received, fix))
+
+
+def _interval(low, high, low_open, high_open):
+    if low is None and high is None:
+        return "finite"
+    if high is None:
+        return f"{'greater than' if low_open else 'at least'} {low}"
+    if low is None:
+        return f"{'less than' if high_open else 'at most'} {high}"
+    left, right = "(" if low_open else "[", ")" if high_open else "]"
+    return f"in {left}{low}, {high}{right}"
+
+
+def _inside(value, low, high, low_open, high_open):
+    if value != value or value in (float("inf"), float("-inf")):
+        return False
+    if low is not None and (value < low or (low_open and value == low)):
+        return False
+    return not (high is not None and (value > high or (high_open and value == high)))
+
+
+def real(
+    name,
+    value,
+    *,
+    low=None,
+    high=None,
+    low_open=False,
+    high_open=False,
+    optional=False,
+    fix="",
+):
+    """Checks a finite real number in an interval and returns it as `float`.
+
+    With `optional=True`, `None` is accepted and returned.
+    """
+    if value is None and optional:
+        return None
+    where = _interval(low, high, low_open, high_open)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        fail(
+            f"`{name}` must be a number ({where})",
+            fix=fix,
+            error=TypeError,
+            **{name: value},
+        )
+    if not _inside(value, low, high, low_open, high_open):
+        fail(f"`{name}` must be {where}", fix=fix, **{name: value})
+    return float(value)
+
+
+def integer(name, value, *, low=None, high=None, optional=False, fix=""):
+    """Checks an integer in `[low, high]` and returns it as `int`."""
+    if value is None and optional:
+        return None
+    where = _interval(low, high, False, False) if (low, high) != (None, None) else ""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        rule = f"`{name}` must be an integer" + (f" {where}" if where else "")
+        fail(rule, fix=fix, error=TypeError, **{name: value})
+    if not _inside(value, low, high, False, False):
+        fail(f"`{name}` must be an integer {where}", fix=fix, **{name: value})
+    return int(value)
+
+
+def choice(name, value, choices, *, fix=""):
+    """Checks that `value` is one of `choices` (compared by equality)."""
+    if value not in choices:
+        options = ", ".join(repr(option) for option in choices)
+        fail(f"`{name}` must be one of {options}", fix=fix, **{name: value})
+    return value
+
+
+def boolean(name, value, *, fix=""):
+    """Checks a real `bool`, not something truthy."""
+    if not isinstance(value, bool):
+        fail(
+            f"`{name}` must be True or False", fix=fix, error=TypeError, **{name: value}
+        )
+    return value
+
+
+def instance(name, value, kinds, *, optional=False, fix=""):
+    """Checks `isinstance(value, kinds)`; `kinds` is a class or a tuple."""
+    if value is None and optional:
+        return None
+    if not isinstance(value, kinds):
+        wanted = kinds if isinstance(kinds, tuple) else (kinds,)
+        names = " or ".join(kind.__name__ for kind in wanted)
+        fail(f"`{name}` must be a {names}", fix=fix, error=TypeError, **{name: value})
+    return value

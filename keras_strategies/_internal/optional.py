@@ -1,0 +1,34 @@
+"""Optional dependencies: import them when used, or say how to install them."""
+
+import importlib
+
+# module -> the extra of this package that brings it
+_EXTRAS = {
+    "jax": "jax",
+    "litert_quantizer": "quantizer",
+    "matplotlib": "plots",
+    "nltk": "text",
+    "optuna": "tuning",
+    "sklearn": "tuning",
+    "torch": "torch",
+}
+
+
+def require(module, purpose):
+    """Imports and returns `module`, or raises an `ImportError` that helps.
+
+    Args:
+        module: Dotted module name, for example `"matplotlib.pyplot"`.
+        purpose: What needs it, the start of the error sentence, for example
+            `"`schedules.plot`"`.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        top = module.partition(".")[0]
+        extra = _EXTRAS.get(top)
+        target = f"keras-strategies[{extra}]" if extra else "keras-strategies"
+        raise ImportError(
+            f"{purpose} needs `{top}`, which cannot be imported ({error}). "
+            f"Install it with: pip install '{target}'"
+        ) from error

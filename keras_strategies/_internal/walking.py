@@ -1,0 +1,27 @@
+"""Walking through models and optimizers, however they are nested."""
+
+from keras_strategies._internal.keras_private import flatten_layers
+
+
+def all_layers(model):
+    """Returns every layer below `model` once, containers before their content.
+
+    Goes into nested models, subclassed layers and wrappers such as
+    `Bidirectional`. Empty for a subclassed model that is not built yet and
+    makes its layers in `build`.
+    """
+    return [layer for layer in flatten_layers(model) if layer is not model]
+
+
+def base_optimizers(optimizer):
+    """Returns the optimizers that really update variables, as a list.
+
+    Unwraps `LossScaleOptimizer` and other wrappers through `inner_optimizer`
+    and `MultiOptimizer` through `optimizers`.
+    """
+    while getattr(optimizer, "inner_optimizer", None) is not None:
+        optimizer = optimizer.inner_optimizer
+    children = getattr(optimizer, "optimizers", None)
+    if children:
+        return [leaf for child in children for leaf in base_optimizers(child)]
+    return [optimizer]

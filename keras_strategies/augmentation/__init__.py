@@ -1,0 +1,3 @@
+"""augmentation."""
+
+__all__ = []

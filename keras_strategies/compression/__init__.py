@@ -1,0 +1,3 @@
+"""compression."""
+
+__all__ = []

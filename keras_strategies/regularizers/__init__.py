@@ -1,0 +1,3 @@
+"""regularizers."""
+
+__all__ = []

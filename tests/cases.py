@@ -1,0 +1,65 @@
+"""The registry: every public class once or more, with what the battery needs.
+
+`tests/contract` runs over it and `tests/policy` checks that no public symbol is
+missing. Targets are names, so that reading the registry imports nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to construct one public class.
+
+    Attributes:
+        target: Name below `keras_strategies`, e.g. `"layers.StochasticDepth"`.
+        kind: `"schedule"`, `"callback"`, `"layer"`, `"regularizer"` or
+            `"sparsity"` (a sparsity schedule).
+        make: Called for a fresh dict of constructor arguments.
+        input_shape: Layers: shape of the input without the batch axis.
+        values: Schedules of any sort: `(step, expected)` pairs in closed form,
+            at 0, at each boundary and past the end.
+        label: Tells two cases of one class apart.
+        random: The output in training is random.
+    """
+
+    target: str
+    kind: str
+    make: Callable[[], dict] = dict
+    input_shape: tuple | None = None
+    values: tuple = field(default=())
+    label: str = ""
+    random: bool = False
+
+    @property
+    def id(self):
+        return f"{self.target}-{self.label}" if self.label else self.target
+
+    def cls(self):
+        import keras_strategies
+
+        thing = keras_strategies
+        for part in self.target.split("."):
+            thing = getattr(thing, part)
+        return thing
+
+    def build(self):
+        return self.cls()(**self.make())
+
+
+SCHEDULES = []
+
+CALLBACKS = []
+
+LAYERS = []
+
+REGULARIZERS = []
+
+SPARSITY = []
+
+CASES = SCHEDULES + CALLBACKS + LAYERS + REGULARIZERS + SPARSITY
+
+# Public symbols that are no serializable or fit-time class. Each has tests of its
+# own; the policy tests check names, docstrings and docs.
+OTHERS = []

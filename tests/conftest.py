@@ -1,0 +1,41 @@
+"""One backend a process, chosen by KERAS_BACKEND; slow tests only with --full."""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="run the slow tests too")
+
+
+def pytest_collection_modifyitems(config, items):
+    import keras
+
+    backend = keras.backend.backend()
+    full = config.getoption("--full")
+    kept, dropped = [], []
+    for item in items:
+        slow = item.get_closest_marker("slow") and not full
+        other = item.get_closest_marker("tensorflow") and backend != "tensorflow"
+        (dropped if slow or other else kept).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+@pytest.fixture(autouse=True)
+def _fresh_keras():
+    """Each test starts from the same seed, dtype policy and empty name counters."""
+    import keras
+
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(1234)
+    policy = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(policy)
