@@ -22,6 +22,7 @@ class Case:
             at 0, at each boundary and past the end.
         label: Tells two cases of one class apart.
         random: The output in training is random.
+        apply: Layers: how the layer is called, `apply(layer, x)`.
     """
 
     target: str
@@ -31,6 +32,7 @@ class Case:
     values: tuple = field(default=())
     label: str = ""
     random: bool = False
+    apply: Callable = lambda layer, x: layer(x)
 
     @property
     def id(self):

@@ -1,0 +1,63 @@
+"""Every case trains: plain, under XLA, in mixed precision, repeatably."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.cases import REGULARIZERS, SCHEDULES
+from tests.contract import models
+
+
+def _fit(model, x, y, jit, optimizer=None):
+    model.compile(optimizer or "adam", loss="mse", jit_compile=jit)
+    history = model.fit(x, y, batch_size=models.BATCH, epochs=2, verbose=0)
+    return history.history["loss"]
+
+
+def _builders():
+    for shape in models.layer_shapes():
+        yield pytest.param(
+            shape, lambda shape=shape: models.layers_model(shape), id=f"layers{shape}"
+        )
+    if REGULARIZERS:
+        yield pytest.param((6, 6, 2), models.regularizers_model, id="regularizers")
+
+
+@pytest.mark.parametrize("jit", models.jit_modes())
+@pytest.mark.parametrize(("shape", "build"), list(_builders()))
+def test_two_epochs_have_a_finite_loss(shape, build, jit):
+    losses = _fit(build(), *models.regression_data(shape), jit)
+    assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize(("shape", "build"), list(_builders()))
+def test_mixed_precision(shape, build):
+    keras.config.set_dtype_policy("mixed_float16")
+    losses = _fit(build(), *models.regression_data(shape), False)
+    assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize(("shape", "build"), list(_builders()))
+def test_same_seed_same_losses(shape, build):
+    runs = []
+    for _ in range(2):
+        keras.utils.set_random_seed(7)
+        runs.append(_fit(build(), *models.regression_data(shape), False))
+    np.testing.assert_allclose(runs[0], runs[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("jit", models.jit_modes())
+@pytest.mark.parametrize("case", SCHEDULES, ids=lambda case: case.id)
+def test_schedule_in_an_optimizer(case, jit):
+    model = models.mlp()
+    schedule = case.build()
+    model.compile(
+        keras.optimizers.SGD(schedule),
+        loss="sparse_categorical_crossentropy",
+        jit_compile=jit,
+    )
+    x, y = models.classification_data()
+    losses = model.fit(x, y, batch_size=8, epochs=2, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    now = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    assert now == pytest.approx(float(schedule(12)), rel=1e-5)

@@ -1,0 +1,52 @@
+"""Public docstrings have their sections, and their examples run."""
+
+import inspect
+
+import pytest
+
+from tests.policy.sources import fenced_python, public_symbols
+
+SYMBOLS = public_symbols()
+
+
+def _parameters(thing):
+    function = thing.__init__ if inspect.isclass(thing) else thing
+    if function is object.__init__:
+        return []
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    parameters = inspect.signature(function).parameters.values()
+    return [p.name for p in parameters if p.kind not in kinds and p.name != "self"]
+
+
+def _constructed_by_users(thing):
+    """Result objects and errors are received, not constructed."""
+    if not inspect.isclass(thing):
+        return True
+    is_result = thing.__name__.endswith(("Result", "Report"))
+    return not is_result and not issubclass(thing, Exception)
+
+
+@pytest.mark.parametrize("name", sorted(SYMBOLS))
+def test_docstring_names_every_argument(name):
+    thing = SYMBOLS[name]
+    text = inspect.getdoc(thing) or ""
+    assert len(text.splitlines()[0]) <= 88
+    if not _constructed_by_users(thing):
+        return
+    missing = [p for p in _parameters(thing) if f"{p}:" not in text]
+    assert not missing
+    if _parameters(thing):
+        assert "Args:" in text
+
+
+@pytest.mark.parametrize("name", sorted(SYMBOLS))
+def test_example_is_there_and_runs(name, tmp_path, monkeypatch):
+    thing = SYMBOLS[name]
+    if not _constructed_by_users(thing):
+        return
+    blocks = fenced_python(inspect.getdoc(thing))
+    assert "Example" in inspect.getdoc(thing)
+    assert blocks, "an `Example:` with a fenced python block is missing"
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(compile(block, f"<example of {name}>", "exec"), {"__name__": "example"})

@@ -1,0 +1,65 @@
+"""Names, registry and sizes."""
+
+import ast
+import inspect
+import re
+
+import pytest
+
+from tests.cases import CASES, OTHERS
+from tests.policy.sources import PACKAGE, ROOT, public_symbols, python_files
+
+SYMBOLS = public_symbols()
+CLASSES = sorted(name for name, thing in SYMBOLS.items() if inspect.isclass(thing))
+
+
+def _snake(name):
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def test_every_public_symbol_is_registered_in_cases():
+    known = {case.target for case in CASES} | set(OTHERS)
+    assert sorted(SYMBOLS) == sorted(known)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_public_class_lives_in_the_file_named_after_it(name):
+    cls = SYMBOLS[name]
+    module = inspect.getmodule(cls)
+    stem = module.__name__.rpartition(".")[2]
+    if issubclass(cls, Exception) and stem == "errors":
+        return
+    assert stem.replace("_", "") == _snake(cls.__name__).replace("_", "")
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_and_functions_stay_small(path):
+    text = path.read_text()
+    assert text.count("\n") <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            start = node.body[0]
+            if ast.get_docstring(node) is not None:
+                start = node.body[1] if len(node.body) > 1 else start
+            assert node.end_lineno - start.lineno < 50, f"{node.name} is too long"
+
+
+def test_one_public_class_per_file():
+    for path in python_files():
+        classes = [
+            node.name
+            for node in ast.parse(path.read_text()).body
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        ]
+        public = [n for n in classes if any(s.endswith("." + n) for s in SYMBOLS)]
+        if path.stem != "errors":
+            assert len(public) <= 1, f"{path.relative_to(PACKAGE)}: {public}"
+
+
+@pytest.mark.parametrize("name", sorted(SYMBOLS))
+def test_names_follow_the_conventions(name):
+    thing, symbol = SYMBOLS[name], name.rpartition(".")[2]
+    if inspect.isclass(thing):
+        assert re.fullmatch(r"([A-Z][A-Za-z0-9]*)", symbol)
+    elif callable(thing):
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", symbol)
