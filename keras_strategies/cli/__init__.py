@@ -1,3 +1,1 @@
-"""cli."""
-
-__all__ = []
+"""The `keras-strategies` command; each subcommand is a module with `add_parser`."""

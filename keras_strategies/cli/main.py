@@ -1,0 +1,45 @@
+"""Entry point of the `keras-strategies` command."""
+
+import argparse
+import sys
+
+from keras_strategies.cli import quickstart
+from keras_strategies.cli.errors import UsageError
+
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def build_parser():
+    from keras_strategies import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="keras-strategies",
+        description="Train Keras 3 models better and fit them on a phone.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"keras-strategies {__version__}"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    quickstart.add_parser(commands)
+    return parser
+
+
+def main(argv=None):
+    """Runs the command and returns its exit code.
+
+    0 is success, 1 a result that failed its own check, 2 bad use.
+    """
+    from keras_strategies.export import ExportError
+
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except (UsageError, ImportError) as error:
+        print(f"keras-strategies: {error}", file=sys.stderr)  # noqa: T201
+        return USAGE
+    except ExportError as error:
+        print(f"keras-strategies: {error}", file=sys.stderr)  # noqa: T201
+        return FAILED
+    except KeyboardInterrupt:
+        print("keras-strategies: interrupted", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
