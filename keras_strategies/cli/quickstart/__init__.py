@@ -6,24 +6,17 @@ from keras_strategies.cli.errors import UsageError
 from keras_strategies.cli.output import check_folder, written_aside
 
 
-def _positive(text):
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number of at least 1. Received: {text}"
-        )
-    return value
+def _whole(low, high):
+    """A parser of whole numbers in `[low, high]` for argparse."""
 
+    def parse(text):
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from {low} to {high}. Received: {text}"
+            )
+        return int(text)
 
-def _seed(text):
-    if not text.isdigit() or int(text) > 2**31 - 8:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number from 0 to {2**31 - 8}. Received: {text}"
-        )
-    return int(text)
+    return parse
 
 
 def add_parser(commands):
@@ -43,20 +36,24 @@ def add_parser(commands):
     )
     parser.add_argument(
         "--epochs",
-        type=_positive,
+        type=_whole(1, 10_000),
         default=20,
         metavar="N",
         help="training epochs of each network (20); fine-tuning takes half as many",
     )
     parser.add_argument(
         "--seeds",
-        type=_positive,
+        type=_whole(3, 100),
         default=3,
         metavar="N",
-        help="networks of each sort, each with its own seed (3)",
+        help="networks of each sort, each with its own seed; at least 3 (3)",
     )
     parser.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="the first seed (0)"
+        "--seed",
+        type=_whole(0, 10**9),
+        default=0,
+        metavar="N",
+        help="the first seed (0)",
     )
     parser.set_defaults(run=run)
 

@@ -1,0 +1,63 @@
+"""The network of the quickstart: plain Keras, or the same with strategies."""
+
+import keras
+
+from keras_strategies.augmentation import RandomAffine
+from keras_strategies.callbacks import CosineDecayScheduler, GradientClipping
+from keras_strategies.layers import StochasticDepth
+from keras_strategies.regularizers import GroupLasso
+
+BATCH_SIZE = 32
+LEARNING_RATE = 1e-3
+
+
+def build(strategies):
+    """A small residual CNN for 8x8 grey images, compiled with Adam.
+
+    Both networks have the same weights; with `strategies=True` the training of
+    the same function is augmented (one affine resample), drops its residual
+    branch at random and pulls the dense layer's unneeded units to zero.
+    """
+    inputs = keras.Input((8, 8, 1), name="image")
+    x = augmentation()(inputs) if strategies else inputs
+    x = keras.layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+    branch = keras.layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+    branch = keras.layers.Conv2D(32, 3, padding="same")(branch)
+    if strategies:
+        branch = StochasticDepth(0.1)(branch)
+    x = keras.layers.ReLU()(keras.layers.Add()([x, branch]))
+    x = keras.layers.MaxPooling2D()(x)
+    x = keras.layers.Conv2D(64, 3, padding="same", activation="relu")(x)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(
+        128,
+        activation="relu",
+        kernel_regularizer=GroupLasso(1e-6) if strategies else None,
+    )(x)
+    outputs = keras.layers.Dense(10, activation="softmax", name="digit")(x)
+    model = keras.Model(inputs, outputs, name="digits")
+    compile_for(model)
+    return model
+
+
+def augmentation(seed=None):
+    """Small rotations, shifts, shears and zooms, as one resample."""
+    return RandomAffine(seed=seed)
+
+
+def compile_for(model, learning_rate=LEARNING_RATE):
+    model.compile(
+        keras.optimizers.Adam(learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+
+
+def callbacks(strategies, epochs, steps_per_epoch):
+    """Warm-up with cosine decay and clipping, or nothing."""
+    if not strategies:
+        return []
+    return [
+        CosineDecayScheduler(),
+        GradientClipping(global_clipnorm=1.0),
+    ]

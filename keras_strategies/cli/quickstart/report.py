@@ -1,0 +1,131 @@
+"""The quickstart's report: numbers as JSON, everything as one HTML page."""
+
+import base64
+import html
+
+COLUMNS = (
+    ("name", "Model"),
+    ("accuracy", "Test accuracy"),
+    ("parameters", "Parameters"),
+    ("sparsity", "Zero weights"),
+    ("bytes", "File bytes"),
+    ("gzip_bytes", "Gzipped"),
+    ("latency_ms", "Latency, 1 image"),
+    ("agreement", "Agrees with Keras"),
+)
+
+
+def cell(key, value):
+    """One value of a row as text; a dash where a figure has no meaning."""
+    if value is None:
+        return "-"
+    if key in ("accuracy", "sparsity", "agreement"):
+        return f"{value:.1%}" if key != "accuracy" else f"{value:.2%}"
+    if key in ("parameters", "bytes", "gzip_bytes"):
+        return f"{value:,}"
+    if key == "latency_ms":
+        return f"{value:.3f} ms"
+    return str(value)
+
+
+def gain_sentence(comparison):
+    """The honest summary of plain against strategies."""
+    gain, low, high = (100 * comparison["gain"][k] for k in ("mean", "low", "high"))
+    seeds = len(comparison["seeds"])
+    verdict = (
+        "better than plain Keras beyond the noise of the seeds"
+        if low > 0
+        else "worse than plain Keras beyond the noise of the seeds"
+        if high < 0
+        else "not told apart from plain Keras by so few seeds"
+    )
+    return (
+        f"With strategies: {gain:+.2f} points of test accuracy, mean of {seeds} seeds "
+        f"(95 % interval {low:+.2f} to {high:+.2f}): {verdict}."
+    )
+
+
+def table(report):
+    """The closing table for the terminal."""
+    from rich.table import Table
+
+    made = Table(title="Quickstart: handwritten digits", title_justify="left")
+    for key, title in COLUMNS:
+        made.add_column(title, justify="left" if key == "name" else "right")
+    for row in report["rows"]:
+        made.add_row(*(cell(key, row[key]) for key, _ in COLUMNS))
+    return made
+
+
+def _html_table(header, rows):
+    head = "".join(f"<th>{html.escape(title)}</th>" for title in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _figure(png, title, note):
+    data = base64.b64encode(png).decode("ascii")
+    return (
+        f"<section><h2>{html.escape(title)}</h2><p>{html.escape(note)}</p>"
+        f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}"></section>'
+    )
+
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; background: #fff;
+  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { margin-bottom: .2rem; } h2 { margin-top: 2.2rem; }
+.lead { font-size: 1.1rem; border-left: 4px solid #0b6e99; padding-left: .8rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid #d7dde3; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; height: auto; }
+footer { margin-top: 2.5rem; color: #5b6875; font-size: .85rem; }
+"""
+
+
+def _seed_rows(comparison):
+    rows = zip(
+        comparison["seeds"], comparison["plain"], comparison["strategies"], strict=True
+    )
+    return [
+        (str(seed), f"{plain:.2%}", f"{ours:.2%}", f"{100 * (ours - plain):+.2f}")
+        for seed, plain, ours in rows
+    ]
+
+
+def page(report, pictures):
+    """The whole report as one HTML text without outside references.
+
+    Args:
+        report: The dict that is written as report.json.
+        pictures: List of `(png bytes, title, note)`.
+    """
+    header = [title for _, title in COLUMNS]
+    rows = [[cell(key, row[key]) for key, _ in COLUMNS] for row in report["rows"]]
+    versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items())
+    seeds = _html_table(
+        ("Seed", "Plain Keras", "With strategies", "Points gained"),
+        _seed_rows(report["comparison"]),
+    )
+    figures = "".join(_figure(*picture) for picture in pictures)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>keras_strategies quickstart</title><style>{STYLE}</style></head><body>
+<h1>From data to a verified .tflite</h1>
+<p>{html.escape(report["data"]["description"])}</p>
+<p class="lead">{html.escape(report["summary"])}</p>
+<div class="wide">{_html_table(header, rows)}</div>
+<p>Accuracy and agreement of the .tflite files were measured by running the files in
+the LiteRT interpreter on the test images; bytes are those of the files.</p>
+<h2>Seed by seed</h2>{seeds}
+{figures}
+<footer>{html.escape(versions)} · {report["seconds"]:.0f} s ·
+{html.escape(report["backend"])} backend</footer>
+</body></html>
+"""
