@@ -69,11 +69,17 @@ def augmented_images(images, versions):
     return _png(figure)
 
 
+def hardest_first(labels, probabilities):
+    """Indices of the images: mistakes, then the least confident answers."""
+    right = probabilities.argmax(axis=1) == labels
+    return np.lexsort((probabilities.max(axis=1), right))
+
+
 def predictions(images, labels, probabilities, columns=10, rows=3):
     """Test images with the artifact's answer; the mistakes come first, in red."""
     answers = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
-    order = np.lexsort((confidence, answers == labels))[: rows * columns]
+    order = hardest_first(labels, probabilities)[: rows * columns]
     figure, axes = _figure(rows, columns, columns, 1.25 * rows)
     for axis, index in zip(axes.flat, order, strict=False):
         right = answers[index] == labels[index]
