@@ -79,16 +79,99 @@ SCHEDULES = [
     ),
 ]
 
-CALLBACKS = []
+CALLBACKS = [
+    Case("callbacks.StepDecayScheduler", "callback"),
+    Case(
+        "callbacks.StepDecayScheduler",
+        "callback",
+        make=lambda: {
+            "initial_learning_rate": 0.02,
+            "decay_steps": 5,
+            "decay_rate": 0.8,
+            "update": "batch",
+            "warmup_steps": 3,
+        },
+        label="batch",
+    ),
+    Case("callbacks.ExponentialDecayScheduler", "callback"),
+    Case(
+        "callbacks.ExponentialDecayScheduler",
+        "callback",
+        make=lambda: {
+            "initial_learning_rate": 0.02,
+            "decay_steps": 10,
+            "decay_rate": 0.5,
+            "update": "batch",
+            "warmup_steps": 2,
+        },
+        label="batch",
+    ),
+    Case("callbacks.CosineDecayScheduler", "callback"),
+    Case(
+        "callbacks.CosineDecayScheduler",
+        "callback",
+        make=lambda: {
+            "initial_learning_rate": 0.02,
+            "decay_steps": 15,
+            "alpha": 0.1,
+            "update": "batch",
+            "warmup_steps": 2,
+        },
+        label="batch",
+    ),
+    Case(
+        "callbacks.GradientClipping", "callback", make=lambda: {"global_clipnorm": 0.1}
+    ),
+    Case(
+        "callbacks.GradientClipping",
+        "callback",
+        make=lambda: {"clipvalue": 0.01},
+        label="clipvalue",
+    ),
+]
 
 LAYERS = []
 
 REGULARIZERS = []
 
-SPARSITY = []
+SPARSITY = [
+    Case(
+        "compression.ConstantSparsity",
+        "sparsity",
+        make=lambda: {
+            "target_sparsity": 0.6,
+            "begin_step": 10,
+            "end_step": 90,
+            "frequency": 20,
+        },
+        values=((0, 0.6), (10, 0.6), (90, 0.6), (500, 0.6)),
+    ),
+    Case(
+        "compression.PolynomialSparsity",
+        "sparsity",
+        make=lambda: {
+            "initial_sparsity": 0.2,
+            "final_sparsity": 0.8,
+            "begin_step": 100,
+            "end_step": 300,
+            "power": 2,
+            "frequency": 50,
+        },
+        values=((0, 0.2), (100, 0.2), (200, 0.65), (300, 0.8), (999, 0.8)),
+    ),
+]
 
 CASES = SCHEDULES + CALLBACKS + LAYERS + REGULARIZERS + SPARSITY
 
 # Public symbols that are no serializable or fit-time class. Each has tests of its
 # own; the policy tests check names, docstrings and docs.
-OTHERS = []
+OTHERS = [
+    "compression.SparsityReport",
+    "compression.SparsitySchedule",
+    "compression.prune",
+    "compression.sparsity_report",
+    "compression.strip",
+    "export.ExportError",
+    "export.ExportResult",
+    "export.to_tflite",
+]

@@ -4,11 +4,30 @@ Each use says why no public name serves, which Keras versions were read or run
 with it, and is covered by `tests/_internal/test_keras_private.py`.
 """
 
+import keras
+import numpy as np
+from keras.src.backend.common.stateless_scope import (
+    get_stateless_scope,
+    in_stateless_scope,
+)
+from keras.src.export import export_utils
 from keras.src.layers.preprocessing.image_preprocessing.base_image_preprocessing_layer import (  # noqa: E501
     BaseImagePreprocessingLayer,
 )
 
-__all__ = ["BaseImagePreprocessingLayer", "flatten_layers"]
+__all__ = [
+    "BaseImagePreprocessingLayer",
+    "assign_optimizer_variables",
+    "batches_seen",
+    "flatten_layers",
+    "held_learning_rate",
+    "input_signature",
+    "is_frozen_by_scope",
+    "moving_average",
+    "owns",
+    "unwatch_updates",
+    "watch_updates",
+]
 
 # BaseImagePreprocessingLayer: the base of Keras's Random* layers. Not exported,
 # yet the only way to a layer that runs in `tf.data.map` on every backend and
@@ -22,3 +41,156 @@ def flatten_layers(model):
     attributes of a subclassed layer or inside wrappers. Keras 3.12 to 3.15.
     """
     return model._flatten_layers(include_self=False, recursive=True)
+
+
+def batches_seen(optimizer):
+    """The Variable that counts the batches an optimizer has been given.
+
+    `optimizer.iterations` is a quotient under gradient accumulation, while
+    learning-rate schedules count every batch: they read this variable.
+    Keras 3.12 to 3.15.
+    """
+    return optimizer._iterations
+
+
+def held_learning_rate(optimizer):
+    """What an optimizer holds: a Variable, a schedule object or a callable.
+
+    The public `learning_rate` gives the current value, from which a schedule
+    cannot be told. Keras 3.12 to 3.15.
+    """
+    return optimizer._learning_rate
+
+
+def assign_optimizer_variables(model, variables, values):
+    """Assigns between two batches of `fit`, without detaching JAX's state.
+
+    On JAX the variables are empty in the middle of an epoch: `fit` passes their
+    values from one call of `train_function` to the next. The public way,
+    `callback.model`, writes every variable of the model back, for each batch. Here
+    only these entries are replaced in the next call. Keras 3.12 to 3.15.
+    """
+    state = getattr(model, "_jax_state", None)
+    detached = bool(state) and not model._jax_state_synced
+    if detached and keras.distribution.distribution() is None:
+        if not isinstance(model.train_function, _PatchedTrainFunction):
+            model.train_function = _PatchedTrainFunction(model)
+        model.train_function.patch(variables, values)
+        return
+    if detached:  # Sharded values need the placement that `assign` does.
+        model.jax_state_sync()
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+class _PatchedTrainFunction:
+    """JAX's train function with a list of values to put into its next call."""
+
+    def __init__(self, model):
+        self.model, self.train_function = model, model.train_function
+        self.pending, self.meant_for = {}, None
+
+    def patch(self, variables, values):
+        if self.meant_for is not self.model._jax_state:
+            self.pending = {}
+        self.meant_for = self.model._jax_state
+        tracked = self.model.optimizer.variables
+        for variable, value in zip(variables, values, strict=True):
+            slot = next(i for i, item in enumerate(tracked) if item is variable)
+            self.pending[slot] = np.asarray(value, dtype=variable.dtype)
+
+    def __call__(self, state, iterator):
+        # After an exception the next call belongs to another fit.
+        if self.pending and self.meant_for is self.model._jax_state:
+            optimizer_variables = list(state[2])
+            for slot, value in self.pending.items():
+                optimizer_variables[slot] = value
+            state = (*state[:2], optimizer_variables, *state[3:])
+        self.pending, self.meant_for = {}, None
+        return self.train_function(state, iterator)
+
+
+class _WatchedVariable(keras.Variable):
+    """A variable that reports the start of every update by an optimizer."""
+
+    @property
+    def overwrite_with_gradient(self):
+        self._before_update(self)
+        return self._overwrite_with_gradient
+
+    @overwrite_with_gradient.setter
+    def overwrite_with_gradient(self, value):
+        keras.Variable.overwrite_with_gradient.fset(self, value)
+
+
+def watch_updates(variable, before_update):
+    """Calls `before_update(variable)` whenever an optimizer starts to update it.
+
+    A constraint is called after the update and cannot see what the value was.
+    Every `Optimizer.apply`, on every backend and inside every trace, reads
+    `overwrite_with_gradient` of each variable before it changes the first one;
+    that read is the signal. It may come more than once. Keras 3.12 to 3.15.
+    """
+    if type(variable) is not keras.Variable:
+        raise TypeError(
+            f"Only plain Keras variables can be watched. Received: {variable.path} "
+            f"of type {type(variable)}."
+        )
+    variable._before_update = before_update
+    variable.__class__ = _WatchedVariable
+
+
+def unwatch_updates(variable):
+    """Undoes `watch_updates`."""
+    variable.__class__ = keras.Variable
+    del variable._before_update
+
+
+def owns(optimizer, variable):
+    """Whether `optimizer` was built to update `variable`.
+
+    There is no public list of an optimizer's variables. Keras 3.12 to 3.15.
+    """
+    return optimizer._var_key(variable) in optimizer._trainable_variables_indices
+
+
+def moving_average(optimizer, variable):
+    """The variable that holds the moving average of `variable`, or `None`.
+
+    Kept for `use_ema=True` under a private name only. Keras 3.12 to 3.15.
+    """
+    if not optimizer.use_ema:
+        return None
+    index = optimizer._get_variable_index(variable)
+    return optimizer._model_variables_moving_average[index]
+
+
+def is_frozen_by_scope(variable):
+    """Whether assigning to `variable` now would be lost.
+
+    Inside a `StatelessScope` (every training step on JAX) only the variables it
+    was given are carried on. The active scope has no public accessor.
+    Keras 3.12 to 3.15.
+    """
+    if not in_stateless_scope():
+        return False
+    return get_stateless_scope().get_current_value(variable) is None
+
+
+def input_signature(model):
+    """The arguments of a call of `model` as a list of structures of `InputSpec`.
+
+    What `model.export` traces, for Functional, Sequential and subclassed models
+    alike; public Keras has it only inside an export. A subclassed model that was
+    loaded from a file is accepted too: its shapes are known although it was never
+    called. Keras 3.12 to 3.15.
+    """
+    if isinstance(model, keras.Sequential) or hasattr(model, "_inputs_struct"):
+        return export_utils.get_input_signature(model)
+    signature = export_utils._infer_input_signature_from_model(model)
+    if not signature:
+        raise ValueError(
+            f"`model` must have been called once. Received: model={model.name!r}. "
+            "Call it on an input, so that its input shapes are known."
+        )
+    return signature

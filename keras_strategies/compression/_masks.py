@@ -1,0 +1,64 @@
+"""Which weights stay: the mathematics of magnitude pruning."""
+
+from keras import ops
+
+
+def kept(size, sparsity):
+    """How many of `size` weights stay: `max(round(size * (1 - sparsity)), 1)`."""
+    share = 1.0 - ops.cast(sparsity, "float32")
+    return ops.cast(ops.maximum(ops.round(size * share), 1.0), "int32")
+
+
+def magnitude_mask(weights, sparsity):
+    """True where `|w|` reaches the k-th largest `|w|` of the tensor, ties included.
+
+    `k = max(round(n * (1 - sparsity)), 1)` for `n` weights. Weights that are not
+    numbers stay, so that a diverged training remains visible.
+    """
+    magnitudes = ops.abs(ops.cast(weights, "float32"))
+    size = 1
+    for side in magnitudes.shape:
+        size *= int(side)
+    ascending = ops.sort(ops.reshape(magnitudes, (-1,)))
+    threshold = ops.take(ascending, size - kept(float(size), sparsity))
+    return ops.logical_not(magnitudes < threshold)
+
+
+def apply_mask(weights, mask):
+    """Exact zeros where the mask is false; what is not a number stays visible."""
+    zeros = ops.zeros_like(weights)
+    gone = ops.logical_and(ops.logical_not(mask), ops.logical_not(ops.isnan(weights)))
+    return ops.where(gone, zeros, weights)
+
+
+def next_mask(weights, nonzero_before, step, schedule, floor, renew=True):
+    """The mask after one update.
+
+    Args:
+        weights: The updated weights.
+        nonzero_before: Where the weights were not zero before the update: the
+            mask in force, because pruned weights are exact zeros.
+        step: Optimizer step of the update, an integer tensor.
+        schedule: A `SparsitySchedule`.
+        floor: Sparsity that the weights already had when pruning was set up, a
+            Python float; it is never undercut.
+        renew: Whether this call may renew masks, a Python or tensor boolean.
+    """
+
+    def held():
+        if floor > 0:
+            return nonzero_before
+        # Before the first pruning, and in weights that are zero throughout (a
+        # zero initializer), zeros do not mean that something was pruned.
+        dense = ops.logical_or(
+            step <= schedule.begin_step, ops.logical_not(ops.any(nonzero_before))
+        )
+        return ops.logical_or(nonzero_before, dense)
+
+    def renewed():
+        sparsity = ops.cast(schedule(step), "float32")
+        if floor > 0:
+            sparsity = ops.maximum(sparsity, floor)
+        return magnitude_mask(weights, sparsity)
+
+    return ops.cond(ops.logical_and(schedule.should_prune(step), renew), renewed, held)

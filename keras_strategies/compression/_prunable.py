@@ -1,0 +1,121 @@
+"""Which weights of a model can be pruned, and which were asked for."""
+
+import re
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.walking import all_layers
+
+_LAYERS = keras.layers
+
+# Layer classes (and their subclasses) -> the weights that pay to prune. Depthwise
+# kernels, biases and normalization are small and sensitive: not listed.
+# MultiHeadAttention, RNN layers and wrappers hold the listed ones.
+_WEIGHTS = (
+    (_LAYERS.Embedding, ("embeddings", "reverse_embeddings")),
+    ((_LAYERS.Dense, _LAYERS.EinsumDense), ("kernel",)),
+    ((_LAYERS.SeparableConv1D, _LAYERS.SeparableConv2D), ("pointwise_kernel",)),
+    ((_LAYERS.Conv1D, _LAYERS.Conv2D, _LAYERS.Conv3D), ("kernel",)),
+    (
+        (
+            _LAYERS.Conv1DTranspose,
+            _LAYERS.Conv2DTranspose,
+            _LAYERS.Conv3DTranspose,
+        ),
+        ("kernel",),
+    ),
+    (
+        (_LAYERS.SimpleRNNCell, _LAYERS.LSTMCell, _LAYERS.GRUCell),
+        ("kernel", "recurrent_kernel"),
+    ),
+)
+
+
+def _declared(layer):
+    """The weights a custom layer names itself, or `None` if it names none."""
+    declared = getattr(layer, "prunable_weights", None)
+    if declared is None:
+        return None
+    weights = list(declared() if callable(declared) else declared)
+    for weight in weights:
+        if not isinstance(weight, keras.Variable):
+            checks.fail(
+                f"`prunable_weights` of layer {layer.name!r} must hold Keras variables",
+                fix="Return e.g. `[self.kernel]`.",
+                error=TypeError,
+                prunable_weights=weights,
+            )
+    return weights
+
+
+def _can_be_pruned(layer):
+    """Whether a layer is of a kind whose weights can be pruned."""
+    known = any(isinstance(layer, kinds) for kinds, _ in _WEIGHTS)
+    return known or hasattr(layer, "prunable_weights")
+
+
+def layer_weights(layer):
+    """The prunable weights that `layer` itself holds, without its sublayers."""
+    declared = _declared(layer)
+    if declared is not None:
+        return declared
+    for kinds, names in _WEIGHTS:
+        if isinstance(layer, kinds):
+            found = [getattr(layer, name, None) for name in names]
+            # With LoRA a kernel is a sum and no variable; int8 is no magnitude.
+            return [
+                weight
+                for weight in found
+                if isinstance(weight, keras.Variable)
+                and keras.backend.is_float_dtype(weight.dtype)
+            ]
+    return []
+
+
+def prunable_weights(model):
+    """`[(layer, weight), ...]` of a whole model, every weight once."""
+    pairs, seen = [], set()
+    for layer in [model, *all_layers(model)]:
+        for weight in layer_weights(layer):
+            if id(weight) not in seen:
+                seen.add(id(weight))
+                pairs.append((layer, weight))
+    return pairs
+
+
+def check_built(model):
+    """Refuses a model of which some weights do not exist yet."""
+    unbuilt = [layer for layer in all_layers(model) if not layer.built]
+    missing = [layer.name for layer in unbuilt if _can_be_pruned(layer)]
+    if missing or not model.built:
+        checks.fail(
+            "`model` must be built: its weights do not exist yet",
+            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
+            model=model.name,
+            unbuilt_layers=missing,
+        )
+
+
+def selector(only):
+    """Turns `only` into a function of a layer and its weight."""
+    if only is None:
+        return lambda layer, weight: True
+    if isinstance(only, str):
+        try:
+            pattern = re.compile(only)
+        except re.error as error:
+            raise ValueError(
+                checks.message(
+                    f"`only` must be a valid regular expression ({error})",
+                    {"only": only},
+                )
+            ) from error
+        return lambda layer, weight: pattern.search(weight.path) is not None
+    if callable(only):
+        return lambda layer, weight: bool(only(layer))
+    return checks.fail(
+        "`only` must be a regular expression, a function of a layer, or None",
+        error=TypeError,
+        only=only,
+    )

@@ -1,0 +1,222 @@
+"""Magnitude pruning of a live model, and its removal."""
+
+import keras
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.walking import base_optimizers
+from keras_strategies.compression import _prunable
+from keras_strategies.compression._constraint import PruningConstraint
+from keras_strategies.compression.sparsity_schedule import SparsitySchedule
+
+
+def prune(model, sparsity_schedule, *, only=None):
+    """Makes a model train towards sparse weights, in place.
+
+    Use it to make a model smaller after compression (a sparse `.tflite` file, or
+    any file once it is gzipped) at little cost in accuracy: train as usual, prune,
+    fine-tune, `strip`, export. Nothing else changes: the model keeps its class and
+    its layers, `fit` needs no callback, custom training loops with Keras optimizers
+    work, and the pruned model saves to a plain `.keras` file.
+
+    Each pruned weight tensor gets a constraint, which the optimizer applies inside
+    every training step. At the steps at which `sparsity_schedule` prunes, it keeps
+    the `k = max(round(n * (1 - sparsity)), 1)` weights of largest magnitude out of
+    `n`, ties included, and sets the others to zero; at all other steps the zeros
+    stay where they are. Weights are therefore sparse after *every* step, with and
+    without XLA, under `steps_per_execution`, gradient accumulation, loss scaling,
+    moving averages and mixed precision. A constraint that a weight already has is
+    applied too.
+
+    Steps are those of the optimizer the model is compiled with, counted from 0
+    (`optimizer.iterations`); without one, the updates since this call are counted,
+    which a custom training step of JAX cannot do. Dense, EinsumDense (with it
+    MultiHeadAttention), convolution, the pointwise part of separable convolution,
+    Embedding and the kernels of recurrent layers are pruned; depthwise kernels,
+    biases and normalization are not. A custom layer says what can be pruned in it
+    by `prunable_weights`, an attribute or method with a list of its variables.
+
+    To go on after `keras.models.load_model`, call `prune` again with the same
+    schedule: the step comes back with the optimizer and the masks with the weights.
+    A weight that is already sparse never gets denser than it was. `prune` may be
+    called several times with different schedules for different layers.
+
+    Reference: Zhu and Gupta, "To prune, or not to prune: exploring the efficacy of
+    pruning for model compression" (2017), https://arxiv.org/abs/1710.01878.
+
+    Args:
+        model: A built `keras.Model` of any kind, compiled or not. It is changed in
+            place.
+        sparsity_schedule: A `SparsitySchedule`, e.g. `PolynomialSparsity`.
+        only: Which weights to prune: a regular expression that is searched in the
+            path of the weight (such as `"block_1/dense/kernel"`), or a function of
+            the layer that returns True for those to prune. Defaults to `None`,
+            everything prunable.
+
+    Returns:
+        `model` itself.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If the model is not built, if nothing in it can be pruned or
+            matches `only`, if a weight is pruned already, or if the schedule is over
+            at the optimizer's step. The model is unchanged then.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_strategies import compression
+
+    model = keras.Sequential([
+        keras.Input((16,)),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dense(4),
+    ])
+    model.compile("adam", "mse")
+
+    schedule = compression.PolynomialSparsity(0.0, 0.8, 0, 20, frequency=5)
+    compression.prune(model, schedule, only=lambda layer: layer.units > 4)
+    x, y = np.random.rand(64, 16), np.random.rand(64, 4)
+    model.fit(x, y, batch_size=8, epochs=4, verbose=0)
+
+    compression.strip(model)
+    print(compression.sparsity_report(model))
+    ```
+    """
+    checks.instance("model", model, keras.Model)
+    schedule = _schedule(sparsity_schedule)
+    wanted = _prunable.selector(only)
+    _prunable.check_built(model)
+    pairs = _selected(model, wanted, only)
+    _check_free(pairs)
+    constraints = [PruningConstraint(model, weight, schedule) for _, weight in pairs]
+    _check_not_over(model, schedule, constraints)
+    for constraint, (_, weight) in zip(constraints, pairs, strict=True):
+        constraint.attach(weight)
+    _rebuild_train_function(model)
+    return model
+
+
+def strip(model):
+    """Ends pruning: the model trains plainly again, its zeros stay, in place.
+
+    Call it after the last pruned training step, before export or further plain
+    training. Weights are left exactly as they are; the constraints that the weights
+    had before `prune` are put back. Plain training afterwards fills the zeros
+    again.
+
+    Args:
+        model: A model given to `prune`. It is changed in place.
+
+    Returns:
+        `model` itself.
+
+    Raises:
+        ValueError: If nothing in the model is being pruned.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies import compression
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    compression.prune(model, compression.ConstantSparsity(0.5, begin_step=0))
+    compression.strip(model)
+    print(model.layers[0].kernel.constraint)  # None
+    ```
+    """
+    checks.instance("model", model, keras.Model)
+    pruned = [
+        weight for _, weight in _prunable.prunable_weights(model) if is_pruned(weight)
+    ]
+    if not pruned:
+        checks.fail(
+            "`model` must be under pruning",
+            fix="Call `prune(model, sparsity_schedule)` first.",
+            model=model.name,
+        )
+    for weight in pruned:
+        weight.constraint.detach(weight)
+    _rebuild_train_function(model)
+    return model
+
+
+def is_pruned(weight):
+    """Whether `prune` keeps this weight sparse."""
+    return isinstance(weight.constraint, PruningConstraint)
+
+
+def _schedule(value):
+    return checks.instance(
+        "sparsity_schedule",
+        value,
+        SparsitySchedule,
+        fix="Give e.g. `ConstantSparsity(0.8, begin_step=0)`.",
+    )
+
+
+def _selected(model, wanted, only):
+    """The prunable weights that were asked for, or an error that lists layers."""
+    pairs = _prunable.prunable_weights(model)
+    if not pairs:
+        kinds = [f"{layer.name} ({type(layer).__name__})" for layer in model.layers]
+        checks.fail(
+            "`model` must have weights that can be pruned",
+            fix="A custom layer names them in `prunable_weights`.",
+            model=model.name,
+            layers=kinds,
+        )
+    chosen = [pair for pair in pairs if wanted(*pair)]
+    if not chosen:
+        checks.fail(
+            "`only` must match at least one prunable weight",
+            fix="A regular expression is searched in the paths listed above.",
+            only=only,
+            prunable=[weight.path for _, weight in pairs],
+        )
+    if not any(weight.trainable for _, weight in chosen):
+        checks.fail(
+            "At least one weight to prune must be trainable",
+            fix="Set `trainable = True` on its layer first.",
+            frozen=[weight.path for _, weight in chosen],
+        )
+    return chosen
+
+
+def _check_free(pairs):
+    taken = [weight.path for _, weight in pairs if is_pruned(weight)]
+    if taken:
+        checks.fail(
+            "A weight must not be pruned twice",
+            fix="Call `strip(model)` first, or leave them out with `only`.",
+            already_pruned=taken,
+        )
+
+
+def _check_not_over(model, schedule, constraints):
+    """Refuses a schedule that would never prune some weights that are dense."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or schedule.end_step < 0:
+        return
+    step = min(
+        int(ops.convert_to_numpy(base.iterations))
+        for base in base_optimizers(optimizer)
+    )
+    dense = [c.path for c in constraints if c.floor == 0]
+    if step > schedule.end_step and dense:
+        checks.fail(
+            "`sparsity_schedule` must not be over at the optimizer's step",
+            fix="Compile the model again for a step of 0, or move the schedule.",
+            end_step=schedule.end_step,
+            iterations=step,
+            dense_weights=dense,
+        )
+
+
+def _rebuild_train_function(model):
+    """A training step that was traced does not notice a change of constraints."""
+    if getattr(model, "train_function", None) is not None:
+        model.make_train_function(force=True)
