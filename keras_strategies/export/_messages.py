@@ -1,0 +1,188 @@
+"""The sentences of an export: what happened and the way out."""
+
+import re
+
+import keras
+
+from keras_strategies._internal import checks, walking
+from keras_strategies.export.export_error import ExportError
+
+MADE_UP = (
+    "Verified on made-up inputs only: pass real ones as `verify` for an agreement "
+    "that means something."
+)
+HALF = (
+    "The model computes in half precision; the artifact computes in float32, as "
+    "LiteRT has no half precision arithmetic."
+)
+_WAYS = {
+    "Erf": "replace exact gelu by keras.activations.gelu(x, approximate=True)",
+    "Erfc": "replace exact gelu by keras.activations.gelu(x, approximate=True)",
+    "TensorList": "pass batch_size=1 for recurrent layers, or build them with "
+    "unroll=True",
+}
+_TEXT_OPS = ("String", "Regex", "Lookup", "Hash", "Unicode", "Ragged")
+
+
+class Rejected(Exception):
+    """Carries a refused artifact past the temporary folder."""
+
+    def __init__(self, error, content):
+        super().__init__(str(error))
+        self.error = error
+        self.content = content
+
+
+def check_inputs(specs, batch_size):
+    """Refuses inputs that cannot be fed and a batch size that contradicts them."""
+    for spec in specs:
+        if spec.dtype == "string":
+            checks.fail(
+                "Inputs must be numbers or booleans",
+                fix="Take text preprocessing out of the model and export the rest.",
+                **{spec.name: spec.dtype},
+            )
+        if len(spec.shape) == 0:
+            checks.fail("Inputs must have a batch axis", **{spec.name: spec.shape})
+        fixed = spec.shape[0]
+        if batch_size is not None and fixed is not None and fixed != batch_size:
+            fix = f"The model's inputs are built with batch size {fixed}."
+            checks.fail(
+                f"`batch_size` must be {fixed} or None", fix=fix, batch_size=batch_size
+            )
+
+
+def _recurrent(model):
+    kinds = (keras.layers.RNN, keras.layers.Bidirectional)
+    return sorted(
+        {
+            type(layer).__name__
+            for layer in walking.all_layers(model)
+            if isinstance(layer, kinds)
+        }
+    )
+
+
+def crash_hint(model, quantization):
+    """The most likely culprit of a dead converter."""
+    recurrent = _recurrent(model)
+    if recurrent and quantization == "int8":
+        names = ", ".join(recurrent)
+        return (
+            f"The converter is known to crash on int8 {names}: use "
+            'quantization="float16" or "dynamic".'
+        )
+    return 'Try quantization="float32" or "float16".'
+
+
+def reference(model, names):
+    """The Keras model itself is not finite."""
+    broken = [
+        variable.path
+        for variable in model.weights
+        if "float" in variable.dtype and not _finite(variable)
+    ]
+    where = f" These weights are not finite: {broken[:5]}." if broken else ""
+    return (
+        f"The Keras model itself gives NaN or infinity in {names}.{where} Restore "
+        "finite weights, or check the verification data, before exporting."
+    )
+
+
+def predict(model, error):
+    """The Keras model cannot be called as its inputs say."""
+    return (
+        f"The Keras model '{model.name}' cannot be called on the verification data: "
+        f"{clip(f'{type(error).__name__}: {error}')}. A model takes its inputs as one "
+        "array, list or dict in its first argument."
+    )
+
+
+def _finite(variable):
+    return bool(keras.ops.all(keras.ops.isfinite(variable)))
+
+
+def trace(model, error):
+    """The model cannot be traced."""
+    return (
+        f"Model '{model.name}' cannot be traced for inference: "
+        f"{clip(f'{type(error).__name__}: {error}')}"
+    )
+
+
+def save(model, error):
+    """The model cannot be saved for the worker."""
+    return (
+        f"Model '{model.name}' cannot be saved as .keras, which exporting on the "
+        f"{keras.backend.backend()} backend needs: "
+        f"{clip(f'{type(error).__name__}: {error}')}"
+    )
+
+
+def translate(error, model, doing, reason):
+    """Returns the `ExportError` for an exception inside the worker."""
+    if reason == "conversion":
+        ops = unsupported_ops(error.message)
+        if ops:
+            return ExportError(_flex(model, ops), "flex", {"ops": ops})
+    message = f"{error.kind} while {doing}: {clip(error.message)}"
+    if reason == "load":
+        message += (
+            " Custom classes must be registered with "
+            "keras.saving.register_keras_serializable in an importable module, not "
+            "in the main script; or export on the TensorFlow backend."
+        )
+    return ExportError(message, reason)
+
+
+def unsupported_ops(message):
+    """Returns the operations a converter message names as not built in."""
+    found = re.findall(r"TF (?:Select|Custom) ops: (.+)", message)
+    # Loops of free batch size fail before the converter lists anything.
+    found += re.findall(r"'tf\.(TensorList\w+)'", message)
+    return sorted({name.strip() for line in found for name in line.split(",")})
+
+
+def _flex(model, ops):
+    ways = [way for key, way in _WAYS.items() if any(op.startswith(key) for op in ops)]
+    if any(op.startswith(_TEXT_OPS) for op in ops):
+        ways.append("take text preprocessing out of the model")
+    if not ways and _recurrent(model):
+        ways.append(_WAYS["TensorList"])
+    ways = ways or ["replace the layers that use them"]
+    return (
+        f"The model needs operations that LiteRT does not have: {', '.join(ops)}. "
+        f"Way out: {'; '.join(ways)}. With allow_flex=True the artifact needs the "
+        "TensorFlow (Flex) runtime on the device and cannot be verified here."
+    )
+
+
+_MARKS = {"float16": "float16", "dynamic": "int8", "int8": "int8"}
+
+
+def about(quantization, inside):
+    """Warnings on what the converter did not quantize."""
+    mark = _MARKS.get(quantization)
+    if mark and mark not in inside["tensor_types"]:
+        return [
+            f"Nothing was quantized: the file holds no {mark} tensor. The converter "
+            "leaves weights of fewer than 1024 elements alone."
+        ]
+    if quantization == "int8" and inside["float_ops"]:
+        ops = inside["float_ops"].items()
+        names = ", ".join(f"{name} x{count}" for name, count in ops)
+        return [f"Left in float32, as they have no integer kernel: {names}."]
+    return []
+
+
+def unverified(ops):
+    """An artifact that nobody ran."""
+    names = ", ".join(ops)
+    return f"Not verified: {names} need the TensorFlow (Flex) runtime."
+
+
+def clip(text, limit=1200):
+    """The lines of a long message that say something, at most `limit` characters."""
+    lines = [line for line in text.splitlines() if "error:" in line]
+    text = "\n".join(lines) if len(text) > limit and lines else text
+    return text if len(text) <= limit else text[:limit] + " ..."

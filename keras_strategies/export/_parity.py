@@ -1,0 +1,89 @@
+"""How far an artifact's outputs are from the Keras model's (NumPy only)."""
+
+import numpy as np
+
+# Quantization -> (lowest agreement that passes, tolerance of values relative to
+# the range of the Keras output). See the table in `to_tflite`.
+DEFAULTS = {
+    "float32": (0.99, 1e-3),
+    "float16": (0.99, 1e-2),
+    "dynamic": (0.95, 0.1),
+    "int8": (0.95, 0.15),
+}
+
+
+def is_distribution(values):
+    """Whether the last axis of `values` holds class probabilities."""
+    if values.ndim < 2 or values.shape[-1] < 2 or values.dtype.kind != "f":
+        return False
+    inside = values.min() >= -1e-3 and values.max() <= 1 + 1e-3
+    return bool(inside and np.abs(values.sum(axis=-1) - 1).max() <= 1e-2)
+
+
+def value_scale(reference):
+    """Returns what differences of a value output are measured against.
+
+    The range of the reference over all samples, but no less than 1 % of its
+    largest magnitude; the magnitude itself if there is a single value.
+    """
+    low, high = float(reference.min()), float(reference.max())
+    magnitude = max(abs(low), abs(high))
+    if reference.size < 2:
+        return magnitude or 1.0
+    return max(high - low, 0.01 * magnitude) or 1.0
+
+
+def compare(reference, actual, tolerance, classes=None):
+    """Compares one output, samples first; both must be finite.
+
+    Top-1: the fraction of positions whose largest entry is at the same index.
+    Values: the fraction of samples whose largest absolute difference is at most
+    `tolerance` times `value_scale(reference)`. Integer and boolean outputs must be
+    equal.
+
+    Args:
+        reference: The Keras output.
+        actual: The artifact's output, same shape.
+        tolerance: Relative tolerance of values.
+        classes: `True` compares top-1 in any case; `None` decides by
+            `is_distribution`.
+    """
+    exact = reference.dtype.kind not in "f"
+    reference = reference.astype("float64")
+    actual = actual.astype("float64")
+    difference = np.abs(reference - actual)
+    classes = not exact and (is_distribution(reference) if classes is None else classes)
+    if classes:
+        agree = reference.argmax(axis=-1) == actual.argmax(axis=-1)
+    else:
+        tolerance = 0.0 if exact else tolerance
+        worst = difference.reshape(len(difference), -1).max(axis=1, initial=0.0)
+        agree = worst <= tolerance * value_scale(reference)
+    return {
+        "kind": "top-1" if classes else "values",
+        "agreement": float(agree.mean()),
+        "max_difference": float(difference.max(initial=0.0)),
+        "mean_difference": float(difference.mean()),
+        "tolerance": None if classes else tolerance,
+    }
+
+
+def non_finite(outputs):
+    """Returns the names of the outputs that hold NaN or infinity."""
+    return [
+        name
+        for name, values in outputs.items()
+        if values.dtype.kind == "f" and not np.isfinite(values).all()
+    ]
+
+
+def quantize(values, scale, zero_point, dtype):
+    """Returns `values` in the integer `dtype` of a quantized tensor."""
+    limits = np.iinfo(dtype)
+    levels = np.round(values / scale) + zero_point
+    return np.clip(levels, limits.min, limits.max).astype(dtype)
+
+
+def dequantize(levels, scale, zero_point):
+    """Returns the float32 values that integer `levels` stand for."""
+    return ((levels.astype("float32") - zero_point) * scale).astype("float32")

@@ -1,0 +1,63 @@
+"""The process that converts: JSON lines on stdin and stdout, one at a time.
+
+A request is `{"id", "command", "arguments", "timeout"}`, the reply `{"id",
+"result"}` or `{"id", "error": {"type", "message"}}`. It ends when stdin closes,
+when its parent is gone, and by SIGALRM when a request outlives its time limit, so
+that nothing is left behind even if the converter hangs.
+"""
+
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+
+
+def _watch(parent):
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(0)
+
+
+def _serve(requests, replies, commands):
+    for line in requests:
+        request = json.loads(line)
+        # The default action of SIGALRM ends the process whatever it is doing.
+        signal.alarm(math.ceil(request["timeout"]) + 5)
+        try:
+            result = commands[request["command"]](**request["arguments"])
+            reply = {"id": request["id"], "result": result}
+        except Exception as error:  # every failure becomes a reply
+            text = {"type": type(error).__name__, "message": str(error)}
+            reply = {"id": request["id"], "error": text}
+        finally:
+            signal.alarm(0)
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+def main():
+    parent = int(sys.argv[1])
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    # Whatever libraries print goes to stderr; replies have a stream of their own.
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    import tensorflow  # noqa: F401  (the slow part, before the first request)
+
+    from keras_strategies.export import _conversion
+
+    commands = {
+        "trace": _conversion.trace,
+        "convert": _conversion.convert,
+        "run": _conversion.run,
+    }
+    replies.write(json.dumps({"ready": True}) + "\n")
+    replies.flush()
+    _serve(sys.stdin, replies, commands)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The error of an export that was refused or could not be done."""
+
+
+class ExportError(RuntimeError):
+    """Says why a model was not exported and what to do about it.
+
+    Raised by `export.to_tflite` after the arguments have been found in order. The
+    target file is then as it was before the call. Wrong arguments raise
+    `ValueError`, `TypeError` or `OSError` instead.
+
+    Args:
+        message: What happened and the way out.
+        reason: What went wrong, one word for programs:
+            `"reference"` (the Keras model itself gives NaN or infinity),
+            `"load"` (the worker cannot load the model), `"trace"` (the model
+            cannot be traced), `"conversion"` (the converter refused), `"flex"`
+            (operations that LiteRT does not have), `"crash"` (the worker died),
+            `"timeout"`, `"run"` (the interpreter cannot run the artifact),
+            `"non-finite"` (the artifact gives NaN or infinity) or
+            `"disagreement"`. Defaults to `"conversion"`.
+        details: Dict of figures behind the message, for example `{"ops": [...]}`.
+
+    Example:
+
+    ```python
+    from keras_strategies import export
+
+    try:
+        raise export.ExportError("no such operation", reason="flex")
+    except RuntimeError as error:
+        print(error.reason)  # flex
+    ```
+    """
+
+    def __init__(self, message, reason="conversion", details=None):
+        super().__init__(message)
+        self.reason = reason
+        self.details = dict(details or {})

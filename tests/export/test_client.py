@@ -1,0 +1,178 @@
+"""The worker process as such, with small stand-ins that start at once."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from keras_strategies.export import ExportError, _client
+
+ECHO = """
+import json, os, signal, sys, time
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    command = request["command"]
+    if command == "echo":
+        reply = {"id": request["id"], "result": request["arguments"]}
+    elif command == "fail":
+        reply = {"id": request["id"], "error": {"type": "KeyError", "message": "no"}}
+    elif command == "die":
+        print("the reason", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif command == "leave":
+        sys.exit(3)
+    elif command == "hang":
+        time.sleep(60)
+    elif command == "babble":
+        print("not json", flush=True)
+        continue
+    print(json.dumps(reply), flush=True)
+"""
+
+
+@pytest.fixture
+def worker():
+    worker = _client.Worker([sys.executable, "-c", ECHO])
+    yield worker
+    worker.stop()
+
+
+def _ask(worker, command, timeout=10.0, **arguments):
+    return worker.request(
+        command, arguments, timeout=timeout, doing="converting", hint="Try float16."
+    )
+
+
+def _gone(pid):
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_started_once_and_reused(worker):
+    assert worker.pid is None
+    assert _ask(worker, "echo", value=1) == {"value": 1}
+    pid = worker.pid
+    assert _ask(worker, "echo", value="ä\n") == {"value": "ä\n"}
+    assert worker.pid == pid
+
+
+def test_exception_inside_leaves_it_alive(worker):
+    _ask(worker, "echo")
+    pid = worker.pid
+    with pytest.raises(_client.WorkerError, match="KeyError: no"):
+        _ask(worker, "fail")
+    assert worker.pid == pid
+
+
+@pytest.mark.parametrize(
+    ("command", "match"),
+    [
+        ("die", r"died \(SIGSEGV\) while converting\. Try float16\..*the reason"),
+        ("leave", r"died \(exit code 3\)"),
+        ("babble", "answered b'not json'"),
+    ],
+)
+def test_death_is_a_named_error_and_the_next_request_works(worker, command, match):
+    with pytest.raises(ExportError, match=match) as caught:
+        _ask(worker, command)
+    assert caught.value.reason == "crash"
+    assert worker.pid is None
+    assert _ask(worker, "echo", value=2) == {"value": 2}
+
+
+def test_hang_is_ended_at_the_time_limit(worker):
+    _ask(worker, "echo")
+    pid, start = worker.pid, time.monotonic()
+    with pytest.raises(ExportError, match="longer than 0.3 s") as caught:
+        _ask(worker, "hang", timeout=0.3)
+    assert caught.value.reason == "timeout"
+    assert time.monotonic() - start < 5
+    assert _gone(pid)
+    assert _ask(worker, "echo") == {}
+
+
+def test_killed_while_idle_is_started_again(worker):
+    _ask(worker, "echo")
+    pid = worker.pid
+    os.kill(pid, 9)
+    worker._process.wait()
+    assert _ask(worker, "echo", value=3) == {"value": 3}
+    assert worker.pid != pid
+
+
+def test_that_cannot_start_says_why():
+    worker = _client.Worker([sys.executable, "-c", "raise SystemExit('no library')"])
+    with pytest.raises(ExportError, match="exit code 1.*starting.*no library"):
+        _ask(worker, "echo")
+
+
+def test_stop_ends_the_process(worker):
+    _ask(worker, "echo")
+    pid = worker.pid
+    worker.stop()
+    worker.stop()
+    assert _gone(pid)
+
+
+def test_a_fork_does_not_use_its_parents_worker(worker):
+    _ask(worker, "echo")
+    owner, worker._owner = worker._owner, -1  # what a forked child sees
+    assert worker.pid is None
+    process = worker._process
+    assert _ask(worker, "echo", value=4) == {"value": 4}
+    worker._owner = owner
+    os.kill(process.pid, 0)  # still alive: it is another process's
+    os.kill(process.pid, 9)
+    os.waitpid(process.pid, 0)
+
+
+def test_the_environment_of_the_worker(monkeypatch):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    environment = _client._environment()
+    assert environment["KERAS_BACKEND"] == "tensorflow"
+    assert environment["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert "TF_USE_LEGACY_KERAS" not in environment
+
+
+def test_the_worker_module_serves_and_ends_with_its_parent(tmp_path):
+    """The real module with stand-in commands; its parent is killed."""
+    script = tmp_path / "parent.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, subprocess, sys
+            code = (
+                "import sys, os, threading, time\\n"
+                "from importlib.util import spec_from_file_location as find\\n"
+                "from importlib.util import module_from_spec as make\\n"
+                "spec = find('worker', sys.argv.pop(1)); w = make(spec)\\n"
+                "spec.loader.exec_module(w)\\n"
+                "threading.Thread(target=w._watch, args=(int(sys.argv[1]),)).start()\\n"
+                "print('up', flush=True); time.sleep(60)\\n"
+            )
+            child = subprocess.Popen(
+                [sys.executable, "-c", code, sys.argv[1], str(os.getpid())],
+                stdout=subprocess.PIPE, start_new_session=True,
+            )
+            child.stdout.readline()
+            print(child.pid, flush=True)
+            os.kill(os.getpid(), 9)
+            """
+        )
+    )
+    worker = os.path.join(os.path.dirname(_client.__file__), "_worker.py")
+    done = subprocess.run(
+        [sys.executable, str(script), worker], capture_output=True, text=True
+    )
+    assert done.returncode == -9
+    assert _gone(int(done.stdout))

@@ -1,0 +1,333 @@
+"""Real exports: model kinds by quantization, and what must be refused."""
+
+import gzip
+import json
+import os
+import threading
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_strategies import export
+from keras_strategies.export import _client, _conversion, _signature
+from tests.export import models
+from tests.export.foreign import Erf, Halve, Subclassed
+
+pytestmark = pytest.mark.tensorflow
+L = keras.layers
+SIZES = {"float32": 1.0, "float16": 0.6, "dynamic": 0.45, "int8": 0.4}
+
+
+def _interpret(path, feed):
+    """Runs the file in a fresh interpreter here, independently of the worker."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    return interpreter.get_signature_runner("serving_default")(**feed)
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_matrix(kind, tmp_path):
+    model, shapes = models.KINDS[kind]()
+    samples = models.samples(shapes)
+    sizes = {}
+    for quantization in SIZES:
+        path = tmp_path / f"{quantization}.tflite"
+        result = export.to_tflite(
+            model, path, quantization=quantization, representative_data=samples
+        )
+        content = path.read_bytes()
+        sizes[quantization] = result.bytes
+        assert result.bytes == len(content)
+        assert result.gzipped_bytes == len(gzip.compress(content, mtime=0))
+        assert result.verified and result.samples == 96
+        assert 0 < result.latency_ms < 1000
+        assert set(result.signature["inputs"]) == set(shapes)
+        assert result.warnings == ()
+        assert result.calibration_samples == (96 if quantization == "int8" else 0)
+        json.dumps(result.to_dict())
+        assert str(result.bytes)[0] in result.table()
+    ratios = {name: size / sizes["float32"] for name, size in sizes.items()}
+    assert all(ratios[name] <= limit for name, limit in SIZES.items()), ratios
+    assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.tflite" for name in SIZES)
+
+
+def test_int8_is_at_most_035_of_float32(tmp_path):
+    model, shapes = models.convolutional()
+    samples = models.samples(shapes)
+    sizes = [
+        export.to_tflite(
+            model,
+            tmp_path / "model.tflite",
+            quantization=quantization,
+            representative_data=samples,
+        ).bytes
+        for quantization in ("float32", "int8")
+    ]
+    assert sizes[1] <= 0.35 * sizes[0]
+
+
+def test_the_file_gives_what_the_model_gives(target):
+    model, shapes = models.two_inputs_two_outputs()
+    samples = models.samples(shapes, count=1)
+    result = export.to_tflite(model, target, verify=samples)
+    outputs = _interpret(target, samples)
+    expected = model.predict([samples["zeta"], samples["alpha"]], verbose=0)
+    assert set(outputs) == {"kind", "value"} == set(result.outputs)
+    for name, value in expected.items():
+        np.testing.assert_allclose(outputs[name], value, rtol=1e-4, atol=1e-5)
+    assert result.agreement == 1 and result.max_difference < 1e-4
+    assert result.outputs["kind"]["kind"] == "top-1"
+    assert result.outputs["value"]["kind"] == "values"
+
+
+@pytest.mark.parametrize("integer", ["int8", "uint8"])
+def test_integer_inputs_and_outputs(integer, target):
+    model, shapes = models.convolutional()
+    samples = models.samples(shapes)
+    result = export.to_tflite(
+        model,
+        target,
+        quantization="int8",
+        representative_data=samples,
+        input_type=integer,
+        output_type=integer,
+    )
+    [entry] = result.signature["inputs"].values()
+    assert entry["dtype"] == integer and entry["scale"] > 0
+    assert entry["shape"] == [None, 12, 12, 1]
+    [output] = result.signature["outputs"].values()
+    assert output["dtype"] == integer
+    assert "float32" not in result.tensor_types
+    levels = np.clip(
+        np.round(samples["image"][:1] / entry["scale"]) + entry["zero_point"],
+        np.iinfo(integer).min,
+        np.iinfo(integer).max,
+    )
+    [found] = _interpret(target, {"image": levels.astype(integer)}).values()
+    found = (found.astype("float32") - output["zero_point"]) * output["scale"]
+    expected = model.predict(samples["image"][:1], verbose=0)
+    assert np.abs(found - expected).max() < 0.1
+
+
+def test_custom_subclassed_training_layers_and_file_route(tmp_path):
+    model = Subclassed(3)
+    ones = np.ones((2, 4), "float32")
+    model({"left": ones, "right": ones})
+    result = export.to_tflite(model, tmp_path / "a.tflite")
+    assert set(result.signature["inputs"]) == {"left", "right"}
+    assert result.outputs["positive"]["agreement"] == 1
+    # What the JAX and Torch backends do: the worker loads a .keras file.
+    source, saved = tmp_path / "model.keras", tmp_path / "saved"
+    layered = keras.Sequential(
+        [keras.Input((4,), name="x"), Halve(), L.Dropout(0.5), L.Dense(2)]
+    )
+    layered.save(source)
+    ask = {"keras_file": str(source), "saved_model": str(saved)}
+    ask |= {"modules": ["tests.export.foreign"], "batch_size": None}
+    worker = _client.shared_worker()
+    worker.request("trace", ask, timeout=60, doing="tracing")
+    assert (saved / "saved_model.pb").is_file()
+    # The same file as the model of an export.
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    result = export.to_tflite(source, tmp_path / "b.tflite", verify=x)
+    [found] = _interpret(tmp_path / "b.tflite", {"x": x[:1]}).values()
+    np.testing.assert_allclose(
+        found, layered.predict(x[:1], verbose=0), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_integer_and_boolean_inputs(target):
+    ids = keras.Input((6,), dtype="int32", name="ids")
+    keep = keras.Input((1,), dtype="bool", name="keep")
+    hidden = L.GlobalAveragePooling1D()(L.Embedding(20, 8)(ids))
+    outputs = L.Dense(3)(hidden) * keras.ops.cast(keep, "float32")
+    model = keras.Model([ids, keep], outputs)
+    result = export.to_tflite(model, target)
+    assert result.signature["inputs"]["ids"]["dtype"] == "int32"
+    assert result.signature["inputs"]["keep"]["dtype"] == "bool"
+    assert "made-up" in result.warnings[0]
+    assert result.samples == 64
+
+
+def test_mixed_precision_is_exported_in_float32(target):
+    keras.config.set_dtype_policy("mixed_float16")
+    model, shapes = models.convolutional()
+    samples = models.samples(shapes)
+    policies = [layer.dtype_policy.name for layer in model.layers]
+    result = export.to_tflite(model, target, verify=samples)
+    assert [layer.dtype_policy.name for layer in model.layers] == policies
+    assert "half precision" in result.warnings[0]
+    assert "float16" not in result.tensor_types
+    with _signature.float32_compute(model):
+        expected = np.asarray(model(samples["image"][:1], training=False))
+    [found] = _interpret(target, {"image": samples["image"][:1]}).values()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_static_batch_and_recurrent_layers(target):
+    model = keras.Sequential([keras.Input((5, 3)), L.LSTM(8), L.Dense(2)])
+    with pytest.raises(export.ExportError, match="pass batch_size=1") as caught:
+        export.to_tflite(model, target)
+    assert caught.value.reason == "flex"
+    result = export.to_tflite(model, target, batch_size=1)
+    assert result.signature["inputs"]["input_0"]["shape"] == [1, 5, 3]
+    assert result.agreement == 1 and result.max_difference < 1e-5
+
+
+def test_free_axes_and_a_batch_of_four(target):
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 1), name="image"),
+            L.Conv2D(4, 3),
+            L.GlobalMaxPool2D(),
+        ]
+    )
+    images = np.random.default_rng(0).random((10, 9, 7, 1))
+    result = export.to_tflite(model, target, batch_size=4, verify=images)
+    assert result.samples == 10
+    assert result.signature["inputs"]["image"]["shape"] == [4, None, None, 1]
+
+
+def test_nothing_to_quantize_is_said(target):
+    result = export.to_tflite(models.tiny(), target, quantization="dynamic")
+    assert any("Nothing was quantized" in text for text in result.warnings)
+
+
+def test_flex_is_refused_unless_allowed(target):
+    target.write_bytes(b"kept")
+    model = keras.Sequential([keras.Input((4,)), L.Dense(4), Erf()])
+    with pytest.raises(export.ExportError, match="does not have: Erf") as caught:
+        export.to_tflite(model, target)
+    assert caught.value.reason == "flex" and caught.value.details == {"ops": ["Erf"]}
+    assert target.read_bytes() == b"kept"
+    result = export.to_tflite(model, target, allow_flex=True)
+    assert not result.verified and result.agreement is None
+    assert result.ops["FlexErf"] == 1
+    assert "Not verified" in result.warnings[-1] and "not verified" in result.table()
+
+
+def _damage(monkeypatch, change):
+    """Lets the outputs that come back from the worker be changed."""
+    load = _conversion.load_arrays
+    monkeypatch.setattr(
+        _conversion,
+        "load_arrays",
+        lambda path: {name: change(value.copy()) for name, value in load(path).items()},
+    )
+
+
+def test_a_disagreeing_artifact_is_refused(target, monkeypatch):
+    target.write_bytes(b"kept")
+    model, shapes = models.dense()
+    samples = models.samples(shapes)
+    _damage(monkeypatch, lambda value: value[:, ::-1])
+    with pytest.raises(export.ExportError, match="Nothing was written") as caught:
+        export.to_tflite(model, target, verify=samples)
+    assert caught.value.reason == "disagreement"
+    assert caught.value.details["agreement"] < 0.9
+    assert os.listdir(target.parent) == [target.name]
+    assert target.read_bytes() == b"kept"
+    result = export.to_tflite(model, target, verify=samples, min_agreement=0)
+    assert result.agreement == caught.value.details["agreement"]
+
+
+def test_a_non_finite_artifact_is_refused_and_kept_aside(target, monkeypatch):
+    def spoil(value):
+        value[3] = np.nan
+        return value
+
+    _damage(monkeypatch, spoil)
+    with pytest.raises(export.ExportError, match="NaN or infinity") as caught:
+        export.to_tflite(models.tiny(), target, keep_rejected=True, min_agreement=0)
+    assert caught.value.reason == "non-finite"
+    assert os.listdir(target.parent) == ["model.tflite.rejected"]
+    rejected = target.with_name("model.tflite.rejected")
+    _interpret(rejected.rename(target), {"x": np.ones((1, 4), "float32")})
+
+
+def test_weights_that_overflow_float16_are_refused(target):
+    model = models.tiny()
+    model.set_weights([np.full((4, 3), 1e6, "float32"), np.zeros(3, "float32")])
+    wide = keras.Sequential([keras.Input((4,), name="x"), L.Dense(512), L.Dense(3)])
+    wide.set_weights(
+        [np.full_like(value, 1e6 if value.ndim == 2 else 0) for value in wide.weights]
+    )
+    with pytest.raises(export.ExportError) as caught:
+        export.to_tflite(wide, target, quantization="float16")
+    assert caught.value.reason in ("non-finite", "disagreement")
+    assert not target.exists()
+
+
+def test_calibration_unlike_the_data_is_refused(target):
+    model, shapes = models.nested()
+    samples = models.samples(shapes)
+    narrow = {"image": samples["image"] * 0.01}
+    with pytest.raises(export.ExportError, match="agrees") as caught:
+        export.to_tflite(
+            model,
+            target,
+            quantization="int8",
+            representative_data=narrow,
+            verify=samples,
+        )
+    assert caught.value.reason == "disagreement"
+    assert not target.exists()
+
+
+def test_one_worker_serves_and_its_death_is_a_named_error(target):
+    """Killed in the middle, crashed by the converter, out of time; then it works."""
+    model = models.tiny()
+    export.to_tflite(model, target)
+    worker = _client.shared_worker()
+    pid = worker.pid
+    export.to_tflite(model, target)
+    assert worker.pid == pid
+    before = target.read_bytes()
+
+    big, shapes = models.convolutional()
+    samples = models.samples(shapes, count=4000)
+
+    def kill():
+        time.sleep(0.4)  # calibration of 4000 samples takes longer
+        os.kill(pid, 9)
+
+    killed = {"quantization": "int8", "representative_data": samples}
+    folder = target.with_name("saved")
+    from keras_strategies.export import _trace
+
+    _trace.write_saved_model(big, folder)
+    _conversion.save_arrays(target.with_name("c.npz"), samples)
+    arguments = {
+        "saved_model": str(folder),
+        "artifact": str(target.with_name("a.tflite")),
+        "quantization": "int8",
+        "calibration": str(target.with_name("c.npz")),
+        "input_type": "float32",
+        "output_type": "float32",
+        "allow_flex": False,
+        "batch_size": None,
+    }
+    threading.Thread(target=kill).start()
+    with pytest.raises(export.ExportError, match="SIGKILL.*converting") as caught:
+        worker.request("convert", arguments, timeout=60, doing="converting")
+    assert caught.value.reason == "crash"
+    del killed
+
+    recurrent = keras.Sequential([keras.Input((5, 3)), L.LSTM(4)])
+    with pytest.raises(export.ExportError, match="SIGSEGV.*int8 LSTM") as caught:
+        export.to_tflite(
+            recurrent,
+            target,
+            batch_size=1,
+            quantization="int8",
+            representative_data=np.ones((3, 5, 3)),
+        )
+    assert caught.value.reason == "crash"
+    with pytest.raises(export.ExportError, match="longer than 0.01 s") as caught:
+        export.to_tflite(model, target, timeout=0.01)
+    assert caught.value.reason == "timeout"
+    assert target.read_bytes() == before
+    assert export.to_tflite(model, target).agreement == 1
