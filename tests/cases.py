@@ -130,9 +130,34 @@ CALLBACKS = [
     ),
 ]
 
-LAYERS = []
+LAYERS = [
+    Case(
+        "layers.StochasticDepth",
+        "layer",
+        make=lambda: {"rate": 0.3, "seed": 7},
+        input_shape=(6,),
+        random=True,
+    ),
+    Case(
+        "layers.StochasticDepth",
+        "layer",
+        make=lambda: {"rate": 0.3, "seed": 7},
+        input_shape=(12, 10, 3),
+        label="shortcut",
+        random=True,
+        apply=lambda layer, x: layer([x, x]),
+    ),
+]
 
-REGULARIZERS = []
+REGULARIZERS = [
+    Case("regularizers.GroupLasso", "regularizer", make=lambda: {"factor": 0.02}),
+    Case(
+        "regularizers.GroupLasso",
+        "regularizer",
+        make=lambda: {"factor": 0.02, "axis": (-2, -1)},
+        label="two_axes",
+    ),
+]
 
 SPARSITY = [
     Case(

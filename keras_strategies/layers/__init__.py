@@ -1,3 +1,8 @@
-"""layers."""
+"""Layers that Keras does not ship, for any backend.
 
-__all__ = []
+`StochasticDepth` drops residual branches at random, one decision a sample.
+"""
+
+from keras_strategies.layers.stochastic_depth import StochasticDepth
+
+__all__ = ["StochasticDepth"]

@@ -1,3 +1,8 @@
-"""regularizers."""
+"""Regularizers that Keras does not ship, for any backend.
 
-__all__ = []
+`GroupLasso` drives whole units or filters to zero together.
+"""
+
+from keras_strategies.regularizers.group_lasso import GroupLasso
+
+__all__ = ["GroupLasso"]

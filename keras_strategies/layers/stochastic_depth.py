@@ -1,0 +1,156 @@
+import keras
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+
+
+def drop_samples(x, keep, rate):
+    """Zeroes the samples of `x` that are not kept and scales the others.
+
+    Args:
+        x: Tensor of shape `(batch, ...)`.
+        keep: Boolean tensor of shape `(batch,)`.
+        rate: The probability with which samples are dropped, in `[0, 1)`.
+    """
+    keep = ops.reshape(keep, (-1,) + (1,) * (len(x.shape) - 1))
+    # `where`, not a product: a dropped branch that overflowed must leave no NaN.
+    return ops.where(keep, x * ops.cast(1.0 / (1.0 - rate), x.dtype), 0)
+
+
+@serializable
+class StochasticDepth(keras.layers.Layer):
+    """Drops the residual branch of a block at random, one decision a sample.
+
+    Put it at the end of a residual branch. In training a part of the samples
+    passes the block through its shortcut alone, which regularizes deep residual
+    networks and vision transformers and shortens the way of the gradient. At
+    inference the layer does nothing, so it costs nothing there and disappears
+    from an exported model. Also known as *DropPath*.
+
+    For each sample, with the drop probability `rate`:
+
+    ```
+    training:   output = shortcut + keep / (1 - rate) * residual
+    inference:  output = shortcut + residual
+    ```
+
+    where `keep` is 1 with probability `1 - rate` and 0 otherwise. The scaling
+    happens in training, so that the expected output is the same in both.
+    Deep networks usually raise `rate` linearly from 0 in the first block to its
+    final value (0.1 to 0.5) in the last.
+
+    Coming from an implementation that takes a survival probability `p`: `rate`
+    is `1 - p`. One that scales by `p` at inference differs from this layer by
+    that factor only.
+
+    Reference:
+
+    - [Huang et al., 2016, Deep Networks with Stochastic Depth](
+      https://arxiv.org/abs/1603.09382)
+
+    Args:
+        rate: Probability of dropping the branch of a sample, in `[0, 1)`.
+            Defaults to `0.5`.
+        seed: Integer that makes the decisions reproducible, or `None`.
+            Defaults to `None`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: The residual branch, or a list `[shortcut, residual]` of two
+            tensors of one shape, which are then added.
+        training: Whether branches are dropped. Set by Keras in `fit`, `evaluate`
+            and `predict`.
+
+    Input shape:
+        `(batch, ...)` of any rank, once or in a list of two.
+
+    Output shape:
+        The shape of one input.
+
+    Raises:
+        ValueError: If `rate` is outside `[0, 1)`, or if a list holds other than
+            two tensors of one shape.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import StochasticDepth
+
+    inputs = keras.Input((8, 8, 16))
+    residual = keras.layers.Conv2D(16, 3, padding="same")(inputs)
+    outputs = StochasticDepth(0.2)([inputs, residual])
+    # The same, written with a single input:
+    outputs = keras.layers.Add()([inputs, StochasticDepth(0.2)(residual)])
+    model = keras.Model(inputs, outputs)
+    ```
+    """
+
+    def __init__(self, rate=0.5, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = checks.real(
+            "rate",
+            rate,
+            low=0,
+            high=1,
+            high_open=True,
+            fix="It is the probability of dropping: 1 - survival probability.",
+        )
+        self.seed = checks.integer("seed", seed, optional=True)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self.compute_output_shape(input_shape)
+        self.built = True
+
+    def call(self, inputs, training=False):
+        shortcut, residual = None, inputs
+        if isinstance(inputs, list | tuple):
+            shortcut, residual = inputs
+        if training and self.rate > 0:
+            batch = ops.shape(residual)[:1]
+            # Drawn in float32: half precision has too few values below `rate`.
+            chance = keras.random.uniform(
+                batch, dtype="float32", seed=self.seed_generator
+            )
+            residual = drop_samples(residual, chance >= self.rate, self.rate)
+        return residual if shortcut is None else shortcut + residual
+
+    def compute_mask(self, inputs, mask=None):
+        if not isinstance(inputs, list | tuple):
+            return mask
+        # The rule of `keras.layers.Add`: a step counts if either input has it.
+        if mask is None or any(one is None for one in mask):
+            return None
+        return ops.logical_or(*mask)
+
+    def compute_output_shape(self, input_shape):
+        shapes = _shapes(input_shape)
+        if shapes is None:
+            return input_shape
+        if not _is_pair(shapes):
+            checks.fail(
+                "A list input must be [shortcut, residual], two tensors of one shape",
+                input_shape=input_shape,
+                fix="Project the shortcut to the shape of the residual first.",
+            )
+        return tuple(b if a is None else a for a, b in zip(*shapes, strict=True))
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+def _is_pair(shapes):
+    if len(shapes) != 2 or len(shapes[0]) != len(shapes[1]):
+        return False
+    pairs = zip(*shapes, strict=True)
+    return all(a == b or a is None or b is None for a, b in pairs)
+
+
+def _shapes(input_shape):
+    """The shapes of a list input, or `None` for a single tensor."""
+    if input_shape and isinstance(input_shape[0], list | tuple):
+        return [tuple(shape) for shape in input_shape]
+    return None
