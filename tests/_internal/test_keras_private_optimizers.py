@@ -1,0 +1,106 @@
+"""What the package reads of Keras's optimizers and of a running JAX fit."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_strategies._internal import keras_private
+
+
+def test_batches_seen_counts_raw_batches():
+    optimizer = keras.optimizers.SGD(gradient_accumulation_steps=2)
+    variable = keras.Variable([1.0])
+    for _ in range(3):
+        optimizer.apply([keras.ops.ones(1)], [variable])
+    counted = keras_private.batches_seen(optimizer)
+    assert int(keras.ops.convert_to_numpy(counted)) == 3
+    assert int(keras.ops.convert_to_numpy(optimizer.iterations)) == 1
+
+
+def test_held_learning_rate_tells_a_schedule_from_a_number():
+    number = keras_private.held_learning_rate(keras.optimizers.SGD(0.5))
+    assert isinstance(number, keras.Variable)
+    assert float(keras.ops.convert_to_numpy(number)) == 0.5
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    optimizer = keras.optimizers.SGD(schedule)
+    assert keras_private.held_learning_rate(optimizer) is schedule
+
+
+class Assigns(keras.callbacks.Callback):
+    """Sets the rate before each batch; optionally fails after batch `until`."""
+
+    def __init__(self, rates, until=None, sync=False):
+        super().__init__()
+        self.given, self.until, self.sync = rates, until, sync
+
+    def on_train_batch_begin(self, batch, logs=None):
+        variables = [self._model.optimizer.learning_rate]
+        rates = [self.given[batch]]
+        keras_private.assign_optimizer_variables(self._model, variables, rates)
+        if self.sync:
+            self.model  # noqa: B018  writes JAX's state back into the variables
+        if batch == self.until:
+            raise RuntimeError("power cut")
+
+
+def probe(**arguments):
+    layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((3,)), layer])
+    model.compile(
+        keras.optimizers.SGD(1.0), loss=lambda y, prediction: prediction, **arguments
+    )
+    return model
+
+
+def rates_used(model, *callbacks):
+    kernel = model.layers[-1].kernel
+    kernel.assign(np.zeros((3, 1)))
+    model.fit(
+        np.eye(3),
+        np.zeros((3, 1)),
+        batch_size=1,
+        shuffle=False,
+        callbacks=list(callbacks),
+        verbose=0,
+    )
+    return -keras.ops.convert_to_numpy(kernel)[:, 0]
+
+
+@pytest.mark.parametrize("sync", [False, True])
+@pytest.mark.parametrize("eager", [False, True])
+def test_assigned_rates_are_used_in_the_very_next_step(sync, eager):
+    model = probe(run_eagerly=eager)
+    assigns = Assigns([0.5, 0.25, 0.125], sync=sync)
+    np.testing.assert_allclose(rates_used(model, assigns), [0.5, 0.25, 0.125])
+    left = keras.ops.convert_to_numpy(model.optimizer.learning_rate)
+    assert float(left) == 0.125
+
+
+def test_a_value_that_was_not_used_does_not_reach_another_fit():
+    model = probe()
+    with pytest.raises(RuntimeError, match="power cut"):
+        rates_used(model, Assigns([0.5, 0.25, 0.125], until=2))
+    model.optimizer.learning_rate = 2.0
+    np.testing.assert_allclose(rates_used(model), [2.0, 2.0, 2.0])
+
+
+def test_assigning_does_not_trace_the_step_again():
+    traces = []
+
+    class Counted(keras.layers.Layer):
+        def call(self, inputs):
+            traces.append(1)
+            return inputs
+
+    dense = keras.layers.Dense(1, use_bias=False)
+    model = keras.Sequential([keras.Input((3,)), Counted(), dense])
+    model.compile(keras.optimizers.SGD(1.0), loss="mse")
+    arguments = {"batch_size": 1, "verbose": 0}
+    model.fit(np.eye(3), np.zeros((3, 1)), **arguments)
+    before = len(traces)
+    model.fit(
+        np.eye(3), np.zeros((3, 1)), callbacks=[Assigns([0.1, 0.2, 0.3])], **arguments
+    )
+    steps = 3 if keras.backend.backend() == "torch" else 0
+    # Building the model for a fit runs the layers once more on some backends.
+    assert len(traces) - before <= steps + 1
