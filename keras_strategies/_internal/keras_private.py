@@ -4,6 +4,8 @@ Each use says why no public name serves, which Keras versions were read or run
 with it, and is covered by `tests/_internal/test_keras_private.py`.
 """
 
+import functools
+
 import keras
 import numpy as np
 from keras.src.backend.common.stateless_scope import (
@@ -18,6 +20,7 @@ from keras.src.layers.preprocessing.image_preprocessing.base_image_preprocessing
 __all__ = [
     "BaseImagePreprocessingLayer",
     "assign_optimizer_variables",
+    "backend_ops",
     "batches_seen",
     "flatten_layers",
     "held_learning_rate",
@@ -194,3 +197,29 @@ def input_signature(model):
             "Call it on an input, so that its input shapes are known."
         )
     return signature
+
+
+@functools.cache
+class _BackendOps:
+    """The functions of one backend under the names they have in `keras.ops`."""
+
+    def __init__(self, *modules):
+        self._modules = modules
+
+    def __getattr__(self, name):
+        for module in self._modules:
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise AttributeError(f"this backend has no {name!r}")
+
+
+def backend_ops(backend):
+    """What serves as `keras.ops` for the backend a preprocessing layer runs on.
+
+    In a `tf.data` pipeline a preprocessing layer works on TensorFlow tensors also
+    when Keras's backend is another one (`layer.backend` is then switched), where
+    the public `keras.ops` do not apply. One object a backend. Keras 3.12 to 3.15.
+    """
+    if backend.name == keras.backend.backend():
+        return keras.ops
+    return _BackendOps(backend.core, backend.numpy)

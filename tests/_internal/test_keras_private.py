@@ -34,3 +34,18 @@ def test_input_signature_of_a_subclassed_model():
         "first": (None, 3),
         "second": (None, 3),
     }
+
+
+def test_backend_ops_are_keras_ops_or_those_of_the_switched_backend():
+    import tensorflow as tf
+
+    layer = keras_private.BaseImagePreprocessingLayer()
+    assert keras_private.backend_ops(layer.backend) is keras.ops
+    layer.backend.set_backend("tensorflow")
+    ops = keras_private.backend_ops(layer.backend)
+    assert ops is keras_private.backend_ops(layer.backend)
+    for name in ("cast", "shape", "convert_to_tensor", "take", "floor", "where"):
+        assert callable(getattr(ops, name))
+    assert tf.is_tensor(ops.cast(ops.arange(3), "float32"))
+    with pytest.raises(AttributeError, match="no_such_function"):
+        _ = ops.no_such_function

@@ -1,0 +1,60 @@
+"""The resample, compiled with XLA on TensorFlow whatever surrounds it."""
+
+import functools
+
+from keras import ops as keras_ops
+
+from keras_strategies.augmentation.affine import affine_maps, warp
+
+
+def resample(
+    images,
+    parameters,
+    interpolation,
+    fill_mode,
+    fill_value,
+    data_format,
+    ops=keras_ops,
+):
+    """Composes the maps of `parameters` and reads `images` through them once."""
+    if data_format == "channels_first":
+        images = ops.transpose(images, (0, 2, 3, 1))
+    _, height, width, _ = ops.shape(images)
+    maps = affine_maps(parameters, height, width, ops)
+    images = warp(images, maps, interpolation, fill_mode, fill_value, ops)
+    if data_format == "channels_first":
+        images = ops.transpose(images, (0, 3, 1, 2))
+    return images
+
+
+def resample_with_xla(images, parameters, *settings, ops):
+    """`resample` of TensorFlow tensors as one XLA program."""
+    shapes = tuple(images.shape), tuple(parameters.shape)
+    return _program(ops, shapes, images.dtype, settings)(images, parameters)
+
+
+@functools.lru_cache(maxsize=256)
+def _program(ops, shapes, dtype, settings):
+    import tensorflow as tf
+
+    def program(images, parameters):
+        return resample(images, parameters, *settings, ops=ops)
+
+    specs = tf.TensorSpec(shapes[0], dtype), tf.TensorSpec(shapes[1], tf.float32)
+    # The body has nothing for AutoGraph to convert. Traced outside of the graph
+    # that asks for it, so that every later graph can call it too.
+    with tf.init_scope():
+        function = tf.function(program, jit_compile=True, autograph=False)
+        return function.get_concrete_function(*specs)
+
+
+def fits_xla(images):
+    """Whether compiling pays: a known image size, and not one image at a time.
+
+    XLA compiles one program a shape. Images of many sizes would each cost a
+    compilation, so they take the plain operations.
+    """
+    import tensorflow as tf
+
+    known = all(size is not None for size in images.shape[1:])
+    return known and (not tf.executing_eagerly() or images.shape[0] > 1)

@@ -1,0 +1,197 @@
+"""Affine maps of image batches as pure functions: draw, compose, resample.
+
+A map is six numbers `(a0, a1, a2, b0, b1, b2)` that take a pixel of the *output*
+to the place in the *input* where it is read:
+
+    x_in = a0 * x + a1 * y + a2        y_in = b0 * x + b1 * y + b2
+
+with pixel centres at whole numbers, as in `keras.ops.image.affine_transform`.
+Each function takes `ops`, so that one source serves every backend and the
+TensorFlow graphs of `tf.data`.
+"""
+
+import math
+
+import keras
+
+PARAMETERS = (
+    "angle",  # radians, positive turns counter-clockwise
+    "height_shift",  # fraction of the height, positive moves down
+    "width_shift",  # fraction of the width, positive moves right
+    "shear_x",  # columns read further right per row
+    "shear_y",  # rows read further down per column
+    "height_zoom",  # above 1 shrinks the picture
+    "width_zoom",
+    "horizontal_flip",  # -1 mirrors left and right, 1 does not
+    "vertical_flip",  # -1 mirrors top and bottom, 1 does not
+)
+
+
+def draw_parameters(
+    uniform, rotation, shift, shear, zoom, flip_mode, lock_zoom, ops=keras.ops
+):
+    """Turns uniform numbers into map parameters.
+
+    Args:
+        uniform: Tensor `(batch, 10)` of numbers in `[0, 1)`: one a parameter and
+            one for the common sign of the shears.
+        rotation: `(lower, upper)` as fractions of a full turn.
+        shift: `((lower, upper), (lower, upper))` for height and width.
+        shear: `((lower, upper), (lower, upper))` for x and y.
+        zoom: `((lower, upper), (lower, upper))` for height and width.
+        flip_mode: `"horizontal"`, `"vertical"`, `"horizontal_and_vertical"` or
+            `None`.
+        lock_zoom: Whether the width follows the zoom of the height.
+
+    Returns:
+        Tensor `(batch, 9)` with the columns of `PARAMETERS`.
+    """
+    turn = tuple(2 * math.pi * bound for bound in rotation)
+    scales = tuple((1 + lower, 1 + upper) for lower, upper in zoom)
+    ranges = (turn, *shift, *shear, *scales)
+    lower = ops.convert_to_tensor([[r[0] for r in ranges]], dtype="float32")
+    width = ops.convert_to_tensor([[r[1] - r[0] for r in ranges]], dtype="float32")
+    smooth = lower + width * uniform[:, :7]
+    signs = ops.where(uniform[:, 7:] < 0.5, -1.0, 1.0)
+    keep = ops.ones_like(signs[:, :1])
+    flips = {"horizontal": (0,), "vertical": (1,), "horizontal_and_vertical": (0, 1)}
+    flipped = flips.get(flip_mode, ())
+    zooms = smooth[:, 5:6] if lock_zoom else smooth[:, 6:7]
+    columns = [smooth[:, :3], smooth[:, 3:5] * signs[:, 2:], smooth[:, 5:6], zooms]
+    columns += [signs[:, i : i + 1] if i in flipped else keep for i in (0, 1)]
+    return ops.concatenate(columns, axis=1)
+
+
+def _compose(outer, inner):
+    """The map `p -> outer(inner(p))`."""
+    a0, a1, a2, b0, b1, b2 = outer
+    c0, c1, c2, d0, d1, d2 = inner
+    return (
+        a0 * c0 + a1 * d0,
+        a0 * c1 + a1 * d1,
+        a0 * c2 + a1 * d2 + a2,
+        b0 * c0 + b1 * d0,
+        b0 * c1 + b1 * d1,
+        b0 * c2 + b1 * d2 + b2,
+    )
+
+
+def affine_maps(parameters, height, width, ops=keras.ops):
+    """Composes flip, rotation, translation, shear and zoom into one map an image.
+
+    Equal to passing the image through Keras's `RandomFlip`, `RandomRotation`,
+    `RandomTranslation`, `RandomShear` and `RandomZoom` in this order with the same
+    parameters. Flip, rotation and zoom keep the centre in place, shear the top
+    left pixel, as those layers do.
+
+    Args:
+        parameters: Tensor `(batch, 9)` with the columns of `PARAMETERS`.
+        height: Rows of the image.
+        width: Columns of the image.
+
+    Returns:
+        Tuple of six tensors `(batch,)`.
+    """
+    angle, down, right, shear_x, shear_y, zoom_y, zoom_x, flip_x, flip_y = (
+        parameters[:, i] for i in range(len(PARAMETERS))
+    )
+    height, width = ops.cast(height, "float32"), ops.cast(width, "float32")
+    cx, cy = (width - 1.0) / 2.0, (height - 1.0) / 2.0
+    one, zero = ops.ones_like(angle), ops.zeros_like(angle)
+    cos, sin = ops.cos(angle), ops.sin(angle)
+    flip = (flip_x, zero, cx - cx * flip_x, zero, flip_y, cy - cy * flip_y)
+    rotate = (cos, -sin, cx - cx * cos + cy * sin, sin, cos, cy - cx * sin - cy * cos)
+    shift = (one, zero, -right * width, zero, one, -down * height)
+    shear = (one, shear_x, zero, shear_y, one, zero)
+    zoom = (zoom_x, zero, cx - cx * zoom_x, zero, zoom_y, cy - cy * zoom_y)
+    maps = flip
+    for following in (rotate, shift, shear, zoom):
+        maps = _compose(maps, following)
+    return maps
+
+
+def invert_maps(maps):
+    """The maps from input to output places."""
+    a0, a1, a2, b0, b1, b2 = maps
+    scale = 1.0 / (a0 * b1 - a1 * b0)
+    c0, c1, d0, d1 = b1 * scale, -a1 * scale, -b0 * scale, a0 * scale
+    return c0, c1, -(c0 * a2 + c1 * b2), d0, d1, -(d0 * a2 + d1 * b2)
+
+
+def _inside(index, size, fill_mode, ops):
+    """Brings whole-numbered places into `[0, size - 1]` by the fill mode."""
+    last = size - 1.0
+    if fill_mode == "wrap":
+        # The half keeps an exact multiple from being rounded to the row before.
+        index = index - size * ops.floor((index + 0.5) / size)
+    elif fill_mode == "reflect":
+        index = index - 2.0 * size * ops.floor((index + 0.5) / (2.0 * size))
+        index = ops.minimum(index, 2.0 * size - 1.0 - index)
+    return ops.clip(index, 0.0, last)
+
+
+def _taps(place, size, interpolation, fill_mode, ops):
+    """The `(index, weight)` pairs that are read along one axis."""
+    if interpolation == "nearest":
+        taps = [(ops.floor(place + 0.5), ops.ones_like(place))]
+    else:
+        low = ops.floor(place)
+        part = place - low
+        taps = [(low, 1.0 - part), (low + 1.0, part)]
+    size = ops.cast(size, "float32")
+    pairs = []
+    for index, weight in taps:
+        if fill_mode == "constant":
+            real = ops.logical_and(index >= 0.0, index <= size - 1.0)
+            weight = ops.where(real, weight, 0.0)
+        index = _inside(index, size, fill_mode, ops)
+        pairs.append((ops.cast(index, "int32"), weight))
+    return pairs
+
+
+def warp(
+    images,
+    maps,
+    interpolation="bilinear",
+    fill_mode="reflect",
+    fill_value=0.0,
+    ops=keras.ops,
+):
+    """Reads each image at the places its map names.
+
+    Args:
+        images: Tensor `(batch, height, width, channels)` of any dtype.
+        maps: Tuple of six float32 tensors `(batch,)`.
+        interpolation: `"nearest"` or `"bilinear"`.
+        fill_mode: `"constant"`, `"nearest"`, `"reflect"` or `"wrap"`.
+        fill_value: What is outside under `"constant"`.
+
+    Returns:
+        Tensor of the shape and dtype of `images`.
+    """
+    batch, height, width, channels = ops.shape(images)
+    xs = ops.reshape(ops.arange(width, dtype="float32"), (1, 1, -1))
+    ys = ops.reshape(ops.arange(height, dtype="float32"), (1, -1, 1))
+    a0, a1, a2, b0, b1, b2 = (ops.reshape(m, (-1, 1, 1)) for m in maps)
+    columns = _taps(a0 * xs + a1 * ys + a2, width, interpolation, fill_mode, ops)
+    rows = _taps(b0 * xs + b1 * ys + b2, height, interpolation, fill_mode, ops)
+    first = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1))
+    pixels = ops.reshape(images, (-1, channels))
+    if interpolation == "nearest":
+        ((y, y_weight),), ((x, x_weight),) = rows, columns
+        read = ops.take(pixels, (first * height + y) * width + x, axis=0)
+        if fill_mode != "constant":
+            return read
+        outside = ops.cast(fill_value, images.dtype)
+        return ops.where((y_weight * x_weight)[..., None] > 0.0, read, outside)
+    total = 0.0
+    for y, y_weight in rows:
+        line = 0.0
+        for x, x_weight in columns:
+            read = ops.take(pixels, (first * height + y) * width + x, axis=0)
+            line = line + ops.cast(read, "float32") * x_weight[..., None]
+        total = total + line * y_weight[..., None]
+    if fill_mode == "constant":
+        covered = (rows[0][1] + rows[1][1]) * (columns[0][1] + columns[1][1])
+        total = total + fill_value * (1.0 - covered[..., None])
+    return ops.cast(total, images.dtype)
