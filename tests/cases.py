@@ -229,4 +229,5 @@ OTHERS = [
     "export.ExportError",
     "export.ExportResult",
     "export.to_tflite",
+    "tuning.HyperMLP",
 ]

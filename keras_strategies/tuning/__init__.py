@@ -1,3 +1,10 @@
-"""tuning."""
+"""Hypermodels for KerasTuner: finished search spaces that need no build function.
 
-__all__ = []
+Each is a `keras_tuner.HyperModel`, so every tuner of KerasTuner takes it as its
+`hypermodel`. This subpackage imports KerasTuner and is therefore imported only
+when it is first used.
+"""
+
+from keras_strategies.tuning.hyper_mlp import HyperMLP
+
+__all__ = ["HyperMLP"]
