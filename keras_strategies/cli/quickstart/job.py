@@ -64,6 +64,7 @@ def _train_all(digits, epochs, seeds, progress):
     outcome = {}
     for name, strategies in (("plain", False), ("strategies", True)):
         title = "with strategies" if strategies else "plain Keras"
+        short = "strategies" if strategies else "plain Keras"
         task = progress.add_task(f"Train {title}", total=epochs * len(seeds), note="")
         bar = training.EpochBar(progress, task)
         models, histories, accuracies, seconds = [], [], [], []
@@ -80,7 +81,7 @@ def _train_all(digits, epochs, seeds, progress):
             "histories": histories,
             "accuracies": accuracies,
             "seconds": statistics.mean(seconds),
-            "row": _keras_row(f"{title}, mean of seeds", models[0], digits)
+            "row": _keras_row(f"{short}, mean", models[0], digits)
             | {"accuracy": statistics.mean(accuracies)},
         }
     return outcome
@@ -90,7 +91,7 @@ def _prune_and_export(model, digits, epochs, seed, aside, progress):
     """Prunes `model` in place, writes the artifacts, returns their rows."""
     first = model.predict(digits.x_test, verbose=0)
     rows = [
-        _keras_row(f"with strategies, seed {seed}", model, digits)
+        _keras_row(f"strategies, seed {seed}", model, digits)
         | {"accuracy": training.accuracy(first, digits.y_test)}
     ]
     tuning_epochs = max(1, epochs // 2)
@@ -117,18 +118,29 @@ def _prune_and_export(model, digits, epochs, seed, aside, progress):
             verify=digits.x_test,
             min_agreement=MIN_INT8_AGREEMENT,
         )
-        outputs[quantization] = result.outputs[0]
-        rows.append(_artifact_row(f"{quantization} .tflite", result, digits, pruned))
+        answers = training.artifact_outputs(aside / name, digits.x_test)
+        outputs[quantization] = answers
+        rows.append(
+            {
+                "name": f"{quantization} .tflite",
+                "accuracy": training.accuracy(answers, digits.y_test),
+                "parameters": pruned["parameters"],
+                "sparsity": pruned["sparsity"],
+                "bytes": result.bytes,
+                "gzip_bytes": result.gzipped_bytes,
+                "latency_ms": result.latency_ms,
+                "agreement": result.agreement,
+            }
+        )
         progress.update(task, advance=1)
     return {"rows": rows, "int8_outputs": outputs["int8"]}
 
 
 def _keras_row(name, model, digits):
+    """Figures of a Keras model; its file is measured without the optimizer."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.keras"
-        plain = keras.models.clone_model(model)
-        plain.set_weights(model.get_weights())
-        plain.save(path)
+        keras.Model(model.inputs, model.outputs).save(path)
         data = path.read_bytes()
     return {
         "name": name,
@@ -150,19 +162,6 @@ def _keras_latency(model, image, runs=30):
         model.predict_on_batch(image)
         times.append(time.perf_counter() - begun)
     return 1000 * statistics.median(times)
-
-
-def _artifact_row(name, result, digits, pruned):
-    return {
-        "name": name,
-        "accuracy": training.accuracy(result.outputs[0], digits.y_test),
-        "parameters": pruned["parameters"],
-        "sparsity": pruned["sparsity"],
-        "bytes": result.bytes,
-        "gzip_bytes": result.gzip_bytes,
-        "latency_ms": result.latency_ms,
-        "agreement": result.agreement,
-    }
 
 
 def _assemble(digits, epochs, seeds, outcome, model, exported):
@@ -212,7 +211,7 @@ def _assemble(digits, epochs, seeds, outcome, model, exported):
 
 def _write(aside, made, digits, outcome, int8_outputs):
     keras.utils.set_random_seed(0)
-    layer = networks.augmentation(seed=1)
+    layer = networks.affine(seed=1)
     images = digits.x_train[:SHOWN]
     versions = [np.asarray(layer(images, training=True)) for _ in range(3)]
     curves = pictures.training_curves(

@@ -19,7 +19,7 @@ def build(strategies):
     branch at random and pulls the dense layer's unneeded units to zero.
     """
     inputs = keras.Input((8, 8, 1), name="image")
-    x = augmentation()(inputs) if strategies else inputs
+    x = affine()(inputs) if strategies else inputs
     x = keras.layers.Conv2D(32, 3, padding="same", activation="relu")(x)
     branch = keras.layers.Conv2D(32, 3, padding="same", activation="relu")(x)
     branch = keras.layers.Conv2D(32, 3, padding="same")(branch)
@@ -40,9 +40,18 @@ def build(strategies):
     return model
 
 
-def augmentation(seed=None):
+def affine(seed=None):
     """Small rotations, shifts, shears and zooms, as one resample."""
-    return RandomAffine(seed=seed)
+    return RandomAffine(
+        rotation_factor=0.03,
+        translation_height_factor=0.08,
+        translation_width_factor=0.08,
+        shear_x_factor=0.1,
+        zoom_height_factor=0.1,
+        zoom_width_factor=0.1,
+        fill_mode="constant",
+        seed=seed,
+    )
 
 
 def compile_for(model, learning_rate=LEARNING_RATE):
@@ -57,7 +66,8 @@ def callbacks(strategies, epochs, steps_per_epoch):
     """Warm-up with cosine decay and clipping, or nothing."""
     if not strategies:
         return []
+    warmup = min(steps_per_epoch, epochs * steps_per_epoch // 10)
     return [
-        CosineDecayScheduler(),
+        CosineDecayScheduler(update="batch", warmup_steps=warmup),
         GradientClipping(global_clipnorm=1.0),
     ]
