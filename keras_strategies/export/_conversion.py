@@ -80,21 +80,22 @@ class _Runner:
         from ai_edge_litert.interpreter import Interpreter
 
         self.interpreter = Interpreter(model_path=artifact, num_threads=1)
-        self.interpreter.allocate_tensors()
         runner = self.interpreter.get_signature_runner(_trace.SIGNATURE)
         self.inputs = runner.get_input_details()
         self.outputs = runner.get_output_details()
+        self.shapes = None
 
     def feed(self, batch):
         """Sets the inputs, quantized where the artifact wants integers."""
-        shapes = {name: tuple(entry["shape"]) for name, entry in self.inputs.items()}
-        if any(shapes[name] != batch[name].shape for name in shapes):
+        shapes = {name: batch[name].shape for name in self.inputs}
+        if shapes != self.shapes:
+            # Free axes are 1 until resized, too small for many kernels: allocate
+            # only afterwards.
             for name, entry in self.inputs.items():
-                self.interpreter.resize_tensor_input(
-                    entry["index"], batch[name].shape, strict=True
-                )
-                entry["shape"] = batch[name].shape
+                if shapes[name] != tuple(entry["shape"]):
+                    self.interpreter.resize_tensor_input(entry["index"], shapes[name])
             self.interpreter.allocate_tensors()
+            self.shapes = shapes
         for name, entry in self.inputs.items():
             values, (scale, zero) = batch[name], entry["quantization"]
             if scale:

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 L = keras.layers
-RNG = np.random.default_rng(7)
 
 
 def _decisive(model, factor=8.0):
@@ -19,7 +18,7 @@ def dense():
     inputs = keras.Input((16,), name="features")
     hidden = L.Dropout(0.5)(L.Dense(128, activation="relu")(inputs))
     hidden = L.Dense(128, activation="relu")(hidden)
-    outputs = L.Dense(5, activation="softmax", name="label")(hidden)
+    outputs = L.Dense(3, activation="softmax", name="label")(hidden)
     return _decisive(keras.Model(inputs, outputs)), {"features": (16,)}
 
 
@@ -36,10 +35,10 @@ def convolutional():
             L.ReLU(),
             L.Flatten(),
             L.Dense(64, activation="relu"),
-            L.Dense(6, activation="softmax"),
+            L.Dense(3, activation="softmax"),
         ]
     )
-    return _decisive(model), {"image": (12, 12, 1)}
+    return _decisive(model, 60.0), {"image": (12, 12, 1)}
 
 
 def nested():
@@ -83,9 +82,10 @@ KINDS = {
 
 def samples(shapes, count=96):
     """Returns float32 samples; images in [0, 255]."""
+    rng = np.random.default_rng(7)
     named = {}
     for name, shape in shapes.items():
-        values = RNG.normal(size=(count, *shape))
+        values = rng.normal(size=(count, *shape))
         named[name] = np.abs(values * 80) % 255 if name == "image" else values
     return {name: value.astype("float32") for name, value in named.items()}
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_strategies.export import ExportError, _parity, _reference
@@ -73,6 +73,7 @@ def test_non_finite_names_the_output():
     assert _parity.non_finite(outputs) == ["b", "c"]
 
 
+@settings(deadline=None, max_examples=50)  # other work must not fail it
 @given(
     st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=20),
     st.floats(2**-8, 2.0, width=32),

@@ -3,7 +3,8 @@
 import gzip
 import json
 import os
-import threading
+import subprocess
+import sys
 import time
 
 import keras
@@ -17,7 +18,9 @@ from tests.export.foreign import Erf, Halve, Subclassed
 
 pytestmark = pytest.mark.tensorflow
 L = keras.layers
-SIZES = {"float32": 1.0, "float16": 0.6, "dynamic": 0.45, "int8": 0.4}
+SIZES = {"float32": 1.0, "float16": 0.6, "dynamic": 0.45, "int8": 0.35}
+# Two small branches: names, shapes and scales weigh more.
+SMALL = {"two_inputs_two_outputs": 0.05}
 
 
 def _interpret(path, feed):
@@ -50,23 +53,9 @@ def test_matrix(kind, tmp_path):
         json.dumps(result.to_dict())
         assert str(result.bytes)[0] in result.table()
     ratios = {name: size / sizes["float32"] for name, size in sizes.items()}
-    assert all(ratios[name] <= limit for name, limit in SIZES.items()), ratios
+    more = SMALL.get(kind, 0)
+    assert all(ratios[name] <= limit + more for name, limit in SIZES.items()), ratios
     assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.tflite" for name in SIZES)
-
-
-def test_int8_is_at_most_035_of_float32(tmp_path):
-    model, shapes = models.convolutional()
-    samples = models.samples(shapes)
-    sizes = [
-        export.to_tflite(
-            model,
-            tmp_path / "model.tflite",
-            quantization=quantization,
-            representative_data=samples,
-        ).bytes
-        for quantization in ("float32", "int8")
-    ]
-    assert sizes[1] <= 0.35 * sizes[0]
 
 
 def test_the_file_gives_what_the_model_gives(target):
@@ -249,15 +238,16 @@ def test_a_non_finite_artifact_is_refused_and_kept_aside(target, monkeypatch):
 
 
 def test_weights_that_overflow_float16_are_refused(target):
-    model = models.tiny()
-    model.set_weights([np.full((4, 3), 1e6, "float32"), np.zeros(3, "float32")])
-    wide = keras.Sequential([keras.Input((4,), name="x"), L.Dense(512), L.Dense(3)])
-    wide.set_weights(
-        [np.full_like(value, 1e6 if value.ndim == 2 else 0) for value in wide.weights]
-    )
-    with pytest.raises(export.ExportError) as caught:
-        export.to_tflite(wide, target, quantization="float16")
-    assert caught.value.reason in ("non-finite", "disagreement")
+    # The converter clips them to 65504 without a word.
+    model = keras.Sequential([keras.Input((4,), name="x"), L.Dense(512), L.Dense(3)])
+    weights = [
+        np.full(value.shape, 1e6 if len(value.shape) == 2 else 0)
+        for value in model.weights
+    ]
+    model.set_weights(weights)
+    with pytest.raises(export.ExportError, match="agrees") as caught:
+        export.to_tflite(model, target, quantization="float16")
+    assert caught.value.reason == "disagreement"
     assert not target.exists()
 
 
@@ -277,8 +267,33 @@ def test_calibration_unlike_the_data_is_refused(target):
     assert not target.exists()
 
 
-def test_one_worker_serves_and_its_death_is_a_named_error(target):
-    """Killed in the middle, crashed by the converter, out of time; then it works."""
+SCRIPT = """
+import os, sys
+import keras
+from keras_strategies import export
+from keras_strategies.export import _client
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+export.to_tflite(model, sys.argv[1])
+print(_client.shared_worker().pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_stdout_is_clean_and_no_worker_outlives_its_parent(target):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(target)], capture_output=True, text=True
+    )
+    assert done.returncode == -9, done.stderr
+    assert target.exists()
+    pid = int(done.stdout)  # nothing else was printed
+    limit = time.monotonic() + 60
+    while os.path.exists(f"/proc/{pid}") and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_one_worker_serves_and_its_death_is_a_named_error(target, monkeypatch):
+    """Killed while converting, crashed by the converter, out of time."""
     model = models.tiny()
     export.to_tflite(model, target)
     worker = _client.shared_worker()
@@ -286,35 +301,21 @@ def test_one_worker_serves_and_its_death_is_a_named_error(target):
     export.to_tflite(model, target)
     assert worker.pid == pid
     before = target.read_bytes()
+    send = _client.Worker._send
 
-    big, shapes = models.convolutional()
-    samples = models.samples(shapes, count=4000)
-
-    def kill():
-        time.sleep(0.4)  # calibration of 4000 samples takes longer
+    def send_and_kill(self, request, *rest):
+        send(self, request, *rest)
+        time.sleep(0.1)  # a conversion takes longer
         os.kill(pid, 9)
 
-    killed = {"quantization": "int8", "representative_data": samples}
-    folder = target.with_name("saved")
-    from keras_strategies.export import _trace
-
-    _trace.write_saved_model(big, folder)
-    _conversion.save_arrays(target.with_name("c.npz"), samples)
-    arguments = {
-        "saved_model": str(folder),
-        "artifact": str(target.with_name("a.tflite")),
-        "quantization": "int8",
-        "calibration": str(target.with_name("c.npz")),
-        "input_type": "float32",
-        "output_type": "float32",
-        "allow_flex": False,
-        "batch_size": None,
-    }
-    threading.Thread(target=kill).start()
-    with pytest.raises(export.ExportError, match="SIGKILL.*converting") as caught:
-        worker.request("convert", arguments, timeout=60, doing="converting")
+    with monkeypatch.context() as patch:
+        patch.setattr(_client.Worker, "_send", send_and_kill)
+        with pytest.raises(export.ExportError, match="SIGKILL.*converting") as caught:
+            export.to_tflite(model, target)
     assert caught.value.reason == "crash"
-    del killed
+    assert target.read_bytes() == before
+    assert export.to_tflite(model, target).agreement == 1
+    assert worker.pid not in (None, pid)
 
     recurrent = keras.Sequential([keras.Input((5, 3)), L.LSTM(4)])
     with pytest.raises(export.ExportError, match="SIGSEGV.*int8 LSTM") as caught:
@@ -330,4 +331,3 @@ def test_one_worker_serves_and_its_death_is_a_named_error(target):
         export.to_tflite(model, target, timeout=0.01)
     assert caught.value.reason == "timeout"
     assert target.read_bytes() == before
-    assert export.to_tflite(model, target).agreement == 1
