@@ -77,13 +77,13 @@ class HyperMLP(keras_tuner.HyperModel):
 
     The usual first search on tabular data or small images. Hand it to any tuner
     of KerasTuner; there is no build function to write and no space to declare.
-    Each hidden block `k` is `Dense(units_k)`, the activation and
-    `Dropout(dropout_k)`; the last layer, the loss and the metric follow from
-    `task`. Inputs of more than one axis are flattened.
+    The first hidden block is `Dense(units1)`, the activation and
+    `Dropout(dropout1)`, and so on; the last layer, the loss and the metric follow
+    from `task`. Inputs of more than one axis are flattened.
 
-    The default space has these hyperparameters. Block `k` beyond the smallest
-    depth is in a conditional scope of `layers`, so that a tuner never spends
-    trials on a width that is not used.
+    The default space has these hyperparameters. A block beyond the smallest depth
+    is in a conditional scope of `layers`, so that a tuner never spends trials on a
+    width that is not used.
 
     | name | values |
     |---|---|
