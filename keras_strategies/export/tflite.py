@@ -98,8 +98,8 @@ def to_tflite(
             the value of the table.
         keep_rejected: Keep an artifact that fails the check as `path` +
             `".rejected"`. Defaults to `False`.
-        timeout: Seconds for each of the worker's steps, its start not counted.
-            Defaults to 600.
+        timeout: Seconds for each of the worker's steps, its start not counted, in
+            (0, 1e6]. Defaults to 600.
 
     Returns:
         An `ExportResult`.
@@ -141,7 +141,7 @@ def to_tflite(
     checks.integer("batch_size", batch_size, low=1, optional=True)
     checks.boolean("allow_flex", allow_flex)
     checks.boolean("keep_rejected", keep_rejected)
-    checks.real("timeout", timeout, low=0, low_open=True)
+    checks.real("timeout", timeout, low=0, high=1e6, low_open=True)
     default, tolerance = _parity.DEFAULTS[quantization]
     least = checks.real("min_agreement", min_agreement, low=0, high=1, optional=True)
     job = _job.Job(

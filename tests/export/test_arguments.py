@@ -39,7 +39,7 @@ def _tiny():
         ({"allow_flex": 1}, TypeError, "`allow_flex` must be True or False"),
         ({"keep_rejected": "no"}, TypeError, "`keep_rejected` must be True or False"),
         ({"min_agreement": 1.1}, ValueError, r"`min_agreement` must be in \[0, 1\]"),
-        ({"timeout": 0}, ValueError, "`timeout` must be greater than 0"),
+        ({"timeout": 0}, ValueError, r"`timeout` must be in \(0, 1000000"),
         ({"verify": False}, TypeError, "`verify` must be"),
         ({"verify": X[:0]}, ValueError, "`verify` must not be empty"),
         ({"verify": X[:, :3]}, ValueError, "`verify` for input 'x' must have shape"),
@@ -67,8 +67,8 @@ def test_bad_paths(tmp_path):
         export.to_tflite(model, None)
 
 
-def test_unwritable_folder(tmp_path, monkeypatch):
-    # Permission bits do not stop root; procfs and a refusing system call do.
+def test_unwritable_folder():
+    # Permission bits do not stop root; procfs does.
     with pytest.raises(PermissionError, match="must be writable"):
         export.to_tflite(_tiny(), "/proc/model.tflite")
 

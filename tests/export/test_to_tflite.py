@@ -128,6 +128,20 @@ def test_custom_subclassed_training_layers_and_file_route(tmp_path):
     )
 
 
+def test_the_model_is_left_as_it_was(target):
+    model, shapes = models.two_inputs_two_outputs()
+    model.compile("sgd", {"kind": "categorical_crossentropy", "value": "mse"})
+    before, config = model.get_weights(), model.get_config()
+    export.to_tflite(model, target, quantization="dynamic")
+    assert model.get_config() == config
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    samples = models.samples(shapes, 8)
+    targets = {"kind": np.eye(4)[np.arange(8) % 4], "value": np.ones((8, 1))}
+    history = model.fit(samples, targets, verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+
+
 def test_integer_and_boolean_inputs(target):
     ids = keras.Input((6,), dtype="int32", name="ids")
     keep = keras.Input((1,), dtype="bool", name="keep")
