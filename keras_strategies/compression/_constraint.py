@@ -18,11 +18,11 @@ def existing_sparsity(weight):
     Zero where no pruning can have left it: in a kernel that is zero throughout
     (a zero initializer) or off its diagonal only (an identity initializer).
     """
-    values = ops.convert_to_numpy(weight.value)
+    values = ops.convert_to_numpy(ops.copy(weight))
     nonzero = values != 0
     if nonzero.all() or not nonzero.any():
         return 0.0
-    if values.ndim == 2 and not (values - np.diag(np.diag(values))).any():
+    if values.ndim == 2 and not nonzero[~np.eye(*values.shape, dtype=bool)].any():
         return 0.0
     return float(1.0 - nonzero.mean())
 
@@ -110,7 +110,7 @@ class PruningConstraint:
                 "updates it (and prune the outermost model, not one inside it)."
             )
         if optimizer is None:
-            step = ops.convert_to_tensor(counter)
+            step = ops.copy(counter)
             counter.assign_add(1)
             return step, True
         every = optimizer.gradient_accumulation_steps
