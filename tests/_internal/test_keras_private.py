@@ -49,3 +49,72 @@ def test_backend_ops_are_keras_ops_or_those_of_the_switched_backend():
     assert tf.is_tensor(ops.cast(ops.arange(3), "float32"))
     with pytest.raises(AttributeError, match="no_such_function"):
         _ = ops.no_such_function
+
+
+def test_is_called_by_itself():
+    seen = []
+
+    class Spy(keras.layers.Layer):
+        def call(self, x):
+            seen.append(keras_private.is_called_by_itself(self))
+            return x
+
+    spy, x = Spy(), np.ones((1, 2), "float32")
+    spy(x)
+    keras.Sequential([spy])(x)
+    assert seen[0] is True
+    assert seen[-1] is False
+
+
+def _gradients(variables):
+    return [keras.ops.ones(v.shape, dtype=v.dtype) for v in variables]
+
+
+def test_watched_variable_reports_its_value_before_an_update():
+    variable = keras.Variable([1.0, 2.0])
+    seen = []
+    keras_private.watch_updates(
+        variable, lambda v: seen.append(keras.ops.convert_to_numpy(v + 0.0).tolist())
+    )
+    assert isinstance(variable, keras.Variable)
+    optimizer = keras.optimizers.SGD(0.5)
+    for _ in range(2):
+        optimizer.apply(_gradients([variable]), [variable])
+    assert seen[0] == [1.0, 2.0] and seen[-1] == [0.5, 1.5]
+    keras_private.unwatch_updates(variable)
+    assert type(variable) is keras.Variable
+    count = len(seen)
+    optimizer.apply(_gradients([variable]), [variable])
+    assert len(seen) == count
+
+
+def test_watched_variable_keeps_its_flag():
+    variable = keras.Variable(0.0)
+    keras_private.watch_updates(variable, lambda v: None)
+    assert variable.overwrite_with_gradient is False
+    variable.overwrite_with_gradient = True
+    assert variable.overwrite_with_gradient is True
+    with pytest.raises(TypeError, match="Only plain Keras variables"):
+        keras_private.watch_updates(variable, lambda v: None)
+
+
+def test_owns_and_moving_average():
+    mine, other = keras.Variable([1.0]), keras.Variable([1.0])
+    plain = keras.optimizers.SGD(0.5)
+    averaging = keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.5)
+    for optimizer in (plain, averaging):
+        optimizer.build([mine])
+        assert keras_private.owns(optimizer, mine)
+        assert not keras_private.owns(optimizer, other)
+    assert keras_private.moving_average(plain, mine) is None
+    averaging.apply(_gradients([mine]), [mine])
+    average = keras_private.moving_average(averaging, mine)
+    assert float(keras.ops.sum(average + 0.0)) == pytest.approx(0.5)
+
+
+def test_is_frozen_by_scope():
+    given, left_out = keras.Variable(1.0), keras.Variable(1.0)
+    assert not keras_private.is_frozen_by_scope(left_out)
+    with keras.StatelessScope([(given, keras.ops.zeros(()))]):
+        assert not keras_private.is_frozen_by_scope(given)
+        assert keras_private.is_frozen_by_scope(left_out)
