@@ -25,6 +25,7 @@ __all__ = [
     "flatten_layers",
     "held_learning_rate",
     "input_signature",
+    "is_called_by_itself",
     "is_frozen_by_scope",
     "moving_average",
     "owns",
@@ -223,3 +224,14 @@ def backend_ops(backend):
     if backend.name == keras.backend.backend():
         return keras.ops
     return _BackendOps(backend.core, backend.numpy)
+
+
+def is_called_by_itself(layer):
+    """Whether the running call of `layer` was made directly, not by a model.
+
+    Keras's augmentation layers default to `training=True` even inside a model,
+    so that a model called or exported without `training` augments its input (and
+    the layers after it believe to be in training). The innermost call knows its
+    outermost layer only through the private call context. Keras 3.12 to 3.15.
+    """
+    return layer._get_call_context().entry_layer is layer

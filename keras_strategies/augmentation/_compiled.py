@@ -4,22 +4,28 @@ import functools
 
 from keras import ops as keras_ops
 
-from keras_strategies.augmentation.affine import affine_maps, warp
+from keras_strategies.augmentation.affine import affine_maps, draw_parameters, warp
 
 
 def resample(
     images,
-    parameters,
+    uniform,
+    drawing,
     interpolation,
     fill_mode,
     fill_value,
     data_format,
     ops=keras_ops,
 ):
-    """Composes the maps of `parameters` and reads `images` through them once."""
+    """Turns uniform numbers into maps and reads `images` through them once.
+
+    Drawing is inside, because at small images a dozen tiny operations outside of
+    the compiled program would cost as much as the program.
+    """
     if data_format == "channels_first":
         images = ops.transpose(images, (0, 2, 3, 1))
     _, height, width, _ = ops.shape(images)
+    parameters = draw_parameters(uniform, *drawing, ops=ops)
     maps = affine_maps(parameters, height, width, ops)
     images = warp(images, maps, interpolation, fill_mode, fill_value, ops)
     if data_format == "channels_first":
@@ -27,18 +33,18 @@ def resample(
     return images
 
 
-def resample_with_xla(images, parameters, *settings, ops):
+def resample_with_xla(images, uniform, *settings, ops):
     """`resample` of TensorFlow tensors as one XLA program."""
-    shapes = tuple(images.shape), tuple(parameters.shape)
-    return _program(ops, shapes, images.dtype, settings)(images, parameters)
+    shapes = tuple(images.shape), tuple(uniform.shape)
+    return _program(ops, shapes, images.dtype, settings)(images, uniform)
 
 
 @functools.lru_cache(maxsize=256)
 def _program(ops, shapes, dtype, settings):
     import tensorflow as tf
 
-    def program(images, parameters):
-        return resample(images, parameters, *settings, ops=ops)
+    def program(images, uniform):
+        return resample(images, uniform, *settings, ops=ops)
 
     specs = tf.TensorSpec(shapes[0], dtype), tf.TensorSpec(shapes[1], tf.float32)
     # The body has nothing for AutoGraph to convert. Traced outside of the graph

@@ -4,6 +4,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import (
     BaseImagePreprocessingLayer,
     backend_ops,
+    is_called_by_itself,
 )
 from keras_strategies._internal.registration import serializable
 from keras_strategies.augmentation._compiled import (
@@ -49,10 +50,11 @@ class RandomAffine(BaseImagePreprocessingLayer):
     corners, cut at the border (boxes that left the image get the label -1), and
     labels pass through.
 
-    Three differences to the stack of Keras's layers: fill modes apply once, to the
-    composed map; `"wrap"` is periodic on every backend; and
-    `"horizontal_and_vertical"` throws a coin for each direction, where `RandomFlip`
-    throws one for both.
+    Differences to the stack of Keras's layers: fill modes apply once, to the
+    composed map; `"wrap"` is periodic on every backend; `"horizontal_and_vertical"`
+    throws a coin for each direction, where `RandomFlip` throws one for both; and a
+    model that is called or exported without `training` leaves the images alone,
+    where those layers go on augmenting.
 
     Args:
         rotation_factor: As `factor` of `RandomRotation`: fraction of a full turn,
@@ -96,7 +98,9 @@ class RandomAffine(BaseImagePreprocessingLayer):
         data: Images, or a dict with the key `images`. Any range; integers are
             cast to the compute dtype of the layer.
         training: Whether images are transformed. Set by Keras in `fit`, `evaluate`
-            and `predict`. Defaults to `True`, as in Keras's layers.
+            and `predict`. Without it, a layer that is called by itself transforms
+            and a layer in a model does not, so that an exported model never
+            augments.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with
@@ -181,6 +185,11 @@ class RandomAffine(BaseImagePreprocessingLayer):
         )
         self.generator = keras.random.SeedGenerator(self.seed)
 
+    def call(self, data, training=None):
+        if training is None:
+            training = is_called_by_itself(self)
+        return super().call(data, training=training)
+
     def get_random_transformation(self, data, training=True, seed=None):
         if not training:
             return None
@@ -191,31 +200,35 @@ class RandomAffine(BaseImagePreprocessingLayer):
             seed = self._get_seed_generator(self.backend.name)
         batch = shape[0] if len(shape) == 4 else 1
         uniform = self.backend.random.uniform((batch, 10), dtype="float32", seed=seed)
-        zoom_width = self.zoom_width_factor
-        parameters = draw_parameters(
-            uniform,
-            rotation=_range(self.rotation_factor),
-            shift=(
-                _range(self.translation_height_factor),
-                _range(self.translation_width_factor),
-            ),
-            shear=(_range(self.shear_x_factor), _range(self.shear_y_factor)),
-            zoom=(_range(self.zoom_height_factor), _range(zoom_width or 0.0)),
-            flip_mode=self.flip_mode,
-            lock_zoom=zoom_width is None,
-            ops=ops,
-        )
         last = self.data_format == "channels_last"
         height, width = shape[-3:-1] if last else shape[-2:]
-        return {"parameters": parameters, "height": height, "width": width}
+        return {"uniform": uniform, "height": height, "width": width}
+
+    def _drawing(self):
+        """The arguments of `draw_parameters` after the uniform numbers."""
+        height, width = self.translation_height_factor, self.translation_width_factor
+        return (
+            _range(self.rotation_factor),
+            (_range(height), _range(width)),
+            (_range(self.shear_x_factor), _range(self.shear_y_factor)),
+            (_range(self.zoom_height_factor), _range(self.zoom_width_factor or 0.0)),
+            self.flip_mode,
+            self.zoom_width_factor is None,
+        )
 
     def _transform_images(self, images, transformation, interpolation):
         ops = backend_ops(self.backend)
-        settings = (interpolation, self.fill_mode, self.fill_value, self.data_format)
-        parameters = transformation["parameters"]
+        uniform = transformation["uniform"]
+        settings = (
+            self._drawing(),
+            interpolation,
+            self.fill_mode,
+            self.fill_value,
+            self.data_format,
+        )
         if self._uses_xla(images):
-            return resample_with_xla(images, parameters, *settings, ops=ops)
-        return resample(images, parameters, *settings, ops=ops)
+            return resample_with_xla(images, uniform, *settings, ops=ops)
+        return resample(images, uniform, *settings, ops=ops)
 
     def _uses_xla(self, images):
         if self.backend.name != "tensorflow":
@@ -248,7 +261,8 @@ class RandomAffine(BaseImagePreprocessingLayer):
         convert = keras.utils.bounding_boxes.convert_format
         own = self.bounding_box_format
         moved = convert(bounding_boxes, source=own, target="xyxy", **size)
-        maps = affine_maps(transformation["parameters"], **size, ops=ops)
+        drawn = draw_parameters(transformation["uniform"], *self._drawing(), ops=ops)
+        maps = affine_maps(drawn, **size, ops=ops)
         moved["boxes"] = _move_boxes(moved["boxes"], invert_maps(maps), ops)
         moved = keras.utils.bounding_boxes.clip_to_image_size(
             moved, bounding_box_format="xyxy", **size
