@@ -16,7 +16,7 @@ class Digits(NamedTuple):
     y_test: np.ndarray
 
 
-def load(test=540, validation=180):
+def load(test=540, validation=300):
     """Splits the 1,797 digits once and for all, stratified by label.
 
     The split does not depend on the training seed, so that differences between

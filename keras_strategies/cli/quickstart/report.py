@@ -124,11 +124,13 @@ def page(report, pictures):
 <p>{html.escape(report["data"]["description"])}</p>
 <p class="lead">{html.escape(report["summary"])}</p>
 <div class="wide">{_html_table(header, rows)}</div>
-<p>Accuracy is on the test images; for the .tflite files it and the agreement with the
-pruned Keras model were measured by running the files in the LiteRT interpreter. Bytes are
-those of the files, Keras's without optimizer; <em>1 image</em> is the median time of one
-inference.</p>
+<p>Accuracy is on the test images; for the .tflite files it and the agreement with
+the pruned Keras model were measured by running the files in the LiteRT interpreter.
+Bytes are those of the files, Keras's without optimizer; <em>1 image</em> is the median
+time of one inference.</p>
 <h2>Seed by seed</h2>{seeds}
+<p>The interval above covers the randomness of training, not the choice of the test
+images: one image is {100 / report["data"]["test"]:.2f} points.</p>
 {figures}
 <footer>{html.escape(versions)} · {report["seconds"]:.0f} s ·
 {html.escape(report["backend"])} backend</footer>
