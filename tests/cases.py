@@ -82,19 +82,6 @@ SCHEDULES = [
 CALLBACKS = [
     Case("callbacks.StepDecayScheduler", "callback"),
     Case(
-        "callbacks.StepDecayScheduler",
-        "callback",
-        make=lambda: {
-            "initial_learning_rate": 0.02,
-            "decay_steps": 5,
-            "decay_rate": 0.8,
-            "update": "batch",
-            "warmup_steps": 3,
-        },
-        label="batch",
-    ),
-    Case("callbacks.ExponentialDecayScheduler", "callback"),
-    Case(
         "callbacks.ExponentialDecayScheduler",
         "callback",
         make=lambda: {
@@ -104,9 +91,7 @@ CALLBACKS = [
             "update": "batch",
             "warmup_steps": 2,
         },
-        label="batch",
     ),
-    Case("callbacks.CosineDecayScheduler", "callback"),
     Case(
         "callbacks.CosineDecayScheduler",
         "callback",
@@ -117,16 +102,9 @@ CALLBACKS = [
             "update": "batch",
             "warmup_steps": 2,
         },
-        label="batch",
     ),
     Case(
         "callbacks.GradientClipping", "callback", make=lambda: {"global_clipnorm": 0.1}
-    ),
-    Case(
-        "callbacks.GradientClipping",
-        "callback",
-        make=lambda: {"clipvalue": 0.01},
-        label="clipvalue",
     ),
 ]
 
