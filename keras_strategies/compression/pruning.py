@@ -1,6 +1,7 @@
 """Magnitude pruning of a live model, and its removal."""
 
 import keras
+from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.walking import base_optimizers
@@ -200,7 +201,8 @@ def _check_not_over(model, schedule, constraints):
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or schedule.end_step < 0:
         return
-    step = min(int(base.iterations) for base in base_optimizers(optimizer))
+    # `copy` reads what variables of tf.distribute do not convert to a number.
+    step = min(int(ops.copy(o.iterations)) for o in base_optimizers(optimizer))
     dense = [c.path for c in constraints if c.floor == 0]
     if step > schedule.end_step and dense:
         checks.fail(
