@@ -1,4 +1,4 @@
-"""The resample, compiled with XLA on TensorFlow whatever surrounds it."""
+"""The resample, compiled with XLA on TensorFlow and JAX whatever surrounds it."""
 
 import functools
 
@@ -33,14 +33,26 @@ def resample(
     return images
 
 
-def resample_with_xla(images, uniform, *settings, ops):
-    """`resample` of TensorFlow tensors as one XLA program."""
+def resample_with_xla(images, uniform, *settings, ops, backend):
+    """`resample` of TensorFlow or JAX tensors as one XLA program."""
+    if backend == "jax":
+        return _jax_program(settings)(images, uniform)
     shapes = tuple(images.shape), tuple(uniform.shape)
-    return _program(ops, shapes, images.dtype, settings)(images, uniform)
+    return _tensorflow_program(ops, shapes, images.dtype, settings)(images, uniform)
 
 
 @functools.lru_cache(maxsize=256)
-def _program(ops, shapes, dtype, settings):
+def _jax_program(settings):
+    import jax
+
+    def program(images, uniform):
+        return resample(images, uniform, *settings)
+
+    return jax.jit(program)
+
+
+@functools.lru_cache(maxsize=256)
+def _tensorflow_program(ops, shapes, dtype, settings):
     import tensorflow as tf
 
     def program(images, uniform):
@@ -54,12 +66,15 @@ def _program(ops, shapes, dtype, settings):
         return function.get_concrete_function(*specs)
 
 
-def fits_xla(images):
+def fits_xla(images, backend):
     """Whether compiling pays: a known image size, and not one image at a time.
 
     XLA compiles one program a shape. Images of many sizes would each cost a
-    compilation, so they take the plain operations.
+    compilation, so on TensorFlow they take the plain operations. JAX compiles
+    every plain operation for every shape as well, and Torch has no XLA.
     """
+    if backend != "tensorflow":
+        return backend == "jax"
     import tensorflow as tf
 
     known = all(size is not None for size in images.shape[1:])

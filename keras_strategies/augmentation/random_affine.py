@@ -89,9 +89,10 @@ class RandomAffine(BaseImagePreprocessingLayer):
             see `keras.utils.bounding_boxes.convert_format`. Needed only with boxes.
             Defaults to `None`.
         jit_compile: Whether the resample itself is compiled with XLA on
-            TensorFlow tensors, whatever the model does. `"auto"` compiles where
-            the image size is known, except single images outside a graph: XLA
-            compiles a program for each shape it meets. Defaults to `"auto"`.
+            TensorFlow and JAX, whatever the model around it does. `"auto"` leaves
+            out, on TensorFlow, images of unknown size and single images outside a
+            graph: XLA compiles a program for each shape it meets. Defaults to
+            `"auto"`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -226,14 +227,16 @@ class RandomAffine(BaseImagePreprocessingLayer):
             self.fill_value,
             self.data_format,
         )
-        if self._uses_xla(images):
-            return resample_with_xla(images, uniform, *settings, ops=ops)
+        backend = self.backend.name
+        if self.jit_compile is True and backend in ("tensorflow", "jax"):
+            compiled = True
+        else:
+            compiled = self.jit_compile == "auto" and fits_xla(images, backend)
+        if compiled:
+            return resample_with_xla(
+                images, uniform, *settings, ops=ops, backend=backend
+            )
         return resample(images, uniform, *settings, ops=ops)
-
-    def _uses_xla(self, images):
-        if self.backend.name != "tensorflow":
-            return False
-        return fits_xla(images) if self.jit_compile == "auto" else self.jit_compile
 
     def transform_segmentation_masks(
         self, segmentation_masks, transformation, training=True
