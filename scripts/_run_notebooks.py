@@ -84,6 +84,14 @@ def client_for(notebook, folder, timeout):
     )
 
 
+def drop_logs(notebook):
+    """Removes what libraries wrote to stderr; a reader wants the results."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            cell.metadata.pop("execution", None)  # times of one machine
+
+
 def run(path, folder, options):
     """Executes one notebook in `folder`; returns whether every cell passed."""
     import nbformat
@@ -105,6 +113,7 @@ def run(path, folder, options):
         print(f"FAILED {path.name}: {error}", file=sys.stderr)
         return False
     if options.write:
+        drop_logs(notebook)
         nbformat.write(notebook, path)
     print(f"passed {path.name} ({time.monotonic() - start:.0f} s)", flush=True)
     return True

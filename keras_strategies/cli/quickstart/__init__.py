@@ -37,9 +37,9 @@ def add_parser(commands):
     parser.add_argument(
         "--epochs",
         type=_whole(1, 10_000),
-        default=15,
+        default=20,
         metavar="N",
-        help="training epochs of each network (15); fine-tuning takes half as many",
+        help="training epochs of each network (20); fine-tuning takes half as many",
     )
     parser.add_argument(
         "--seeds",
