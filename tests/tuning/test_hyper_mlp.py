@@ -17,8 +17,6 @@ pytestmark = [
     # KerasTuner 1.4.8 asks for thread names the old way at every oracle call.
     pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:getName:DeprecationWarning"),
-    # Keras 3.15 on TensorFlow, whenever weights are saved under NumPy 2.
-    pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning"),
 ]
 
 SMALL = {"units": (24, 48), "dropout": (0.0, 0.2), "batch_size": (16, 64)}
@@ -171,7 +169,9 @@ def test_learning_rate_is_searched_on_a_log_scale():
 def test_optimizers_keep_their_own_learning_rate(name, cls):
     model_of = HyperMLP((5,), classes=3, optimizer=("rmsprop", "adam", "sgd", "lamb"))
     model = model_of.build(space(model_of, optimizer=name))
-    assert type(model.optimizer) is cls
+    # On Torch an optimizer's class is a subclass with the same name.
+    assert isinstance(model.optimizer, cls)
+    assert type(model.optimizer).__name__ == cls.__name__
     assert float(model.optimizer.learning_rate) == pytest.approx(
         float(cls().learning_rate)
     )
@@ -270,6 +270,7 @@ class _Steps(keras.callbacks.Callback):
         self.seen.append(int(self.model.optimizer.iterations))
 
 
+@pytest.mark.tensorflow
 def test_random_search_finds_and_reloads_the_best_model(digits, tmp_path):
     train, validation = digits
     hypermodel = HyperMLP(
