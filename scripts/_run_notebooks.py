@@ -104,7 +104,9 @@ def run(path, folder, options):
     notebook = nbformat.read(path, as_version=4)
     start = time.monotonic()
     try:
-        client_for(notebook, folder, options.timeout).execute(cwd=str(folder))
+        client = client_for(notebook, folder, options.timeout)
+        # The kernel is ours, so the client ends it only when told to.
+        client.execute(cwd=str(folder), cleanup_kc=True)
     except CellExecutionError as error:
         # Its text has the source of the cell and the traceback.
         print(f"FAILED {path.name}\n{error}", file=sys.stderr)

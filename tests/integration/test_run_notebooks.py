@@ -83,6 +83,22 @@ def test_write_stores_the_outputs_of_good_notebooks_only(folder):
     assert outputs(bad) == [[]]
 
 
+def test_a_kernel_ends_with_its_notebook(folder):
+    pid = folder.parent / "pid"
+    code = f"import os\nfrom pathlib import Path\npid = Path({str(pid)!r})\n"
+    first = write(folder / "1.ipynb", code + "pid.write_text(str(os.getpid()))")
+    second = write(
+        folder / "2.ipynb",
+        code + "try:\n"
+        "    os.kill(int(pid.read_text()), 0)\n"
+        "except ProcessLookupError:\n"
+        "    pid.unlink()",
+    )
+    done = run(first, second)
+    assert done.returncode == 0, done.stderr
+    assert not pid.exists(), "the kernel of the first notebook still runs"
+
+
 def test_hanging_cell_fails(folder):
     path = write(folder / "slow.ipynb", "import time\ntime.sleep(60)")
     done = run("--timeout", "2", path)
