@@ -86,22 +86,21 @@ def test_mixed_float16_trains():
 
 
 def test_only_the_useful_units_survive():
-    """One of eight hidden inputs carries the target: the other groups die."""
-    x = np.random.default_rng(0).normal(size=(128, 8)).astype("float32")
-    y = x[:, :1] * np.array([[1.0, -2.0]], "float32")
+    """One of eight inputs carries the target; noise keeps the others alive."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(128, 8)).astype("float32")
+    y = x[:, :1] * np.array([[1.0, -2.0]]) + rng.normal(size=(128, 2))
     norms = {}
-    for factor in (0.0, 0.2):
+    for factor in (0.0, 0.3):
         keras.utils.set_random_seed(0)
         layer = keras.layers.Dense(2, kernel_regularizer=GroupLasso(factor, axis=0))
         model = keras.Sequential([keras.Input((8,)), layer])
-        model.compile(keras.optimizers.SGD(0.02), "mse")
-        model.fit(x, y, batch_size=32, epochs=15, verbose=0)
-        kernel = _numpy(layer.kernel)
-        norms[factor] = np.linalg.norm(kernel, axis=1)
-    assert norms[0.2][0] > 1.0
-    # A step of 0.02 turns around zero at a distance of at most 0.02 * 0.2 * sqrt(2).
-    assert norms[0.2][1:].max() < 0.01
-    # Without the penalty, training that short leaves much of the initial weights.
+        model.compile(keras.optimizers.SGD(0.05), "mse")
+        model.fit(x, y.astype("float32"), batch_size=128, epochs=100, verbose=0)
+        norms[factor] = np.linalg.norm(_numpy(layer.kernel), axis=1)
+    assert norms[0.3][0] > 1.0
+    # Steps of 0.05 * 0.3 * sqrt(2) = 0.021 turn around zero.
+    assert norms[0.3][1:].max() < 0.03
     assert norms[0.0][1:].max() > 0.1
 
 
