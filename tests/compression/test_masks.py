@@ -68,13 +68,27 @@ def test_half_precision_weights(dtype):
     assert keras.backend.standardize_dtype(masked.dtype) == dtype
 
 
-def test_pruned_values_are_positive_zeros_and_nan_stays_visible():
-    weights = np.array([-1.0, -2.0, 3.0, np.nan], dtype="float32")
-    mask = keras.ops.convert_to_tensor([False, True, False, False])
+def test_pruned_values_are_positive_zeros():
+    weights = np.array([-1.0, -2.0, 3.0], dtype="float32")
+    mask = keras.ops.convert_to_tensor([False, True, False])
     got = keras.ops.convert_to_numpy(_masks.apply_mask(weights, mask))
-    np.testing.assert_array_equal(got, np.array([0.0, -2.0, 0.0, np.nan], "float32"))
+    np.testing.assert_array_equal(got, np.array([0.0, -2.0, 0.0], "float32"))
     assert not np.signbit(got[0])
-    assert mask_of(np.full((4,), np.nan, "float32"), 0.5).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_diverged_weights_stay_visible(bad):
+    weights = np.array([0.1, bad, 0.3, -0.2], "float32")
+    assert mask_of(weights, 0.5).all()
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e30])
+def test_threshold_is_exact_at_any_scale(scale):
+    rng = np.random.default_rng(4)
+    magnitudes = np.abs(rng.normal(size=201) ** 5 * scale).astype("float32")
+    for k in (1, 2, 100, 200, 201):
+        got = float(_masks.kth_largest(keras.ops.convert_to_tensor(magnitudes), k))
+        assert got == np.sort(magnitudes)[-k]
 
 
 @pytest.mark.tensorflow
