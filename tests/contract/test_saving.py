@@ -67,7 +67,7 @@ def reloaded(tmp_path_factory):
         capture_output=True,
         text=True,
         env=os.environ | {"KERAS_BACKEND": keras.backend.backend()},
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return expected

@@ -21,7 +21,7 @@ def done(tmp_path_factory):
         capture_output=True,
         text=True,
         env=os.environ | {"COLUMNS": "160"},
-        timeout=500,
+        timeout=1500,
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
     return folder, finished.stdout, json.loads((folder / "report.json").read_text())

@@ -34,7 +34,7 @@ def run(*arguments, script=SCRIPT, **environment):
         env={**kept, **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
 
 

@@ -47,7 +47,7 @@ def _run(root, *command, **variables):
         env=keep
         | {"PYTHON": str(root.parent / "fake_python"), "FAKE_LOG": str(log)}
         | variables,
-        timeout=60,
+        timeout=300,
     )
 
 

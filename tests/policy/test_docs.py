@@ -52,7 +52,7 @@ if importlib.util.find_spec("mkdocs") and importlib.util.find_spec("mkdocstrings
             env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=900,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return folder

@@ -26,7 +26,7 @@ def wheel(tmp_path_factory):
         cwd=source,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     (path,) = (source / "dist").glob("*.whl")
