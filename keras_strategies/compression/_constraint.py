@@ -13,17 +13,16 @@ from keras_strategies.compression import _masks
 
 
 def existing_sparsity(weight):
-    """The share of zeros that an earlier pruning left in `weight`.
+    """The share of zeros that an earlier pruning left in `weight`, or 1.0.
 
-    Zero where no pruning can have left it: in a kernel that is zero throughout
-    (a zero initializer) or off its diagonal only (an identity initializer).
+    1.0 is a kernel that is zero throughout (a zero initializer), which pruning
+    never leaves. Zeros off the diagonal only (an identity initializer) count as 0.0.
     """
-    values = ops.convert_to_numpy(ops.copy(weight))
-    nonzero = values != 0
-    if nonzero.all() or not nonzero.any():
-        return 0.0
-    if values.ndim == 2 and not nonzero[~np.eye(*values.shape, dtype=bool)].any():
-        return 0.0
+    nonzero = ops.convert_to_numpy(ops.copy(weight)) != 0
+    if nonzero.any() and nonzero.ndim == 2:
+        beside = nonzero[~np.eye(*nonzero.shape, dtype=bool)]
+        if not beside.any():
+            return 0.0
     return float(1.0 - nonzero.mean())
 
 
@@ -40,7 +39,9 @@ class PruningConstraint:
         self.schedule = schedule
         self.original = weight.constraint
         self.path = weight.path
-        self.floor = existing_sparsity(weight)
+        found = existing_sparsity(weight)
+        self.zero_start = found == 1.0
+        self.floor = 0.0 if self.zero_start else found
         self._model = weakref.ref(model)
         # Steps for training without a compiled optimizer.
         self._own_steps = keras.Variable(
@@ -76,7 +77,13 @@ class PruningConstraint:
         step, renew = self._clock(optimizer)
         value = ops.convert_to_tensor(weight)
         mask = _masks.next_mask(
-            value, nonzero_before, step, self.schedule, self.floor, renew
+            value,
+            nonzero_before,
+            step,
+            self.schedule,
+            floor=self.floor,
+            zero_start=self.zero_start,
+            renew=renew,
         )
         value = _masks.apply_mask(value, mask)
         if self.original is not None:

@@ -50,7 +50,9 @@ def apply_mask(weights, mask):
     return ops.where(mask, weights, ops.zeros_like(weights))
 
 
-def next_mask(weights, nonzero_before, step, schedule, floor, renew=True):
+def next_mask(
+    weights, nonzero_before, step, schedule, *, floor=0.0, zero_start=False, renew=True
+):
     """The mask after one update.
 
     Args:
@@ -60,18 +62,19 @@ def next_mask(weights, nonzero_before, step, schedule, floor, renew=True):
         step: Optimizer step of the update, an integer tensor.
         schedule: A `SparsitySchedule`.
         floor: Sparsity that the weights already had when pruning was set up, a
-            Python float; it is never undercut.
+            Python float; it is never undercut. Above 0, masks hold from the start.
+        zero_start: Whether the weights were zero throughout at that time, as a zero
+            initializer makes them. Zeros then do not mean that something was pruned
+            until there is something else.
         renew: Whether this call may renew masks, a Python or tensor boolean.
     """
 
     def held():
         if floor > 0:
             return nonzero_before
-        # Before the first pruning, and in weights that are zero throughout (a
-        # zero initializer), zeros do not mean that something was pruned.
-        dense = ops.logical_or(
-            step <= schedule.begin_step, ops.logical_not(ops.any(nonzero_before))
-        )
+        dense = step <= schedule.begin_step
+        if zero_start:
+            dense = ops.logical_or(dense, ops.logical_not(ops.any(nonzero_before)))
         return ops.logical_or(nonzero_before, dense)
 
     def renewed():

@@ -283,6 +283,22 @@ def test_zero_initializer_is_not_taken_for_sparsity():
     assert sparsity_report(model).sparsity == 0.5
 
 
+def test_zero_kernel_that_gets_no_gradient_at_first_is_not_frozen():
+    """The first of two zero kernels in a row moves one step after the second."""
+    zeros = {"kernel_initializer": "zeros", "use_bias": False}
+    model = keras.Sequential(
+        [keras.Input((12,)), keras.layers.Dense(4, **zeros), keras.layers.Dense(4)]
+    )
+    model.layers[1].kernel.assign(keras.ops.zeros((4, 4)))
+    model.compile("sgd", loss="mse")
+    prune(model, ConstantSparsity(0.5, begin_step=0, frequency=100))
+    fit(model, 2)
+    assert all(np.count_nonzero(kernel) == 0 for kernel in kernels(model))
+    model.layers[1].kernel.assign(np.eye(4) + 0.1)
+    fit(model, 2)
+    assert np.count_nonzero(kernels(model)[0]) > 0
+
+
 # Keras's own saving on TensorFlow meets a deprecation of NumPy 2.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_loaded_weights_bring_their_masks(tmp_path):
