@@ -15,7 +15,6 @@ from keras_strategies import export
 from keras_strategies.cli.quickstart import networks, pictures, report, training
 from keras_strategies.cli.quickstart.data import load
 
-MIN_INT8_AGREEMENT = 0.99
 SHOWN = 8
 
 
@@ -116,7 +115,6 @@ def _prune_and_export(model, digits, epochs, seed, aside, progress):
             quantization=quantization,
             representative_data=digits.x_train,
             verify=digits.x_test,
-            min_agreement=MIN_INT8_AGREEMENT,
         )
         answers = training.artifact_outputs(aside / name, digits.x_test)
         outputs[quantization] = answers

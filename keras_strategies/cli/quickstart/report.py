@@ -50,7 +50,7 @@ def table(report):
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for key, title in COLUMNS:
         made.add_column(
             title, justify="left" if key == "name" else "right", no_wrap=True
