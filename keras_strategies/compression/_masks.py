@@ -47,7 +47,7 @@ def magnitude_mask(weights, sparsity):
 
 def apply_mask(weights, mask):
     """Exact zeros (never -0) where the mask is false."""
-    return ops.where(mask, weights, ops.zeros_like(weights))
+    return ops.where(mask, weights, 0.0)
 
 
 def next_mask(
