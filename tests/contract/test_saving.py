@@ -22,7 +22,7 @@ for job in json.load(open(sys.argv[1])):
     model = keras.models.load_model(job["model"])
     data = np.load(job["data"])
     outputs = model.predict(data["x"], verbose=0)
-    losses = sum(float(loss) for loss in model.losses)
+    losses = sum(float(keras.ops.convert_to_numpy(loss)) for loss in model.losses)
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     np.savez(job["result"], outputs=outputs, losses=losses, rate=rate)
 """
@@ -56,7 +56,7 @@ def reloaded(tmp_path_factory):
         expected[name] = (
             job["result"],
             model.predict(x, verbose=0),
-            sum(float(loss) for loss in model.losses),
+            sum(float(keras.ops.convert_to_numpy(loss)) for loss in model.losses),
             float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
         )
         jobs.append(job)
