@@ -217,6 +217,12 @@ class RandomAffine(BaseImagePreprocessingLayer):
             self.zoom_width_factor is None,
         )
 
+    def transform_images(self, images, transformation, training=True):
+        images = self.backend.cast(images, self.compute_dtype)
+        if not training:
+            return images
+        return self._transform_images(images, transformation, self.interpolation)
+
     def _transform_images(self, images, transformation, interpolation):
         ops = backend_ops(self.backend)
         uniform = transformation["uniform"]

@@ -26,7 +26,7 @@ def existing_sparsity(weight):
     return float(1.0 - nonzero.mean())
 
 
-class PruningConstraint:
+class PruningConstraint(keras.constraints.Constraint):
     """Renews or holds the mask of one weight and applies it, inside the step.
 
     The mask is never stored: pruned weights are exact zeros, so the zeros from
@@ -62,7 +62,7 @@ class PruningConstraint:
         # A wrapper such as LossScaleOptimizer looks at the weight before it hands
         # its value to the inner optimizer, whose own look comes later.
         known = not keras_private.is_frozen_by_scope(weight)
-        self._before.nonzero = ops.not_equal(weight.value, 0) if known else None
+        self._before.nonzero = ops.cast(weight.value, "bool") if known else None
 
     def __call__(self, weight):
         nonzero_before = getattr(self._before, "nonzero", None)
@@ -75,7 +75,7 @@ class PruningConstraint:
         self._before.nonzero = None
         optimizer = self._optimizer(weight)
         step, renew = self._clock(optimizer)
-        value = ops.convert_to_tensor(weight)
+        value = ops.stop_gradient(weight)
         mask = _masks.next_mask(
             value,
             nonzero_before,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_strategies.callbacks import GradientClipping
+from tests.versions import need_multi_optimizer
 
 BACKEND = keras.backend.backend()
 BATCHES = 4
@@ -112,6 +113,7 @@ def nested(kind):
     sgd = keras.optimizers.SGD(1.0)
     if kind == "loss_scale":
         return keras.optimizers.LossScaleOptimizer(sgd, initial_scale=8.0)
+    need_multi_optimizer()
     if kind == "function":
         return keras.optimizers.MultiOptimizer(lambda variable: sgd)
     multi = keras.optimizers.OptimizerMap(sgd)

@@ -12,6 +12,7 @@ from keras_strategies.callbacks import (
     StepDecayScheduler,
 )
 from tests.callbacks.probe import RateProbe
+from tests.versions import need_multi_optimizer
 
 BACKEND = keras.backend.backend()
 SCHEDULERS = [StepDecayScheduler, ExponentialDecayScheduler, CosineDecayScheduler]
@@ -112,6 +113,7 @@ def wrapped(kind):
     sgd = keras.optimizers.SGD(0.1)
     if kind == "loss_scale":
         return keras.optimizers.LossScaleOptimizer(sgd, initial_scale=8.0)
+    need_multi_optimizer()
     if kind == "map":
         multi = keras.optimizers.OptimizerMap(sgd)
         return keras.optimizers.MultiOptimizer(multi)
@@ -130,6 +132,7 @@ def test_nested_optimizers(kind):
 
 
 def test_multi_optimizer_keeps_each_rate_and_logs_it_by_name():
+    need_multi_optimizer()
     slow, fast = keras.optimizers.SGD(0.01, name="slow"), keras.optimizers.SGD(1.0)
     multi = keras.optimizers.OptimizerMap(slow)
     multi["last"] = fast

@@ -20,6 +20,7 @@ from tests.compression.common import (
     kernels,
     mlp,
 )
+from tests.versions import need_multi_optimizer
 
 XLA = backend() != "torch"
 DEFAULT = backend() == "jax"  # a JAX step that is not compiled takes very long
@@ -180,6 +181,7 @@ def test_moving_average_is_as_sparse_as_the_weights():
 
 
 def test_one_optimizer_a_layer():
+    need_multi_optimizer()
     by_layer = keras.optimizers.OptimizerMap(
         keras.optimizers.SGD(0.01), {".*dense_1/.*": keras.optimizers.Adam(0.01)}
     )
