@@ -3,8 +3,8 @@
 import keras
 
 from keras_strategies.export import (
+    _arrays,
     _client,
-    _conversion,
     _data,
     _flatbuffer,
     _messages,
@@ -114,13 +114,15 @@ class Job:
             "modules": _trace.foreign_modules(self.model),
             "batch_size": self.batch_size,
         }
-        self._ask("trace", arguments, "loading and tracing the model", "load")
+        self._ask(
+            "_conversion.trace", arguments, "loading and tracing the model", "load"
+        )
 
     def _convert(self, folder, artifact):
         calibration = None
         if self.quantization == "int8":
             calibration = str(folder / "calibration.npz")
-            _conversion.save_arrays(calibration, self.calibration)
+            _arrays.save(calibration, self.calibration)
         arguments = {
             "saved_model": str(folder / "saved_model"),
             "artifact": str(artifact),
@@ -131,20 +133,25 @@ class Job:
             **self.types,
         }
         self._ask(
-            "convert", arguments, f"converting to {self.quantization}", "conversion"
+            "_conversion.convert",
+            arguments,
+            f"converting to {self.quantization}",
+            "conversion",
         )
 
     def _verify(self, folder, artifact):
         samples, outputs = folder / "samples.npz", folder / "outputs.npz"
-        _conversion.save_arrays(samples, self.samples)
+        _arrays.save(samples, self.samples)
         arguments = {
             "artifact": str(artifact),
             "samples": str(samples),
             "outputs": str(outputs),
             "batch_size": self.batch,
         }
-        measured = self._ask("run", arguments, "running the artifact", "run")
-        actual = _conversion.load_arrays(outputs)
+        measured = self._ask(
+            "_interpreter.run", arguments, "running the artifact", "run"
+        )
+        actual = _arrays.load(outputs)
         figures = _reference.judge(
             self.model, self.reference, actual, self.tolerance, self.least
         )

@@ -6,6 +6,7 @@ when its parent is gone, and by SIGALRM when a request outlives its time limit, 
 that nothing is left behind even if the converter hangs.
 """
 
+import importlib
 import json
 import math
 import os
@@ -21,13 +22,20 @@ def _watch(parent):
     os._exit(0)
 
 
-def _serve(requests, replies, commands):
+def _command(name):
+    """Returns the function `"_module.function"` of this package."""
+    module, function = name.split(".")
+    module = importlib.import_module(f"keras_strategies.export.{module}")
+    return getattr(module, function)
+
+
+def _serve(requests, replies):
     for line in requests:
         request = json.loads(line)
         # The default action of SIGALRM ends the process whatever it is doing.
         signal.alarm(math.ceil(request["timeout"]) + 5)
         try:
-            result = commands[request["command"]](**request["arguments"])
+            result = _command(request["command"])(**request["arguments"])
             reply = {"id": request["id"], "result": result}
         except Exception as error:  # every failure becomes a reply
             text = {"type": type(error).__name__, "message": str(error)}
@@ -47,16 +55,9 @@ def main():
 
     import tensorflow  # noqa: F401  (the slow part, before the first request)
 
-    from keras_strategies.export import _conversion
-
-    commands = {
-        "trace": _conversion.trace,
-        "convert": _conversion.convert,
-        "run": _conversion.run,
-    }
     replies.write(json.dumps({"ready": True}) + "\n")
     replies.flush()
-    _serve(sys.stdin, replies, commands)
+    _serve(sys.stdin, replies)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import _client, _conversion, _signature
+from keras_strategies.export import _arrays, _client, _signature
 from tests.export import models
 from tests.export.foreign import Erf, Halve, Subclassed
 
@@ -117,7 +117,7 @@ def test_custom_subclassed_training_layers_and_file_route(tmp_path):
     ask = {"keras_file": str(source), "saved_model": str(saved)}
     ask |= {"modules": ["tests.export.foreign"], "batch_size": None}
     worker = _client.shared_worker()
-    worker.request("trace", ask, timeout=60, doing="tracing")
+    worker.request("_conversion.trace", ask, timeout=60, doing="tracing")
     assert (saved / "saved_model.pb").is_file()
     # The same file as the model of an export.
     x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
@@ -214,10 +214,10 @@ def test_flex_is_refused_unless_allowed(target):
 
 def _damage(monkeypatch, change):
     """Lets the outputs that come back from the worker be changed."""
-    load = _conversion.load_arrays
+    load = _arrays.load
     monkeypatch.setattr(
-        _conversion,
-        "load_arrays",
+        _arrays,
+        "load",
         lambda path: {name: change(value.copy()) for name, value in load(path).items()},
     )
 
