@@ -206,6 +206,8 @@ OTHERS = [
     "compression.strip",
     "export.ExportError",
     "export.ExportResult",
+    "export.read_metadata",
     "export.to_tflite",
+    "export.write_metadata",
     "tuning.HyperMLP",
 ]

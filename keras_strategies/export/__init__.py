@@ -7,6 +7,13 @@ It returns an `ExportResult`; what stands in the way is an `ExportError`.
 
 from keras_strategies.export.export_error import ExportError
 from keras_strategies.export.export_result import ExportResult
+from keras_strategies.export.metadata import read_metadata, write_metadata
 from keras_strategies.export.tflite import to_tflite
 
-__all__ = ["ExportError", "ExportResult", "to_tflite"]
+__all__ = [
+    "ExportError",
+    "ExportResult",
+    "read_metadata",
+    "to_tflite",
+    "write_metadata",
+]
