@@ -60,8 +60,9 @@ def unwrap(content, name):
         end = position + 4 + struct.unpack_from("<I", content, position)[0]
         end += -end % _ALIGN
         inner = content[end:]
+        others = [at for key, at in _positions(content, model) if key != name]
         # Only the old file itself has its parts exactly there.
-        if inner[4:8] != IDENTIFIER:
+        if inner[4:8] != IDENTIFIER or any(at < end for at in others):
             return content
         same = _root(inner)[_SUBGRAPHS] + end == model[_SUBGRAPHS]
         return inner if same else content
