@@ -208,6 +208,7 @@ OTHERS = [
     "export.ExportResult",
     "export.read_metadata",
     "export.to_tflite",
+    "export.write_c_array",
     "export.write_metadata",
     "tuning.HyperMLP",
 ]

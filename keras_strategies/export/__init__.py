@@ -5,6 +5,7 @@ LiteRT interpreter, compares it with the model and writes it only if both agree.
 It returns an `ExportResult`; what stands in the way is an `ExportError`.
 """
 
+from keras_strategies.export.c_array import write_c_array
 from keras_strategies.export.export_error import ExportError
 from keras_strategies.export.export_result import ExportResult
 from keras_strategies.export.metadata import read_metadata, write_metadata
@@ -15,5 +16,6 @@ __all__ = [
     "ExportResult",
     "read_metadata",
     "to_tflite",
+    "write_c_array",
     "write_metadata",
 ]
