@@ -2,13 +2,15 @@
 
 import dataclasses
 
+from keras_strategies.export import _report
+
 
 @dataclasses.dataclass(frozen=True)
 class ExportResult:
     """The figures of one exported `.tflite` file, measured from the file itself.
 
     Returned by `export.to_tflite`. Printing it, or `table()`, shows the main
-    figures; `to_dict()` is ready for `json.dumps`.
+    figures; `to_dict()` is ready for `json.dumps`; `save_report` writes a page.
 
     Args:
         path: The written file, as `str`.
@@ -97,6 +99,13 @@ class ExportResult:
         values = dataclasses.asdict(self)
         values["warnings"] = list(self.warnings)
         return values
+
+    def save_report(self, path):
+        """Writes every figure to `path`: `.html`, one page to look at, or `.json`.
+
+        The page needs no network and no scripts. Returns the path as `str`.
+        """
+        return _report.write(path, self.to_dict())
 
     def __str__(self):
         return self.table()
