@@ -4,10 +4,13 @@ Each use says why no public name serves, which Keras versions were read or run
 with it, and is covered by `tests/_internal/test_keras_private.py`.
 """
 
+import contextlib
 import functools
+import re
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import (
     get_stateless_scope,
     in_stateless_scope,
@@ -22,6 +25,7 @@ __all__ = [
     "assign_optimizer_variables",
     "backend_ops",
     "batches_seen",
+    "exact_scopes",
     "flatten_layers",
     "held_learning_rate",
     "input_signature",
@@ -239,3 +243,38 @@ def is_called_by_itself(layer):
     outermost layer only through the private call context. Keras 3.12 to 3.15.
     """
     return layer._get_call_context().entry_layer is layer
+
+
+@contextlib.contextmanager
+def exact_scopes():
+    """Names TensorFlow operations after the path of their layer, exactly.
+
+    Yields a dict that fills with `{"outer/inner": layer}` while layers are called
+    inside the block. Keras opens a layer's scope several times, and TensorFlow
+    then appends `_1`, `_2`, ...: the operations of `conv2d` and `conv2d_1` cannot
+    be told apart. A scope that ends in a slash is entered as it is. No public name
+    reaches the scopes. TensorFlow backend, Keras 3.12 to 3.15.
+    """
+    import tensorflow as tf
+    from keras.src import backend
+
+    scope, seen = backend.name_scope, {}
+    enter = scope.__enter__
+
+    def enter_exactly(self):
+        stack = global_state.get_global_attribute("name_scope_stack") or []
+        names = [*(entry.name for entry in stack), self.name]
+        if stack and stack[-1].caller is self.caller and names[-1] == names[-2]:
+            names.pop()  # entered twice for one call: Keras drops the second
+        path = "/".join(re.sub(r"[^A-Za-z0-9_.\\\-]", "_", name) for name in names)
+        path = path if path[0].isalnum() else f"layer{path}"
+        if isinstance(self.caller, keras.layers.Layer):
+            seen.setdefault(path, self.caller)
+        self._tf_name_scope = tf.name_scope(f"{path}/")
+        return enter(self)
+
+    scope.__enter__ = enter_exactly
+    try:
+        yield seen
+    finally:
+        scope.__enter__ = enter

@@ -5,6 +5,7 @@ import sys
 
 import keras
 
+from keras_strategies._internal import keras_private, walking
 from keras_strategies.export import _signature
 
 SIGNATURE = "serving_default"
@@ -14,7 +15,7 @@ def write_saved_model(model, folder, batch_size=None):
     """Traces `model` at inference and writes a SavedModel into `folder`.
 
     Needs the TensorFlow backend. `batch_size=None` leaves the batch axis free,
-    unless the model fixes it.
+    unless the model fixes it. Returns `{scope of the operations: layer class}`.
     """
     import tensorflow as tf
 
@@ -39,19 +40,21 @@ def write_saved_model(model, folder, batch_size=None):
     level = logger.level
     logger.setLevel(logging.ERROR)  # "Assets written to ..."
     try:
-        with _signature.float32_compute(model):
+        with (
+            _signature.float32_compute(model),
+            keras_private.exact_scopes() as layers,
+        ):
             archive = keras.export.ExportArchive()
             archive.track(model)
             archive.add_endpoint(SIGNATURE, serve, input_signature=tensor_specs)
             archive.write_out(str(folder), verbose=False)
     finally:
         logger.setLevel(level)
+    return {path: type(layer).__name__ for path, layer in layers.items()}
 
 
 def foreign_modules(model):
     """Modules outside Keras and this package that define the model's layers."""
-    from keras_strategies._internal import walking
-
     known = ("keras", "keras_strategies", "builtins")
     layers = [*walking.all_layers(model), model]
     names = {type(layer).__module__ for layer in layers}
