@@ -39,7 +39,7 @@ p { margin: .3rem 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .3rem .6rem .3rem 0; vertical-align: top;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+  border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
@@ -73,7 +73,7 @@ def page(values):
         _headline(values),
         _warnings(values["warnings"]),
         _section("Signature", _signature(values["signature"])),
-        _section("Agreement with the Keras model", _agreement(values)),
+        _section("Agreement and differences to the Keras model", _agreement(values)),
         _section("Operations", _ops(values["ops"])),
         _section("Tensors", _tensors(values["tensor_types"])),
         _section("More", _more(values)),
@@ -144,7 +144,7 @@ def _agreement(values):
         for name, entry in values["outputs"].items()
     ]
     heads = ["output", "compared by"]
-    heads += [_Right(text) for text in ("agreement", "largest", "mean difference")]
+    heads += [_Right(text) for text in ("agreement", "largest", "mean")]
     return _table(heads, rows)
 
 
@@ -210,6 +210,8 @@ class _Bar(float):
 
 def _cell(value, tag="td"):
     if isinstance(value, _Bar):
+        if not value:
+            return '<td class="wide"></td>'
         width = min(100.0, 100 * value)
         return (
             f'<td class="wide"><div class="bar" style="width:{width:.1f}%"></div></td>'
