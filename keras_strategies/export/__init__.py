@@ -3,17 +3,26 @@
 `to_tflite` converts a Keras model in a worker process, runs the artifact in the
 LiteRT interpreter, compares it with the model and writes it only if both agree.
 It returns an `ExportResult`; what stands in the way is an `ExportError`.
+`TFLiteModel` runs, scores, times and lists a file; `compare` checks it against a model.
 """
 
+from keras_strategies.export.benchmark_result import BenchmarkResult
 from keras_strategies.export.c_array import write_c_array
+from keras_strategies.export.comparison import compare
+from keras_strategies.export.comparison_result import ComparisonResult
 from keras_strategies.export.export_error import ExportError
 from keras_strategies.export.export_result import ExportResult
 from keras_strategies.export.metadata import read_metadata, write_metadata
 from keras_strategies.export.tflite import to_tflite
+from keras_strategies.export.tflite_model import TFLiteModel
 
 __all__ = [
+    "BenchmarkResult",
+    "ComparisonResult",
     "ExportError",
     "ExportResult",
+    "TFLiteModel",
+    "compare",
     "read_metadata",
     "to_tflite",
     "write_c_array",

@@ -1,6 +1,54 @@
-"""What is inside a `.tflite` file: signature, operations, tensor types."""
+"""What is inside a `.tflite` file: signatures, operations, tensor types."""
 
 import collections
+import contextlib
+import struct
+
+from keras_strategies.export.export_error import ExportError
+
+IDENTIFIER = b"TFL3"
+# What the generated parser raises on damaged bytes.
+_BROKEN = (
+    struct.error,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+)
+
+
+def check_header(content, path="the file"):
+    """Raises `ExportError` unless `content` starts as a `.tflite` file does."""
+    if len(content) < 8 or content[4:8] != IDENTIFIER:
+        what = "is empty" if not content else "does not start as a .tflite file does"
+        message = f"'{path}' {what} (identifier TFL3 at byte 4): it cannot be opened."
+        raise ExportError(message, "load")
+
+
+@contextlib.contextmanager
+def guarded():
+    """Turns what damaged tables raise inside the block into an `ExportError`."""
+    try:
+        yield
+    except _BROKEN as error:
+        text = f"{type(error).__name__}: {error}"
+        message = f"The .tflite file is damaged: its tables cannot be read ({text})."
+        raise ExportError(message, "load") from error
+
+
+def parse(content):
+    """Returns the schema's object tree of `content`, or raises `ExportError`."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    check_header(content)
+    with guarded():
+        model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+        if not model.subgraphs:
+            raise ValueError("no graph inside")
+    return model
 
 
 def read(content):
@@ -9,25 +57,43 @@ def read(content):
     `float_ops` names the operations that compute in float32, for an integer
     model a sign that these layers were not quantized.
     """
+    return describe(parse(content))
+
+
+def describe(model):
+    """Returns what `read` does for a parsed file."""
+    with guarded():
+        found = signatures(model)
+        first = next(iter(found.values())) if model.signatureDefs else None
+        return {
+            "signature": first or {"inputs": {}, "outputs": {}},
+            "ops": ops(model),
+            "tensor_types": _tensor_types(model),
+            "float_ops": _float_ops(model),
+        }
+
+
+def ops(model):
+    """Returns `{operation name: count}`, sorted by name."""
+    names = _op_names(model)
+    found = collections.Counter(
+        names[op.opcodeIndex] for graph in model.subgraphs for op in graph.operators
+    )
+    return dict(sorted(found.items()))
+
+
+def _float_ops(model):
     from ai_edge_litert.tools import flatbuffer_utils
 
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    names = [_op_name(model, index) for index in range(len(model.operatorCodes))]
-    ops, float_ops = collections.Counter(), collections.Counter()
+    names, found = _op_names(model), collections.Counter()
     float32 = flatbuffer_utils.TensorType.FLOAT32
     for graph in model.subgraphs:
-        for op in graph.operators or ():
+        for op in graph.operators:
             name = names[op.opcodeIndex]
-            ops[name] += 1
             kinds = [graph.tensors[index].type for index in op.outputs]
             if float32 in kinds and name not in ("QUANTIZE", "DEQUANTIZE"):
-                float_ops[name] += 1
-    return {
-        "signature": _signature(model),
-        "ops": dict(sorted(ops.items())),
-        "tensor_types": _tensor_types(model),
-        "float_ops": dict(sorted(float_ops.items())),
-    }
+                found[name] += 1
+    return dict(sorted(found.items()))
 
 
 def flex_ops(ops):
@@ -35,13 +101,14 @@ def flex_ops(ops):
     return [name for name in ops if name.startswith("Flex")]
 
 
-def _op_name(model, index):
+def _op_names(model):
     from ai_edge_litert.tools import flatbuffer_utils
 
-    custom = model.operatorCodes[index].customCode
-    if custom:
-        return custom.decode() if isinstance(custom, bytes) else custom
-    return flatbuffer_utils.opcode_to_name(model, index)
+    names = []
+    for index, code in enumerate(model.operatorCodes or ()):
+        name = flatbuffer_utils.opcode_to_name(model, index)
+        names.append(text(code.customCode) if code.customCode else str(name))
+    return names
 
 
 def _tensor_types(model):
@@ -60,18 +127,40 @@ def _tensor_types(model):
     return dict(sorted(table.items()))
 
 
-def _signature(model):
-    definition = (model.signatureDefs or [None])[0]
-    if definition is None:
-        return {"inputs": {}, "outputs": {}}
-    tensors = model.subgraphs[definition.subgraphIndex].tensors
-    return {
-        role: {
-            _text(item.name): _tensor(tensors[item.tensorIndex])
-            for item in getattr(definition, role) or ()
+def signatures(model):
+    """Returns `{signature name: {"inputs": {name: {...}}, "outputs": {...}}}`.
+
+    A file without signatures has one called `""`, named by its tensors.
+    """
+    found = {}
+    for definition in model.signatureDefs or ():
+        tensors = model.subgraphs[definition.subgraphIndex].tensors
+        found[text(definition.signatureKey)] = {
+            role: {
+                text(item.name): _tensor(tensors[item.tensorIndex])
+                for item in getattr(definition, role) or ()
+            }
+            for role in ("inputs", "outputs")
         }
-        for role in ("inputs", "outputs")
-    }
+    if not found:
+        graph = model.subgraphs[0]
+        found[""] = {
+            role: {
+                text(graph.tensors[index].name): _tensor(graph.tensors[index])
+                for index in _sizes(getattr(graph, role))
+            }
+            for role in ("inputs", "outputs")
+        }
+    return found
+
+
+def has_free_axes(model):
+    """Whether any input of any signature has an axis of free size."""
+    return any(
+        None in entry["shape"]
+        for signature in signatures(model).values()
+        for entry in signature["inputs"].values()
+    )
 
 
 def _tensor(tensor):
@@ -84,9 +173,10 @@ def _tensor(tensor):
         "dtype": flatbuffer_utils.type_to_name(tensor.type).lower(),
     }
     quantization = tensor.quantization
-    if quantization is not None and quantization.scale is not None:
+    if quantization is not None and len(_sizes(quantization.scale)):
         entry["scale"] = float(quantization.scale[0])
-        entry["zero_point"] = int(quantization.zeroPoint[0])
+        zeros = _sizes(quantization.zeroPoint)
+        entry["zero_point"] = int(zeros[0]) if len(zeros) else 0
     return entry
 
 
@@ -94,5 +184,6 @@ def _sizes(shape):
     return [] if shape is None else shape
 
 
-def _text(name):
+def text(name):
+    """Returns a name of the file as `str`."""
     return name.decode() if isinstance(name, bytes) else name

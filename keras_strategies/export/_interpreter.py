@@ -1,51 +1,107 @@
-"""The worker's side of checking: run and time an artifact."""
+"""Run an artifact by input name, quantized where it wants integers; time it."""
 
 import time
 
 import numpy as np
 
-from keras_strategies.export import _arrays, _data, _parity, _trace
+from keras_strategies.export import _arrays, _data, _parity
 
 
-class _Runner:
-    """One interpreter, one thread, XNNPACK on, fed by input name."""
+class Runner:
+    """One interpreter, XNNPACK on, fed and read by name.
 
-    def __init__(self, artifact):
+    State (resource variables) lives as long as the runner and is shared by its
+    signatures.
+
+    Args:
+        artifact: Path of the file, or its bytes. It must be known to be sound.
+        threads: Threads of the interpreter.
+        dequantize: Whether integers of quantized inputs and outputs stand for real
+            numbers. `False` passes them as they are.
+    """
+
+    def __init__(self, artifact, threads=1, dequantize=True):
         from ai_edge_litert.interpreter import Interpreter
 
-        self.interpreter = Interpreter(model_path=artifact, num_threads=1)
-        runner = self.interpreter.get_signature_runner(_trace.SIGNATURE)
-        self.inputs = runner.get_input_details()
-        self.outputs = runner.get_output_details()
-        self.shapes = None
+        source = "model_content" if isinstance(artifact, bytes) else "model_path"
+        self.interpreter = Interpreter(**{source: artifact}, num_threads=threads)
+        self.dequantize = dequantize
+        self.inputs, self.outputs = {}, {}
+        for name in self.interpreter.get_signature_list():
+            runner = self.interpreter.get_signature_runner(name)
+            self.inputs[name] = runner.get_input_details()
+            self.outputs[name] = runner.get_output_details()
+        # The interpreter refuses `invoke` while a signature runner is alive.
+        self._primary = len(self.inputs) <= 1
+        if not self.inputs:
+            inputs = self.interpreter.get_input_details()
+            outputs = self.interpreter.get_output_details()
+            self.inputs[""] = {entry["name"]: entry for entry in inputs}
+            self.outputs[""] = {entry["name"]: entry for entry in outputs}
+        self.signature = next(iter(self.inputs))
+        self._shapes = None
+        self._last = None
 
-    def feed(self, batch):
-        """Sets the inputs, quantized where the artifact wants integers."""
-        shapes = {name: batch[name].shape for name in self.inputs}
-        if shapes != self.shapes:
+    def run(self, feed, signature=None):
+        """Returns the outputs of one inference as a dict of new arrays."""
+        signature = self.signature if signature is None else signature
+        values = {
+            name: self._quantized(feed[name], entry)
+            for name, entry in self.inputs[signature].items()
+        }
+        if self._primary:
+            self._feed(values)
+            self.interpreter.invoke()
+            outputs = {
+                name: self.interpreter.get_tensor(entry["index"])
+                for name, entry in self.outputs[signature].items()
+            }
+        else:
+            call = self.interpreter.get_signature_runner(signature)
+            outputs = call(**values)
+        self._last = signature, values
+        return {
+            name: self._dequantized(value, self.outputs[signature][name])
+            for name, value in outputs.items()
+        }
+
+    def again(self):
+        """Returns a function that repeats the last inference and nothing else."""
+        if self._primary:
+            return self.interpreter.invoke
+        signature, values = self._last
+        call = self.interpreter.get_signature_runner(signature)
+        return lambda: call(**values)
+
+    def _feed(self, values):
+        entries = self.inputs[self.signature]
+        shapes = {name: value.shape for name, value in values.items()}
+        if shapes != self._shapes:
             # Free axes are 1 until resized, too small for many kernels: allocate
             # only afterwards.
-            for name, entry in self.inputs.items():
-                if shapes[name] != tuple(entry["shape"]):
-                    self.interpreter.resize_tensor_input(entry["index"], shapes[name])
+            self._shapes = None
+            for name, entry in entries.items():
+                self.interpreter.resize_tensor_input(entry["index"], shapes[name])
             self.interpreter.allocate_tensors()
-            self.shapes = shapes
-        for name, entry in self.inputs.items():
-            values, (scale, zero) = batch[name], entry["quantization"]
-            if scale:
-                values = _parity.quantize(values, scale, zero, entry["dtype"])
-            self.interpreter.set_tensor(entry["index"], values)
+            self._shapes = shapes
+        for name, entry in entries.items():
+            self.interpreter.set_tensor(entry["index"], values[name])
 
-    def read(self):
-        """Returns the outputs, dequantized."""
-        outputs = {}
-        for name, entry in self.outputs.items():
-            values, (scale, zero) = (
-                self.interpreter.get_tensor(entry["index"]),
-                entry["quantization"],
-            )
-            outputs[name] = _parity.dequantize(values, scale, zero) if scale else values
-        return outputs
+    def _quantized(self, values, entry):
+        scale, zero = entry["quantization"]
+        if not (scale and self.dequantize and _integer(entry)):
+            return values
+        return _parity.quantize(values, scale, zero, entry["dtype"])
+
+    def _dequantized(self, values, entry):
+        scale, zero = entry["quantization"]
+        if not (scale and self.dequantize and _integer(entry)):
+            return values
+        return _parity.dequantize(values, scale, zero)
+
+
+def _integer(entry):
+    return np.dtype(entry["dtype"]).kind in "iu"
 
 
 def run(artifact, samples, outputs, batch_size, seconds=1.0, runs=100):
@@ -55,17 +111,16 @@ def run(artifact, samples, outputs, batch_size, seconds=1.0, runs=100):
     about `seconds`.
     """
     samples = _arrays.load(samples)
-    runner = _Runner(artifact)
+    runner = Runner(artifact)
     parts = []
     for batch, count in _data.batches(samples, batch_size or 1):
-        runner.feed(batch)
-        runner.interpreter.invoke()
-        parts.append({name: value[:count] for name, value in runner.read().items()})
+        named = runner.run(batch)
+        parts.append({name: value[:count] for name, value in named.items()})
     named = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     _arrays.save(outputs, named)
-    times = []
+    infer, times = runner.again(), []
     while len(times) < 5 or (len(times) < runs and sum(times) < seconds):
         start = time.perf_counter()
-        runner.interpreter.invoke()
+        infer()
         times.append(time.perf_counter() - start)
     return {"latency_ms": float(np.median(times)) * 1e3, "runs": len(times)}

@@ -1,22 +1,8 @@
 """`keras-strategies quickstart`: from real data to a verified .tflite."""
 
-import argparse
-
+from keras_strategies.cli.artifacts import whole
 from keras_strategies.cli.errors import UsageError
 from keras_strategies.cli.output import check_folder, written_aside
-
-
-def _whole(low, high):
-    """A parser of whole numbers in `[low, high]` for argparse."""
-
-    def parse(text):
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {low} to {high}. Received: {text}"
-            )
-        return int(text)
-
-    return parse
 
 
 def add_parser(commands):
@@ -36,21 +22,21 @@ def add_parser(commands):
     )
     parser.add_argument(
         "--epochs",
-        type=_whole(1, 10_000),
+        type=whole(1, 10_000),
         default=20,
         metavar="N",
         help="training epochs of each network (20); fine-tuning takes half as many",
     )
     parser.add_argument(
         "--seeds",
-        type=_whole(3, 100),
+        type=whole(3, 100),
         default=3,
         metavar="N",
         help="networks of each sort, each with its own seed; at least 3 (3)",
     )
     parser.add_argument(
         "--seed",
-        type=_whole(0, 10**9),
+        type=whole(0, 10**9),
         default=0,
         metavar="N",
         help="the first seed (0)",

@@ -116,7 +116,8 @@ def _prune_and_export(model, digits, epochs, seed, aside, progress):
             representative_data=digits.x_train,
             verify=digits.x_test,
         )
-        answers = training.artifact_outputs(aside / name, digits.x_test)
+        artifact = export.TFLiteModel(aside / name)
+        answers = artifact.predict(digits.x_test, verbose=0)
         outputs[quantization] = answers
         rows.append(
             {

@@ -66,22 +66,6 @@ def prune(model, digits, epochs, seed, bar):
     return compression.sparsity_report(model)
 
 
-def artifact_outputs(path, images):
-    """Runs a `.tflite` file with one float input and output, image by image."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path))
-    interpreter.allocate_tensors()
-    (source,) = interpreter.get_input_details()
-    (target,) = interpreter.get_output_details()
-    outputs = []
-    for image in images:
-        interpreter.set_tensor(source["index"], image[None])
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(target["index"])[0].copy())
-    return np.stack(outputs)
-
-
 def accuracy(probabilities, labels):
     return float(np.mean(np.argmax(probabilities, axis=1) == labels))
 
