@@ -77,6 +77,13 @@ def run(arguments):
             )
         except export.ExportError as error:
             return _failed(artifacts.one_line(error))
+        except ValueError as error:
+            if "safe_mode" not in str(error):
+                raise
+            raise UsageError(
+                f"{arguments.model} holds code (a lambda), which is not run unless "
+                "asked for. Pass --unsafe if you trust the file."
+            ) from error
     least = arguments.min_agreement
     passed = least is None or result.agreement >= least
     if arguments.json:

@@ -48,7 +48,16 @@ def parse(content, path):
 def check(content, path):
     """Returns `parse`'s result; refuses what the interpreter here cannot run."""
     model = parse(content, path)
-    flex = _flatbuffer.flex_ops(_flatbuffer.ops(model))
+    ops = _flatbuffer.ops(model)
+    if "READ_VARIABLE" in ops and "ASSIGN_VARIABLE" not in ops:
+        # XNNPACK reads whatever is in memory and says nothing.
+        raise ExportError(
+            f"'{path}' reads variables that nothing in it sets: its converter did not "
+            "see the model's weights. Export the model with `export.to_tflite`, or "
+            "track it with keras.export.ExportArchive before converting.",
+            "load",
+        )
+    flex = _flatbuffer.flex_ops(ops)
     if flex:
         raise ExportError(
             f"'{path}' needs TensorFlow (Flex) operations, which no Python runtime of "

@@ -322,4 +322,7 @@ def read_file(path):
     if not file.exists():
         rule = "`path` must be an existing .tflite file"
         raise FileNotFoundError(checks.message(rule, {"path": str(path)}))
+    if file.is_dir():
+        rule = "`path` must be a file, not a folder"
+        raise IsADirectoryError(checks.message(rule, {"path": str(path)}))
     return str(path), file.read_bytes()

@@ -351,6 +351,23 @@ def test_signatures_share_their_state(folder):
     assert not export.TFLiteModel(path)(np.ones((1, 2))).any()
 
 
+def test_weights_that_the_converter_lost_are_noticed(folder):
+    """XNNPACK gives whatever is in memory for them, and no error."""
+    import tensorflow as tf
+
+    model = keras.Sequential([keras.Input((4,)), L.Dense(2)])
+    spec = tf.TensorSpec((None, 4), tf.float32, name="x")
+    serve = tf.function(lambda x: {"y": model(x)}, input_signature=[spec])
+    module, saved = tf.Module(), str(folder / "untracked")
+    module.model = model  # a Keras 3 model is nothing that tf.Module tracks
+    tf.saved_model.save(module, saved, {"serving_default": serve})
+    path = folder / "untracked.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(saved).convert())
+    with pytest.raises(export.ExportError, match="variables that nothing") as caught:
+        export.TFLiteModel(path)
+    assert caught.value.reason == "load"
+
+
 def test_contents(two, integers):
     model, path = two
     artifact = export.TFLiteModel(path)

@@ -1,0 +1,158 @@
+"""A file against a Keras model: figures, gate, matching of names."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_strategies import export
+from keras_strategies.export.comparison import _matched
+from tests.export import models
+
+pytestmark = pytest.mark.tensorflow
+L = keras.layers
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("compare")
+
+
+@pytest.fixture(scope="module")
+def two(folder):
+    model, shapes = models.two_inputs_two_outputs()
+    path = folder / "two.tflite"
+    export.to_tflite(model, path)
+    model.save(folder / "two.keras")
+    return model, path, models.samples(shapes, 30)
+
+
+def test_figures_are_those_of_the_outputs(two):
+    model, path, samples = two
+    found = export.compare(model, path, samples)
+    expected = model.predict([samples["zeta"], samples["alpha"]], verbose=0)
+    actual = export.TFLiteModel(path).predict(samples, verbose=0)
+    worst = max(np.abs(expected[name] - actual[name]).max() for name in expected)
+    assert found.samples == 30 and found.agreement == 1
+    assert found.max_difference == pytest.approx(float(worst), rel=0.05, abs=1e-7)
+    assert found.outputs["kind"]["kind"] == "top-1"
+    assert found.outputs["value"]["tolerance"] == 1e-3
+    assert "value" in str(found) and "1.0000 on 30 samples" in found.table()
+    assert json.loads(json.dumps(found.to_dict()))["samples"] == 30
+
+
+def test_another_model_disagrees_and_the_gate_holds(two):
+    model, path, samples = two
+    other = keras.models.clone_model(model)
+    found = export.compare(other, path, samples)
+    assert found.agreement < 0.9
+    with pytest.raises(export.ExportError, match="less than the 0.9 that") as caught:
+        export.compare(other, path, samples, min_agreement=0.9)
+    assert caught.value.reason == "disagreement"
+    assert caught.value.details["agreement"] == found.agreement
+    assert path.is_file()
+    assert export.compare(other, path, samples, tolerance=1e6).outputs["value"][
+        "agreement"
+    ] == pytest.approx(1)
+
+
+def test_tolerance_follows_the_quantization(folder):
+    model, shapes = models.dense()
+    inputs = model.inputs
+    model = keras.Model(inputs, model.layers[-2].output)  # values, not classes
+    samples = models.samples(shapes)
+    expected = {"float32": 0.001, "float16": 0.01, "dynamic": 0.1, "int8": 0.15}
+    for quantization, tolerance in expected.items():
+        path = folder / f"{quantization}.tflite"
+        export.to_tflite(
+            model,
+            path,
+            quantization=quantization,
+            representative_data=samples,
+            min_agreement=0,
+        )
+        [output] = export.compare(model, path, samples).outputs.values()
+        assert output["tolerance"] == tolerance
+
+
+def test_a_file_of_another_converter_is_matched_by_shape(folder):
+    import tensorflow as tf
+
+    left, right = keras.Input((3,), name="left"), keras.Input((5,), name="right")
+    outputs = [L.Dense(2, name="a")(left), L.Dense(4, name="b")(right)]
+    model = keras.Model([left, right], outputs)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, 5), tf.float32, name="p"),
+            tf.TensorSpec((None, 3), tf.float32, name="q"),
+        ]
+    )
+    def serve(p, q):
+        small, large = model([q, p])
+        return {"u": large, "v": small}
+
+    archive, saved = keras.export.ExportArchive(), str(folder / "saved")
+    archive.track(model)
+    archive.add_endpoint("serving_default", serve)
+    archive.write_out(saved, verbose=False)
+    path = folder / "foreign.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(saved).convert())
+    rng = np.random.default_rng(0)
+    data = {"left": rng.normal(size=(9, 3)), "right": rng.normal(size=(9, 5))}
+    found = export.compare(model, path, data)
+    assert found.agreement == 1 and found.max_difference < 1e-5
+    assert set(found.outputs) == {"a", "b"}
+
+
+def test_what_cannot_be_matched_is_said():
+    ours = {"a": [None, 3], "b": [None, 3]}
+    assert _matched("inputs", ours, dict(ours)) == {"a": "a", "b": "b"}
+    assert _matched("outputs", {"a": [4, 2]}, {"x": [4, 9]}) == {"a": "x"}
+    for theirs in (
+        {"x": [None, 3], "y": [None, 3]},
+        {"x": [None, 3], "y": [None, 4]},
+        {"x": [None, 3]},
+        {"a": [None, 3], "b": [None, 3], "c": [None, 1]},
+    ):
+        with pytest.raises(export.ExportError, match="cannot be told"):
+            _matched("inputs", ours, theirs)
+    with pytest.raises(export.ExportError, match="cannot be told"):
+        _matched("outputs", {"a": [4, 2]}, {"x": [4, 2], "y": [4, 3]})
+
+
+def test_keras_files_and_code_in_them(two, folder):
+    _, path, samples = two
+    assert export.compare(folder / "two.keras", path, samples).agreement == 1
+    model = keras.Sequential([keras.Input((4,), name="x"), L.Lambda(lambda x: 2 * x)])
+    model.save(folder / "code.keras")
+    export.to_tflite(model, folder / "code.tflite")
+    data = np.random.default_rng(0).normal(size=(5, 4))
+    with pytest.raises(ValueError, match="safe_mode"):
+        export.compare(folder / "code.keras", folder / "code.tflite", data)
+    found = export.compare(
+        folder / "code.keras", folder / "code.tflite", data, safe_mode=False
+    )
+    assert found.agreement == 1
+
+
+def test_bad_arguments_are_named(two, folder):
+    model, path, samples = two
+    with pytest.raises(FileNotFoundError, match=r"existing \.keras file"):
+        export.compare(folder / "none.keras", path, samples)
+    with pytest.raises(FileNotFoundError, match=r"existing \.tflite file"):
+        export.compare(model, folder / "none.tflite", samples)
+    with pytest.raises(ValueError, match="`min_agreement` must be in"):
+        export.compare(model, path, samples, min_agreement=1.5)
+    with pytest.raises(ValueError, match="`tolerance` must be at least 0"):
+        export.compare(model, path, samples, tolerance=-1)
+    with pytest.raises(TypeError, match="`keras_model` must be a Model"):
+        export.compare(3, path, samples)
+    with pytest.raises(ValueError, match="`data` must have the keys"):
+        export.compare(model, path, {"zeta": samples["zeta"]})
+    bad = keras.models.clone_model(model)
+    bad.set_weights([np.full(value.shape, np.nan) for value in model.weights])
+    with pytest.raises(export.ExportError, match="Keras model itself") as caught:
+        export.compare(bad, path, samples)
+    assert caught.value.reason == "reference"
