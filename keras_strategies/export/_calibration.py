@@ -79,6 +79,7 @@ class _Run:
         self.tensors = tensors
         self.reducers = {name: _ranges.reducer(*reduction) for name in tensors.values()}
         self.early = None
+        self.masked = set()
 
     def all(self, samples, chunk, fixed):
         """Takes in the samples, `chunk` at a time; the last ones short if allowed."""
@@ -91,7 +92,11 @@ class _Run:
             for index, name in self.tensors.items():
                 values = self.artifact.view(index)
                 if values is not None and values.size:
-                    self.reducers[name].update(values)
+                    kept, masked = _ranges.unmasked(values)
+                    self.masked |= {name} if masked else set()
+                    if kept.size:
+                        self.reducers[name].update(kept)
+                    del kept
                 del values  # the next run refuses while a view is held
             if len(starts) >= 4 and number + 1 == len(starts) - len(starts) // 4:
                 self.early = self.ranges()
@@ -99,13 +104,19 @@ class _Run:
     def ranges(self):
         """Returns name -> `(low, high)` of the tensors seen."""
         found = {name: reducer.range() for name, reducer in self.reducers.items()}
-        return {name: value for name, value in found.items() if value is not None}
+        return {
+            name: (value[0] - _ranges.MASK_ROOM, value[1])
+            if name in self.masked
+            else value
+            for name, value in found.items()
+            if value is not None
+        }
 
 
 class Artifact:
-    """An interpreter on one thread that keeps every tensor, fed by input name."""
+    """An interpreter on one thread, fed by input name, that keeps every tensor."""
 
-    def __init__(self, content):
+    def __init__(self, content, preserve=True):
         from ai_edge_litert.interpreter import Interpreter
 
         with warnings.catch_warnings():  # it warns of the memory, which is the point
@@ -113,19 +124,25 @@ class Artifact:
             self.interpreter = Interpreter(
                 model_content=bytes(content),
                 num_threads=1,
-                experimental_preserve_all_tensors=True,
+                experimental_preserve_all_tensors=preserve,
             )
         keys = list(self.interpreter.get_signature_list())
         if keys:
             runner = self.interpreter.get_signature_runner(keys[0])
             self.inputs = runner.get_input_details()
+            self.outputs = runner.get_output_details()
         else:
-            details = self.interpreter.get_input_details()
-            self.inputs = {entry["name"]: entry for entry in details}
+            self.inputs, self.outputs = (
+                {entry["name"]: entry for entry in details}
+                for details in (
+                    self.interpreter.get_input_details(),
+                    self.interpreter.get_output_details(),
+                )
+            )
         self.shapes = None
 
     def run(self, batch):
-        """Runs one batch of float inputs; resizes the inputs where needed."""
+        """Returns the outputs on one batch; resizes the inputs where needed."""
         shapes = {name: batch[name].shape for name in self.inputs}
         if shapes != self.shapes:
             for name, entry in self.inputs.items():
@@ -137,6 +154,10 @@ class Artifact:
             values = batch[name].astype(entry["dtype"], copy=False)
             self.interpreter.set_tensor(entry["index"], values)
         self.interpreter.invoke()
+        return {
+            name: self.interpreter.get_tensor(entry["index"])
+            for name, entry in self.outputs.items()
+        }
 
     def view(self, index):
         """Returns a tensor in place, to be dropped before the next run, or None."""

@@ -1,12 +1,12 @@
-"""The worker's side: trace a model, convert a SavedModel."""
+"""The worker's side: trace a model, convert a SavedModel, quantize the result."""
 
 import pathlib
 
-from keras_strategies.export import _arrays, _data, _trace
+from keras_strategies.export import _arrays, _calibration, _data, _flatbuffer, _trace
 
 
 def trace(keras_file, saved_model, modules, batch_size):
-    """Loads a `.keras` file and writes a SavedModel."""
+    """Loads a `.keras` file, writes a SavedModel, returns its layers' scopes."""
     import importlib
 
     import keras
@@ -15,42 +15,89 @@ def trace(keras_file, saved_model, modules, batch_size):
         importlib.import_module(module)
     # The file was written from a model the user holds in memory a moment ago.
     model = keras.saving.load_model(keras_file, compile=False, safe_mode=False)
-    _trace.write_saved_model(model, saved_model, batch_size)
-    return {}
+    return _trace.write_saved_model(model, saved_model, batch_size)
 
 
-def convert(
-    saved_model,
-    artifact,
-    quantization,
-    calibration,
-    input_type,
-    output_type,
-    allow_flex,
-    batch_size,
-):
-    """Converts a SavedModel into the `.tflite` file `artifact`."""
+def convert(saved_model, artifact, mode, allow_flex=False, integer=None):
+    """Converts a SavedModel into the `.tflite` file `artifact`.
+
+    Args:
+        saved_model: Its folder.
+        artifact: Path to write.
+        mode: `"float32"`, `"float16"`, `"dynamic"`, or with `integer` one of the
+            two that TensorFlow calibrates itself, `"int8"` and `"int16x8"`.
+        allow_flex: Let operations through that need the TensorFlow runtime.
+        integer: `{"calibration": path of the samples, "batch_size": ...,
+            "input_type": ..., "output_type": ...}`.
+    """
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(
         saved_model, signature_keys=[_trace.SIGNATURE]
     )
-    ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantization != "float32":
+    sets = tf.lite.OpsSet
+    ops = [sets.TFLITE_BUILTINS]
+    if mode != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantization == "float16":
+    if mode == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantization == "int8":
+    if integer is not None:
         # Operations without an integer kernel stay in float32.
-        ops.insert(0, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
-        samples = _arrays.load(calibration)
+        sixteen = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        ops.insert(0, sixteen if mode == "int16x8" else sets.TFLITE_BUILTINS_INT8)
+        samples = _arrays.load(integer["calibration"])
+        size = integer["batch_size"] or 1
         converter.representative_dataset = lambda: (
-            batch for batch, _ in _data.batches(samples, batch_size or 1)
+            batch for batch, _ in _data.batches(samples, size)
         )
-        converter.inference_input_type = tf.as_dtype(input_type)
-        converter.inference_output_type = tf.as_dtype(output_type)
+        converter.inference_input_type = tf.as_dtype(integer["input_type"])
+        converter.inference_output_type = tf.as_dtype(integer["output_type"])
     if allow_flex:
-        ops.append(tf.lite.OpsSet.SELECT_TF_OPS)
+        ops.append(sets.SELECT_TF_OPS)
     converter.target_spec.supported_ops = ops
     pathlib.Path(artifact).write_bytes(converter.convert())
     return {}
+
+
+def calibrate(float_artifact, ranges, calibration, batch_size, method, percentile):
+    """Writes the ranges of a float file's activations; returns what is known of them.
+
+    Args:
+        float_artifact: Path of the float32 file.
+        ranges: Path to write.
+        calibration: Path of the samples.
+        batch_size: The batch size the file fixes, or None.
+        method: One of `_ranges.METHODS`.
+        percentile: For `"percentile"`.
+    """
+    found, info = _calibration.collect(
+        pathlib.Path(float_artifact).read_bytes(),
+        _arrays.load(calibration),
+        batch_size=batch_size,
+        method=method,
+        percentile=percentile,
+    )
+    _arrays.save(ranges, found)
+    return info
+
+
+def quantize(float_artifact, artifact, ranges, input_type, output_type):
+    """Quantizes a float file to int8 with TensorFlow's quantizer."""
+    import tensorflow as tf
+    from tensorflow.lite.python import convert as tflite_convert
+
+    named = {name: tuple(map(float, r)) for name, r in _arrays.load(ranges).items()}
+    content = _calibration.apply(pathlib.Path(float_artifact).read_bytes(), named)
+    content = tflite_convert.mlir_quantize(
+        content,
+        input_data_type=tf.as_dtype(input_type),
+        output_data_type=tf.as_dtype(output_type),
+    )
+    pathlib.Path(artifact).write_bytes(content)
+    return {}
+
+
+def loops(artifact):
+    """Returns whether the file has loops or branches, whose inside has no ranges."""
+    ops = _flatbuffer.read(pathlib.Path(artifact).read_bytes())["ops"]
+    return sorted({"WHILE", "IF"} & set(ops))

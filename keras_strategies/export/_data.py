@@ -1,11 +1,13 @@
 """Verification and calibration data as named arrays, checked early."""
 
 import itertools
+import os
 
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks, walking
+from keras_strategies.export import _images
 
 # Samples drawn from an iterable of batches, which may have no end.
 ITERABLE_LIMIT = 1024
@@ -14,7 +16,7 @@ GENERATED = 64
 VERIFIED = 256
 
 
-def arrays(name, data, specs):
+def arrays(name, data, specs, normalization=None):
     """Returns `data` as `{input name: array}`, samples first, in spec order.
 
     Args:
@@ -22,17 +24,20 @@ def arrays(name, data, specs):
         data: An array for a single input; a dict by input name; a list or tuple
             with one array for each input; or an iterable of batches, such as a
             `tf.data.Dataset` or `keras.utils.PyDataset`, whose elements are
-            inputs or `(inputs, targets, ...)`.
+            inputs or `(inputs, targets, ...)`; or the path of a folder of images.
         specs: List of `_signature.Spec`.
+        normalization: Metadata entry that images of a folder go through.
     """
+    if isinstance(data, str | os.PathLike):
+        data = _images.read(name, data, specs, ITERABLE_LIMIT, normalization)
     if isinstance(data, dict | list | tuple) or hasattr(data, "__array__"):
         named = _named(name, data, specs)
     elif isinstance(data, keras.utils.PyDataset) or hasattr(data, "__iter__"):
         named = _from_batches(name, data, specs)
     else:
         checks.fail(
-            f"`{name}` must be an array, a dict by input name, a list of arrays or an "
-            "iterable of batches",
+            f"`{name}` must be an array, a dict by input name, a list of arrays, an "
+            "iterable of batches or a folder of images",
             error=TypeError,
             **{name: type(data).__name__},
         )

@@ -1,5 +1,8 @@
 """One export, step by step: data, reference, trace, convert, compare."""
 
+import dataclasses
+import pathlib
+
 import keras
 
 from keras_strategies.export import (
@@ -7,7 +10,10 @@ from keras_strategies.export import (
     _client,
     _data,
     _flatbuffer,
+    _gates,
     _messages,
+    _metadata,
+    _options,
     _parity,
     _reference,
     _signature,
@@ -15,78 +21,125 @@ from keras_strategies.export import (
 )
 from keras_strategies.export.export_error import ExportError
 
+# What an artifact of a Flex operation has in place of figures.
+_UNVERIFIED = {
+    "verified": False,
+    "samples": 0,
+    "outputs": {},
+    **dict.fromkeys(_reference.FIGURES),
+    "latency_ms": None,
+}
 
+
+@dataclasses.dataclass
 class Job:
     """One export after its arguments were checked."""
 
-    def __init__(self, **settings):
-        self.__dict__.update(settings)
+    model: keras.Model
+    quantization: _options.Quantization
+    backend: str
+    input_type: str
+    output_type: str
+    batch_size: int | None
+    allow_flex: bool
+    calibration: dict
+    metadata: dict | None
+    least: float
+    tolerance: float
+    timeout: float
+    gate: _gates.MetricGate | None = None
+    folder: pathlib.Path | None = None
+
+    def __post_init__(self):
         self.worker = _client.shared_worker()
         self.warnings = []
+        self.layers = {}
+        self.flex = []
+        self.calibrated = None
 
     def prepare(self, representative_data, verify):
         """Checks the data and asks the Keras model; starts no worker."""
         model = self.model
         self.structure, self.specs = _signature.input_specs(model)
         _messages.check_inputs(self.specs, self.batch_size)
-        self.batch = self.batch_size or self.specs[0].shape[0]
-        self.calibration = None
+        self._fix_batch()
+        normalization = (self.metadata or {}).get("normalization")
+        self.representative = None
         if representative_data is not None:
-            self.calibration = _data.arrays(
-                "representative_data", representative_data, self.specs
+            self.representative = _data.arrays(
+                "representative_data", representative_data, self.specs, normalization
             )
-        if verify is not None and verify is not True:
-            self.samples = _data.arrays("verify", verify, self.specs)
-        elif self.calibration is not None:
-            self.samples = _data.head(self.calibration, _data.VERIFIED)
+        self.verified_apart = verify is not None and verify is not True
+        if self.verified_apart:
+            self.samples = _data.arrays("verify", verify, self.specs, normalization)
+        elif self.representative is not None:
+            self.samples = _data.head(self.representative, _data.VERIFIED)
         else:
             self.samples = _data.generate(model, self.specs)
             self.warnings.append(_messages.MADE_UP)
-        try:
-            self.reference = _reference.predict(model, self.structure, self.samples)
-        except Exception as error:
-            raise ExportError(_messages.predict(model, error), "reference") from error
-        bad = _parity.non_finite(self.reference)
-        if bad:
-            raise ExportError(_messages.reference(model, bad), "reference")
+        self.reference = self.ask_model(self.samples)
+        if self.gate is not None:
+            self.gate.check_size(len(next(iter(self.samples.values()))))
         if _signature.half_precision(model):
             self.tolerance = max(self.tolerance, 1e-2)
             self.warnings.append(_messages.HALF)
 
-    def export(self, folder):
+    def _fix_batch(self):
+        """Recurrent layers need a fixed batch: without one their loop is Flex."""
+        free = self.batch_size is None and self.specs[0].shape[0] is None
+        self.recurrent = _messages.recurrent(self.model)
+        if free and self.recurrent and not self.allow_flex:
+            self.batch_size = 1
+            self.warnings.append(_messages.batch_of_one(self.recurrent))
+        self.batch = self.batch_size or self.specs[0].shape[0]
+
+    def ask_model(self, samples):
+        model = self.model
+        try:
+            reference = _reference.predict(model, self.structure, samples)
+        except Exception as error:
+            raise ExportError(_messages.predict(model, error), "reference") from error
+        bad = _parity.non_finite(reference)
+        if bad:
+            raise ExportError(_messages.reference(model, bad), "reference")
+        return reference
+
+    def export(self):
         """Returns the artifact's bytes and its figures, or raises."""
         self.worker.start()  # its start and our tracing overlap
-        self._trace(folder)
-        artifact = folder / "model.tflite"
-        self._convert(folder, artifact)
-        content = artifact.read_bytes()
-        inside = _flatbuffer.read(content)
-        figures = {
-            "signature": inside["signature"],
-            "ops": inside["ops"],
-            "tensor_types": inside["tensor_types"],
-            "calibration_samples": self._calibration_size(),
-        }
-        self.warnings += _messages.about(self.quantization, inside)
-        flex = _flatbuffer.flex_ops(inside["ops"])
+        self.trace()
+        artifact = self.produce(self.quantization, "model")
+        content, figures = self.described(artifact)
+        figures |= {"quantization": self.quantization.name, "search": None}
+        flex = _flatbuffer.flex_ops(figures["ops"])
         if flex:
             self.warnings.append(_messages.unverified(flex))
-            figures |= {"verified": False, "samples": 0, "outputs": {}}
-            figures |= dict.fromkeys(_reference.FIGURES) | {"latency_ms": None}
+            figures |= _UNVERIFIED
         else:
             try:
-                figures |= self._verify(folder, artifact)
+                figures |= self.verify(artifact, self.samples, self.reference)
             except ExportError as error:
                 raise _messages.Rejected(error, content) from None
         return content, figures | {"warnings": tuple(self.warnings)}
 
-    def _calibration_size(self):
-        if self.quantization != "int8":
-            return 0
-        return len(next(iter(self.calibration.values())))
+    def described(self, artifact):
+        """Writes the metadata into the file; returns its bytes and what it holds."""
+        content = artifact.read_bytes()
+        if self.metadata:
+            content = _metadata.write(content, self.metadata)
+            artifact.write_bytes(content)
+        inside = _flatbuffer.read(content)
+        self.warnings += _messages.about(self.quantization, inside)
+        keys = ("signature", "ops", "tensor_types")
+        samples = 0 if self.calibrated is None else self.calibrated["samples"]
+        return content, {key: inside[key] for key in keys} | {
+            "calibration_samples": samples,
+            "calibration": self.calibrated,
+        }
 
-    def _ask(self, command, arguments, doing, reason):
-        hint = _messages.crash_hint(self.model, self.quantization)
+    def ask(self, command, arguments, doing, reason):
+        """Asks the worker; what goes wrong there becomes an `ExportError`."""
+        hint = _messages.crash_hint(self.recurrent)
         try:
             return self.worker.request(
                 command, arguments, timeout=self.timeout, doing=doing, hint=hint
@@ -94,16 +147,19 @@ class Job:
         except _client.WorkerError as error:
             raise _messages.translate(error, self.model, doing, reason) from error
 
-    def _trace(self, folder):
-        target = folder / "saved_model"
+    def trace(self):
+        """Writes the SavedModel that all conversions start from."""
+        target = self.folder / "saved_model"
         if keras.backend.backend() == "tensorflow":
             try:
-                _trace.write_saved_model(self.model, target, self.batch_size)
+                self.layers = _trace.write_saved_model(
+                    self.model, target, self.batch_size
+                )
             except Exception as error:
                 message = _messages.trace(self.model, error)
                 raise ExportError(message, "trace") from error
             return
-        source = folder / "model.keras"
+        source = self.folder / "model.keras"
         try:
             self.model.save(source)
         except Exception as error:
@@ -114,46 +170,167 @@ class Job:
             "modules": _trace.foreign_modules(self.model),
             "batch_size": self.batch_size,
         }
-        self._ask(
+        self.layers = self.ask(
             "_conversion.trace", arguments, "loading and tracing the model", "load"
         )
 
-    def _convert(self, folder, artifact):
-        calibration = None
-        if self.quantization == "int8":
-            calibration = str(folder / "calibration.npz")
-            _arrays.save(calibration, self.calibration)
-        arguments = {
-            "saved_model": str(folder / "saved_model"),
-            "artifact": str(artifact),
-            "quantization": self.quantization,
-            "calibration": calibration,
-            "allow_flex": self.allow_flex,
-            "batch_size": self.batch,
-            **self.types,
-        }
-        self._ask(
-            "_conversion.convert",
-            arguments,
-            f"converting to {self.quantization}",
-            "conversion",
-        )
+    def produce(self, quantization, name):
+        """Makes the artifact `name` and returns its path."""
+        artifact = self.folder / f"{name}.tflite"
+        mode = quantization.uniform
+        quantizer = self.backend == "litert-quantizer" or mode in (None, "int4_weights")
+        if not quantizer and mode not in _options.STATIC:
+            self.convert(artifact, mode)
+            return artifact
+        source = self.float_artifact()
+        if self.flex and mode in _options.STATIC:
+            # Nothing else here can run it: TensorFlow calibrates it by itself.
+            self._by_tensorflow(artifact, mode)
+            return artifact
+        ranges = self.ranges() if quantization.static else None
+        if quantizer or self.recurrent:
+            self._by_rules(quantization, artifact, ranges)
+        elif mode == "int8":
+            arguments = {
+                "float_artifact": str(source),
+                "artifact": str(artifact),
+                "ranges": str(ranges),
+                "input_type": self.input_type,
+                "output_type": self.output_type,
+            }
+            doing = "quantizing to int8"
+            self.ask("_conversion.quantize", arguments, doing, "conversion")
+        else:
+            try:
+                self._by_tensorflow(artifact, mode)
+            except ExportError as error:
+                self._by_rules(quantization, artifact, ranges, _messages.why(error))
+        return artifact
 
-    def _verify(self, folder, artifact):
-        samples, outputs = folder / "samples.npz", folder / "outputs.npz"
-        _arrays.save(samples, self.samples)
+    def float_artifact(self):
+        """Returns the float32 file, converted when first needed."""
+        path = self.folder / "float32.tflite"
+        if not path.exists():
+            self.convert(path, "float32")
+            ops = _flatbuffer.read(path.read_bytes())["ops"]
+            self.flex = _flatbuffer.flex_ops(ops)
+        return path
+
+    def convert(self, artifact, mode, integer=None):
+        """Converts the SavedModel; mends what LiteRT lacks where that is known."""
+        arguments = {
+            "saved_model": str(self.folder / "saved_model"),
+            "artifact": str(artifact),
+            "mode": mode,
+            "integer": integer,
+        }
+        doing = f"converting to {mode}"
+        for _ in range(3):
+            try:
+                self.ask("_conversion.convert", arguments, doing, "conversion")
+                return
+            except ExportError as error:
+                if error.reason != "flex" or not self._mend(error.details["ops"]):
+                    if error.reason == "flex" and self.allow_flex:
+                        break
+                    raise
+        arguments["allow_flex"] = True
+        self.ask("_conversion.convert", arguments, doing, "conversion")
+
+    def _mend(self, ops):
+        """Changes the SavedModel so that LiteRT knows its operations, if it can."""
+        if any(op.startswith("TensorList") for op in ops) and self.batch is None:
+            self.batch = self.batch_size = 1
+            self.warnings.append(_messages.batch_of_one(["a loop"]))
+            self.trace()
+            return True
+        if {"Erf", "Erfc"} & set(ops):
+            done = self.ask(
+                "_erf.replace",
+                {"saved_model": str(self.folder / "saved_model")},
+                "replacing erf",
+                "conversion",
+            )
+            self.warnings.append(_messages.erf(done))
+            return done["replaced"] > 0
+        return False
+
+    def _saved_calibration(self):
+        path = self.folder / "calibration.npz"
+        if not path.exists():
+            _arrays.save(path, self.representative)
+        return str(path)
+
+    def ranges(self):
+        """Returns the path of the ranges of all activations, found when needed."""
+        path = self.folder / "ranges.npz"
+        if not path.exists():
+            arguments = {
+                "float_artifact": str(self.float_artifact()),
+                "ranges": str(path),
+                "calibration": self._saved_calibration(),
+                "batch_size": self.batch,
+                **self.calibration,
+            }
+            info = self.ask(
+                "_conversion.calibrate", arguments, "calibrating", "conversion"
+            )
+            self.calibrated = _messages.calibrated(info)
+            self.warnings += _messages.unsettled(self.calibrated)
+        return path
+
+    def _by_tensorflow(self, artifact, mode):
+        integer = {
+            "calibration": self._saved_calibration(),
+            "batch_size": self.batch,
+            "input_type": self.input_type,
+            "output_type": self.output_type,
+        }
+        self.convert(artifact, mode, integer)
+
+    def _by_rules(self, quantization, artifact, ranges, why=None):
+        """Quantizes with litert-quantizer, each operation by the first rule it fits."""
+        _options.need_quantizer(why or "This quantization")
+        if why:
+            self.warnings.append(f"{why} It was quantized by litert-quantizer.")
+        arguments = {
+            "float_artifact": str(self.float_artifact()),
+            "artifact": str(artifact),
+            "layers": self.layers,
+            "rules": quantization.rules,
+            "ranges": None if ranges is None else str(ranges),
+            "integer_inputs": self.input_type != "float32",
+            "integer_outputs": self.output_type != "float32",
+        }
+        doing = f"quantizing to {quantization.uniform or 'a mode for each layer'}"
+        done = self.ask("_quantizer.quantize", arguments, doing, "conversion")
+        _messages.check_rules(quantization, done["matched"], self.layers)
+        if done["loops"]:
+            self.warnings.append(_messages.loops(done["loops"]))
+
+    def verify(self, artifact, samples, reference):
+        """Returns the figures of the comparison, or raises `ExportError`."""
+        actual, latency = self.run(artifact, samples)
+        figures = _reference.judge(
+            self.model, reference, actual, self.tolerance, self.least
+        )
+        if self.gate is not None:
+            figures["metric"] = self.gate.judge(reference, actual)
+        figures |= {"verified": True, "latency_ms": latency}
+        return figures | {"samples": len(next(iter(samples.values())))}
+
+    def run(self, artifact, samples, timed=True):
+        """Returns the artifact's outputs on `samples` and its latency in ms."""
+        given, outputs = (self.folder / f"{n}.npz" for n in ("samples", "outputs"))
+        _arrays.save(given, samples)
         arguments = {
             "artifact": str(artifact),
-            "samples": str(samples),
+            "samples": str(given),
             "outputs": str(outputs),
             "batch_size": self.batch,
+            "seconds": 1.0 if timed else 0.0,
         }
-        measured = self._ask(
+        measured = self.ask(
             "_interpreter.run", arguments, "running the artifact", "run"
         )
-        actual = _arrays.load(outputs)
-        figures = _reference.judge(
-            self.model, self.reference, actual, self.tolerance, self.least
-        )
-        figures |= {"verified": True, "latency_ms": measured["latency_ms"]}
-        return figures | {"samples": len(next(iter(self.samples.values())))}
+        return _arrays.load(outputs), measured["latency_ms"]

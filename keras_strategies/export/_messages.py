@@ -21,6 +21,9 @@ _WAYS = {
     "TensorList": "pass batch_size=1 for recurrent layers, or build them with "
     "unroll=True",
 }
+# Share of moving ranges above which the result warns. With 100 random samples a
+# quarter of the minima and maxima still moves.
+_MOVING = 0.5
 _TEXT_OPS = ("String", "Regex", "Lookup", "Hash", "Unicode", "Ragged")
 
 
@@ -52,25 +55,88 @@ def check_inputs(specs, batch_size):
             )
 
 
-def _recurrent(model):
-    kinds = (keras.layers.RNN, keras.layers.Bidirectional)
-    return sorted(
-        {
-            type(layer).__name__
-            for layer in walking.all_layers(model)
-            if isinstance(layer, kinds)
-        }
+def recurrent(model):
+    """Returns the class names of the layers that loop over time steps."""
+    layers = (model, *walking.all_layers(model))
+    looping = [x for x in layers if isinstance(x, keras.layers.RNN) and not x.unroll]
+    return sorted({type(layer).__name__ for layer in looping})
+
+
+def batch_of_one(names):
+    """The batch axis was fixed, unasked."""
+    return (
+        f"The artifact takes one sample at a time: {', '.join(names)} cannot loop over "
+        "a free batch in LiteRT. Pass batch_size for another fixed one."
     )
 
 
-def crash_hint(model, quantization):
+def loops(layers):
+    """What is inside a loop has no ranges."""
+    return (
+        f"Inside {', '.join(layers)} the weights are int8 and the arithmetic takes its "
+        "ranges at run time: LiteRT has no loops of integers."
+    )
+
+
+def erf(done):
+    """Says what stands in for erf, and how far off it is."""
+    return (
+        f"{done['replaced']} x erf, which LiteRT does not have, is computed by an "
+        f"approximation that differs by at most {done['difference']:.1e}. For the "
+        "usual gelu use keras.activations.gelu, which LiteRT has."
+    )
+
+
+def calibrated(info):
+    """The part of the calibration's figures that belongs into a result."""
+    keys = ("method", "samples", "moving", "moving_tensors", "settled")
+    return {key: info[key] for key in keys if key in info}
+
+
+def unsettled(info):
+    """Says that more representative data are needed."""
+    moving, samples = info["moving"], info["samples"]
+    if moving is None:
+        return [
+            f"{samples} representative samples are too few to say whether the ranges "
+            "have settled. Give 100 to 500."
+        ]
+    if moving <= _MOVING:
+        return []
+    return [
+        f"The ranges were still moving: over the last quarter of the {samples} "
+        f"representative samples {moving:.0%} of the tensors grew by more than 5 %. "
+        "Give more samples."
+    ]
+
+
+def why(error):
+    """Why TensorFlow's own quantizer was not used."""
+    reason = clip(str(error), 200)
+    return f"TensorFlow's converter could not quantize the model ({reason})."
+
+
+def check_rules(quantization, matched, layers):
+    """Refuses a rule of a dict that fits no layer: a typing error, most often."""
+    if quantization.uniform is not None:
+        return
+    for (regex, _), count in zip(quantization.rules, matched, strict=True):
+        if count:
+            continue
+        names = [path.partition("/")[2] for path in layers if "/" in path]
+        found = [name for name in names if re.search(regex, name)]
+        fix = f"The layers are {names}."
+        if found:
+            fix = f"An earlier rule, or another layer, takes all that {found} computes."
+        checks.fail("A rule of `quantization` fits no operation", fix=fix, regex=regex)
+
+
+def crash_hint(names):
     """The most likely culprit of a dead converter."""
-    recurrent = _recurrent(model)
-    if recurrent and quantization == "int8":
-        names = ", ".join(recurrent)
+    if names:
         return (
-            f"The converter is known to crash on int8 {names}: use "
-            'quantization="float16" or "dynamic".'
+            f"The converter is known to crash on the loops of {', '.join(names)}: "
+            'use quantization="float16" or "dynamic", or unroll=True.'
         )
     return 'Try quantization="float32" or "float16".'
 
@@ -138,6 +204,8 @@ def translate(error, model, doing, reason):
 def unsupported_ops(message):
     """Returns the operations a converter message names as not built in."""
     found = re.findall(r"TF (?:Select|Custom) ops: (.+)", message)
+    # Some are unknown to the Flex runtime too.
+    found += re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", message)
     # Loops of free batch size fail before the converter lists anything.
     found += re.findall(r"'tf\.(TensorList\w+)'", message)
     return sorted({name.strip() for line in found for name in line.split(",")})
@@ -147,7 +215,7 @@ def _flex(model, ops):
     ways = [way for key, way in _WAYS.items() if any(op.startswith(key) for op in ops)]
     if any(op.startswith(_TEXT_OPS) for op in ops):
         ways.append("take text preprocessing out of the model")
-    if not ways and _recurrent(model):
+    if not ways and recurrent(model):
         ways.append(_WAYS["TensorList"])
     ways = ways or ["replace the layers that use them"]
     return (
@@ -157,18 +225,24 @@ def _flex(model, ops):
     )
 
 
-_MARKS = {"float16": "float16", "dynamic": "int8", "int8": "int8"}
+_MARKS = {
+    "float16": "float16",
+    "dynamic": "int8",
+    "int8": "int8",
+    "int16x8": "int8",
+    "int4_weights": "int4",
+}
 
 
 def about(quantization, inside):
     """Warnings on what the converter did not quantize."""
-    mark = _MARKS.get(quantization)
+    mark = _MARKS.get(quantization.uniform)
     if mark and mark not in inside["tensor_types"]:
         return [
             f"Nothing was quantized: the file holds no {mark} tensor. The converter "
             "leaves weights of fewer than 1024 elements alone."
         ]
-    if quantization == "int8" and inside["float_ops"]:
+    if quantization.uniform in ("int8", "int16x8") and inside["float_ops"]:
         ops = inside["float_ops"].items()
         names = ", ".join(f"{name} x{count}" for name, count in ops)
         return [f"Left in float32, as they have no integer kernel: {names}."]

@@ -43,6 +43,18 @@ def plan(model, layers, rules):
     return dict(scopes), matched, sorted(loops)
 
 
+def layers(float_artifact, layers):
+    """Returns the paths of the layers that have operations with weights."""
+    from litert_quantizer.utils import tfl_flatbuffer_utils
+
+    model = tfl_flatbuffer_utils.read_model(pathlib.Path(float_artifact).read_bytes())
+    found = {}
+    for paths in _layers.owners(model, layers)[0]:
+        if paths:
+            found[paths[0].partition("/")[2] or paths[0]] = None
+    return list(found)
+
+
 def _mode(paths, rules, matched):
     names = [path.partition("/")[2] or path for path in paths] or [""]
     for index, (regex, mode) in enumerate(rules):

@@ -5,6 +5,10 @@ Pure NumPy. A reducer sees blocks with `update(values)` and answers `range()`.
 
 import numpy as np
 
+# Below are masks, not values.
+MASK = -1e8
+# Struck out scores stay this far below the least score: exp(-16) is 1e-7.
+MASK_ROOM = 16.0
 METHODS = ("minmax", "percentile", "moving_average")
 # Change of a range, relative to its width, above which it still moves.
 MOVED = 0.05
@@ -133,6 +137,21 @@ def reducer(method, percentile, decay):
     if method == "percentile":
         return Percentile(percentile)
     return MovingAverage(decay) if method == "moving_average" else MinMax()
+
+
+def unmasked(values):
+    """Returns the entries of `values` that no attention mask struck out.
+
+    A mask puts a huge negative number where attention must not look: -1e9, or near
+    the least float32. A range that reaches there has no level left for the scores
+    themselves, and attention becomes a plain mean.
+
+    Returns:
+        `(entries, masked)`: `values` itself and `False` if nothing was masked.
+    """
+    if values.dtype.kind != "f" or not values.min() < MASK:
+        return values, False
+    return values[values >= MASK], True
 
 
 def convergence(early, late):

@@ -14,7 +14,7 @@ class ExportResult:
 
     Args:
         path: The written file, as `str`.
-        quantization: The mode that was asked for.
+        quantization: The mode or rules that were asked for, or that `"auto"` chose.
         bytes: Size of the file.
         gzipped_bytes: Size of the file under gzip, about what is downloaded.
         signature: `{"inputs": {name: {...}}, "outputs": {name: {...}}}`, each with
@@ -37,6 +37,15 @@ class ExportResult:
         latency_ms: Median time of one inference in milliseconds, one thread,
             XNNPACK on, on this machine's processor. `None` if not verified.
         seconds: Wall time of the whole export.
+        calibration: How integer ranges were found: `method`, `samples`, `moving` (the
+            share of tensors whose range grew by more than 5 % over the last quarter
+            of the samples), `moving_tensors` and `settled`. `None` without
+            calibration.
+        metric: `metric`, `keras`, `artifact`, `drop` and `limit` where
+            `max_metric_drop` was given, else `None`.
+        search: What `"auto"` did: `objective`, `margin`, `chosen`, `candidates`,
+            `search_samples`, `search_agreement`, `gate_samples` and
+            `gate_agreement`. `None` for other modes.
         warnings: Sentences on what to know before using the artifact.
 
     Example:
@@ -52,7 +61,7 @@ class ExportResult:
     """
 
     path: str
-    quantization: str
+    quantization: str | dict
     bytes: int
     gzipped_bytes: int
     signature: dict
@@ -67,13 +76,16 @@ class ExportResult:
     calibration_samples: int
     latency_ms: float | None
     seconds: float
+    calibration: dict | None = None
+    metric: dict | None = None
+    search: dict | None = None
     warnings: tuple = ()
 
     def table(self):
         """Returns the main figures as text, one row each."""
         rows = [
             ("file", self.path),
-            ("quantization", self.quantization),
+            ("quantization", str(self.quantization)),
             ("size", f"{self.bytes:,} bytes ({self.gzipped_bytes:,} gzipped)"),
         ]
         for role in ("inputs", "outputs"):
@@ -88,6 +100,7 @@ class ExportResult:
             ]
         else:
             rows.append(("agreement", "not verified"))
+        rows += _more_rows(self)
         ops = ", ".join(f"{name} x{count}" for name, count in self.ops.items())
         rows.append(("operations", ops))
         rows += [("warning", text) for text in self.warnings]
@@ -109,6 +122,24 @@ class ExportResult:
 
     def __str__(self):
         return self.table()
+
+
+def _more_rows(result):
+    rows = []
+    if result.metric:
+        values = "{artifact:.4f}, Keras {keras:.4f}".format(**result.metric)
+        rows.append((result.metric["metric"], values))
+    if result.calibration:
+        settled = "settled" if result.calibration["settled"] else "still moving"
+        text = "{method}, {samples} samples, ranges ".format(**result.calibration)
+        rows.append(("calibration", text + settled))
+    if result.search:
+        text = (
+            "{chosen}: {search_agreement:.4f} on {search_samples} samples searched, "
+            "{gate_agreement:.4f} on {gate_samples} held out"
+        )
+        rows.append(("search", text.format(**result.search)))
+    return rows
 
 
 def _tensor(entry):

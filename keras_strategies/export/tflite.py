@@ -6,14 +6,9 @@ import pathlib
 import tempfile
 import time
 
-import keras
-
 from keras_strategies._internal import checks
-from keras_strategies.export import _job, _messages, _parity
+from keras_strategies.export import _auto, _job, _messages, _metadata, _options
 from keras_strategies.export.export_result import ExportResult
-
-QUANTIZATIONS = ("float32", "float16", "dynamic", "int8")
-_TYPES = ("float32", "int8", "uint8")
 
 
 def to_tflite(
@@ -28,6 +23,16 @@ def to_tflite(
     allow_flex=False,
     verify=None,
     min_agreement=None,
+    metadata=None,
+    backend="tensorflow",
+    calibration="minmax",
+    percentile=99.99,
+    objective="size",
+    labels=None,
+    metric="accuracy",
+    max_metric_drop=None,
+    margin=None,
+    safe_mode=True,
     keep_rejected=False,
     timeout=600.0,
 ):
@@ -44,7 +49,9 @@ def to_tflite(
     seconds to start, and serves all later exports of this Python process. Works
     the same on the TensorFlow, JAX and Torch backends of Keras; on JAX and Torch
     the worker loads the model from a `.keras` file, so custom classes must be
-    registered and importable. Mixed precision models are exported in float32.
+    registered and importable. Mixed precision models are exported in float32,
+    recurrent layers with a batch of one, and a bare `erf` as an approximation that
+    LiteRT has; the result's `warnings` say so.
 
     Agreement is measured for each output, and the lowest one counts:
 
@@ -62,31 +69,50 @@ def to_tflite(
     | `"float16"` | float16, float32 | 0.5 | 0.99 | 0.01 |
     | `"dynamic"` | int8, int8 with ranges taken at run time | 0.26 | 0.95 | 0.1 |
     | `"int8"` | int8, int8 with ranges from representative data | 0.26 | 0.95 | 0.15 |
+    | `"int16x8"` | int8, int16 with ranges from data | 0.26 | 0.95 | 0.1 |
+    | `"int4_weights"` | int4, float32 | 0.14 | 0.9 | 0.25 |
 
     float32 differs only by rounding and float16 by 11 bits of the weights, so they
     allow one sample in a hundred to flip at a near tie. int8 has 256 levels for each
     tensor and errors add up over layers; below 0.95 the data that the ranges come
     from usually do not look like the data checked. `"int8"` is best for
     convolutional networks, `"dynamic"` for dense ones and transformers, and
-    `"float16"` the safe cut.
+    `"float16"` the safe cut. `"int16x8"` is accurate and slow on a phone's
+    processor, `"int4_weights"` small and, outside dense layers, slow.
 
-    Reference: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877), the integer
-    arithmetic of LiteRT.
+    `"auto"` tries the modes, then int8 with the most sensitive layers left in
+    float32, and takes the smallest (or fastest) artifact that keeps to
+    `min_agreement` plus `margin` on one part of the data. That artifact alone is
+    then checked on another part: `result.search` has both figures. If it fails
+    there, the export is refused, as a choice made by looking at the second part
+    would make its figure worthless.
+
+    A dict of regular expressions and modes quantizes by layer: the first expression
+    that is found in the path of a layer, such as `"encoder/conv2d_1"`, decides;
+    layers without a match stay in float32.
+
+    References: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877), the integer
+    arithmetic of LiteRT; [Wu et al., 2020](https://arxiv.org/abs/2004.09602), on
+    calibration and leaving sensitive layers in float.
 
     Args:
         model: A built `keras.Model`, or the path of a `.keras` file.
         path: The file to write, ending in `.tflite`. Its folder must exist.
-        quantization: One of the table. Defaults to `"float32"`.
-        representative_data: Inputs as in use, needed by `"int8"`: an array for a
-            single input, a dict by input name, a list with one array for each
-            input, or an iterable of batches (`tf.data.Dataset`,
-            `keras.utils.PyDataset`), of which at most 1024 samples are drawn.
-            100 to 500 samples suffice; all are used. Defaults to `None`.
+        quantization: One of the table, `"auto"`, or `{regex: mode}`. int4 weights
+            and dicts need the extra `keras-strategies[quantizer]`. Defaults to
+            `"float32"`.
+        representative_data: Inputs as in use, needed by `"int8"` and `"int16x8"`:
+            an array for a single input, a dict by input name, a list with one
+            array for each input, an iterable of batches (`tf.data.Dataset`,
+            `keras.utils.PyDataset`) or the path of a folder of images, of which at
+            most 1024 samples are drawn. Images are resized, have values 0 to 255
+            and go through the metadata's `normalization`. 100 to 500 samples
+            suffice; all are used. Defaults to `None`.
         input_type: Type of floating point inputs: `"float32"`, or `"int8"` or
             `"uint8"` for `quantization="int8"`. Defaults to `"float32"`.
         output_type: The same for outputs. Defaults to `"float32"`.
-        batch_size: Batch size of the artifact. `None` leaves it free; recurrent
-            layers need a fixed one, usually 1. Defaults to `None`.
+        batch_size: Batch size of the artifact. `None` leaves it free, or takes 1
+            for recurrent layers. Defaults to `None`.
         allow_flex: Accept operations that need the TensorFlow (Flex) runtime. Such
             an artifact cannot be run here: the result says `verified=False`.
             Defaults to `False`.
@@ -95,7 +121,29 @@ def to_tflite(
             representative samples, or without them 64 made-up ones: then give
             `verify` for a figure that means something. Defaults to `None`.
         min_agreement: Lowest agreement that passes, in [0, 1]. Defaults to `None`,
-            the value of the table.
+            the value of the table; 0.98 for `"auto"`.
+        metadata: Dict written into the file: `name`, `description`, `version`,
+            `author`, `license`, `labels`, `normalization`, `extra`; see
+            `export.write_metadata`. Defaults to `None`.
+        backend: Who quantizes: `"tensorflow"`, or `"litert-quantizer"` for all
+            modes but float32. Defaults to `"tensorflow"`.
+        calibration: How ranges come from representative data: `"minmax"`,
+            `"percentile"` (cuts outliers off) or `"moving_average"` of the batches'
+            minima and maxima. Defaults to `"minmax"`.
+        percentile: Upper end for `"percentile"`, in (50, 100]; the lower end is 100
+            minus it. Defaults to 99.99.
+        objective: What `"auto"` makes least: `"size"` or `"latency"` on this
+            machine. Defaults to `"size"`.
+        labels: Targets of `verify`, for `max_metric_drop`; models with one output.
+            Defaults to `None`.
+        metric: A Keras metric or its name. Defaults to `"accuracy"`.
+        max_metric_drop: By how much `metric` may be worse than the Keras model's,
+            in the metric's own unit (0.01 of accuracy is one point). Defaults to
+            `None`, no such limit.
+        margin: What `"auto"` asks for on top of `min_agreement` while it searches.
+            Defaults to `None`, half of `1 - min_agreement`.
+        safe_mode: Refuse a `.keras` file that holds code, such as a lambda.
+            Defaults to `True`.
         keep_rejected: Keep an artifact that fails the check as `path` +
             `".rejected"`. Defaults to `False`.
         timeout: Seconds for each of the worker's steps, its start not counted, in
@@ -106,6 +154,7 @@ def to_tflite(
 
     Raises:
         ValueError, TypeError: An argument is wrong; said before any conversion.
+        ImportError: litert-quantizer is needed and missing.
         OSError: `path` cannot be written.
         ExportError: The model cannot be exported, or the artifact was refused.
 
@@ -136,36 +185,37 @@ def to_tflite(
     ```
     """
     started = time.monotonic()
-    path = _checked_path(path)
-    _check_options(quantization, representative_data, input_type, output_type)
+    path = _options.target(path)
+    chosen = _options.quantization(quantization)
+    _options.check_quantization(chosen, backend, representative_data)
+    _options.check_types(chosen, backend, input_type, output_type)
     checks.integer("batch_size", batch_size, low=1, optional=True)
     checks.boolean("allow_flex", allow_flex)
     checks.boolean("keep_rejected", keep_rejected)
     checks.real("timeout", timeout, low=0, high=1e6, low_open=True)
-    default, tolerance = _parity.DEFAULTS[quantization]
-    least = checks.real("min_agreement", min_agreement, low=0, high=1, optional=True)
+    least, tolerance = _options.gate(chosen, min_agreement)
+    gate = _options.metric_gate(labels, metric, max_metric_drop, verify)
     job = _job.Job(
-        model=_loaded(model),
-        quantization=quantization,
-        types={"input_type": input_type, "output_type": output_type},
+        model=_options.model(model, safe_mode),
+        quantization=chosen,
+        backend=backend,
+        input_type=input_type,
+        output_type=output_type,
         batch_size=batch_size,
         allow_flex=allow_flex,
-        least=default if least is None else least,
+        calibration=_options.calibration(calibration, percentile),
+        metadata=None if metadata is None else _metadata.checked(metadata),
+        least=least,
         tolerance=tolerance,
         timeout=timeout,
+        gate=gate,
     )
+    search = _options.search(chosen, objective, margin, least)
     job.prepare(representative_data, verify)
-    try:
-        with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
-            content, figures = job.export(pathlib.Path(folder))
-    except _messages.Rejected as refusal:
-        if keep_rejected:
-            _write(path.with_name(path.name + ".rejected"), refusal.content)
-        raise refusal.error from None
+    content, figures = _exported(job, search, path, keep_rejected)
     _write(path, content)
     return ExportResult(
         path=str(path),
-        quantization=quantization,
         bytes=len(content),
         gzipped_bytes=len(gzip.compress(content, mtime=0)),
         seconds=time.monotonic() - started,
@@ -173,62 +223,16 @@ def to_tflite(
     )
 
 
-def _checked_path(path):
-    checks.instance("path", path, (str, os.PathLike))
-    path = pathlib.Path(path)
-    if path.suffix != ".tflite":
-        fix = "Name the file model.tflite, for example."
-        checks.fail("`path` must end in .tflite", fix=fix, path=str(path))
-    if path.is_dir():
-        raise IsADirectoryError(
-            checks.message("`path` must be a file, not a folder", {"path": str(path)})
-        )
-    if not path.parent.is_dir():
-        rule = "The folder of `path` must exist"
-        fix = "Make it with pathlib.Path(...).mkdir(parents=True)."
-        raise FileNotFoundError(checks.message(rule, {"path": str(path)}, fix))
+def _exported(job, search, path, keep_rejected):
+    """Runs the job; an artifact that it refuses is kept only if asked for."""
     try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        rule = f"The folder of `path` must be writable ({error.strerror})"
-        raise PermissionError(checks.message(rule, {"path": str(path)})) from error
-    return path
-
-
-def _check_options(quantization, representative_data, input_type, output_type):
-    checks.choice("quantization", quantization, QUANTIZATIONS)
-    if quantization == "int8" and representative_data is None:
-        checks.fail(
-            '`quantization="int8"` needs `representative_data`',
-            fix="Pass 100 to 500 inputs as in use, for example "
-            'to_tflite(model, path, quantization="int8", '
-            "representative_data=x_train[:200]).",
-            representative_data=None,
-        )
-    for name, value in (("input_type", input_type), ("output_type", output_type)):
-        checks.choice(name, value, _TYPES)
-        if value != "float32" and quantization != "int8":
-            fix = 'Pass quantization="int8" as well, or leave the type "float32".'
-            rule = f'`{name}` other than "float32" needs `quantization="int8"`'
-            checks.fail(rule, fix=fix, **{name: value}, quantization=quantization)
-
-
-def _loaded(model):
-    if isinstance(model, str | os.PathLike):
-        file = pathlib.Path(model)
-        if not file.is_file():
-            rule = "`model` must be an existing .keras file"
-            raise FileNotFoundError(checks.message(rule, {"model": str(model)}))
-        model = keras.saving.load_model(file, compile=False)
-    checks.instance("model", model, keras.Model)
-    if not model.built:
-        checks.fail(
-            "`model` must be built",
-            fix="Call it once on an input, or give it a keras.Input.",
-            model=model.name,
-        )
-    return model
+        with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
+            job.folder = pathlib.Path(folder)
+            return job.export() if search is None else _auto.export(job, search)
+    except _messages.Rejected as refusal:
+        if keep_rejected:
+            _write(path.with_name(path.name + ".rejected"), refusal.content)
+        raise refusal.error from None
 
 
 def _write(path, content):

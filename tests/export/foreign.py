@@ -32,7 +32,32 @@ class Subclassed(keras.Model):
 
 @keras.saving.register_keras_serializable(package="export_tests")
 class Erf(keras.layers.Layer):
-    """An operation that LiteRT does not have."""
+    """A gelu written out by hand: LiteRT does not have erf."""
 
     def call(self, inputs):
-        return keras.ops.erf(inputs)
+        return 0.5 * inputs * (1 + keras.ops.erf(inputs / 2**0.5))
+
+
+@keras.saving.register_keras_serializable(package="export_tests")
+class Cumprod(keras.layers.Layer):
+    """An operation that LiteRT does not have and that nothing here replaces."""
+
+    def call(self, inputs):
+        import tensorflow as tf
+
+        return tf.math.cumprod(inputs, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="export_tests")
+class Network(keras.Model):
+    """A subclassed convolutional classifier."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first = keras.layers.Conv2D(32, 3, activation="relu")
+        self.second = keras.layers.Conv2D(32, 3, activation="relu")
+        self.pool = keras.layers.GlobalMaxPooling2D()
+        self.last = keras.layers.Dense(3, activation="softmax")
+
+    def call(self, inputs):
+        return self.last(self.pool(self.second(self.first(inputs))))

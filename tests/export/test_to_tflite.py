@@ -1,7 +1,5 @@
 """Real exports: model kinds by quantization, and what must be refused."""
 
-import gzip
-import json
 import os
 import subprocess
 import sys
@@ -14,13 +12,10 @@ import pytest
 from keras_strategies import export
 from keras_strategies.export import _arrays, _client, _signature
 from tests.export import models
-from tests.export.foreign import Erf, Halve, Subclassed
+from tests.export.foreign import Cumprod, Halve, Subclassed
 
 pytestmark = pytest.mark.tensorflow
 L = keras.layers
-SIZES = {"float32": 1.0, "float16": 0.6, "dynamic": 0.45, "int8": 0.35}
-# Two small branches: names, shapes and scales weigh more.
-SMALL = {"two_inputs_two_outputs": 0.05}
 
 
 def _interpret(path, feed):
@@ -29,33 +24,6 @@ def _interpret(path, feed):
 
     interpreter = Interpreter(model_path=str(path), num_threads=1)
     return interpreter.get_signature_runner("serving_default")(**feed)
-
-
-@pytest.mark.parametrize("kind", models.KINDS)
-def test_matrix(kind, tmp_path):
-    model, shapes = models.KINDS[kind]()
-    samples = models.samples(shapes)
-    sizes = {}
-    for quantization in SIZES:
-        path = tmp_path / f"{quantization}.tflite"
-        result = export.to_tflite(
-            model, path, quantization=quantization, representative_data=samples
-        )
-        content = path.read_bytes()
-        sizes[quantization] = result.bytes
-        assert result.bytes == len(content)
-        assert result.gzipped_bytes == len(gzip.compress(content, mtime=0))
-        assert result.verified and result.samples == 96
-        assert 0 < result.latency_ms < 1000
-        assert set(result.signature["inputs"]) == set(shapes)
-        assert result.warnings == ()
-        assert result.calibration_samples == (96 if quantization == "int8" else 0)
-        json.dumps(result.to_dict())
-        assert str(result.bytes)[0] in result.table()
-    ratios = {name: size / sizes["float32"] for name, size in sizes.items()}
-    more = SMALL.get(kind, 0)
-    assert all(ratios[name] <= limit + more for name, limit in SIZES.items()), ratios
-    assert sorted(os.listdir(tmp_path)) == sorted(f"{name}.tflite" for name in SIZES)
 
 
 def test_the_file_gives_what_the_model_gives(target):
@@ -170,16 +138,6 @@ def test_mixed_precision_is_exported_in_float32(target):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_static_batch_and_recurrent_layers(target):
-    model = keras.Sequential([keras.Input((5, 3)), L.LSTM(8), L.Dense(2)])
-    with pytest.raises(export.ExportError, match="pass batch_size=1") as caught:
-        export.to_tflite(model, target)
-    assert caught.value.reason == "flex"
-    result = export.to_tflite(model, target, batch_size=1)
-    assert result.signature["inputs"]["input_0"]["shape"] == [1, 5, 3]
-    assert result.agreement == 1 and result.max_difference < 1e-5
-
-
 def test_free_axes_and_a_batch_of_four(target):
     model = keras.Sequential(
         [
@@ -201,15 +159,21 @@ def test_nothing_to_quantize_is_said(target):
 
 def test_flex_is_refused_unless_allowed(target):
     target.write_bytes(b"kept")
-    model = keras.Sequential([keras.Input((4,)), L.Dense(4), Erf()])
-    with pytest.raises(export.ExportError, match="does not have: Erf") as caught:
+    model = keras.Sequential([keras.Input((4,)), L.Dense(4), Cumprod()])
+    with pytest.raises(export.ExportError, match="does not have: Cumprod") as caught:
         export.to_tflite(model, target)
-    assert caught.value.reason == "flex" and caught.value.details == {"ops": ["Erf"]}
+    assert caught.value.reason == "flex" and caught.value.details == {
+        "ops": ["Cumprod"]
+    }
     assert target.read_bytes() == b"kept"
     result = export.to_tflite(model, target, allow_flex=True)
     assert not result.verified and result.agreement is None
-    assert result.ops["FlexErf"] == 1
+    assert result.ops["FlexCumprod"] == 1
     assert "Not verified" in result.warnings[-1] and "not verified" in result.table()
+    with pytest.raises(export.ExportError, match="does not have"):
+        export.to_tflite(
+            model, target, quantization="int8", representative_data=np.ones((9, 4))
+        )
 
 
 def _damage(monkeypatch, change):
@@ -307,7 +271,7 @@ def test_stdout_is_clean_and_no_worker_outlives_its_parent(target):
 
 
 def test_one_worker_serves_and_its_death_is_a_named_error(target, monkeypatch):
-    """Killed while converting, crashed by the converter, out of time."""
+    """Killed while converting, out of time."""
     model = models.tiny()
     export.to_tflite(model, target)
     worker = _client.shared_worker()
@@ -331,16 +295,6 @@ def test_one_worker_serves_and_its_death_is_a_named_error(target, monkeypatch):
     assert export.to_tflite(model, target).agreement == 1
     assert worker.pid not in (None, pid)
 
-    recurrent = keras.Sequential([keras.Input((5, 3)), L.LSTM(4)])
-    with pytest.raises(export.ExportError, match="SIGSEGV.*int8 LSTM") as caught:
-        export.to_tflite(
-            recurrent,
-            target,
-            batch_size=1,
-            quantization="int8",
-            representative_data=np.ones((3, 5, 3)),
-        )
-    assert caught.value.reason == "crash"
     with pytest.raises(export.ExportError, match="longer than 0.01 s") as caught:
         export.to_tflite(model, target, timeout=0.01)
     assert caught.value.reason == "timeout"

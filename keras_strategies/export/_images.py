@@ -1,0 +1,79 @@
+"""A folder of images as samples of a model with one image input."""
+
+import contextlib
+import io
+import pathlib
+
+import keras
+import numpy as np
+
+from keras_strategies._internal import checks
+
+_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
+
+
+def read(name, folder, specs, limit, normalization=None):
+    """Returns at most `limit` images of `folder` as a float32 array.
+
+    Images of subfolders count too; they are taken in a fixed random order, so that
+    a sample of many folders has some of each. They are resized to the model's
+    input (bilinear, aspect ratio not kept) and have the values 0 to 255, which
+    then go through `normalization`, `(x * scale + offset - mean) / std`.
+
+    Args:
+        name: The argument's name, for messages.
+        folder: Path of the folder.
+        specs: List of `_signature.Spec`, of which there must be one.
+        limit: Most images to read.
+        normalization: Dict with `scale`, `offset`, `mean` and `std`, or `None`.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        rule = f"`{name}` must be an existing folder of images, or arrays"
+        raise FileNotFoundError(checks.message(rule, {name: str(folder)}))
+    height, width, mode = _size(name, specs)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # "Found 12 files."
+            dataset = keras.utils.image_dataset_from_directory(
+                str(folder),
+                labels=None,
+                color_mode=mode,
+                batch_size=1,
+                image_size=(height, width),
+                shuffle=True,
+                seed=0,
+            )
+    except ValueError as error:
+        rule = f"`{name}` must be a folder with images (bmp, gif, jpeg, png)"
+        fix = f"Keras says: {error}"
+        raise ValueError(checks.message(rule, {name: str(folder)}, fix)) from error
+    images = np.concatenate([batch.numpy() for batch in dataset.take(limit)])
+    return normalized(images.astype("float32"), normalization)
+
+
+def normalized(images, normalization):
+    """Returns `(images * scale + offset - mean) / std`, float32."""
+    entry = {"scale": 1.0, "offset": 0.0, "mean": 0.0, "std": 1.0}
+    entry |= normalization or {}
+    entry = {key: np.asarray(value, "float32") for key, value in entry.items()}
+    return (images * entry["scale"] + entry["offset"] - entry["mean"]) / entry["std"]
+
+
+def _size(name, specs):
+    shape = specs[0].shape
+    if len(specs) != 1 or len(shape) != 4 or shape[-1] not in _MODES:
+        fix = "Give arrays by input name instead."
+        checks.fail(
+            f"`{name}` as a folder needs a model with one image input "
+            "(height, width, 1, 3 or 4 channels)",
+            fix=fix,
+            inputs={spec.name: spec.shape for spec in specs},
+        )
+    if None in shape[1:3]:
+        fix = "Read and resize the images, and give them as an array."
+        checks.fail(
+            f"`{name}` as a folder needs a model with a fixed image size",
+            fix=fix,
+            shape=shape,
+        )
+    return shape[1], shape[2], _MODES[shape[-1]]

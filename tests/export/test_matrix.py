@@ -1,0 +1,75 @@
+"""Every kind of model in every quantization, each checked against the model."""
+
+import gzip
+import json
+
+import keras
+import pytest
+
+from keras_strategies import export
+from tests.export import models
+
+pytestmark = pytest.mark.tensorflow
+# Largest bytes as a fraction of the float32 file; small branches, names and scales
+# weigh more in some.
+SIZES = {
+    "float16": 0.6,
+    "dynamic": 0.45,
+    "int8": 0.35,
+    "int16x8": 0.36,
+    "int4_weights": 0.35,
+}
+LOOPS = ("lstm", "gru", "bidirectional")
+SLACK = dict.fromkeys(LOOPS, 0.35) | {
+    "two_inputs_two_outputs": 0.1,
+    "transformer": 0.25,
+    "preprocessing": 0.25,
+    "package_layers": 0.15,
+    "subclassed": 0.1,
+    "reloaded": 0.1,
+    "pruned": 0.05,
+    "nested": 0.05,
+}
+
+
+@pytest.mark.parametrize("kind", models.KINDS)
+def test_matrix(kind, tmp_path):
+    keras.utils.set_random_seed(3)
+    model, shapes = models.KINDS[kind]()
+    samples = models.samples(shapes)
+    sizes = {}
+    for mode in ("float32", *SIZES):
+        path = tmp_path / f"{mode}.tflite"
+        result = export.to_tflite(
+            model,
+            path,
+            quantization=mode,
+            representative_data=samples,
+            min_agreement=0.85 if mode == "int4_weights" else None,
+        )
+        content = path.read_bytes()
+        sizes[mode] = result.bytes
+        print(
+            f"{kind:24} {mode:14} {result.bytes / sizes['float32']:.2f} "
+            f"{result.agreement:.3f} {result.max_difference:.4f} {result.warnings}"
+        )
+        assert result.quantization == mode
+        assert result.bytes == len(content)
+        assert result.gzipped_bytes == len(gzip.compress(content, mtime=0))
+        assert result.verified and result.samples == 96
+        assert 0 < result.latency_ms < 1000
+        assert set(result.signature["inputs"]) == set(shapes)
+        batch = {entry["shape"][0] for entry in result.signature["inputs"].values()}
+        assert batch == ({1} if kind in LOOPS else {None})
+        static = mode in ("int8", "int16x8")
+        assert result.calibration_samples == (96 if static else 0)
+        assert (result.calibration is not None) == static
+        if kind not in (*LOOPS, "transformer", "preprocessing"):
+            moving = "The ranges were still moving"
+            assert [text for text in result.warnings if moving not in text] == []
+        json.dumps(result.to_dict())
+        assert str(result.bytes)[0] in result.table()
+    ratios = {name: size / sizes["float32"] for name, size in sizes.items()}
+    more = SLACK.get(kind, 0)
+    for name, limit in SIZES.items():
+        assert ratios[name] <= limit + more, ratios
