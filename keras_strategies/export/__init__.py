@@ -15,6 +15,8 @@ from keras_strategies.export.export_result import ExportResult
 from keras_strategies.export.metadata import read_metadata, write_metadata
 from keras_strategies.export.tflite import to_tflite
 from keras_strategies.export.tflite_model import TFLiteModel
+from keras_strategies.export.trainable import to_trainable_tflite
+from keras_strategies.export.trainable_result import TrainableResult
 
 __all__ = [
     "BenchmarkResult",
@@ -22,9 +24,11 @@ __all__ = [
     "ExportError",
     "ExportResult",
     "TFLiteModel",
+    "TrainableResult",
     "compare",
     "read_metadata",
     "to_tflite",
+    "to_trainable_tflite",
     "write_c_array",
     "write_metadata",
 ]

@@ -1,0 +1,315 @@
+"""Gradients written with operations that LiteRT has (worker side).
+
+TensorFlow's own gradient operations (`Conv2DBackpropFilter`, `MaxPoolGrad`, ...)
+have no LiteRT kernel. While the training signature is traced, the operations below
+are marked to be differentiated by these functions instead. Shapes must be known,
+which the fixed batch size of training gives.
+"""
+
+import contextlib
+import functools
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def builtin_gradients():
+    """Operations created inside get gradients made of LiteRT operations."""
+    import tensorflow as tf
+
+    graph = tf.compat.v1.get_default_graph()
+    with graph.gradient_override_map(_registered()):
+        yield
+
+
+@functools.cache
+def _registered():
+    import tensorflow as tf
+
+    names = {}
+    for kind, function in _FUNCTIONS.items():
+        names[kind] = f"KerasStrategies{kind}"
+        tf.RegisterGradient(names[kind])(function)
+    return names
+
+
+def _relu(op, gradient):
+    import tensorflow as tf
+
+    return tf.where(op.outputs[0] > 0, gradient, tf.zeros_like(gradient))
+
+
+def _relu6(op, gradient):
+    import tensorflow as tf
+
+    inside = tf.logical_and(op.outputs[0] > 0, op.outputs[0] < 6)
+    return tf.where(inside, gradient, tf.zeros_like(gradient))
+
+
+def _leaky_relu(op, gradient):
+    import tensorflow as tf
+
+    slope = op.get_attr("alpha")
+    return tf.where(op.inputs[0] > 0, gradient, slope * gradient)
+
+
+def _elu(op, gradient):
+    import tensorflow as tf
+
+    output = op.outputs[0]
+    return tf.where(output < 0, gradient * (output + 1), gradient)
+
+
+def _selu(op, gradient):
+    import tensorflow as tf
+
+    output, scale, alpha = op.outputs[0], 1.0507009873554805, 1.6732632423543772
+    return tf.where(output < 0, gradient * (output + scale * alpha), gradient * scale)
+
+
+def _sigmoid(op, gradient):
+    output = op.outputs[0]
+    return gradient * output * (1 - output)
+
+
+def _tanh(op, gradient):
+    return gradient * (1 - op.outputs[0] * op.outputs[0])
+
+
+def _softplus(op, gradient):
+    import tensorflow as tf
+
+    return gradient * tf.sigmoid(op.inputs[0])
+
+
+def _rsqrt(op, gradient):
+    output = op.outputs[0]
+    return -0.5 * gradient * output * output * output
+
+
+def _sqrt(op, gradient):
+    return 0.5 * gradient / op.outputs[0]
+
+
+def _bias_add(op, gradient):
+    import tensorflow as tf
+
+    axes = list(range(gradient.shape.rank - 1))
+    return gradient, tf.reduce_sum(gradient, axes)
+
+
+def _conv2d(op, gradient):
+    """One convolution for the kernel, one transposed convolution for the input.
+
+    The kernel's gradient is itself a convolution, of the input with the gradient
+    as kernel, in which samples and channels change places and strides become
+    dilations.
+    """
+    import tensorflow as tf
+
+    inputs, kernel = op.inputs
+    _channels_last(op)
+    strides = op.get_attr("strides")[1:3]
+    dilations = op.get_attr("dilations")[1:3]
+    if kernel.shape[2] != inputs.shape[3]:
+        raise NotImplementedError("Conv2DBackpropFilter (grouped convolution)")
+    padded = _padded(op, inputs, kernel.shape[:2], dilations)
+    # Only what the windows reach: a rest would give a larger kernel.
+    ends = [
+        (gradient.shape[1 + i] - 1) * strides[i]
+        + (kernel.shape[i] - 1) * dilations[i]
+        + 1
+        for i in range(2)
+    ]
+    to_input = _conv2d_to_input(op, gradient, padded.shape[1:3])
+    padded = padded[:, : ends[0], : ends[1]]
+    to_kernel = tf.nn.conv2d(
+        tf.transpose(padded, (3, 1, 2, 0)),
+        tf.transpose(gradient, (1, 2, 0, 3)),
+        strides=[1, *dilations, 1],
+        padding="VALID",
+        dilations=[1, *strides, 1],
+    )
+    return to_input, tf.transpose(to_kernel, (1, 2, 0, 3))
+
+
+def _conv2d_to_input(op, gradient, sizes):
+    """LiteRT's transposed convolution; it has no dilation, there a sum of slices."""
+    import tensorflow as tf
+
+    inputs, kernel = op.inputs
+    strides = op.get_attr("strides")[1:3]
+    dilations = op.get_attr("dilations")[1:3]
+    if dilations == [1, 1]:
+        return tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=inputs.shape.as_list(),
+            filter=kernel,
+            out_backprop=gradient,
+            strides=[1, *strides, 1],
+            padding=_padding(op),
+        )
+    total = None
+    for row in range(kernel.shape[0]):
+        for column in range(kernel.shape[1]):
+            place = (row * dilations[0], column * dilations[1])
+            back = tf.linalg.matmul(gradient, kernel[row, column], transpose_b=True)
+            back = _place(back, place, strides, sizes)
+            total = back if total is None else total + back
+    return _unpadded(op, total, inputs, kernel.shape[:2], dilations)
+
+
+def _depthwise(op, gradient):
+    """Sums over the positions of the window, each a slice of the input."""
+    import tensorflow as tf
+
+    inputs, kernel = op.inputs
+    _channels_last(op)
+    strides = op.get_attr("strides")[1:3]
+    dilations = op.get_attr("dilations")[1:3]
+    if kernel.shape[3] != 1:
+        raise NotImplementedError("DepthwiseConv2dNative (depth_multiplier above 1)")
+    padded = _padded(op, inputs, kernel.shape[:2], dilations)
+    total, to_kernel = None, []
+    for row in range(kernel.shape[0]):
+        for column in range(kernel.shape[1]):
+            place = (row * dilations[0], column * dilations[1])
+            part = _tap(padded, place, strides, gradient.shape[1:3])
+            to_kernel.append(tf.reduce_sum(part * gradient, (0, 1, 2)))
+            back = gradient * kernel[row, column, :, 0]
+            back = _place(back, place, strides, padded.shape[1:3])
+            total = back if total is None else total + back
+    to_input = _unpadded(op, total, inputs, kernel.shape[:2], dilations)
+    return to_input, tf.reshape(tf.stack(to_kernel), kernel.shape)
+
+
+def _max_pool(op, gradient):
+    """Each window's gradient goes to its first largest entry."""
+    import tensorflow as tf
+
+    inputs, output = op.inputs[0], op.outputs[0]
+    _channels_last(op)
+    size, strides = op.get_attr("ksize")[1:3], op.get_attr("strides")[1:3]
+    padded = _padded(op, inputs, size, (1, 1), value=inputs.dtype.min)
+    total, free = None, None
+    for row in range(size[0]):
+        for column in range(size[1]):
+            part = _tap(padded, (row, column), strides, gradient.shape[1:3])
+            here = tf.cast(tf.equal(part, output), gradient.dtype)
+            here = here if free is None else here * free
+            free = 1 - here if free is None else free - here
+            back = gradient * here
+            back = _place(back, (row, column), strides, padded.shape[1:3])
+            total = back if total is None else total + back
+    return _unpadded(op, total, inputs, size, (1, 1))
+
+
+def _average_pool(op, gradient):
+    """Each window's gradient is shared among its entries inside the image."""
+    import tensorflow as tf
+
+    inputs = op.inputs[0]
+    _channels_last(op)
+    size, strides = op.get_attr("ksize")[1:3], op.get_attr("strides")[1:3]
+    ones = np.ones((1, *inputs.shape[1:3], 1), "float32")
+    margins = _margins(op, inputs, size, (1, 1))
+    ones = np.pad(ones, margins)
+    counts = np.zeros((1, *gradient.shape[1:3], 1), "float32")
+    places = [(row, column) for row in range(size[0]) for column in range(size[1])]
+    for place in places:
+        counts += _tap(ones, place, strides, gradient.shape[1:3])
+    shared = gradient / tf.constant(counts)
+    sizes = ones.shape[1:3]
+    total = sum(_place(shared, place, strides, sizes) for place in places)
+    return _unpadded(op, total, inputs, size, (1, 1))
+
+
+def _channels_last(op):
+    if op.get_attr("data_format") != b"NHWC":
+        raise NotImplementedError(f"{op.type} (channels first)")
+
+
+def _padding(op):
+    return op.get_attr("padding").decode()
+
+
+def _margins(op, inputs, size, dilations):
+    """What padding "SAME" puts around the image, as TensorFlow does."""
+    margins = [(0, 0)]
+    for axis in range(2):
+        if _padding(op) == "VALID":
+            margins.append((0, 0))
+            continue
+        length, stride = inputs.shape[1 + axis], op.get_attr("strides")[1 + axis]
+        reach = (size[axis] - 1) * dilations[axis] + 1
+        count = -(-length // stride)
+        missing = max(0, (count - 1) * stride + reach - length)
+        margins.append((missing // 2, missing - missing // 2))
+    return [*margins, (0, 0)]
+
+
+def _padded(op, inputs, size, dilations, value=0.0):
+    import tensorflow as tf
+
+    margins = _margins(op, inputs, size, dilations)
+    if not np.any(margins):
+        return inputs
+    return tf.pad(inputs, margins, constant_values=value)
+
+
+def _unpadded(op, padded, inputs, size, dilations):
+    top, left = (margin[0] for margin in _margins(op, inputs, size, dilations)[1:3])
+    height, width = inputs.shape[1:3]
+    return padded[:, top : top + height, left : left + width]
+
+
+def _tap(images, place, strides, counts):
+    """What one position of the window sees over all windows."""
+    rows, columns = (
+        slice(place[i], place[i] + (counts[i] - 1) * strides[i] + 1, strides[i])
+        for i in range(2)
+    )
+    return images[:, rows, columns]
+
+
+def _place(values, place, strides, sizes):
+    """The reverse of `_tap`: `values` where they came from, zeros elsewhere."""
+    import tensorflow as tf
+
+    margins = [(0, 0), (0, 0), (0, 0), (0, 0)]
+    for axis in (1, 2):
+        stride = strides[axis - 1]
+        count = values.shape[axis]
+        if stride > 1:
+            spread = tf.expand_dims(values, axis + 1)
+            gaps = [(0, 0)] * 5
+            gaps[axis + 1] = (0, stride - 1)
+            shape = values.shape.as_list()
+            shape[axis] = count * stride
+            values = tf.reshape(tf.pad(spread, gaps), shape)
+        # The zeros behind the last value may reach beyond the image.
+        rest = sizes[axis - 1] - place[axis - 1] - values.shape[axis]
+        if rest < 0:
+            kept = [slice(None)] * 4
+            kept[axis] = slice(0, values.shape[axis] + rest)
+            values = values[tuple(kept)]
+        margins[axis] = (place[axis - 1], max(0, rest))
+    return tf.pad(values, margins) if np.any(margins) else values
+
+
+_FUNCTIONS = {
+    "AvgPool": _average_pool,
+    "BiasAdd": _bias_add,
+    "Conv2D": _conv2d,
+    "DepthwiseConv2dNative": _depthwise,
+    "Elu": _elu,
+    "LeakyRelu": _leaky_relu,
+    "MaxPool": _max_pool,
+    "Relu": _relu,
+    "Relu6": _relu6,
+    "Rsqrt": _rsqrt,
+    "Selu": _selu,
+    "Sigmoid": _sigmoid,
+    "Softplus": _softplus,
+    "Sqrt": _sqrt,
+    "Tanh": _tanh,
+}
