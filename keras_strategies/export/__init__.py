@@ -10,9 +10,11 @@ from keras_strategies.export.benchmark_result import BenchmarkResult
 from keras_strategies.export.c_array import write_c_array
 from keras_strategies.export.comparison import compare
 from keras_strategies.export.comparison_result import ComparisonResult
+from keras_strategies.export.debugging import debug_quantization
 from keras_strategies.export.export_error import ExportError
 from keras_strategies.export.export_result import ExportResult
 from keras_strategies.export.metadata import read_metadata, write_metadata
+from keras_strategies.export.quantization_report import QuantizationReport
 from keras_strategies.export.tflite import to_tflite
 from keras_strategies.export.tflite_model import TFLiteModel
 from keras_strategies.export.trainable import to_trainable_tflite
@@ -23,9 +25,11 @@ __all__ = [
     "ComparisonResult",
     "ExportError",
     "ExportResult",
+    "QuantizationReport",
     "TFLiteModel",
     "TrainableResult",
     "compare",
+    "debug_quantization",
     "read_metadata",
     "to_tflite",
     "to_trainable_tflite",
