@@ -73,6 +73,7 @@ def describe(model):
         }
 
 
+@guarded()
 def ops(model):
     """Returns `{operation name: count}`, sorted by name."""
     names = _op_names(model)
@@ -127,6 +128,7 @@ def _tensor_types(model):
     return dict(sorted(table.items()))
 
 
+@guarded()
 def signatures(model):
     """Returns `{signature name: {"inputs": {name: {...}}, "outputs": {...}}}`.
 
@@ -154,6 +156,7 @@ def signatures(model):
     return found
 
 
+@guarded()
 def has_free_axes(model):
     """Whether any input of any signature has an axis of free size."""
     return any(

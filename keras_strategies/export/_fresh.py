@@ -18,11 +18,6 @@ _SCRIPT = pathlib.Path(__file__).with_name("_standalone.py")
 _found = {}
 
 
-def remember(content):
-    """Lets `check` trust these bytes, which ran in an interpreter a moment ago."""
-    _found[_digest(content)] = {"opened": True, "ran": True, "error": ""}
-
-
 def parse(content, path):
     """Returns the parsed flatbuffer after LiteRT verified its structure.
 

@@ -1,5 +1,6 @@
 """Files in use: predict, evaluate, signatures, contents, and damaged ones."""
 
+import importlib.util
 import os
 import random
 import subprocess
@@ -503,6 +504,20 @@ def test_a_file_that_crashes_the_interpreter_is_a_named_error(integers, tmp_path
     assert caught.value.reason == "load"
 
 
+def test_tables_that_point_nowhere_are_named(two, tmp_path):
+    """Sound as a flatbuffer, but a signature names a tensor that is not there."""
+    from ai_edge_litert.tools import flatbuffer_utils as fb
+
+    model = fb.read_model(str(two[1]))
+    model.signatureDefs[0].inputs[0].tensorIndex = 10**6
+    content = bytes(fb.convert_object_to_bytearray(model))
+    (tmp_path / "nowhere.tflite").write_bytes(content)
+    for use in (export.TFLiteModel, lambda path: _flatbuffer.read(path.read_bytes())):
+        with pytest.raises(export.ExportError) as caught:
+            use(tmp_path / "nowhere.tflite")
+        assert caught.value.reason == "load"
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -518,6 +533,34 @@ def test_the_probe_shields_this_process(script, said, two, tmp_path, monkeypatch
     monkeypatch.setattr(_fresh, "_found", {})
     with pytest.raises(export.ExportError, match=said):
         export.TFLiteModel(two[1])
+
+
+OTHER_BACKEND = """
+import sys
+sys.modules["tensorflow"] = None  # an import of it fails
+import keras
+import numpy as np
+from keras_strategies import export
+model = export.TFLiteModel(sys.argv[1])
+x = {"zeta": np.ones((5, 6)), "alpha": keras.ops.ones((5, 10))}
+kinds = model.predict(x, verbose=0)["kind"].argmax(1)
+found = model.evaluate(x, kinds, {"kind": ["accuracy"]}, verbose=0)
+assert found["kind_accuracy"] == 1, found
+print(keras.backend.backend(), model.benchmark(runs=2).runs)
+"""
+INSTALLED = [name for name in ("jax", "torch") if importlib.util.find_spec(name)]
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+def test_other_backends_need_no_tensorflow(backend, two):
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_BACKEND, str(two[1])],
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join(sys.path), "KERAS_BACKEND": backend},
+    )
+    assert done.stdout.split() == [backend, "2"], done.stderr[-2000:]
 
 
 FUZZ = """
