@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from keras_strategies.cli import benchmark, compare, inspect, quickstart
+from keras_strategies.cli import benchmark, compare, export, inspect, quickstart
 from keras_strategies.cli.errors import UsageError
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
@@ -21,6 +21,7 @@ def build_parser():
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     quickstart.add_parser(commands)
+    export.add_parser(commands)
     inspect.add_parser(commands)
     benchmark.add_parser(commands)
     compare.add_parser(commands)

@@ -155,7 +155,7 @@ class _Hunt:
         return entry
 
     def fall_back(self):
-        """int8 with as few layers in float32 as the limits allow."""
+        """int8 with as few layers in floating point as the limits allow."""
         whole = next(entry for entry in self.candidates if entry["mode"] == "int8")
         kept = [entry[self.rank] for entry in self.candidates if entry["kept"]]
         if whole["kept"] or "failed" in whole or self.job.recurrent:
@@ -173,16 +173,20 @@ class _Hunt:
             )
             if high is None and count == low:
                 return
-            if self.mixed(layers[:count])["kept"]:
+            entry = self.mixed(layers[:count])
+            if entry["kept"]:
                 high = count
+            elif kept and entry.get(self.rank, 0) >= min(kept):
+                return  # more layers would only be larger or slower
             else:
                 low = count
 
     def mixed(self, layers):
-        """Measures int8 with `layers` in float32."""
+        """Measures int8 with `layers` in floating point."""
         pattern = f"^(?:{'|'.join(map(re.escape, layers))})$"
-        rules = {pattern: "float32", ".*": "int8"}
-        label = f"int8, {len(layers)} layers in float32"
+        refuge = "float16" if self.search.objective == "size" else "float32"
+        rules = {pattern: refuge, ".*": "int8"}
+        label = f"int8, {len(layers)} of the layers in {refuge}"
         return self.measure(_options.quantization(rules), label)
 
     def ranked(self):

@@ -1,5 +1,7 @@
 """One export, step by step: data, reference, trace, convert, compare."""
 
+import contextlib
+import contextvars
 import dataclasses
 import pathlib
 
@@ -29,6 +31,24 @@ _UNVERIFIED = {
     **dict.fromkeys(_reference.FIGURES),
     "latency_ms": None,
 }
+
+_on_step = contextvars.ContextVar("on_step", default=None)
+
+
+@contextlib.contextmanager
+def steps(report):
+    """Calls `report(text)` before each step of the exports inside the block."""
+    token = _on_step.set(report)
+    try:
+        yield
+    finally:
+        _on_step.reset(token)
+
+
+def _step(text):
+    report = _on_step.get()
+    if report is not None:
+        report(text)
 
 
 @dataclasses.dataclass
@@ -95,6 +115,7 @@ class Job:
 
     def ask_model(self, samples):
         model = self.model
+        _step("running the Keras model")
         try:
             reference = _reference.predict(model, self.structure, samples)
         except Exception as error:
@@ -140,6 +161,7 @@ class Job:
     def ask(self, command, arguments, doing, reason):
         """Asks the worker; what goes wrong there becomes an `ExportError`."""
         hint = _messages.crash_hint(self.recurrent)
+        _step(doing)
         try:
             return self.worker.request(
                 command, arguments, timeout=self.timeout, doing=doing, hint=hint
@@ -150,6 +172,7 @@ class Job:
     def trace(self):
         """Writes the SavedModel that all conversions start from."""
         target = self.folder / "saved_model"
+        _step("tracing the model")
         if keras.backend.backend() == "tensorflow":
             try:
                 self.layers = _trace.write_saved_model(

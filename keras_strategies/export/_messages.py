@@ -120,14 +120,17 @@ def check_rules(quantization, matched, layers):
     """Refuses a rule of a dict that fits no layer: a typing error, most often."""
     if quantization.uniform is not None:
         return
-    for (regex, _), count in zip(quantization.rules, matched, strict=True):
-        if count:
+    names = sorted({path.partition("/")[2] for path in layers if "/" in path})
+    for index, (regex, _) in enumerate(quantization.rules):
+        if matched[index]:
             continue
-        names = [path.partition("/")[2] for path in layers if "/" in path]
+        earlier = [rule for rule, _ in quantization.rules[:index]]
         found = [name for name in names if re.search(regex, name)]
+        if any(re.search(rule, name) for name in found for rule in earlier):
+            continue  # a last rule for the rest, of which nothing is left
         fix = f"The layers are {names}."
         if found:
-            fix = f"An earlier rule, or another layer, takes all that {found} computes."
+            fix = f"{found} compute nothing of their own: other layers took them in."
         checks.fail("A rule of `quantization` fits no operation", fix=fix, regex=regex)
 
 

@@ -1,0 +1,332 @@
+"""`keras-strategies export`: a `.keras` file becomes a checked `.tflite` file."""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import sys
+
+from keras_strategies.cli import artifacts, compare
+from keras_strategies.cli.errors import UsageError
+
+EXAMPLE = """data (--representative, --verify):
+  .npy: one array, samples first.
+  .npz: the arrays' keys are the model's input names. For a model with one input, a
+  single array of any name, or else the array called x_test, or else x, is taken.
+  a folder: its images, resized to the model's input, values 0 to 255, then through
+  the metadata's normalization.
+
+exit codes:
+  0 written, 1 refused (what failed the check is kept as MODEL.tflite.rejected),
+  2 bad use.
+
+examples:
+  keras-strategies export model.keras -o model.tflite --quantization int8 \\
+      --representative train.npz --verify test.npz
+  keras-strategies export model.keras -o model.tflite --quantization auto \\
+      --representative images/ --metadata metadata.json --c-array
+  keras-strategies export model.keras -o model.tflite --layer 'conv=int8' \\
+      --layer 'dense=dynamic' --representative train.npz
+"""
+_LABELS = ("y_test", "y", "labels")
+
+
+def add_parser(commands):
+    parser = artifacts.add_command(
+        commands,
+        "export",
+        help="convert a Keras model to .tflite and check it",
+        description=(
+            "Converts a .keras file to .tflite, runs the result and compares it with "
+            "the Keras model. The file is written only if both agree."
+        ),
+        epilog=EXAMPLE,
+    )
+    parser.add_argument("model", metavar="MODEL.keras", help="the Keras model")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="MODEL.tflite", help="file to write"
+    )
+    _add_quantization(parser)
+    _add_checks(parser)
+    _add_extras(parser)
+    artifacts.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_quantization(parser):
+    group = parser.add_argument_group("quantization")
+    group.add_argument(
+        "--quantization",
+        default=None,
+        metavar="MODE",
+        help="float32 (default), float16, dynamic, int8, int16x8, int4_weights or auto",
+    )
+    group.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        type=_rule,
+        metavar="REGEX=MODE",
+        help="mode of the layers whose path matches; repeatable, the first match "
+        "counts, other layers stay in float32",
+    )
+    group.add_argument(
+        "--representative",
+        metavar="DATA",
+        help="inputs as in use, for int8 and int16x8: file or folder",
+    )
+    group.add_argument(
+        "--calibration",
+        default="minmax",
+        metavar="METHOD",
+        help="minmax (default), percentile or moving_average",
+    )
+    group.add_argument("--percentile", type=float, default=99.99, metavar="P")
+    for role in ("input", "output"):
+        group.add_argument(
+            f"--{role}-type",
+            default="float32",
+            metavar="TYPE",
+            help="float32 (default), int8 or uint8",
+        )
+    group.add_argument(
+        "--objective",
+        default="size",
+        metavar="WHAT",
+        help="what auto makes least: size (default) or latency",
+    )
+    group.add_argument(
+        "--backend",
+        default="tensorflow",
+        metavar="NAME",
+        help="tensorflow (default) or litert-quantizer",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=artifacts.whole(1, 1_000_000),
+        metavar="N",
+        help="fix the batch axis (free)",
+    )
+
+
+def _add_checks(parser):
+    group = parser.add_argument_group("checks")
+    group.add_argument(
+        "--verify",
+        nargs="?",
+        const=True,
+        metavar="DATA",
+        help="inputs to compare on; without DATA, or without the option, the "
+        "representative ones, or made-up ones",
+    )
+    group.add_argument(
+        "--min-agreement",
+        type=artifacts.fraction,
+        metavar="F",
+        help="lowest agreement that passes, 0 to 1 (0.9 to 0.99 by the mode)",
+    )
+    group.add_argument(
+        "--max-metric-drop",
+        type=float,
+        metavar="F",
+        help="by how much --metric may get worse; needs --labels",
+    )
+    group.add_argument("--metric", default="accuracy", metavar="NAME")
+    group.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="targets of --verify as .npy, or .npz with y_test, y or labels",
+    )
+    group.add_argument(
+        "--margin",
+        type=artifacts.fraction,
+        metavar="F",
+        help="what auto asks for on top of --min-agreement while it searches",
+    )
+    group.add_argument(
+        "--allow-flex", action="store_true", help="accept operations LiteRT lacks"
+    )
+    group.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS")
+
+
+def _add_extras(parser):
+    group = parser.add_argument_group("extras")
+    group.add_argument(
+        "--metadata",
+        metavar="FILE.json",
+        help="name, author, license, labels, normalization, ... to write into the file",
+    )
+    group.add_argument(
+        "--c-array",
+        nargs="?",
+        const=True,
+        metavar="FILE.c",
+        help="also write the file as a C array and its header",
+    )
+    group.add_argument(
+        "--report", metavar="FILE", help="also save the figures as .html or .json"
+    )
+    group.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run code inside the .keras file (lambdas); only for files you trust",
+    )
+
+
+def _rule(text):
+    regex, equals, mode = text.rpartition("=")
+    if not (regex and equals and mode):
+        raise argparse.ArgumentTypeError(
+            f"must be REGEX=MODE, such as conv=int8. Received: {text}"
+        )
+    return regex, mode
+
+
+def run(arguments):
+    from keras_strategies import export
+
+    quantization = _quantization(arguments)
+    extras = _checked_extras(arguments)
+    with artifacts.usage_errors(), _progress(arguments) as steps:
+        model, inputs = _model(arguments)
+        verify = arguments.verify
+        options = {
+            "representative_data": _data(arguments.representative, inputs),
+            "verify": verify if verify in (None, True) else _data(verify, inputs),
+            "labels": _labels(arguments.labels),
+            "quantization": quantization,
+            "metadata": extras["metadata"],
+            "keep_rejected": True,
+        }
+        names = (
+            "input_type output_type batch_size allow_flex min_agreement backend "
+            "calibration percentile objective metric max_metric_drop margin timeout"
+        )
+        options |= {name: getattr(arguments, name) for name in names.split()}
+        try:
+            with steps:
+                result = export.to_tflite(model, arguments.output, **options)
+        except export.ExportError as error:
+            return _refused(error, arguments.output)
+        if arguments.c_array:
+            export.write_c_array(arguments.output, extras["c_array"])
+        if arguments.report:
+            result.save_report(arguments.report)
+    if arguments.json:
+        artifacts.print_json(result.to_dict())
+    else:
+        _show(result)
+    return 0
+
+
+def _quantization(arguments):
+    if not arguments.layer:
+        return arguments.quantization or "float32"
+    if arguments.quantization:
+        raise UsageError("Give --quantization or --layer, not both.")
+    rules = dict(arguments.layer)
+    if len(rules) < len(arguments.layer):
+        raise UsageError("A regular expression stands in two --layer options.")
+    return rules
+
+
+def _checked_extras(arguments):
+    """Refuses what could only fail after the conversion."""
+    metadata = None
+    if arguments.metadata:
+        try:
+            metadata = json.loads(pathlib.Path(arguments.metadata).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"`--metadata` must be a JSON file. Received: {arguments.metadata} "
+                f"({artifacts.one_line(error)})"
+            ) from error
+    report = arguments.report
+    if report and pathlib.Path(report).suffix not in (".html", ".json"):
+        raise UsageError(f"`--report` must end in .html or .json. Received: {report}")
+    c_array = arguments.c_array
+    for path in (report, c_array):
+        if isinstance(path, str) and not os.access(
+            pathlib.Path(path).absolute().parent, os.W_OK
+        ):
+            raise UsageError(f"Nothing can be written at {path}.")
+    return {"metadata": metadata, "c_array": None if c_array is True else c_array}
+
+
+def _model(arguments):
+    """Returns the loaded model and its input names."""
+    from keras_strategies.export import _messages, _options, _signature
+
+    _options.target(arguments.output)
+    try:
+        model = _options.model(arguments.model, not arguments.unsafe)
+    except ValueError as error:
+        if "safe_mode" not in str(error):
+            raise
+        raise UsageError(
+            f"{arguments.model} holds code (a lambda), which is not run unless asked "
+            "for. Pass --unsafe if you trust the file."
+        ) from error
+    specs = _signature.input_specs(model)[1]
+    _messages.check_inputs(specs, arguments.batch_size)
+    return model, [spec.name for spec in specs]
+
+
+def _data(path, inputs):
+    if path is None or os.path.isdir(path):
+        return path
+    return compare.load_data(path, inputs)
+
+
+def _labels(path):
+    if path is None:
+        return None
+    found = compare.load_data(path, _LABELS)
+    if not isinstance(found, dict):
+        return found
+    for name in _LABELS:
+        if name in found:
+            return found[name]
+    raise UsageError(
+        f"`--labels` must hold y_test, y or labels. Received: {path} with "
+        f"{', '.join(found)}"
+    )
+
+
+@contextlib.contextmanager
+def _progress(arguments):
+    """Shows on stderr what is being done; yields the context that reports it."""
+    from keras_strategies.export import _job
+
+    if arguments.json or not sys.stderr.isatty():
+        yield contextlib.nullcontext()
+        return
+    from rich import progress
+    from rich.console import Console
+
+    bar = progress.Progress(
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("loading the model", total=None)
+        yield _job.steps(lambda text: bar.update(task, description=text))
+
+
+def _refused(error, output):
+    print(f"keras-strategies: {error}", file=sys.stderr)  # noqa: T201
+    rejected = pathlib.Path(f"{output}.rejected")
+    if error.reason in ("disagreement", "non-finite") and rejected.is_file():
+        print(f"The refused file is {rejected}.", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def _show(result):
+    rows = [line.split("  ", 1) for line in result.table().splitlines()]
+    rows = [(name.strip(), text.strip()) for name, text in rows]
+    artifacts.print_table(result.path, ("", ""), rows[1:])
