@@ -290,7 +290,7 @@ def _row(entry, other, graph):
     bulk, scale = whole.bulk.range(), entry["scale"]
     widths = np.asarray(whole.high - whole.low, dtype="float64")
     median = float(np.median(widths[widths > 0])) if (widths > 0).any() else 0.0
-    sqnr = local.sqnr()
+    fixed = op["op"] in _diagnosis.FIXED
     return {
         "layer": op["layer"],
         "layers": op["layers"],
@@ -307,12 +307,11 @@ def _row(entry, other, graph):
         "rmse": local.rmse(),
         "rmse_scale": local.rmse() / scale,
         "max_error": local.largest,
-        "sqnr_db": sqnr,
-        "channel_sqnr_db": sqnr
-        if op["op"] in _diagnosis.FIXED
-        else local.channel_sqnr(),
+        "sqnr_db": local.sqnr(),
+        "channel_sqnr_db": local.sqnr() if fixed else local.channel_sqnr(),
         "cumulative_rmse": whole.rmse(),
         "cumulative_sqnr_db": whole.sqnr(),
+        "cumulative_channel_sqnr_db": whole.sqnr() if fixed else whole.channel_sqnr(),
         "channel": int(np.argmax(widths)),
         "channel_ratio": float(widths.max() / median) if median else 1.0,
         "channel_levels": median / scale,

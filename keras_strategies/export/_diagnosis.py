@@ -60,6 +60,11 @@ def score(row):
     return min(row["sqnr_db"], row["channel_sqnr_db"])
 
 
+def summed(row):
+    """The same for the error of all layers up to this one."""
+    return min(row["cumulative_sqnr_db"], row["cumulative_channel_sqnr_db"])
+
+
 def leave(layers):
     """Returns the words that leave `layers` in float32."""
     names = [name for name in dict.fromkeys(layers) if name]

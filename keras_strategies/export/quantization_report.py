@@ -39,8 +39,9 @@ class QuantizationReport:
             `shape`, `range` and `bulk` (of all and of the middle 99.9 % of the
             float32 values), `scale`, `zero_point`, `rmse`, `rmse_scale`,
             `max_error`, `sqnr_db`, `channel_sqnr_db`, `cumulative_rmse`,
-            `cumulative_sqnr_db`, `channel` (the widest), `channel_ratio` (its range
-            by the median one), `channel_levels` (of 256, in the median channel),
+            `cumulative_sqnr_db`, `cumulative_channel_sqnr_db`, `channel` (the
+            widest), `channel_ratio` (its range by the median one),
+            `channel_levels` (of 256, in the median channel),
             `sample_ratio` (largest magnitude by the mean of the samples' largest),
             `weight_ratio` (largest weight of a channel by its 99th percentile),
             `alarm`, `cause` and `fix`. Ratios end at 120 dB, for no error.
@@ -163,7 +164,7 @@ def _cells(row):
         f"{low:.3g} .. {high:.3g}",
         f"{row['scale']:.3g}",
         *(f"{row[key]:.1f}" for key in ("sqnr_db", "channel_sqnr_db")),
-        f"{row['cumulative_sqnr_db']:.1f}",
+        f"{_diagnosis.summed(row):.1f}",
         f"{row['rmse_scale']:.2f}",
         f"{row['max_error']:.3g}",
     ]
@@ -176,7 +177,7 @@ def _draw(figure, rows):
     values = [max(_diagnosis.score(row), 0.3) for row in rows]
     colours = [_ALARM if row["alarm"] else _SOUND for row in rows]
     axis.barh(places, values, color=colours)
-    summed = [max(row["cumulative_sqnr_db"], 0.0) for row in rows]
+    summed = [max(_diagnosis.summed(row), 0.0) for row in rows]
     style = {"markersize": 6, "markerfacecolor": "white", "markeredgecolor": "black"}
     limit = _diagnosis.ALARM_DB
     axis.axvline(limit, color=_ALARM, linewidth=1, linestyle="--")

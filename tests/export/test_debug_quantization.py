@@ -61,6 +61,7 @@ def test_the_planted_channel_is_found(culprit):
     assert row["channel_ratio"] > 100 and row["channel_levels"] < 1
     # The overall ratio alone would say that all is well.
     assert row["channel_sqnr_db"] < 3 and row["sqnr_db"] > 30
+    assert row["cumulative_channel_sqnr_db"] < 3 and row["cumulative_sqnr_db"] > 30
     assert "channel 3" in row["cause"] and "ReLU6" in row["fix"]
     assert {r["layer"] for r in report.rows if r["alarm"]} == {"bad", "after"}
     after = next(r for r in report.rows if r["layer"] == "after")
