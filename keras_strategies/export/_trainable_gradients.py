@@ -99,41 +99,54 @@ def _bias_add(op, gradient):
 
 
 def _conv2d(op, gradient):
-    """One convolution for the kernel, one transposed convolution for the input.
+    inputs, kernel = op.inputs
+    _channels_last(op)
+    if kernel.shape[2] != inputs.shape[3]:
+        raise NotImplementedError("Conv2DBackpropFilter (grouped convolution)")
+    to_input = _conv2d_to_input(op, gradient)
+    return to_input, _conv2d_to_kernel(op, inputs, gradient, kernel.shape)
 
-    The kernel's gradient is itself a convolution, of the input with the gradient
-    as kernel, in which samples and channels change places and strides become
-    dilations.
+
+def _transposed(op, gradient):
+    """A transposed convolution is the gradient of one; this is the way back."""
+    import tensorflow as tf
+
+    _, kernel, inputs = op.inputs
+    _channels_last(op)
+    if op.get_attr("dilations") != [1, 1, 1, 1]:
+        raise NotImplementedError("Conv2DBackpropInput (dilated)")
+    to_input = tf.nn.conv2d(gradient, kernel, op.get_attr("strides"), _padding(op))
+    return None, _conv2d_to_kernel(op, gradient, inputs, kernel.shape), to_input
+
+
+def _conv2d_to_kernel(op, images, gradient, shape):
+    """The kernel's gradient is itself a convolution.
+
+    Of the images with the gradient as kernel, in which samples and channels change
+    places and strides become dilations.
     """
     import tensorflow as tf
 
-    inputs, kernel = op.inputs
-    _channels_last(op)
     strides = op.get_attr("strides")[1:3]
     dilations = op.get_attr("dilations")[1:3]
-    if kernel.shape[2] != inputs.shape[3]:
-        raise NotImplementedError("Conv2DBackpropFilter (grouped convolution)")
-    padded = _padded(op, inputs, kernel.shape[:2], dilations)
+    padded = _padded(op, images, shape[:2], dilations)
     # Only what the windows reach: a rest would give a larger kernel.
     ends = [
-        (gradient.shape[1 + i] - 1) * strides[i]
-        + (kernel.shape[i] - 1) * dilations[i]
-        + 1
+        (gradient.shape[1 + i] - 1) * strides[i] + (shape[i] - 1) * dilations[i] + 1
         for i in range(2)
     ]
-    to_input = _conv2d_to_input(op, gradient, padded.shape[1:3])
     padded = padded[:, : ends[0], : ends[1]]
-    to_kernel = tf.nn.conv2d(
+    found = tf.nn.conv2d(
         tf.transpose(padded, (3, 1, 2, 0)),
         tf.transpose(gradient, (1, 2, 0, 3)),
         strides=[1, *dilations, 1],
         padding="VALID",
         dilations=[1, *strides, 1],
     )
-    return to_input, tf.transpose(to_kernel, (1, 2, 0, 3))
+    return tf.transpose(found, (1, 2, 0, 3))
 
 
-def _conv2d_to_input(op, gradient, sizes):
+def _conv2d_to_input(op, gradient):
     """LiteRT's transposed convolution; it has no dilation, there a sum of slices."""
     import tensorflow as tf
 
@@ -148,6 +161,8 @@ def _conv2d_to_input(op, gradient, sizes):
             strides=[1, *strides, 1],
             padding=_padding(op),
         )
+    margins = _margins(op, inputs, kernel.shape[:2], dilations)[1:3]
+    sizes = [n + sum(m) for n, m in zip(inputs.shape[1:3], margins, strict=True)]
     total = None
     for row in range(kernel.shape[0]):
         for column in range(kernel.shape[1]):
@@ -223,6 +238,35 @@ def _average_pool(op, gradient):
     return _unpadded(op, total, inputs, size, (1, 1))
 
 
+def _strided_slice(op, gradient):
+    """Zeros around the gradient, for slices without steps."""
+    import tensorflow as tf
+
+    shape = op.inputs[0].shape
+    begin, end, steps = (tf.get_static_value(part) for part in op.inputs[1:4])
+    masks = {name: op.get_attr(f"{name}_mask") for name in _MASKS}
+    known = shape.is_fully_defined() and begin is not None and end is not None
+    if not known or steps is None or (steps != 1).any() or masks["new_axis"]:
+        raise NotImplementedError("StridedSliceGrad (steps or unknown bounds)")
+    if masks["ellipsis"]:
+        raise NotImplementedError("StridedSliceGrad (ellipsis)")
+    margins, kept = [], []
+    for axis, size in enumerate(shape):
+        if axis >= len(begin):
+            margins.append((0, 0))
+            kept.append(size)
+            continue
+        bit = 1 << axis
+        first = 0 if masks["begin"] & bit else int(begin[axis])
+        last = size if masks["end"] & bit else int(end[axis])
+        first = min(size, first + size if first < 0 else first)
+        last = min(size, last + size if last < 0 else last)
+        last = first + 1 if masks["shrink_axis"] & bit else last
+        margins.append((first, size - last))
+        kept.append(last - first)
+    return tf.pad(tf.reshape(gradient, kept), margins), None, None, None
+
+
 def _channels_last(op):
     if op.get_attr("data_format") != b"NHWC":
         raise NotImplementedError(f"{op.type} (channels first)")
@@ -296,10 +340,12 @@ def _place(values, place, strides, sizes):
     return tf.pad(values, margins) if np.any(margins) else values
 
 
+_MASKS = ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
 _FUNCTIONS = {
     "AvgPool": _average_pool,
     "BiasAdd": _bias_add,
     "Conv2D": _conv2d,
+    "Conv2DBackpropInput": _transposed,
     "DepthwiseConv2dNative": _depthwise,
     "Elu": _elu,
     "LeakyRelu": _leaky_relu,
@@ -311,5 +357,6 @@ _FUNCTIONS = {
     "Sigmoid": _sigmoid,
     "Softplus": _softplus,
     "Sqrt": _sqrt,
+    "StridedSlice": _strided_slice,
     "Tanh": _tanh,
 }

@@ -22,16 +22,14 @@ class Disagreement(Exception):
     """The artifact does not compute what Keras does."""
 
 
-def build(keras_file, modules, trained, losses, targets, optimizer, batch_size, folder):
+def build(keras_file, modules, folder, **request):
     """Writes `folder/model.tflite`; returns what it holds. See `Trainer`."""
     for module in modules:
         importlib.import_module(module)
     folder = pathlib.Path(folder)
     # The file was written from a model the user holds in memory a moment ago.
     model = keras.saving.load_model(keras_file, compile=False, safe_mode=False)
-    trainer = _trainable_module.Trainer(
-        model, trained, losses, targets, optimizer, batch_size
-    )
+    trainer = _trainable_module.Trainer(model, **request)
     artifact = folder / "model.tflite"
     _trainable_module.write(trainer, folder / "saved_model", artifact)
     samples = _arrays.load(folder / "samples.npz")
@@ -143,10 +141,10 @@ def _compare_changes(before, after, saved, rate):
         if not np.isfinite(saved[name]).all():
             raise Disagreement(f"`train` makes '{name}' NaN or infinite.")
         rounding = 4 * float(np.finfo("float32").eps) * _largest(value)
-        apart = max(0.0, _largest(saved[name] - value) - STEPS * rounding)
+        apart = _largest(saved[name] - value)
         scale = max(changes[name], 0.01 * most, rate) or 1.0
         worst = max(worst, apart / scale)
-        if apart / scale > (0.2 if rate else 1e-3):
+        if apart > STEPS * rounding + scale * (0.2 if rate else 1e-3):
             raise Disagreement(
                 f"`train` moves the weights '{name}' otherwise than Keras: they differ "
                 f"by {apart / scale:.3g} of their change."

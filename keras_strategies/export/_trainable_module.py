@@ -1,11 +1,17 @@
 """The four signatures of a trainable artifact (worker side)."""
 
+import dataclasses
 import logging
 import pathlib
 
 import keras
 
-from keras_strategies.export import _signature, _trainable_gradients
+from keras_strategies.export import (
+    _erf,
+    _messages,
+    _signature,
+    _trainable_gradients,
+)
 from keras_strategies.export._trainable_update import Update
 
 SIGNATURES = ("train", "infer", "save", "restore")
@@ -20,22 +26,27 @@ class Trainer:
 
     Args:
         model: The Keras model, on the TensorFlow backend.
-        trained: One bool for each of `model.weights`.
+        trained: For each of `model.weights` its path, or None if it is frozen.
+        inputs: Names of the inputs; those of a loaded model can be others.
         losses: `{output name: loss or its config}`.
         targets: `{output name: (input name, shape without the batch, dtype)}`.
         optimizer: What `_trainable_update.settings` returned.
         batch_size: Samples of one training step.
     """
 
-    def __init__(self, model, trained, losses, targets, optimizer, batch_size):
+    def __init__(self, model, trained, inputs, losses, targets, optimizer, batch_size):
         self.model = model
-        self.structure, self.specs = _signature.input_specs(model)
+        self.structure, specs = _signature.input_specs(model)
+        self.specs = [
+            dataclasses.replace(spec, name=name)
+            for spec, name in zip(specs, inputs, strict=True)
+        ]
         self.losses = {name: loss_function(loss) for name, loss in losses.items()}
         self.targets, self.batch_size = targets, batch_size
         self.variables = {}
-        for variable, chosen in zip(model.weights, trained, strict=True):
-            if chosen:
-                name = unique(_signature.tensor_name(variable.path), self.variables)
+        for variable, path in zip(model.weights, trained, strict=True):
+            if path is not None:
+                name = unique(_signature.tensor_name(path), self.variables)
                 self.variables[name] = variable.value
         self.update = Update(optimizer, self.variables)
         self.state = {**self.variables, **self.update.state}
@@ -154,12 +165,25 @@ def write(trainer, folder, artifact):
             tf.saved_model.save(module, str(folder), functions, options)
     finally:
         logger.setLevel(level)
+    try:
+        content = _converted(folder)
+    except Exception as error:
+        if not {*_erf.OPS} & {*_messages.unsupported_ops(str(error))}:
+            raise
+        _erf.replace(folder)  # as `to_tflite` does
+        content = _converted(folder)
+    pathlib.Path(artifact).write_bytes(content)
+
+
+def _converted(folder):
+    import tensorflow as tf
+
     converter = tf.lite.TFLiteConverter.from_saved_model(
         str(folder), signature_keys=list(SIGNATURES)
     )
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     converter.experimental_enable_resource_variables = True
-    pathlib.Path(artifact).write_bytes(converter.convert())
+    return converter.convert()
 
 
 def loss_function(loss):

@@ -13,7 +13,7 @@ _DROPS = ("Dropout", "GaussianNoise", "DropPath", "StochasticDepth")
 
 
 def trained(model, trainable):
-    """Returns one bool for each of `model.weights`."""
+    """Returns for each of `model.weights` its path, or None if it is frozen."""
     chosen = {id(variable) for variable in model.trainable_variables}
     if trainable is not None:
         try:
@@ -32,7 +32,11 @@ def trained(model, trainable):
             else "Set layer.trainable = True on the layers to train.",
             trainable=trainable,
         )
-    return [id(variable) in chosen for variable in model.weights]
+    # Without the model's own name, which changes with what was built before.
+    own = f"{model.name}/"
+    return [
+        v.path.removeprefix(own) if id(v) in chosen else None for v in model.weights
+    ]
 
 
 def losses(model, loss, outputs):
@@ -154,9 +158,7 @@ def warnings(model, chosen, optimizer):
     drops = sorted({type(x).__name__ for x in layers if _drops(x)})
     if drops:
         found.append(f"Training on the device runs without {', '.join(drops)}.")
-    ids = {
-        id(v) for v, is_chosen in zip(model.weights, chosen, strict=True) if is_chosen
-    }
+    ids = {id(v) for v, path in zip(model.weights, chosen, strict=True) if path}
     normal = [x for x in layers if isinstance(x, keras.layers.BatchNormalization)]
     if any(id(v) in ids for x in normal for v in x.trainable_variables):
         found.append(

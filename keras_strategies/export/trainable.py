@@ -80,8 +80,8 @@ def to_trainable_tflite(
     left as it was.
 
     Not possible, and refused with the names of the operations: training through
-    recurrent layers, grouped or 3-D convolutions and depth multipliers above 1.
-    Freeze these layers.
+    looping recurrent layers (`unroll=True` works), grouped or 3-D convolutions, depth
+    multipliers above 1 and upsampling. Freeze these layers.
 
     Args:
         model: A built `keras.Model`, or the path of a `.keras` file. Custom classes
@@ -217,6 +217,7 @@ def _request(model, loss, batch_size, verify):
         values = _trainable_request.given_targets(verify[1], wanted, total)
         values = {name: np.asarray(value)[:count] for name, value in values.items()}
     arguments = {"losses": losses, "targets": wanted, "batch_size": batch_size}
+    arguments["inputs"] = [spec.name for spec in specs]
     return arguments, {"samples": samples, "targets": values}, notes
 
 
@@ -269,6 +270,12 @@ def _translated(error):
     if error.kind == "Disagreement":
         message = f"The artifact was refused. {error.message} Nothing was written."
         return ExportError(message, "disagreement")
+    if "delegate" in error.message or "prepare" in error.message:
+        return ExportError(
+            "The interpreter cannot run the artifact, so nothing was written: "
+            f"{_messages.clip(error.message)}. Way out: freeze the layers behind it.",
+            "run",
+        )
     message = f"{error.kind} while building the training signatures: "
     message += _messages.clip(error.message)
     message += (

@@ -196,6 +196,23 @@ def test_several_outputs_and_an_input_called_y(target):
     assert set(result.signatures["train"]["inputs"]) == {"y", "z", "y_target"}
 
 
+def test_unnamed_inputs_exact_gelu_and_an_unrolled_loop(target):
+    layers = [L.GRU(5, unroll=True), L.Dense(4, activation="gelu"), L.Dense(2)]
+    model = keras.Sequential([keras.Input((3, 6)), *layers])
+    # A loaded model calls its inputs otherwise.
+    result = export.to_trainable_tflite(model, target, loss="mse")
+    assert set(result.signatures["infer"]["inputs"]) == {"input_0"}
+    assert result.weight_change > 0
+
+
+def test_what_the_interpreter_cannot_run_is_refused(target):
+    layers = [L.Conv2D(3, 3), L.UpSampling2D(2), L.Flatten(), L.Dense(2)]
+    model = keras.Sequential([keras.Input((6, 6, 1)), *layers])
+    with pytest.raises(export.ExportError, match="cannot run") as caught:
+        export.to_trainable_tflite(model, target, loss="mse")
+    assert caught.value.reason == "run" and not target.exists()
+
+
 def test_what_has_no_gradient_is_named(target):
     target.write_bytes(b"kept")
     model = keras.Sequential([keras.Input((5, 3), batch_size=4), L.LSTM(4), L.Dense(2)])
@@ -274,12 +291,13 @@ def _build(folder, model, data, optimizer=None):
     return _trainable_job.build(
         str(folder / "model.keras"),
         [],
-        _trainable_request.trained(model, None),
-        losses,
-        _trainable_request.targets(losses, outputs, {"x": x}),
-        _trainable_update.settings(optimizer or keras.optimizers.SGD(1e-3)),
-        16,
         str(folder),
+        trained=_trainable_request.trained(model, None),
+        inputs=["x"],
+        losses=losses,
+        targets=_trainable_request.targets(losses, outputs, {"x": x}),
+        optimizer=_trainable_update.settings(optimizer or keras.optimizers.SGD(1e-3)),
+        batch_size=16,
     )
 
 
@@ -342,6 +360,17 @@ def _cases():
                 normal(*image),
                 normal(3, 3, 4, 1),
             )
+        for stride in (1, 2):
+            shape = (3, 8 * stride, 9 * stride, 5)
+            if padding == "VALID":
+                shape = (3, 7 * stride + 3, 8 * stride + 2, 5)
+            yield (
+                lambda x, w, o=shape, s=stride, p=padding: tf.nn.conv2d_transpose(
+                    x, w, o, s, p
+                ),
+                normal(3, 8, 9, 4),
+                normal(3, 2, 5, 4),
+            )
         for stride, size in ((1, 2), (2, 2), (2, 3), (3, 2)):
             for pool in (tf.nn.max_pool2d, tf.nn.avg_pool2d):
                 yield (
@@ -354,6 +383,8 @@ def _cases():
         function = getattr(tf.nn, name)
         yield lambda x, w, f=function: f(x) * w, normal(5, 7) * 3, normal(7)
     yield lambda x, w: tf.nn.bias_add(tf.sqrt(x * x + 1), w), normal(5, 7), normal(7)
+    for cut in (np.s_[1:4, 2], np.s_[:, -3:-1], np.s_[-1], np.s_[2:99]):
+        yield lambda x, w, c=cut: tf.multiply(x, w)[c], normal(5, 7), normal(7)
     yield lambda x, w: tf.math.rsqrt(x * x + 1) * w, normal(5, 7), normal(7)
 
 
@@ -390,4 +421,4 @@ def test_gradients_are_tensorflows():
         for one, other in zip(expected, found, strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-4)
         count += 1
-    assert count == 44
+    assert count == 52
