@@ -255,7 +255,6 @@ def exact_scopes():
     be told apart. A scope that ends in a slash is entered as it is. No public name
     reaches the scopes. TensorFlow backend, Keras 3.12 to 3.15.
     """
-    import tensorflow as tf
     from keras.src import backend
 
     scope, seen = backend.name_scope, {}
@@ -270,7 +269,7 @@ def exact_scopes():
         path = path if path[0].isalnum() else f"layer{path}"
         if isinstance(self.caller, keras.layers.Layer):
             seen.setdefault(path, self.caller)
-        self._tf_name_scope = tf.name_scope(f"{path}/")
+        self._tf_name_scope = type(self._tf_name_scope)(f"{path}/")
         return enter(self)
 
     scope.__enter__ = enter_exactly
