@@ -39,8 +39,8 @@ FAMILIES = {
     "ConvNeXt": [f"ConvNeXt{s}" for s in ("Tiny", "Small", "Base", "Large", "XLarge")],
 }
 SIZES = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
-# float16 rounds weights only; int8 of random weights loses more than of trained ones.
-LEAST = {"float16": 0.9, "int8": 0.5}
+# Without training all classes are near ties, so that rounding flips many.
+LEAST = {"float16": 0.75, "int8": 0.4}
 
 
 def images(size, count, seed=0):
@@ -92,9 +92,6 @@ def check(name, folder, modes=("float16", "int8"), count=24):
                 "difference": result.max_difference,
                 "latency": result.latency_ms,
                 "seconds": time.monotonic() - started,
-                "float ops": sum(
-                    count for op, count in result.ops.items() if op.startswith("Flex")
-                ),
             }
         )
     return rows

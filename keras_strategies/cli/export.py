@@ -54,6 +54,81 @@ def add_parser(commands):
     parser.set_defaults(run=run)
 
 
+# Options of `export.to_tflite` that go there as they are: group, name, settings.
+_PLAIN = {
+    "quantization": (
+        (
+            "calibration",
+            {"default": "minmax", "metavar": "METHOD"},
+            "minmax (default), percentile or moving_average",
+        ),
+        (
+            "percentile",
+            {"type": float, "default": 99.99, "metavar": "P"},
+            "upper end of the percentile calibration (99.99)",
+        ),
+        (
+            "input-type",
+            {"default": "float32", "metavar": "TYPE"},
+            "float32 (default), int8 or uint8",
+        ),
+        (
+            "output-type",
+            {"default": "float32", "metavar": "TYPE"},
+            "float32 (default), int8 or uint8",
+        ),
+        (
+            "objective",
+            {"default": "size", "metavar": "WHAT"},
+            "what auto makes least: size (default) or latency",
+        ),
+        (
+            "backend",
+            {"default": "tensorflow", "metavar": "NAME"},
+            "tensorflow (default) or litert-quantizer",
+        ),
+        (
+            "batch-size",
+            {"type": artifacts.whole(1, 1_000_000), "metavar": "N"},
+            "fix the batch axis (free; 1 for recurrent layers)",
+        ),
+    ),
+    "checks": (
+        (
+            "min-agreement",
+            {"type": artifacts.fraction, "metavar": "F"},
+            "lowest agreement that passes, 0 to 1 (0.9 to 0.99 by the mode)",
+        ),
+        (
+            "max-metric-drop",
+            {"type": float, "metavar": "F"},
+            "by how much --metric may get worse; needs --labels",
+        ),
+        (
+            "metric",
+            {"default": "accuracy", "metavar": "NAME"},
+            "a Keras metric (accuracy)",
+        ),
+        (
+            "margin",
+            {"type": artifacts.fraction, "metavar": "F"},
+            "what auto asks for on top of --min-agreement while it searches",
+        ),
+        ("allow-flex", {"action": "store_true"}, "accept operations LiteRT lacks"),
+        (
+            "timeout",
+            {"type": float, "default": 600.0, "metavar": "SECONDS"},
+            "limit of each step (600)",
+        ),
+    ),
+}
+
+
+def _add_plain(group, name):
+    for option, settings, text in _PLAIN[name]:
+        group.add_argument(f"--{option}", help=text, **settings)
+
+
 def _add_quantization(parser):
     group = parser.add_argument_group("quantization")
     group.add_argument(
@@ -76,38 +151,7 @@ def _add_quantization(parser):
         metavar="DATA",
         help="inputs as in use, for int8 and int16x8: file or folder",
     )
-    group.add_argument(
-        "--calibration",
-        default="minmax",
-        metavar="METHOD",
-        help="minmax (default), percentile or moving_average",
-    )
-    group.add_argument("--percentile", type=float, default=99.99, metavar="P")
-    for role in ("input", "output"):
-        group.add_argument(
-            f"--{role}-type",
-            default="float32",
-            metavar="TYPE",
-            help="float32 (default), int8 or uint8",
-        )
-    group.add_argument(
-        "--objective",
-        default="size",
-        metavar="WHAT",
-        help="what auto makes least: size (default) or latency",
-    )
-    group.add_argument(
-        "--backend",
-        default="tensorflow",
-        metavar="NAME",
-        help="tensorflow (default) or litert-quantizer",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=artifacts.whole(1, 1_000_000),
-        metavar="N",
-        help="fix the batch axis (free)",
-    )
+    _add_plain(group, "quantization")
 
 
 def _add_checks(parser):
@@ -121,33 +165,11 @@ def _add_checks(parser):
         "representative ones, or made-up ones",
     )
     group.add_argument(
-        "--min-agreement",
-        type=artifacts.fraction,
-        metavar="F",
-        help="lowest agreement that passes, 0 to 1 (0.9 to 0.99 by the mode)",
-    )
-    group.add_argument(
-        "--max-metric-drop",
-        type=float,
-        metavar="F",
-        help="by how much --metric may get worse; needs --labels",
-    )
-    group.add_argument("--metric", default="accuracy", metavar="NAME")
-    group.add_argument(
         "--labels",
         metavar="FILE",
         help="targets of --verify as .npy, or .npz with y_test, y or labels",
     )
-    group.add_argument(
-        "--margin",
-        type=artifacts.fraction,
-        metavar="F",
-        help="what auto asks for on top of --min-agreement while it searches",
-    )
-    group.add_argument(
-        "--allow-flex", action="store_true", help="accept operations LiteRT lacks"
-    )
-    group.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS")
+    _add_plain(group, "checks")
 
 
 def _add_extras(parser):
@@ -199,11 +221,9 @@ def run(arguments):
             "metadata": extras["metadata"],
             "keep_rejected": True,
         }
-        names = (
-            "input_type output_type batch_size allow_flex min_agreement backend "
-            "calibration percentile objective metric max_metric_drop margin timeout"
-        )
-        options |= {name: getattr(arguments, name) for name in names.split()}
+        names = [name for rows in _PLAIN.values() for name, *_ in rows]
+        names = [name.replace("-", "_") for name in names]
+        options |= {name: getattr(arguments, name) for name in names}
         try:
             with steps:
                 result = export.to_tflite(model, arguments.output, **options)

@@ -5,7 +5,7 @@ import pathlib
 from keras_strategies.export import _arrays, _calibration, _data, _flatbuffer, _trace
 
 
-def trace(keras_file, saved_model, modules, batch_size):
+def trace(keras_file, saved_model, modules, batch_size, names=None):
     """Loads a `.keras` file, writes a SavedModel, returns its layers' scopes."""
     import importlib
 
@@ -15,7 +15,7 @@ def trace(keras_file, saved_model, modules, batch_size):
         importlib.import_module(module)
     # The file was written from a model the user holds in memory a moment ago.
     model = keras.saving.load_model(keras_file, compile=False, safe_mode=False)
-    return _trace.write_saved_model(model, saved_model, batch_size)
+    return _trace.write_saved_model(model, saved_model, batch_size, names)
 
 
 def convert(saved_model, artifact, mode, allow_flex=False, integer=None):
@@ -81,23 +81,44 @@ def calibrate(float_artifact, ranges, calibration, batch_size, method, percentil
     return info
 
 
-def quantize(float_artifact, artifact, ranges, input_type, output_type):
-    """Quantizes a float file to int8 with TensorFlow's quantizer."""
+def quantize(float_artifact, artifact, mode, ranges, input_type, output_type):
+    """Quantizes a float file to int8 or int16x8 with TensorFlow's quantizers."""
+    named = {name: tuple(map(float, r)) for name, r in _arrays.load(ranges).items()}
+    content = _calibration.apply(pathlib.Path(float_artifact).read_bytes(), named)
+    work = _int8 if mode == "int8" else _int16x8
+    pathlib.Path(artifact).write_bytes(work(content, input_type, output_type))
+    return {}
+
+
+def _int8(content, input_type, output_type):
     import tensorflow as tf
     from tensorflow.lite.python import convert as tflite_convert
 
-    named = {name: tuple(map(float, r)) for name, r in _arrays.load(ranges).items()}
-    content = _calibration.apply(pathlib.Path(float_artifact).read_bytes(), named)
-    content = tflite_convert.mlir_quantize(
+    return tflite_convert.mlir_quantize(
         content,
         input_data_type=tf.as_dtype(input_type),
         output_data_type=tf.as_dtype(output_type),
     )
-    pathlib.Path(artifact).write_bytes(content)
-    return {}
+
+
+def _int16x8(content, input_type, output_type):
+    import numpy as np
+    from tensorflow.lite.python.optimize import calibrator
+
+    # What the converter calls after a calibration of its own, which would know
+    # nothing of masks, clip nothing, and run kernels that do not exist.
+    return calibrator.Calibrator(content)._calibrator.QuantizeModel(
+        np.dtype(input_type).num,
+        np.dtype(output_type).num,
+        True,  # operations without an integer kernel stay in float32
+        np.dtype("int16").num,
+        np.dtype("int64").num,  # biases
+        False,  # weights by channel
+        False,  # of dense layers too
+    )
 
 
 def loops(artifact):
-    """Returns whether the file has loops or branches, whose inside has no ranges."""
+    """Returns the names of the loops and branches, whose inside has no ranges."""
     ops = _flatbuffer.read(pathlib.Path(artifact).read_bytes())["ops"]
     return sorted({"WHILE", "IF"} & set(ops))

@@ -98,6 +98,7 @@ class Job:
             self.samples = _data.generate(model, self.specs)
             self.warnings.append(_messages.MADE_UP)
         self.reference = self.ask_model(self.samples)
+        self.warnings += _messages.constant(self.reference)
         if self.gate is not None:
             self.gate.check_size(len(next(iter(self.samples.values()))))
         if _signature.half_precision(model):
@@ -192,6 +193,7 @@ class Job:
             "saved_model": str(target),
             "modules": _trace.foreign_modules(self.model),
             "batch_size": self.batch_size,
+            "names": [spec.name for spec in self.specs],
         }
         self.layers = self.ask(
             "_conversion.trace", arguments, "loading and tracing the model", "load"
@@ -213,22 +215,28 @@ class Job:
         ranges = self.ranges() if quantization.static else None
         if quantizer or self.recurrent:
             self._by_rules(quantization, artifact, ranges)
-        elif mode == "int8":
-            arguments = {
-                "float_artifact": str(source),
-                "artifact": str(artifact),
-                "ranges": str(ranges),
-                "input_type": self.input_type,
-                "output_type": self.output_type,
-            }
-            doing = "quantizing to int8"
-            self.ask("_conversion.quantize", arguments, doing, "conversion")
-        else:
-            try:
-                self._by_tensorflow(artifact, mode)
-            except ExportError as error:
-                self._by_rules(quantization, artifact, ranges, _messages.why(error))
+            return artifact
+        try:
+            self._quantize(source, artifact, mode, ranges)
+        except ExportError as error:
+            if mode == "int8":
+                raise
+            self._by_rules(quantization, artifact, ranges, _messages.why(error))
         return artifact
+
+    def _quantize(self, source, artifact, mode, ranges):
+        arguments = {
+            "float_artifact": str(source),
+            "artifact": str(artifact),
+            "mode": mode,
+            "ranges": str(ranges),
+            "input_type": self.input_type,
+            "output_type": self.output_type,
+        }
+        doing = f"quantizing to {mode}"
+        self.ask("_conversion.quantize", arguments, doing, "conversion")
+        if mode == "int16x8":  # written even where LiteRT has no such kernel
+            self.run(artifact, _data.head(self.samples, 1), timed=False)
 
     def float_artifact(self):
         """Returns the float32 file, converted when first needed."""

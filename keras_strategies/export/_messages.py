@@ -78,6 +78,21 @@ def loops(layers):
     )
 
 
+def constant(reference):
+    """A model that says the same whatever it sees agrees with any artifact."""
+    same = [
+        name
+        for name, values in reference.items()
+        if len(values) > 1 and (values == values[:1]).all()
+    ]
+    if not same:
+        return []
+    return [
+        f"The agreement means nothing: the Keras model gives the same {same} for every "
+        "sample. Give other inputs as `verify`, or look whether the model is trained."
+    ]
+
+
 def erf(done):
     """Says what stands in for erf, and how far off it is."""
     return (

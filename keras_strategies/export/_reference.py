@@ -25,9 +25,9 @@ def predict(model, structure, samples, size=32):
     parts = []
     for batch, count in _data.batches(samples, size):
         arguments = keras.tree.pack_sequence_as(structure, list(batch.values()))
-        if len(arguments) == 1:
+        if len(arguments) == 1 and keras.backend.backend() != "tensorflow":
             outputs = model.predict_on_batch(arguments[0])
-        else:
+        else:  # eagerly: tracing a function takes longer than these few batches
             outputs = model(*arguments, training=False)
         named = _signature.named_outputs(model, outputs)
         parts.append(

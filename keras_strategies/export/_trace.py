@@ -11,20 +11,23 @@ from keras_strategies.export import _signature
 SIGNATURE = "serving_default"
 
 
-def write_saved_model(model, folder, batch_size=None):
+def write_saved_model(model, folder, batch_size=None, names=None):
     """Traces `model` at inference and writes a SavedModel into `folder`.
 
     Needs the TensorFlow backend. `batch_size=None` leaves the batch axis free,
-    unless the model fixes it. Returns `{scope of the operations: layer class}`.
+    unless the model fixes it. `names` are the inputs' names where they are known: a
+    model loaded from a file names unnamed inputs otherwise than before.
+    Returns `{scope of the operations: layer class}`.
     """
     import tensorflow as tf
 
     structure, specs = _signature.input_specs(model)
+    names = [spec.name for spec in specs] if names is None else names
     tensor_specs = [
         tf.TensorSpec(
-            (batch_size or spec.shape[0], *spec.shape[1:]), spec.dtype, name=spec.name
+            (batch_size or spec.shape[0], *spec.shape[1:]), spec.dtype, name=name
         )
-        for spec in specs
+        for name, spec in zip(names, specs, strict=True)
     ]
 
     def serve(*tensors):

@@ -36,13 +36,13 @@ def _serve(requests, replies):
         signal.alarm(math.ceil(request["timeout"]) + 5)
         try:
             result = _command(request["command"])(**request["arguments"])
-            reply = {"id": request["id"], "result": result}
+            reply = json.dumps({"id": request["id"], "result": result})
         except Exception as error:  # every failure becomes a reply
             text = {"type": type(error).__name__, "message": str(error)}
-            reply = {"id": request["id"], "error": text}
+            reply = json.dumps({"id": request["id"], "error": text})
         finally:
             signal.alarm(0)
-        replies.write(json.dumps(reply) + "\n")
+        replies.write(reply + "\n")
         replies.flush()
 
 

@@ -12,11 +12,12 @@ class ExportError(RuntimeError):
         message: What happened and the way out.
         reason: What went wrong, one word for programs:
             `"reference"` (the Keras model itself gives NaN or infinity),
-            `"load"` (the worker cannot load the model), `"trace"` (the model
-            cannot be traced), `"conversion"` (the converter refused), `"flex"`
-            (operations that LiteRT does not have), `"crash"` (the worker died),
-            `"timeout"`, `"run"` (the interpreter cannot run the artifact),
-            `"non-finite"` (the artifact gives NaN or infinity) or
+            `"load"` (the worker cannot load the model, or a `.tflite` file cannot be
+            opened), `"metadata"` (the file's metadata cannot be read or written),
+            `"trace"` (the model cannot be traced), `"conversion"` (the converter
+            refused), `"flex"` (operations that LiteRT does not have), `"crash"` (the
+            worker died), `"timeout"`, `"run"` (the interpreter cannot run the
+            artifact), `"non-finite"` (the artifact gives NaN or infinity) or
             `"disagreement"`. Defaults to `"conversion"`.
         details: Dict of figures behind the message, for example `{"ops": [...]}`.
 

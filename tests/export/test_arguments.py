@@ -1,5 +1,8 @@
 """Wrong arguments: refused early, without a worker, with the file untouched."""
 
+import importlib.util
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -44,9 +47,87 @@ def _tiny():
         ({"verify": X[:0]}, ValueError, "`verify` must not be empty"),
         ({"verify": X[:, :3]}, ValueError, "`verify` for input 'x' must have shape"),
         ({"representative_data": X * np.nan}, ValueError, "must be finite"),
+        ({"quantization": {}}, ValueError, "`quantization` must have a rule"),
+        ({"quantization": {"(": "int8"}}, ValueError, "regular expression"),
+        ({"quantization": {"conv": "int3"}}, ValueError, "See the key 'conv'"),
+        ({"quantization": {".": "int8"}}, ValueError, "needs `representative_data`"),
+        ({"quantization": "int16x8"}, ValueError, '="int16x8"` needs'),
+        ({"quantization": "auto"}, ValueError, '="auto"` needs data'),
+        (
+            {"quantization": "auto", "verify": np.ones((30, 4))},
+            ValueError,
+            "`verify` must have at least 40 samples",
+        ),
+        (
+            {"quantization": "auto", "representative_data": np.ones((70, 4))},
+            ValueError,
+            "at least 80 samples",
+        ),
+        ({"objective": "speed"}, ValueError, "`objective` must be one of"),
+        ({"margin": 2.0}, ValueError, "`margin` must be in"),
+        ({"calibration": "max"}, ValueError, "`calibration` must be one of 'minmax'"),
+        ({"percentile": 50}, ValueError, r"`percentile` must be in \(50, 100\]"),
+        ({"backend": "aimet"}, ValueError, "`backend` must be one of"),
+        ({"labels": np.ones(4)}, ValueError, "go together"),
+        ({"max_metric_drop": 0.1}, ValueError, "go together"),
+        (
+            {"labels": np.ones(4), "max_metric_drop": 0.1},
+            ValueError,
+            "need the inputs as `verify`",
+        ),
+        (
+            {"labels": np.ones(3), "max_metric_drop": 0.1, "verify": X},
+            ValueError,
+            "one target for each sample",
+        ),
+        ({"metadata": {"licence": "MIT"}}, ValueError, "Did you mean 'license'"),
+        ({"safe_mode": 0}, TypeError, "`safe_mode` must be True or False"),
+        ({"verify": "nowhere"}, FileNotFoundError, "existing folder of images"),
+        (
+            {
+                "quantization": "int8",
+                "representative_data": X,
+                "backend": "litert-quantizer",
+                "input_type": "uint8",
+            },
+            ValueError,
+            'must be "float32" or "int8" for litert-quantizer',
+        ),
     ],
 )
 def test_refused(options, error, match, target):
+    _refuse(options, error, match, target)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quantization": "int4_weights"},
+        {"quantization": {"dense": "dynamic"}},
+        {"backend": "litert-quantizer", "quantization": "dynamic"},
+    ],
+)
+def test_a_missing_quantizer_is_named(options, target, monkeypatch):
+    monkeypatch.setitem(sys.modules, "litert_quantizer", None)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if "litert" in name else 1
+    )
+    _refuse(options, ImportError, r"keras-strategies\[quantizer\]", target)
+
+
+def test_code_in_a_file_is_refused(tmp_path):
+    layers = [keras.Input((4,)), keras.layers.Lambda(lambda x: x * 2)]
+    keras.Sequential(layers).save(tmp_path / "code.keras")
+    with pytest.raises(ValueError, match=r"holds code.*pass safe_mode=False"):
+        export.to_tflite(tmp_path / "code.keras", tmp_path / "model.tflite")
+    (tmp_path / "text.keras").write_text("no model")
+    with pytest.raises(ValueError, match="a .keras file that can be loaded"):
+        export.to_tflite(tmp_path / "text.keras", tmp_path / "model.tflite")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"code.keras", "text.keras"}
+
+
+def _refuse(options, error, match, target):
     target.write_bytes(b"kept")
     with pytest.raises(error, match=match):
         export.to_tflite(_tiny(), target, **options)
