@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 L = keras.layers
 
 
-@pytest.mark.parametrize("kind", ["convolutional", "two_inputs_two_outputs"])
+@pytest.mark.parametrize("kind", ["convolutional", "two_inputs_two_outputs", "gru", "transformer"])
 def test_kinds(kind, target):
     model, shapes = models.KINDS[kind]()
     samples = models.samples(shapes, count=48)
@@ -25,6 +25,23 @@ def test_kinds(kind, target):
         )
         assert result.verified and result.max_difference < most
         assert set(result.signature["inputs"]) == set(shapes)
+
+
+def test_unnamed_inputs(target):
+    # A model loaded from a file names them otherwise than the one in memory.
+    model = keras.Sequential([keras.Input((4,)), L.Dense(3)])
+    result = export.to_tflite(model, target)
+    assert set(result.signature["inputs"]) == {"input_0"} and result.agreement == 1
+
+
+def test_layers_keep_their_names(target):
+    model, shapes = models.convolutional()
+    rules = {"conv2d": "int8", "dense$": "dynamic"}
+    samples = models.samples(shapes, count=48)
+    result = export.to_tflite(
+        model, target, quantization=rules, representative_data=samples
+    )
+    assert result.ops["QUANTIZE"] and result.ops["DEQUANTIZE"]
 
 
 def test_custom_layer_of_an_importable_module(target):
