@@ -26,8 +26,9 @@ def settings(optimizer):
     optimizer = keras.optimizers.get(optimizer)
     kind = type(optimizer).__name__
     fix = "Pass optimizer=keras.optimizers.SGD(0.01) or keras.optimizers.Adam(1e-3)."
+    # By name: the Torch backend makes classes of its own, AdamW derives from Adam.
     known = (keras.optimizers.SGD, keras.optimizers.Adam)
-    if type(optimizer) not in known:
+    if kind not in _KEPT or not isinstance(optimizer, known):
         checks.fail("`optimizer` must be SGD or Adam", fix=fix, optimizer=kind)
     held = keras_private.held_learning_rate(optimizer)
     if not isinstance(held, keras.Variable):
