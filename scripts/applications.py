@@ -39,8 +39,10 @@ FAMILIES = {
     "ConvNeXt": [f"ConvNeXt{s}" for s in ("Tiny", "Small", "Base", "Large", "XLarge")],
 }
 SIZES = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
-# Without training all classes are near ties, so that rounding flips many.
-LEAST = {"float16": 0.75, "int8": 0.4}
+# Least correlation of a file's outputs with the model's. Deep networks without training
+# are chaotic: rounding that a trained one bears grows from layer to layer, and
+# TensorFlow's own int8 files of MobileNetV2 and EfficientNetB0 reach .72 and .47.
+LEAST = {"float16": 0.9, "int8": 0.2}
 
 
 def images(size, count, seed=0):
@@ -68,30 +70,39 @@ def build(name):
     return model
 
 
-def check(name, folder, modes=("float16", "int8"), count=24):
-    """Exports one model in each mode; returns the rows of the table."""
+def check(name, folder, modes=("float16", "int8"), count=32):
+    """Exports one model in each mode; returns the rows of the table, or raises."""
     model = build(name)
     data = images(model.input_shape[1], count)
-    keras_bytes = 4 * model.count_params()
+    expected = model.predict(data, verbose=0)
+    path = pathlib.Path(folder) / "model.tflite"
     rows = []
     for mode in modes:
         started = time.monotonic()
         result = export.to_tflite(
             model,
-            pathlib.Path(folder) / "model.tflite",
+            path,
             quantization=mode,
             representative_data=data,
-            min_agreement=LEAST[mode],
+            min_agreement=0.0,  # says little without training, see LEAST
         )
+        seconds = time.monotonic() - started
+        found = export.TFLiteModel(path).predict(data, verbose=0)
+        correlation = float(np.corrcoef(found.ravel(), expected.ravel())[0, 1])
+        if not correlation >= LEAST[mode]:
+            raise ValueError(
+                f"{mode}: the outputs correlate by {correlation:.2f} with the model's, "
+                f"less than {LEAST[mode]}"
+            )
         rows.append(
             {
                 "model": name,
                 "mode": mode,
-                "size": result.bytes / keras_bytes,
+                "size": result.bytes / (4 * model.count_params()),
                 "agreement": result.agreement,
-                "difference": result.max_difference,
+                "correlation": correlation,
                 "latency": result.latency_ms,
-                "seconds": time.monotonic() - started,
+                "seconds": seconds,
             }
         )
     return rows
@@ -113,8 +124,8 @@ def main():
     missing = sorted(present - set(known))
     if missing:
         parser.error(f"keras.applications has models this list lacks: {missing}")
-    line = "{:20} {:8} {:>6} {:>9} {:>10} {:>10} {:>7}"
-    print(line.format("model", "mode", "size", "agreement", "max diff", "ms", "s"))
+    line = "{:20} {:8} {:>6} {:>9} {:>11} {:>8} {:>6}"
+    print(line.format("model", "mode", "size", "agreement", "correlation", "ms", "s"))
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
@@ -131,7 +142,7 @@ def main():
                         row["mode"],
                         f"{row['size']:.3f}",
                         f"{row['agreement']:.3f}",
-                        f"{row['difference']:.2g}",
+                        f"{row['correlation']:.3f}",
                         f"{row['latency']:.2f}",
                         f"{row['seconds']:.1f}",
                     ),
