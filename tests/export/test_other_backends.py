@@ -15,7 +15,9 @@ pytestmark = pytest.mark.skipif(
 L = keras.layers
 
 
-@pytest.mark.parametrize("kind", ["convolutional", "two_inputs_two_outputs", "gru", "transformer"])
+@pytest.mark.parametrize(
+    "kind", ["convolutional", "two_inputs_two_outputs", "gru", "transformer"]
+)
 def test_kinds(kind, target):
     model, shapes = models.KINDS[kind]()
     samples = models.samples(shapes, count=48)
