@@ -199,9 +199,14 @@ CASES = SCHEDULES + CALLBACKS + LAYERS + REGULARIZERS + SPARSITY
 # Public symbols that are no serializable or fit-time class. Each has tests of its
 # own; the policy tests check names, docstrings and docs.
 OTHERS = [
+    "compression.FilterReport",
+    "compression.FlopsReport",
     "compression.SparsityReport",
     "compression.SparsitySchedule",
+    "compression.filter_report",
+    "compression.flops",
     "compression.prune",
+    "compression.prune_filters",
     "compression.sparsity_report",
     "compression.strip",
     "export.BenchmarkResult",
