@@ -161,14 +161,16 @@ class Job:
 
     def ask(self, command, arguments, doing, reason):
         """Asks the worker; what goes wrong there becomes an `ExportError`."""
-        hint = _messages.crash_hint(self.recurrent)
+        hint = _messages.crash_hint(self.model)
         _step(doing)
         try:
             return self.worker.request(
                 command, arguments, timeout=self.timeout, doing=doing, hint=hint
             )
         except _client.WorkerError as error:
-            raise _messages.translate(error, self.model, doing, reason) from error
+            raise _messages.translate(
+                error, self.model, doing, reason, self.layers
+            ) from error
 
     def trace(self):
         """Writes the SavedModel that all conversions start from."""

@@ -5,6 +5,7 @@ import re
 import keras
 
 from keras_strategies._internal import checks, walking
+from keras_strategies.export import _layers
 from keras_strategies.export.export_error import ExportError
 
 MADE_UP = (
@@ -149,14 +150,43 @@ def check_rules(quantization, matched, layers):
         checks.fail("A rule of `quantization` fits no operation", fix=fix, regex=regex)
 
 
-def crash_hint(names):
-    """The most likely culprit of a dead converter."""
+# Layers that crash converters more than others, worst first.
+_SUSPECTS = ("RNN", "ConvLSTM", "MultiHeadAttention", "GroupedQueryAttention", "Conv3D")
+
+
+def crash_hint(model):
+    """Names the layer class most likely at fault for a dead converter."""
+    names = recurrent(model)
     if names:
         return (
             f"The converter is known to crash on the loops of {', '.join(names)}: "
             'use quantization="float16" or "dynamic", or unroll=True.'
         )
-    return 'Try quantization="float32" or "float16".'
+    layers = list(walking.all_layers(model))
+    custom = [
+        type(layer).__name__
+        for layer in (*layers, model)
+        if type(layer).__module__.partition(".")[0] not in ("keras", "keras_strategies")
+    ]
+    bases = {
+        x for layer in layers for x in (base.__name__ for base in type(layer).__mro__)
+    }
+    suspects = list(dict.fromkeys(custom)) or [
+        name for name in _SUSPECTS if name in bases
+    ]
+    way = 'Try quantization="float32" or "float16"'
+    if not suspects:
+        return f"{way}, or export parts of the model to find the layer."
+    names = ", ".join(suspects[:3])
+    return f"Most likely at fault: {names}. {way}, or the model without that layer."
+
+
+def blamed(message, layers):
+    """Returns `{path: class}` of the layers that a converter message points at."""
+    found = re.findall(r"\"([^\"@]+)@__inference", message)
+    paths = {_layers.layer_of(name, layers) for name in found} - {None}
+    inner = {p for p in paths if not any(q.startswith(p + "/") for q in paths)}
+    return {path.partition("/")[2] or path: layers[path] for path in sorted(inner)}
 
 
 def reference(model, names):
@@ -203,13 +233,15 @@ def save(model, error):
     )
 
 
-def translate(error, model, doing, reason):
+def translate(error, model, doing, reason, layers):
     """Returns the `ExportError` for an exception inside the worker."""
+    blame = blamed(error.message, layers)
     if reason == "conversion":
         ops = unsupported_ops(error.message)
         if ops:
-            return ExportError(_flex(model, ops), "flex", {"ops": ops})
-    message = f"{error.kind} while {doing}: {clip(error.message)}"
+            details = {"ops": ops, "layers": blame}
+            return ExportError(_flex(model, ops, blame), "flex", details)
+    message = f"{error.kind} while {doing}{_where(blame)}: {clip(error.message)}"
     if reason == "load":
         message += (
             " Custom classes must be registered with "
@@ -229,7 +261,12 @@ def unsupported_ops(message):
     return sorted({name.strip() for line in found for name in line.split(",")})
 
 
-def _flex(model, ops):
+def _where(blame):
+    named = [f"'{path}' ({kind})" for path, kind in blame.items()]
+    return f" in {', '.join(named[:5])}" if named else ""
+
+
+def _flex(model, ops, blame):
     ways = [way for key, way in _WAYS.items() if any(op.startswith(key) for op in ops)]
     if any(op.startswith(_TEXT_OPS) for op in ops):
         ways.append("take text preprocessing out of the model")
@@ -237,7 +274,8 @@ def _flex(model, ops):
         ways.append(_WAYS["TensorList"])
     ways = ways or ["replace the layers that use them"]
     return (
-        f"The model needs operations that LiteRT does not have: {', '.join(ops)}. "
+        f"The model needs operations that LiteRT does not have: {', '.join(ops)}"
+        f"{_where(blame)}. "
         f"Way out: {'; '.join(ways)}. With allow_flex=True the artifact needs the "
         "TensorFlow (Flex) runtime on the device and cannot be verified here."
     )

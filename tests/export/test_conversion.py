@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import _erf, _images, _layers, _signature, _trace
+from keras_strategies.export import (
+    _erf,
+    _images,
+    _layers,
+    _messages,
+    _signature,
+    _trace,
+)
 from tests.export import models
 from tests.export.foreign import Erf
 
@@ -201,3 +208,16 @@ def test_metadata_is_in_the_verified_file(target):
     with pytest.raises(ValueError, match="labels"):
         export.to_tflite(models.tiny(), target, metadata={"labels": ["a", "b"]})
     assert export.read_metadata(target) == metadata
+
+
+def test_a_dead_converter_is_blamed_on_the_likeliest_layer():
+    dense = L.Dense(4)
+    plain = keras.Sequential([keras.Input((4,)), dense])
+    assert "export parts of the model" in _messages.crash_hint(plain)
+    custom = keras.Sequential([keras.Input((4,)), dense, Erf()])
+    assert "at fault: Erf." in _messages.crash_hint(custom)
+    inputs = keras.Input((3, 4))
+    attention = keras.Model(inputs, L.MultiHeadAttention(1, 4)(inputs, inputs))
+    assert "at fault: MultiHeadAttention." in _messages.crash_hint(attention)
+    looping = keras.Sequential([keras.Input((3, 4)), L.Bidirectional(L.GRU(4))])
+    assert "loops of GRU" in _messages.crash_hint(looping)

@@ -159,8 +159,9 @@ def test_nothing_to_quantize_is_said(target):
 
 def test_flex_is_refused_unless_allowed(target):
     target.write_bytes(b"kept")
-    model = keras.Sequential([keras.Input((4,)), L.Dense(4), Cumprod()])
-    with pytest.raises(export.ExportError, match="does not have: Cumprod") as caught:
+    model = keras.Sequential([keras.Input((4,)), L.Dense(4), Cumprod(name="mine")])
+    said = r"does not have: Cumprod in 'mine' \(Cumprod\)"
+    with pytest.raises(export.ExportError, match=said) as caught:
         export.to_tflite(model, target)
     assert caught.value.reason == "flex" and caught.value.details == {
         "ops": ["Cumprod"]
