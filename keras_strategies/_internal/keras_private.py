@@ -27,11 +27,13 @@ __all__ = [
     "batches_seen",
     "exact_scopes",
     "flatten_layers",
+    "graph_nodes",
     "held_learning_rate",
     "input_signature",
     "is_called_by_itself",
     "is_frozen_by_scope",
     "moving_average",
+    "operation_calls",
     "owns",
     "unwatch_updates",
     "watch_updates",
@@ -277,3 +279,40 @@ def exact_scopes():
         yield seen
     finally:
         scope.__enter__ = enter
+
+
+def operation_calls(model):
+    """`[(operation, [its parents])]` of a Functional or Sequential model, in order.
+
+    One entry a call: parents are the operations that made its inputs. `None` for
+    other models. Layers know their tensors publicly, but only if called once, and
+    `keras.ops` in a graph do not. Keras 3.12 to 3.15.
+    """
+    graph = getattr(model, "_functional", None) or model
+    if not hasattr(graph, "_nodes_by_depth"):
+        return None
+    calls = []
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            tensors = node.arguments.keras_tensors
+            parents = [tensor._keras_history.operation for tensor in tensors]
+            calls.append((node.operation, parents))
+    return calls
+
+
+def graph_nodes(model):
+    """`[(operation, args, kwargs, outputs)]`: each call in a model's graph, in order.
+
+    `args` and `kwargs` hold the KerasTensors of the calls, `outputs` is their flat
+    list. `None` for a model without a graph. `clone_model` visits the same calls, but
+    tells nothing of who uses an output. Keras 3.12 to 3.15.
+    """
+    graph = getattr(model, "_functional", None) or model
+    if not hasattr(graph, "_nodes_by_depth"):
+        return None
+    return [
+        (node.operation, node.arguments.args, node.arguments.kwargs, node.outputs)
+        for depth in sorted(graph._nodes_by_depth, reverse=True)
+        for node in graph._nodes_by_depth[depth]
+        if not node.is_input
+    ]

@@ -1,15 +1,15 @@
 """The constraint that keeps one weight sparse after every update."""
 
+import math
 import threading
-import weakref
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_strategies._internal import keras_private
-from keras_strategies._internal.walking import base_optimizers
 from keras_strategies.compression import _masks
+from keras_strategies.compression._update_constraint import UpdateConstraint
 
 
 def existing_sparsity(weight):
@@ -26,64 +26,51 @@ def existing_sparsity(weight):
     return float(1.0 - nonzero.mean())
 
 
-class PruningConstraint(keras.constraints.Constraint):
+class PruningConstraint(UpdateConstraint):
     """Renews or holds the mask of one weight and applies it, inside the step.
 
     The mask is never stored: pruned weights are exact zeros, so the zeros from
     before an update are the mask in force. That makes it part of every
     checkpoint, and the same on backends that run a training step as a pure
-    function. The value before the update comes from `watch_updates`.
+    function.
     """
 
-    def __init__(self, model, weight, schedule):
+    purpose = "pruning"
+
+    def __init__(self, model, weight, schedule, pattern):
+        super().__init__(model, weight)
         self.schedule = schedule
-        self.original = weight.constraint
-        self.path = weight.path
+        self.pattern = pattern
+        self.group = None
         found = existing_sparsity(weight)
         self.zero_start = found == 1.0
         self.floor = 0.0 if self.zero_start else found
-        self._model = weakref.ref(model)
         # Steps for training without a compiled optimizer.
         self._own_steps = keras.Variable(
             0, dtype="int32", trainable=False, name="pruning_steps"
         )
-        # One value a thread: replicas of tf.distribute take turns in threads.
-        self._before = threading.local()
 
-    def attach(self, weight):
-        weight.constraint = self
-        keras_private.watch_updates(weight, self._remember)
+    def remembered(self, value):
+        return ops.cast(value, "bool")
 
-    def detach(self, weight):
-        keras_private.unwatch_updates(weight)
-        weight.constraint = self.original
+    def start(self):
+        if self.group is not None:
+            self.group.forget()
 
-    def _remember(self, weight):
-        # A wrapper such as LossScaleOptimizer looks at the weight before it hands
-        # its value to the inner optimizer, whose own look comes later.
-        known = not keras_private.is_frozen_by_scope(weight)
-        self._before.nonzero = ops.cast(weight.value, "bool") if known else None
-
-    def __call__(self, weight):
-        nonzero_before = getattr(self._before, "nonzero", None)
-        if nonzero_before is None:
-            raise RuntimeError(
-                f"The optimizer updated {self.path!r} in a way that pruning cannot "
-                "follow. Use an optimizer of `keras.optimizers`, and its `apply`, "
-                "`apply_gradients` or `stateless_apply`."
-            )
-        self._before.nonzero = None
-        optimizer = self._optimizer(weight)
+    def update(self, weight, nonzero_before, optimizer):
         step, renew = self._clock(optimizer)
         value = ops.stop_gradient(weight)
+        threshold = self.group and self.group.threshold(step, renew)
         mask = _masks.next_mask(
             value,
             nonzero_before,
             step,
             self.schedule,
+            self.pattern,
             floor=self.floor,
             zero_start=self.zero_start,
             renew=renew,
+            threshold=threshold,
         )
         value = _masks.apply_mask(value, mask)
         if self.original is not None:
@@ -92,16 +79,6 @@ class PruningConstraint(keras.constraints.Constraint):
         if average is not None:
             average.assign(_masks.apply_mask(average.value, mask))
         return value
-
-    def _optimizer(self, weight):
-        """The compiled optimizer that updates `weight`, or `None`."""
-        compiled = getattr(self._model(), "optimizer", None)
-        if compiled is None:
-            return None
-        for optimizer in base_optimizers(compiled):
-            if optimizer.built and keras_private.owns(optimizer, weight):
-                return optimizer
-        return None
 
     def _clock(self, optimizer):
         """The step of this update, and whether masks may be renewed in it."""
@@ -125,3 +102,44 @@ class PruningConstraint(keras.constraints.Constraint):
             return ops.convert_to_tensor(counter), True
         last = ops.equal(ops.mod(ops.convert_to_tensor(counter) + 1, every), 0)
         return ops.convert_to_tensor(optimizer.iterations), last
+
+
+class GlobalThreshold:
+    """One threshold for the scores of all weights that are pruned together."""
+
+    def __init__(self, weights, constraints, schedule):
+        self.pairs = [
+            (weight, constraint.pattern)
+            for weight, constraint in zip(weights, constraints, strict=True)
+        ]
+        self.schedule = schedule
+        sizes = [math.prod(weight.shape) for weight in weights]
+        zeros = [c.floor * n for c, n in zip(constraints, sizes, strict=True)]
+        self.floor = sum(zeros) / sum(sizes)
+        # Found at the first weight of an update and used for all of them; one a
+        # thread, as replicas of tf.distribute take turns in threads.
+        self._found = threading.local()
+
+    def forget(self):
+        self._found.threshold = None
+
+    def threshold(self, step, renew):
+        """What scores must reach at `step`; 0 at steps that renew no mask."""
+        if getattr(self._found, "threshold", None) is None:
+            turn = ops.logical_and(self.schedule.should_prune(step), renew)
+            self._found.threshold = ops.cond(
+                turn, lambda: self._search(step), lambda: ops.zeros((), "float32")
+            )
+        return self._found.threshold
+
+    def _search(self, step):
+        trained = [pair for pair in self.pairs if pair[0].trainable]
+        foreign = [w.path for w, _ in trained if keras_private.is_frozen_by_scope(w)]
+        if foreign:
+            raise RuntimeError(
+                "Pruning with a global scope needs all pruned weights in one "
+                f"training step. Not given to this one: {foreign}."
+            )
+        scores = [pattern.scores(weight.value) for weight, pattern in trained]
+        sparsity = _masks.target_sparsity(self.schedule, step, self.floor)
+        return _masks.threshold_for(scores, sparsity)

@@ -31,20 +31,26 @@ _WEIGHTS = (
     ),
 )
 
+# What a custom layer declares its weights by; the second is TFMOT's name.
+_PROTOCOL = ("prunable_weights", "get_prunable_weights")
+
 
 def _declared(layer):
     """The weights a custom layer names itself, or `None` if it names none."""
-    declared = getattr(layer, "prunable_weights", None)
-    if declared is None:
+    for name in _PROTOCOL:
+        declared = getattr(layer, name, None)
+        if declared is not None:
+            break
+    else:
         return None
     weights = list(declared() if callable(declared) else declared)
     for weight in weights:
         if not isinstance(weight, keras.Variable):
             checks.fail(
-                f"`prunable_weights` of layer {layer.name!r} must hold Keras variables",
+                f"`{name}` of layer {layer.name!r} must hold Keras variables",
                 fix="Return e.g. `[self.kernel]`.",
                 error=TypeError,
-                prunable_weights=weights,
+                **{name: weights},
             )
     return weights
 
@@ -52,7 +58,7 @@ def _declared(layer):
 def _can_be_pruned(layer):
     """Whether a layer is of a kind whose weights can be pruned."""
     known = any(isinstance(layer, kinds) for kinds, _ in _WEIGHTS)
-    return known or hasattr(layer, "prunable_weights")
+    return known or any(hasattr(layer, name) for name in _PROTOCOL)
 
 
 def layer_weights(layer):

@@ -5,12 +5,25 @@ from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.walking import base_optimizers
-from keras_strategies.compression import _prunable
-from keras_strategies.compression._constraint import PruningConstraint
+from keras_strategies.compression import _prunable, _structure, _xnnpack
+from keras_strategies.compression._constraint import (
+    GlobalThreshold,
+    PruningConstraint,
+)
 from keras_strategies.compression.sparsity_schedule import SparsitySchedule
 
 
-def prune(model, sparsity_schedule, *, only=None):
+def prune(
+    model,
+    sparsity_schedule,
+    *,
+    only=None,
+    block_size=(1, 1),
+    block_pooling="avg",
+    m_by_n=None,
+    scope="layer",
+    policy=None,
+):
     """Makes a model train towards sparse weights, in place.
 
     Use it to make a model smaller after compression (a sparse `.tflite` file, or
@@ -34,12 +47,26 @@ def prune(model, sparsity_schedule, *, only=None):
     MultiHeadAttention), convolution, the pointwise part of separable convolution,
     Embedding and the kernels of recurrent layers are pruned; depthwise kernels,
     biases and normalization are not. A custom layer says what can be pruned in it
-    by `prunable_weights`, an attribute or method with a list of its variables.
+    by `prunable_weights` (or TFMOT's `get_prunable_weights`), an attribute or method
+    with a list of its variables; an empty list keeps a layer dense.
+
+    Patterns for hardware that gains nothing from scattered zeros: `block_size`
+    prunes whole blocks of a matrix by their pooled magnitude, where `n` is the
+    number of blocks, and `m_by_n=(2, 4)` puts two zeros into every four weights
+    along the input axis. Such a choice is made once, at the first step at which the
+    schedule prunes, and takes its sparsity from `m / n` instead of the schedule.
+    `scope="global"` ranks the weights of all layers together: layers that matter
+    less become sparser, and no weight tensor loses its largest weight.
+    `policy="xnnpack"` prunes the 1x1 convolutions only, for which XNNPACK, TFLite's
+    engine on processors, has sparse kernels, and refuses a model in which it would
+    not use them.
 
     To go on after `keras.models.load_model`, call `prune` again with the same
-    schedule: the step comes back with the optimizer and the masks with the weights.
-    A weight that is already sparse never gets denser than it was. `prune` may be
-    called several times with different schedules for different layers.
+    arguments: the step comes back with the optimizer and the masks, of any pattern,
+    with the weights, whose zeros they are. The options themselves are not in the
+    file. A weight that is already sparse never gets denser than it was (with a
+    global scope: all of them together). `prune` may be called several times with
+    different schedules for different layers.
 
     Reference: Zhu and Gupta, "To prune, or not to prune: exploring the efficacy of
     pruning for model compression" (2017), https://arxiv.org/abs/1710.01878.
@@ -52,6 +79,19 @@ def prune(model, sparsity_schedule, *, only=None):
             path of the weight (such as `"block_1/dense/kernel"`), or a function of
             the layer that returns True for those to prune. Defaults to `None`,
             everything prunable.
+        block_size: Rows and columns of the blocks that are pruned whole, over the
+            two axes (inputs, outputs) of matrices and of kernels of 1x1
+            convolutions. Blocks at the far edges may be cut. Defaults to `(1, 1)`,
+            single weights.
+        block_pooling: Magnitude of a block: `"avg"`, the mean of its `|w|`, or
+            `"max"`, the largest. Defaults to `"avg"`.
+        m_by_n: `(m, n)` for `m` zeros in every `n` weights along the input axis of
+            matrices and convolutions, such as `(2, 4)`. Of equal ones the earlier
+            stay; a group cut short at the end counts as filled up with zeros.
+            Defaults to `None`.
+        scope: `"layer"`, the sparsity holds for each weight tensor, or `"global"`,
+            for all that this call prunes together. Defaults to `"layer"`.
+        policy: `"xnnpack"` or `None`. Defaults to `None`.
 
     Returns:
         `model` itself.
@@ -59,8 +99,9 @@ def prune(model, sparsity_schedule, *, only=None):
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If the model is not built, if nothing in it can be pruned or
-            matches `only`, if a weight is pruned already, or if the schedule is over
-            at the optimizer's step. The model is unchanged then.
+            matches `only`, if blocks or `m_by_n` do not fit a weight, if the model
+            does not qualify for `policy`, if a weight is pruned already, or if the
+            schedule is over at the optimizer's step. The model is unchanged then.
 
     Example:
 
@@ -88,12 +129,27 @@ def prune(model, sparsity_schedule, *, only=None):
     checks.instance("model", model, keras.Model)
     schedule = _schedule(sparsity_schedule)
     wanted = _prunable.selector(only)
+    checks.choice("policy", policy, (None, "xnnpack"))
+    block_size, m_by_n = _structure.check_options(
+        block_size, block_pooling, m_by_n, scope
+    )
     _prunable.check_built(model)
+    if policy == "xnnpack":
+        wanted = _xnnpack.selector(model, wanted)
     pairs = _selected(model, wanted, only)
     _check_free(pairs)
-    constraints = [PruningConstraint(model, weight, schedule) for _, weight in pairs]
-    _check_not_over(model, schedule, constraints)
-    for constraint, (_, weight) in zip(constraints, pairs, strict=True):
+    patterns = _structure.patterns_for(pairs, block_size, block_pooling, m_by_n)
+    weights = [weight for _, weight in pairs]
+    constraints = [
+        PruningConstraint(model, weight, schedule, pattern)
+        for weight, pattern in zip(weights, patterns, strict=True)
+    ]
+    group = None
+    if scope == "global":
+        group = GlobalThreshold(weights, constraints, schedule)
+    _check_not_over(model, schedule, constraints, group)
+    for constraint, weight in zip(constraints, weights, strict=True):
+        constraint.group = group
         constraint.attach(weight)
     _rebuild_train_function(model)
     return model
@@ -196,14 +252,15 @@ def _check_free(pairs):
         )
 
 
-def _check_not_over(model, schedule, constraints):
+def _check_not_over(model, schedule, constraints, group):
     """Refuses a schedule that would never prune some weights that are dense."""
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or schedule.end_step < 0:
         return
     # `copy` reads what variables of tf.distribute do not convert to a number.
     step = min(int(ops.copy(o.iterations)) for o in base_optimizers(optimizer))
-    dense = [c.path for c in constraints if c.floor == 0]
+    sparse = group is not None and group.floor > 0
+    dense = [c.path for c in constraints if c.floor == 0 and not sparse]
     if step > schedule.end_step and dense:
         checks.fail(
             "`sparsity_schedule` must not be over at the optimizer's step",

@@ -1,0 +1,66 @@
+"""What constraints that follow every update of a weight have in common."""
+
+import threading
+import weakref
+
+import keras
+
+from keras_strategies._internal import keras_private
+from keras_strategies._internal.walking import base_optimizers
+
+
+class UpdateConstraint(keras.constraints.Constraint):
+    """A constraint that also knows the value of its weight before the update.
+
+    Subclasses give `purpose` (a word for messages), `remembered(value)` (what to
+    keep of the value before) and `update(weight, before, optimizer)` (the value
+    after). The value before the update comes from `watch_updates`.
+    """
+
+    purpose = ""
+
+    def __init__(self, model, weight):
+        self.original = weight.constraint
+        self.path = weight.path
+        self._model = weakref.ref(model)
+        # One value a thread: replicas of tf.distribute take turns in threads.
+        self._before = threading.local()
+
+    def attach(self, weight):
+        weight.constraint = self
+        keras_private.watch_updates(weight, self._remember)
+
+    def detach(self, weight):
+        keras_private.unwatch_updates(weight)
+        weight.constraint = self.original
+
+    def start(self):
+        """Called when an optimizer starts an update, perhaps more than once."""
+
+    def _remember(self, weight):
+        # A wrapper such as LossScaleOptimizer looks at the weight before it hands
+        # its value to the inner optimizer, whose own look comes later.
+        known = not keras_private.is_frozen_by_scope(weight)
+        self._before.value = self.remembered(weight.value) if known else None
+        self.start()
+
+    def __call__(self, weight):
+        before = getattr(self._before, "value", None)
+        if before is None:
+            raise RuntimeError(
+                f"The optimizer updated {self.path!r} in a way that {self.purpose} "
+                "cannot follow. Use an optimizer of `keras.optimizers`, and its "
+                "`apply`, `apply_gradients` or `stateless_apply`."
+            )
+        self._before.value = None
+        return self.update(weight, before, self._optimizer(weight))
+
+    def _optimizer(self, weight):
+        """The compiled optimizer that updates `weight`, or `None`."""
+        compiled = getattr(self._model(), "optimizer", None)
+        if compiled is None:
+            return None
+        for optimizer in base_optimizers(compiled):
+            if optimizer.built and keras_private.owns(optimizer, weight):
+                return optimizer
+        return None
