@@ -81,6 +81,12 @@ def can_open(layer):
     return type(layer).call is plain.call and "input_layers" in layer.get_config()
 
 
+def input_layers(model):
+    """The input layers of a Functional model, in the order of its flat inputs."""
+    names = [name for name, _, _ in _keys(model.get_config()["input_layers"])]
+    return [model.get_layer(name) for name in names]
+
+
 def _open(graph, model, feeds, prefix):
     if isinstance(model, keras.Sequential):
         return _open_sequential(graph, model, feeds, prefix)
@@ -162,7 +168,13 @@ class _Reader:
                 names = sorted({name for name, _, _ in left})
                 raise ValueError(f"The graph of the model cannot be ordered: {names}.")
             waiting = left
-        return [self._number(key) for key in _keys(self.config["output_layers"])]
+        keys = _keys(self.config["output_layers"])
+        return [self._number(self._output_key(*key)) for key in keys]
+
+    def _output_key(self, name, index, slot):
+        """Among outputs, and only there, Keras counts calls of models from 1."""
+        nested = isinstance(self.layers[name], keras.Function)
+        return (name, index - 1 if nested else index, slot)
 
     def _number(self, key, shape=None):
         """The number of a tensor whose call was read, else `None`."""
@@ -189,8 +201,6 @@ class _Reader:
         inputs = self._numbers(_references([node["args"], node["kwargs"]]))
         if None in inputs:
             return False
-        if isinstance(layer, keras.Model) and isinstance(layer, keras.Function):
-            index += 1  # Keras counts the graph of the model itself as node 0.
         feeds = _feeds(layer, node) if can_open(layer) else None
         if feeds is None:
             call = Call(layer, path, inputs, [], node)

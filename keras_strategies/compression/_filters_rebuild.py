@@ -1,5 +1,7 @@
 """A copy of a model with fewer channels, made with Keras's public interface."""
 
+from inspect import isroutine
+
 import keras
 import numpy as np
 
@@ -18,7 +20,10 @@ class Rebuild:
 
     def model(self, model):
         """The smaller copy of `model`, with its weights."""
-        copy = self._copy_model(model, None)
+        inputs = None
+        if not isinstance(model, keras.Sequential):
+            inputs = self._inputs(model, [None] * len(model.inputs))
+        copy = self._copy_model(model, inputs)
         for old, new in self.copies.values():
             if not isinstance(old, keras.Model) or not _filters_graph.can_open(old):
                 self._fill(old, new)
@@ -30,7 +35,7 @@ class Rebuild:
         return len(positions(self.analysis, atoms, self.removed))
 
     def _copy_model(self, model, inputs):
-        with keras.saving.custom_object_scope(_custom_objects(model)):
+        with keras.saving.custom_object_scope(_compile_objects(model)):
             try:
                 return keras.models.clone_model(
                     model, input_tensors=inputs, clone_function=self._copy
@@ -38,24 +43,29 @@ class Rebuild:
             except TypeError as error:
                 if "register_keras_serializable" not in str(error):
                     raise
-                rule = "`model` must be compiled with what Keras can copy"
-                text = checks.message(
-                    rule,
-                    {"model": model.name},
-                    "Decorate custom losses and metrics by "
-                    "@keras.saving.register_keras_serializable().",
+                rule = "`model` must be made of, and compiled with, what Keras can copy"
+                fix = (
+                    "Decorate custom classes and functions by "
+                    "@keras.saving.register_keras_serializable()."
                 )
-                raise ValueError(text) from error
+                text = checks.message(rule, {"model": model.name}, fix)
+                raise ValueError(f"{text} {error}") from error
 
     def _copy(self, layer):
         if id(layer) not in self.copies:
             entry = self.analysis.entries.get(id(layer))
             if entry is None:
-                new = type(layer).from_config(self._config(layer))
+                new = self._copy_layer(layer)
             else:
                 new = self._copy_model(layer, self._inputs(layer, entry))
             self.copies[id(layer)] = (layer, new)
         return self.copies[id(layer)][1]
+
+    def _copy_layer(self, layer):
+        # The code of a Lambda comes from a live layer here, not from a file.
+        trust = {"safe_mode": False} if type(layer) is keras.layers.Lambda else {}
+        with keras.saving.custom_object_scope(_own_objects(layer)):
+            return type(layer).from_config(self._config(layer), **trust)
 
     def _config(self, layer):
         config = layer.get_config()
@@ -70,16 +80,23 @@ class Rebuild:
         return config
 
     def _inputs(self, model, entry):
-        """New inputs for a nested model, as narrow as what it will be called on."""
-        made = []
-        for tensor, channels in zip(model.inputs, entry, strict=True):
-            shape = list(tensor.shape)
-            if channels is not None:
-                shape[channels.axis] = self._count(channels.atoms)
-            made.append(keras.Input(batch_shape=shape, dtype=tensor.dtype))
+        """New inputs like the old ones; of a nested model as narrow as its calls."""
         if isinstance(model, keras.Sequential):
-            return made[0]
+            shape = self._shape(model.inputs[0].shape, entry[0])
+            return keras.Input(batch_shape=shape, dtype=model.inputs[0].dtype)
+        made = []
+        layers = _filters_graph.input_layers(model)
+        for layer, channels in zip(layers, entry, strict=True):
+            config = layer.get_config()
+            config["batch_shape"] = self._shape(config["batch_shape"], channels)
+            made.append(type(layer).from_config(config).output)
         return keras.tree.pack_sequence_as(model.input, made)
+
+    def _shape(self, shape, channels):
+        shape = list(shape)
+        if channels is not None:
+            shape[channels.axis] = self._count(channels.atoms)
+        return tuple(shape)
 
     def _fill(self, old, new):
         """Gives a copy the weights that stay, and their `trainable`."""
@@ -114,12 +131,29 @@ def _parts(layer):
     return [layer, *all_layers(layer)]
 
 
-def _custom_objects(model):
+def _compile_objects(model):
     """The loss functions and the classes a model was compiled with, by name."""
     if not model.compiled:
         return {}
     things = [type(model.optimizer)]
     for loss in keras.tree.flatten(model.loss):
         things.append(loss if hasattr(loss, "__name__") else type(loss))
-    own = [thing for thing in things if not thing.__module__.startswith("keras.")]
-    return {thing.__name__: thing for thing in own if thing.__module__ != "builtins"}
+    return _by_name(things)
+
+
+def _own_objects(layer):
+    """The classes in a layer, and the functions it keeps such as its activation."""
+    things = [type(part) for part in _parts(layer)]
+    for part in _parts(layer):
+        things += [thing for thing in vars(part).values() if isroutine(thing)]
+    return _by_name(things)
+
+
+def _by_name(things):
+    """Those that neither Keras nor Python itself finds by their name."""
+    known = ("keras.", "keras_strategies.", "builtins")
+    return {
+        thing.__name__: thing
+        for thing in things
+        if not (getattr(thing, "__module__", None) or "builtins").startswith(known)
+    }
