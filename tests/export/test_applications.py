@@ -20,16 +20,11 @@ def _script():
 applications = _script()
 # The smallest of each; the rest are run by scripts/check_applications.
 ONE = {family: names[0] for family, names in applications.FAMILIES.items()}
-LARGE = ("InceptionResNet", "NASNet")  # a minute each: in the slow set
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if family in LARGE else ())
-        for family, name in ONE.items()
-    ],
-)
+# Minutes in all: scripts/check runs them by scripts/check_applications instead.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ONE.values())
 def test_family(name, tmp_path):
     half, integer = applications.check(name, tmp_path)
     assert half["size"] < 0.54 and integer["size"] < 0.34
