@@ -199,10 +199,13 @@ CASES = SCHEDULES + CALLBACKS + LAYERS + REGULARIZERS + SPARSITY
 # Public symbols that are no serializable or fit-time class. Each has tests of its
 # own; the policy tests check names, docstrings and docs.
 OTHERS = [
+    "compression.ClusterReport",
     "compression.FilterReport",
     "compression.FlopsReport",
     "compression.SparsityReport",
     "compression.SparsitySchedule",
+    "compression.cluster",
+    "compression.cluster_report",
     "compression.filter_report",
     "compression.flops",
     "compression.prune",

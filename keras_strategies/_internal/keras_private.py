@@ -25,6 +25,7 @@ __all__ = [
     "assign_optimizer_variables",
     "backend_ops",
     "batches_seen",
+    "carry",
     "exact_scopes",
     "flatten_layers",
     "graph_nodes",
@@ -35,6 +36,7 @@ __all__ = [
     "moving_average",
     "operation_calls",
     "owns",
+    "stop_carrying",
     "unwatch_updates",
     "watch_updates",
 ]
@@ -166,6 +168,49 @@ def owns(optimizer, variable):
     There is no public list of an optimizer's variables. Keras 3.12 to 3.15.
     """
     return optimizer._var_key(variable) in optimizer._trainable_variables_indices
+
+
+def carry(optimizer, variables):
+    """Makes `variables` state of an optimizer's step without saving them with it.
+
+    A training step on JAX keeps only the optimizer's variables from what happens
+    during an update, and no public call adds any. A file with more variables than
+    the loaded optimizer has loses all of them: so these are left out, which also
+    means that they come last. Keras 3.12 to 3.15.
+    """
+    carried = optimizer.__dict__.setdefault("_carried_variables", [])
+    for variable in variables:
+        optimizer._track_variable(variable)
+        carried.append(variable)
+    optimizer.__dict__["save_own_variables"] = functools.partial(
+        _with_own_variables, optimizer, "save_own_variables"
+    )
+    optimizer.__dict__["load_own_variables"] = functools.partial(
+        _with_own_variables, optimizer, "load_own_variables"
+    )
+
+
+def stop_carrying(optimizer, variables):
+    """Undoes `carry`."""
+    carried = optimizer.__dict__.get("_carried_variables", [])
+    for variable in variables:
+        optimizer._untrack_variable(variable)
+        carried[:] = [other for other in carried if other is not variable]
+    if not carried:
+        for name in ("save_own_variables", "load_own_variables", "_carried_variables"):
+            optimizer.__dict__.pop(name, None)
+
+
+def _with_own_variables(optimizer, method, store):
+    """Runs a method of the class while the carried variables are away."""
+    carried = list(optimizer._carried_variables)
+    for variable in carried:
+        optimizer._untrack_variable(variable)
+    try:
+        return getattr(type(optimizer), method)(optimizer, store)
+    finally:
+        for variable in carried:
+            optimizer._track_variable(variable)
 
 
 def moving_average(optimizer, variable):

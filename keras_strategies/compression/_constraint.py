@@ -35,7 +35,7 @@ class PruningConstraint(UpdateConstraint):
     function.
     """
 
-    purpose = "pruning"
+    purpose, state = "pruning", "already_pruned"
 
     def __init__(self, model, weight, schedule, pattern):
         super().__init__(model, weight)

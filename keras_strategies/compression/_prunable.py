@@ -32,18 +32,20 @@ _WEIGHTS = (
 )
 
 # What a custom layer declares its weights by; the second is TFMOT's name.
-_PROTOCOL = ("prunable_weights", "get_prunable_weights")
+PRUNABLE = ("prunable_weights", "get_prunable_weights")
 
 
-def _declared(layer):
+def _declared(layer, protocol):
     """The weights a custom layer names itself, or `None` if it names none."""
-    for name in _PROTOCOL:
+    for name in protocol:
         declared = getattr(layer, name, None)
         if declared is not None:
             break
     else:
         return None
     weights = list(declared() if callable(declared) else declared)
+    # TFMOT's clusterable layers give pairs of a name and a weight.
+    weights = [w[1] if isinstance(w, tuple) and len(w) == 2 else w for w in weights]
     for weight in weights:
         if not isinstance(weight, keras.Variable):
             checks.fail(
@@ -55,15 +57,15 @@ def _declared(layer):
     return weights
 
 
-def _can_be_pruned(layer):
+def _has_weights(layer, protocol):
     """Whether a layer is of a kind whose weights can be pruned."""
     known = any(isinstance(layer, kinds) for kinds, _ in _WEIGHTS)
-    return known or any(hasattr(layer, name) for name in _PROTOCOL)
+    return known or any(hasattr(layer, name) for name in protocol)
 
 
-def layer_weights(layer):
+def layer_weights(layer, protocol=PRUNABLE):
     """The prunable weights that `layer` itself holds, without its sublayers."""
-    declared = _declared(layer)
+    declared = _declared(layer, protocol)
     if declared is not None:
         return declared
     for kinds, names in _WEIGHTS:
@@ -79,21 +81,24 @@ def layer_weights(layer):
     return []
 
 
-def prunable_weights(model):
-    """`[(layer, weight), ...]` of a whole model, every weight once."""
+def prunable_weights(model, protocol=PRUNABLE):
+    """`[(layer, weight), ...]` of a whole model, every weight once.
+
+    `protocol` has the names by which custom layers declare their weights.
+    """
     pairs, seen = [], set()
     for layer in [model, *all_layers(model)]:
-        for weight in layer_weights(layer):
+        for weight in layer_weights(layer, protocol):
             if id(weight) not in seen:
                 seen.add(id(weight))
                 pairs.append((layer, weight))
     return pairs
 
 
-def check_built(model):
+def check_built(model, protocol=PRUNABLE):
     """Refuses a model of which some weights do not exist yet."""
     unbuilt = [layer for layer in all_layers(model) if not layer.built]
-    missing = [layer.name for layer in unbuilt if _can_be_pruned(layer)]
+    missing = [layer.name for layer in unbuilt if _has_weights(layer, protocol)]
     if missing or not model.built:
         checks.fail(
             "`model` must be built: its weights do not exist yet",
@@ -125,3 +130,31 @@ def selector(only):
         error=TypeError,
         only=only,
     )
+
+
+def choose(model, wanted, only, *, protocol=PRUNABLE, what="pruned"):
+    """The weights that were asked for, or an error that lists layers or weights."""
+    pairs = prunable_weights(model, protocol)
+    if not pairs:
+        kinds = [f"{layer.name} ({type(layer).__name__})" for layer in model.layers]
+        checks.fail(
+            f"`model` must have weights that can be {what}",
+            fix=f"A custom layer names them in `{protocol[0]}`.",
+            model=model.name,
+            layers=kinds,
+        )
+    chosen = [pair for pair in pairs if wanted(*pair)]
+    if not chosen:
+        checks.fail(
+            f"`only` must match at least one weight that can be {what}",
+            fix="A regular expression is searched in the paths listed above.",
+            only=only,
+            **{protocol[0].partition("_")[0]: [weight.path for _, weight in pairs]},
+        )
+    if not any(weight.trainable for _, weight in chosen):
+        checks.fail(
+            f"At least one weight to be {what} must be trainable",
+            fix="Set `trainable = True` on its layer first.",
+            frozen=[weight.path for _, weight in chosen],
+        )
+    return chosen

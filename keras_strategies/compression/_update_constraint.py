@@ -5,19 +5,19 @@ import weakref
 
 import keras
 
-from keras_strategies._internal import keras_private
+from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.walking import base_optimizers
 
 
 class UpdateConstraint(keras.constraints.Constraint):
     """A constraint that also knows the value of its weight before the update.
 
-    Subclasses give `purpose` (a word for messages), `remembered(value)` (what to
-    keep of the value before) and `update(weight, before, optimizer)` (the value
-    after). The value before the update comes from `watch_updates`.
+    Subclasses give `purpose` and `state` (words for messages), `remembered(value)`
+    (what to keep of the value before) and `update(weight, before, optimizer)` (the
+    value after). The value before the update comes from `watch_updates`.
     """
 
-    purpose = ""
+    purpose = state = ""
 
     def __init__(self, model, weight):
         self.original = weight.constraint
@@ -64,3 +64,24 @@ class UpdateConstraint(keras.constraints.Constraint):
             if optimizer.built and keras_private.owns(optimizer, weight):
                 return optimizer
         return None
+
+
+def rebuild_train_function(model):
+    """A training step that was traced does not notice a change of constraints."""
+    if getattr(model, "train_function", None) is not None:
+        model.make_train_function(force=True)
+
+
+def check_free(pairs):
+    """Refuses weights that are pruned or clustered already."""
+    taken = {}
+    for _, weight in pairs:
+        if isinstance(weight.constraint, UpdateConstraint):
+            taken.setdefault(weight.constraint.state, []).append(weight.path)
+    if taken:
+        checks.fail(
+            "A weight must not be pruned or clustered twice or both at once",
+            fix="Call `strip(model)` first (zeros then stay with `cluster(model, n, "
+            "preserve_sparsity=True)`), or leave them out with `only`.",
+            **taken,
+        )

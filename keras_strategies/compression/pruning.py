@@ -1,4 +1,4 @@
-"""Magnitude pruning of a live model, and its removal."""
+"""Magnitude pruning of a live model."""
 
 import keras
 from keras import ops
@@ -9,6 +9,10 @@ from keras_strategies.compression import _prunable, _structure, _xnnpack
 from keras_strategies.compression._constraint import (
     GlobalThreshold,
     PruningConstraint,
+)
+from keras_strategies.compression._update_constraint import (
+    check_free,
+    rebuild_train_function,
 )
 from keras_strategies.compression.sparsity_schedule import SparsitySchedule
 
@@ -136,8 +140,8 @@ def prune(
     _prunable.check_built(model)
     if policy == "xnnpack":
         wanted = _xnnpack.selector(model, wanted)
-    pairs = _selected(model, wanted, only)
-    _check_free(pairs)
+    pairs = _prunable.choose(model, wanted, only)
+    check_free(pairs)
     patterns = _structure.patterns_for(pairs, block_size, block_pooling, m_by_n)
     weights = [weight for _, weight in pairs]
     constraints = [
@@ -151,52 +155,7 @@ def prune(
     for constraint, weight in zip(constraints, weights, strict=True):
         constraint.group = group
         constraint.attach(weight)
-    _rebuild_train_function(model)
-    return model
-
-
-def strip(model):
-    """Ends pruning: the model trains plainly again, its zeros stay, in place.
-
-    Call it after the last pruned training step, before export or further plain
-    training. Weights are left exactly as they are; the constraints that the weights
-    had before `prune` are put back. Plain training afterwards fills the zeros
-    again.
-
-    Args:
-        model: A model given to `prune`. It is changed in place.
-
-    Returns:
-        `model` itself.
-
-    Raises:
-        ValueError: If nothing in the model is being pruned.
-
-    Example:
-
-    ```python
-    import keras
-    from keras_strategies import compression
-
-    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
-    compression.prune(model, compression.ConstantSparsity(0.5, begin_step=0))
-    compression.strip(model)
-    print(model.layers[0].kernel.constraint)  # None
-    ```
-    """
-    checks.instance("model", model, keras.Model)
-    pruned = [
-        weight for _, weight in _prunable.prunable_weights(model) if is_pruned(weight)
-    ]
-    if not pruned:
-        checks.fail(
-            "`model` must be under pruning",
-            fix="Call `prune(model, sparsity_schedule)` first.",
-            model=model.name,
-        )
-    for weight in pruned:
-        weight.constraint.detach(weight)
-    _rebuild_train_function(model)
+    rebuild_train_function(model)
     return model
 
 
@@ -212,44 +171,6 @@ def _schedule(value):
         SparsitySchedule,
         fix="Give e.g. `ConstantSparsity(0.8, begin_step=0)`.",
     )
-
-
-def _selected(model, wanted, only):
-    """The prunable weights that were asked for, or an error that lists layers."""
-    pairs = _prunable.prunable_weights(model)
-    if not pairs:
-        kinds = [f"{layer.name} ({type(layer).__name__})" for layer in model.layers]
-        checks.fail(
-            "`model` must have weights that can be pruned",
-            fix="A custom layer names them in `prunable_weights`.",
-            model=model.name,
-            layers=kinds,
-        )
-    chosen = [pair for pair in pairs if wanted(*pair)]
-    if not chosen:
-        checks.fail(
-            "`only` must match at least one prunable weight",
-            fix="A regular expression is searched in the paths listed above.",
-            only=only,
-            prunable=[weight.path for _, weight in pairs],
-        )
-    if not any(weight.trainable for _, weight in chosen):
-        checks.fail(
-            "At least one weight to prune must be trainable",
-            fix="Set `trainable = True` on its layer first.",
-            frozen=[weight.path for _, weight in chosen],
-        )
-    return chosen
-
-
-def _check_free(pairs):
-    taken = [weight.path for _, weight in pairs if is_pruned(weight)]
-    if taken:
-        checks.fail(
-            "A weight must not be pruned twice",
-            fix="Call `strip(model)` first, or leave them out with `only`.",
-            already_pruned=taken,
-        )
 
 
 def _check_not_over(model, schedule, constraints, group):
@@ -269,9 +190,3 @@ def _check_not_over(model, schedule, constraints, group):
             iterations=step,
             dense_weights=dense,
         )
-
-
-def _rebuild_train_function(model):
-    """A training step that was traced does not notice a change of constraints."""
-    if getattr(model, "train_function", None) is not None:
-        model.make_train_function(force=True)

@@ -1,6 +1,7 @@
 """What pruning and clustering read of Keras beyond its public names."""
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_strategies._internal import keras_private
@@ -34,3 +35,26 @@ def test_operation_calls_of_a_subclassed_model():
             return x
 
     assert keras_private.operation_calls(Own()) is None
+
+
+def test_carried_variables_are_state_of_the_step_but_not_of_the_file():
+    variable, extra = keras.Variable([1.0]), keras.Variable([5.0], trainable=False)
+    optimizer = keras.optimizers.Adam()
+    optimizer.build([variable])
+    own = [v.path for v in optimizer.variables]
+    keras_private.carry(optimizer, [extra])
+    assert optimizer.variables[-1] is extra and len(optimizer.variables) == len(own) + 1
+    store = {}
+    optimizer.save_own_variables(store)
+    assert len(store) == len(own)
+    fresh = keras.optimizers.Adam()
+    fresh.build([variable])
+    store["0"] = np.asarray(7)
+    fresh.load_own_variables(store)
+    optimizer.load_own_variables(store)
+    for loaded in (fresh, optimizer):
+        assert int(keras.ops.convert_to_numpy(loaded.iterations)) == 7
+    assert optimizer.variables[-1] is extra
+    keras_private.stop_carrying(optimizer, [extra])
+    assert [v.path for v in optimizer.variables] == own
+    assert "save_own_variables" not in vars(optimizer)

@@ -1,0 +1,123 @@
+"""The constraint that keeps one weight at few values after every update."""
+
+import contextlib
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_strategies._internal import keras_private
+from keras_strategies.compression import _centroids, _clusters
+from keras_strategies.compression._update_constraint import UpdateConstraint
+
+
+class ClusterConstraint(UpdateConstraint):
+    """Trains a weight behind its shared values.
+
+    The variable holds centroids only. What each weight has on top of its centroid,
+    the offset, is kept beside it: the update that the optimizer made to the shared
+    value goes to weight = value + offset, as a straight-through gradient does, and
+    value and offset are parted anew.
+    """
+
+    purpose, state = "clustering", "already_clustered"
+
+    def __init__(self, model, weight, n, init, axis, preserve_sparsity):
+        super().__init__(model, weight)
+        self.n, self.axis, self.preserve_sparsity = n, axis, preserve_sparsity
+        self.carrier = None
+        value = ops.convert_to_numpy(ops.copy(weight.value)).astype("float32")
+        rows = ops.convert_to_numpy(_clusters.to_rows(value, axis))
+        start = _centroids.initial
+        if preserve_sparsity:
+            start, n = _centroids.initial_by_sign, n - 1
+        centroids = np.stack([start(row, n, init) for row in rows])
+        with _scope(model):
+            self.centroids, self.offset = (
+                keras.Variable(
+                    start, dtype="float32", trainable=False, autocast=False, name=name
+                )
+                for start, name in (
+                    (centroids, "centroids"),
+                    (np.zeros(value.shape), "offset"),
+                )
+            )
+
+    def attach(self, weight):
+        value = ops.cast(ops.copy(weight.value), "float32")
+        shared, _ = self._shared(value, ops.cast(value, "bool"), move=False)
+        self.offset.assign(value - shared)
+        weight.assign(ops.cast(shared, weight.dtype))
+        super().attach(weight)
+        self._carry(weight)
+
+    def detach(self, weight):
+        super().detach(weight)
+        if self.carrier is not None:
+            keras_private.stop_carrying(self.carrier, [self.centroids, self.offset])
+        value = ops.cast(ops.copy(weight.value), "float32")
+        if values_a_row(ops.convert_to_numpy(value), self.axis) > self.n:
+            # An average of weights, or weights assigned from elsewhere.
+            shared, _ = self._shared(value, ops.cast(value, "bool"), move=False)
+            weight.assign(ops.cast(shared, weight.dtype))
+
+    def _carry(self, weight):
+        """Makes the state part of a training step that is a pure function."""
+        if keras.backend.backend() != "jax":
+            return
+        compiled = getattr(self._model(), "optimizer", None)
+        if compiled is None:
+            return
+        if not compiled.built:
+            compiled.build(self._model().trainable_variables)
+        self.carrier = self._optimizer(weight)
+        if self.carrier is not None:
+            keras_private.carry(self.carrier, [self.centroids, self.offset])
+
+    def remembered(self, value):
+        return ops.cast(value, "bool")
+
+    def update(self, weight, nonzero_before, optimizer):
+        if keras_private.is_frozen_by_scope(self.offset):
+            raise RuntimeError(
+                f"Clustering of {self.path!r} cannot keep its state in this stateless "
+                "training step. On JAX call `cluster` after `compile`, and train with "
+                "the compiled optimizer."
+            )
+        value = ops.cast(ops.stop_gradient(weight), "float32") + self.offset.value
+        if self.original is not None:
+            value = self.original(value)
+        shared, centroids = self._shared(value, nonzero_before)
+        self.centroids.assign(centroids)
+        offset = value - shared
+        if self.preserve_sparsity:
+            offset = ops.where(nonzero_before, offset, 0.0)
+        self.offset.assign(offset)
+        return ops.cast(shared, weight.dtype)
+
+    def _shared(self, value, nonzero, move=True):
+        """The value of each weight's centroid, and the centroids."""
+        centroids = ops.convert_to_tensor(self.centroids.value)
+        rows = _clusters.to_rows(value, self.axis)
+        counted = None
+        if self.preserve_sparsity:
+            counted = _clusters.to_rows(nonzero, self.axis)
+        if move:
+            shared, centroids = _clusters.follow(rows, centroids, counted)
+        else:
+            shared = _clusters.look_up(_clusters.nearest(rows, centroids), centroids)
+            if counted is not None:
+                shared = ops.where(counted, shared, 0.0)
+        return _clusters.from_rows(shared, value.shape, self.axis), centroids
+
+
+def values_a_row(value, axis):
+    """How many different values there are, in the row that has most of them."""
+    rows = ops.convert_to_numpy(_clusters.to_rows(value, axis))
+    return max(np.unique(row).size for row in rows)
+
+
+def _scope(model):
+    """Where variables of the model are created, under `tf.distribute` too."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
