@@ -2,7 +2,8 @@
 
 Importing this package registers every serializable class, so that a saved model
 that uses one loads with `keras.models.load_model`. Subpackages that need a heavy
-third party (`keras_strategies.tuning`) are imported when first used.
+third party (`keras_strategies.tuning`), or that few need, are imported when first
+used.
 """
 
 from keras_strategies import (
@@ -15,12 +16,13 @@ from keras_strategies import (
     schedules,
 )
 
-_LAZY = ("tuning",)
+_LAZY = ("compat", "tuning")
 
 __all__ = [
     "__version__",
     "augmentation",
     "callbacks",
+    "compat",
     "compression",
     "export",
     "layers",

@@ -1,11 +1,13 @@
-"""Making Keras models smaller: pruning and weight clustering during training.
+"""Making Keras models smaller: pruning, clustering and quantization in training.
 
 `prune` makes a live model train towards sparse weights under a sparsity schedule
 (`ConstantSparsity`, `PolynomialSparsity`, or a `SparsitySchedule` of your own),
 `sparsity_report` measures the result; `cluster` makes kernels share few values,
-`cluster_report` counts them; `strip` ends both. `prune_filters` removes whole
+`cluster_report` counts them; `strip` ends both. `quantize_aware`
+trains for int8, `range_report` shows the ranges. `prune_filters` removes whole
 filters and units, so that a model gets faster on any runtime; `flops` and
-`filter_report` count its work before and after.
+`filter_report` count its work before and after. `to_tf_keras` and `from_tf_keras`
+lead to TensorFlow Model Optimization itself and back.
 """
 
 from keras_strategies.compression.cluster_report import ClusterReport, cluster_report
@@ -16,12 +18,19 @@ from keras_strategies.compression.flops_report import FlopsReport, flops
 from keras_strategies.compression.polynomial_sparsity import PolynomialSparsity
 from keras_strategies.compression.prune_filters import prune_filters
 from keras_strategies.compression.pruning import prune
+from keras_strategies.compression.quantize_aware import quantize_aware
+from keras_strategies.compression.range_report import RangeReport, range_report
 from keras_strategies.compression.sparsity_report import (
     SparsityReport,
     sparsity_report,
 )
 from keras_strategies.compression.sparsity_schedule import SparsitySchedule
 from keras_strategies.compression.stripping import strip
+from keras_strategies.compression.tfmot_bridge import (
+    from_tf_keras,
+    import_tfmot,
+    to_tf_keras,
+)
 
 __all__ = [
     "ClusterReport",
@@ -29,14 +38,20 @@ __all__ = [
     "FilterReport",
     "FlopsReport",
     "PolynomialSparsity",
+    "RangeReport",
     "SparsityReport",
     "SparsitySchedule",
     "cluster",
     "cluster_report",
     "filter_report",
     "flops",
+    "from_tf_keras",
+    "import_tfmot",
     "prune",
     "prune_filters",
+    "quantize_aware",
+    "range_report",
     "sparsity_report",
     "strip",
+    "to_tf_keras",
 ]

@@ -7,6 +7,7 @@ TFMOT's own code: it accepts models of tf_keras, the legacy Keras 2, only.
 
 import contextlib
 import os
+import warnings
 
 import keras
 import numpy as np
@@ -48,7 +49,8 @@ def import_tfmot():
     print(tfmot.__version__)
     ```
     """
-    with _quarantine():
+    with _quarantine(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it uses much that is deprecated
         import tensorflow_model_optimization as tfmot
 
         # Its parts are loaded on first use and set the variable then.

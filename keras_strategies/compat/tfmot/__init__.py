@@ -1,0 +1,28 @@
+"""TensorFlow Model Optimization's names for Keras 3 models.
+
+Change one import of a script, `import tensorflow_model_optimization as tfmot`, and run
+it on Keras 3.
+
+Example:
+
+```python
+import keras
+from keras_strategies.compat import tfmot
+
+model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+schedule = tfmot.sparsity.keras.PolynomialDecay(0.5, 0.8, begin_step=0, end_step=100)
+model = tfmot.sparsity.keras.prune_low_magnitude(model, pruning_schedule=schedule)
+model.compile("adam", "mse")
+```
+
+Where it differs from the original: models are changed in place and returned, their
+layers keep their names and types, so that saving and loading need no scope, and
+callbacks such as `UpdatePruningStep` are accepted and do nothing. What the original
+does silently on Keras 3, such as returning None, is an error.
+
+Reference: https://www.tensorflow.org/model_optimization/api_docs/python/tfmot
+"""
+
+from keras_strategies.compat.tfmot import clustering, sparsity
+
+__all__ = ["clustering", "sparsity"]

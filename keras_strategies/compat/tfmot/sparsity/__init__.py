@@ -1,0 +1,5 @@
+"""Pruning under TFMOT's names."""
+
+from keras_strategies.compat.tfmot.sparsity import keras
+
+__all__ = ["keras"]
