@@ -206,6 +206,7 @@ OTHERS = [
     "compression.RangeReport",
     "compression.SparsityReport",
     "compression.SparsitySchedule",
+    "compression.SparsitySummaries",
     "compression.cluster",
     "compression.cluster_report",
     "compression.filter_report",

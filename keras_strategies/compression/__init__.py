@@ -25,6 +25,7 @@ from keras_strategies.compression.sparsity_report import (
     sparsity_report,
 )
 from keras_strategies.compression.sparsity_schedule import SparsitySchedule
+from keras_strategies.compression.sparsity_summaries import SparsitySummaries
 from keras_strategies.compression.stripping import strip
 from keras_strategies.compression.tfmot_bridge import (
     from_tf_keras,
@@ -41,6 +42,7 @@ __all__ = [
     "RangeReport",
     "SparsityReport",
     "SparsitySchedule",
+    "SparsitySummaries",
     "cluster",
     "cluster_report",
     "filter_report",

@@ -163,9 +163,7 @@ def next_mask(
         dense = step <= schedule.begin_step
         if zero_start:
             dense = ops.logical_or(dense, ops.logical_not(ops.any(nonzero_before)))
-        return ops.cond(
-            dense, lambda: ops.ones_like(nonzero_before), lambda: nonzero_before
-        )
+        return ops.logical_or(nonzero_before, dense)
 
     def renewed():
         if pattern.ignores_sparsity:

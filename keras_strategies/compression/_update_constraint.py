@@ -6,7 +6,7 @@ import weakref
 import keras
 
 from keras_strategies._internal import checks, keras_private
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal.walking import all_layers, base_optimizers
 
 
 class UpdateConstraint(keras.constraints.Constraint):
@@ -70,6 +70,16 @@ def rebuild_train_function(model):
     """A training step that was traced does not notice a change of constraints."""
     if getattr(model, "train_function", None) is not None:
         model.make_train_function(force=True)
+
+
+def constrained_weights(model):
+    """The weights of a model that are being pruned or clustered, every one once."""
+    held = {}
+    for layer in [model, *all_layers(model)]:
+        for weight in layer.weights:
+            if isinstance(weight.constraint, UpdateConstraint):
+                held[id(weight)] = weight
+    return list(held.values())
 
 
 def check_free(pairs):

@@ -3,9 +3,8 @@
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.walking import all_layers
 from keras_strategies.compression._update_constraint import (
-    UpdateConstraint,
+    constrained_weights,
     rebuild_train_function,
 )
 
@@ -43,18 +42,14 @@ def strip(model):
     ```
     """
     checks.instance("model", model, keras.Model)
-    held = {}
-    for layer in [model, *all_layers(model)]:
-        for weight in layer.weights:
-            if isinstance(weight.constraint, UpdateConstraint):
-                held[id(weight)] = weight
+    held = constrained_weights(model)
     if not held:
         checks.fail(
             "`model` must be under pruning or clustering",
             fix="Call `prune(model, sparsity_schedule)` or `cluster(model, n)` first.",
             model=model.name,
         )
-    for weight in held.values():
+    for weight in held:
         weight.constraint.detach(weight)
     rebuild_train_function(model)
     return model
