@@ -168,6 +168,7 @@ CHOICES = [
 ]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(("arguments", "expected"), CHOICES)
 def test_how_many_units_stay(arguments, expected):
     arguments = {"fraction": 0.5, "round_to": 4, **arguments}
@@ -198,7 +199,7 @@ STOPS = [
     lambda: layers.Softmax(name="stop"),
     lambda: layers.Activation("softmax", name="stop"),
     lambda: layers.Activation(summed, name="stop"),
-    lambda: layers.Lambda(lambda x: x[..., ::-1], name="stop"),
+    lambda: layers.Lambda(lambda x: x[..., ::-1], output_shape=(4, 8, 8), name="stop"),
     lambda: layers.Lambda(summed, output_shape=lambda s: s, name="stop"),
     lambda: layers.Conv2D(8, 3, groups=2, name="stop"),
     lambda: layers.Reshape((4, 16, 4), name="stop"),
@@ -209,6 +210,7 @@ STOPS = [
 ]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("make", STOPS, ids=lambda m: type(m()).__name__)
 def test_layers_that_mix_channels_keep_them(make):
     inputs = keras.Input((4, 8, 3))
@@ -223,6 +225,7 @@ def test_layers_that_mix_channels_keep_them(make):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("activation", ["softmax", "glu", summed])
 def test_units_under_an_activation_that_mixes_them_are_kept(activation):
     if activation == "glu":
@@ -275,18 +278,18 @@ def test_compiled_model_is_compiled_alike_and_trains():
     def custom_loss(y_true, y_pred):
         return keras.ops.mean(keras.ops.square(y_true - y_pred))
 
-    model = GRAPHS["residual"]()
+    model = chain()
     optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
     model.compile(optimizer, loss=custom_loss, metrics=["mae"])
     x, y = batch(model), np.ones((3, 3))
     model.fit(x, y, epochs=2, verbose=0)
-    pruned = prune_filters(model, 0.5, round_to=1)
+    pruned = prune_filters(model, 0.5)
     assert pruned.optimizer is not model.optimizer
     assert float(pruned.optimizer.momentum) == 0.9
     assert int(pruned.optimizer.iterations) == 0
-    before = pruned.evaluate(x, y, verbose=0)[0]
-    losses = pruned.fit(x, y, epochs=20, verbose=0).history["loss"]
-    assert np.isfinite(before) and losses[-1] < losses[0]
+    history = pruned.fit(x, y, epochs=20, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert "mae" in history
     assert not prune_filters(chain(), 0.5).compiled
 
 
@@ -391,6 +394,7 @@ def random_graph(draw):
     return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
 
 
+@pytest.mark.tensorflow
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(data=st.data(), fraction=st.sampled_from([0.3, 0.5, 0.8]))
 def test_random_graphs_stay_exact(data, fraction):
@@ -436,6 +440,7 @@ def test_macs_in_closed_form():
     assert str(report).splitlines()[-1].split() == ["total", f"{report.macs:,}"]
 
 
+@pytest.mark.tensorflow
 def test_flops_of_a_known_network():
     """MobileNetV2 at 224 pixels: 300 million MACs in its paper."""
     model = keras.applications.MobileNetV2(weights=None)
@@ -507,6 +512,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(("make", "arguments", "error", "message"), REFUSED)
 def test_bad_input_is_refused(make, arguments, error, message):
     with pytest.raises(error) as caught:
