@@ -1,0 +1,34 @@
+"""What a model trained for quantization shows to the rest of the package.
+
+Layers that simulate integers have an attribute `simulated_quantization`: a dict
+with `kind` (`"activation"` or `"weights"`), `name`, and for an activation `range`,
+its `(low, high)` as floats or `None` while it has seen no batch.
+"""
+
+from keras_strategies._internal.walking import all_layers
+
+
+def simulated(model):
+    """The descriptions of all simulated quantizations below `model`."""
+    found = [
+        getattr(layer, "simulated_quantization", None) for layer in model_layers(model)
+    ]
+    return [entry for entry in found if entry is not None]
+
+
+def model_layers(model):
+    return [model, *all_layers(model)]
+
+
+def is_quantize_aware(model):
+    """Whether `model` simulates quantization, so that it converts without data."""
+    return bool(simulated(model))
+
+
+def unset_ranges(model):
+    """Names of the activations whose range is unknown: they stay float."""
+    return [
+        entry["name"]
+        for entry in simulated(model)
+        if entry["kind"] == "activation" and entry["range"] is None
+    ]

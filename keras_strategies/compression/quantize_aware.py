@@ -1,0 +1,266 @@
+"""Quantization-aware training."""
+
+import re
+
+import keras
+
+from keras_strategies._internal import checks, quantized
+from keras_strategies.compression import (
+    _qat_graph,
+    _qat_rebuild,
+    _qat_roles,
+    _qat_split,
+)
+
+_MOMENTUM = 0.99
+
+
+def quantize_aware(model, *, scheme="int8", annotate=None, skip=None):
+    """Returns a model that trains with the rounding errors of an int8 `.tflite` file.
+
+    Use it when int8 after training costs too much accuracy: train as usual, then
+    fine-tune the returned model for a few epochs at a low learning rate, and export
+    it. Its file is integer throughout and needs no representative data, as the
+    model has learned the ranges.
+
+    The given model is left as it is. The new one has the same inputs, outputs,
+    output names and (copied) weights, is not compiled, and is an ordinary
+    Functional model: `fit`, XLA, saving as `.keras`, loading and training on work as
+    usual, on every backend. Models inside it are opened, with their layers named as
+    before (a number is added to a name that comes twice).
+
+    In the forward pass values are rounded as LiteRT rounds them; gradients pass as if
+    they were not (straight-through estimator):
+
+    - weights to `q * s` with integers `q` in [-127, 127] and `s = max |w| / 127`,
+      for each output channel of Conv2D and DepthwiseConv2D, for the tensor elsewhere
+      (the converter takes no more);
+    - activations to `(q - z) * s` with `q` in [0, 255], where `s` and `z` come from
+      a moving average (0.99) of the batches' minima and maxima that starts at the
+      first batch;
+    - BatchNormalization after a linear Dense or convolution is folded: the rounded
+      kernel is `w * gamma / sqrt(moving variance + epsilon)`, the one deployed,
+      while training normalizes by the batch as before. Elsewhere it is a product
+      and a sum;
+    - not rounded: what stands between a layer and its relu, and what goes into a
+      Concatenate only. softmax, sigmoid and tanh have the ranges of LiteRT.
+
+    Supported are Dense, EinsumDense, Conv1D/2D, Conv2DTranspose, DepthwiseConv1D/2D,
+    SeparableConv1D/2D, Embedding, BatchNormalization, Normalization, Rescaling,
+    Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot, pooling,
+    reshaping, padding, cropping, up-sampling, dropout and random augmentation; relu,
+    relu6, leaky_relu, PReLU, silu, hard_silu, gelu, sigmoid, softmax, tanh and
+    exponential, and their like in `keras.ops`. LayerNormalization, GroupNormalization,
+    MultiHeadAttention, LSTM, GRU, SimpleRNN and Bidirectional train with rounded
+    weights and outputs, but compute in float inside; so does their file.
+
+    Fewer bits, `{"dense": 4}`, train with weights of `2**bits - 1` values. The file
+    still holds int8, of which these are a subset, as LiteRT has no kernels for
+    fewer bits: a download gets smaller when it is compressed, the speed is int8's.
+
+    References: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877);
+    [Krishnamoorthi, 2018](https://arxiv.org/abs/1806.08342).
+
+    Args:
+        model: A built Functional or Sequential `keras.Model` in float32, with or
+            without models inside it. It is not changed.
+        scheme: `"int8"`; `"int8_per_tensor"`, one range for each kernel, for devices
+            without ranges by channel; or `{regex: bits}`, where the first expression
+            found in the path of a layer, such as `"encoder/conv2d_1"`, gives the
+            bits of its weights, from 2 to 8, and 8 is the rest. Defaults to `"int8"`.
+        annotate: Which layers to quantize: a regular expression that is searched in
+            the layer's path, or a function of the layer. The others stay in float.
+            Defaults to `None`, all.
+        skip: Which layers to leave in float, in the same form; it wins over
+            `annotate`. Defaults to `None`.
+
+    Returns:
+        A new, uncompiled `keras.Model`.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If the model is not built, has no graph, or is quantized already,
+            if `scheme`, `annotate` or `skip` match nothing, or if there are layers
+            without an integer form. The message lists them; `skip` leaves them out.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_strategies import compression
+
+    model = keras.Sequential([
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(4, 3, use_bias=False),
+        keras.layers.BatchNormalization(),
+        keras.layers.ReLU(),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3, activation="softmax"),
+    ])
+    x, y = np.random.rand(32, 8, 8, 1), np.random.randint(0, 3, 32)
+
+    aware = compression.quantize_aware(model)
+    aware.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy")
+    aware.fit(x, y, verbose=0)
+    print(compression.range_report(aware))
+    ```
+    """
+    _check_model(model)
+    bits, per_channel, rules = _scheme(scheme)
+    annotated = _selector("annotate", annotate)
+    skipped = _selector("skip", skip)
+    graph = _qat_graph.opened(model)
+    calls = _chosen(graph, annotated, skipped, annotate, skip)
+    roles = _roles(graph, calls)
+    _check_rules(rules, [c.path for c in calls if roles[c] in _qat_roles.WITH_WEIGHTS])
+    _qat_split.split(graph, roles)
+    rebuild = _qat_rebuild.Rebuild(graph, roles, bits, per_channel, _MOMENTUM)
+    inputs, outputs = rebuild.run(model)
+    return _same_class(model)(inputs, outputs, name=model.name)
+
+
+def _check_model(model):
+    checks.instance("model", model, keras.Model)
+    if not _qat_graph.has_graph(model):
+        checks.fail(
+            "`model` must be a Functional or Sequential model: ranges are put between "
+            "the layers of its graph",
+            fix="A subclassed model has none. Build the network with keras.Input and "
+            "keras.Model(inputs, outputs).",
+            model=model.name,
+            type=type(model).__name__,
+        )
+    if not model.built:
+        checks.fail(
+            "`model` must be built: its weights do not exist yet",
+            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
+            model=model.name,
+        )
+    if quantized.is_quantize_aware(model):
+        checks.fail(
+            "`model` must not be quantization-aware already",
+            fix="Give the float model, or train this one on.",
+            model=model.name,
+        )
+
+
+def _same_class(model):
+    """The class of the new model: that of `model` if its constructor is Keras's."""
+    kind = type(model)
+    if isinstance(model, keras.Sequential) or kind.__module__.startswith("keras."):
+        plain = keras.Model
+    else:
+        plain = _qat_graph.constructible(kind)
+    if plain is None:
+        checks.fail(
+            "A subclass of keras.Model with methods of its own must be constructed by "
+            "`(inputs, outputs, name)`, or its methods would be lost",
+            fix="Leave `__init__` out of the class, or give "
+            "`keras.Model(model.inputs, model.outputs)`.",
+            model=model.name,
+            type=kind.__name__,
+        )
+    return plain
+
+
+def _scheme(scheme):
+    """`(bits of a path, per channel, rules)`."""
+    if isinstance(scheme, dict):
+        if not scheme:
+            fix = 'For example {"dense": 4}, or "int8".'
+            checks.fail("`scheme` must have a rule", fix=fix, scheme=scheme)
+        rules = []
+        for regex, bits in scheme.items():
+            pattern = _pattern("A key of `scheme`", regex)
+            rules.append((pattern, checks.integer("bits", bits, low=2, high=8)))
+
+        def bits_of(path):
+            return next((bits for rule, bits in rules if rule.search(path)), 8)
+
+        return bits_of, True, rules
+    checks.choice("scheme", scheme, ("int8", "int8_per_tensor"))
+    return (lambda path: 8), scheme == "int8", []
+
+
+def _check_rules(rules, paths):
+    for pattern, bits in rules:
+        if not any(pattern.search(path) for path in paths):
+            checks.fail(
+                "A rule of `scheme` must fit a quantized layer with weights",
+                fix="A regular expression is searched in these paths.",
+                regex=pattern.pattern,
+                bits=bits,
+                paths=paths,
+            )
+
+
+def _pattern(name, regex):
+    checks.instance(name, regex, str)
+    try:
+        return re.compile(regex)
+    except re.error as error:
+        rule = f"{name} must be a valid regular expression ({error})"
+        raise ValueError(checks.message(rule, {"regex": regex})) from error
+
+
+def _selector(name, given):
+    """Turns a regular expression or a function into a function of a call."""
+    if given is None or isinstance(given, str):
+        pattern = None if given is None else _pattern(f"`{name}`", given)
+        return lambda call: pattern is not None and bool(pattern.search(call.path))
+    if callable(given):
+        return lambda call: bool(given(call.operation))
+    return checks.fail(
+        f"`{name}` must be a regular expression, a function of a layer, or None",
+        error=TypeError,
+        **{name: given},
+    )
+
+
+def _chosen(graph, annotated, skipped, annotate, skip):
+    """The calls to quantize; refuses a selector that matches nothing."""
+    paths = sorted({call.path for call in graph.calls})
+    for name, given, match in (
+        ("annotate", annotate, annotated),
+        ("skip", skip, skipped),
+    ):
+        if given is not None and not any(map(match, graph.calls)):
+            checks.fail(
+                f"`{name}` must match at least one layer",
+                fix="A regular expression is searched in the paths listed above.",
+                **{name: given},
+                layers=paths,
+            )
+    chosen = [c for c in graph.calls if annotate is None or annotated(c)]
+    chosen = [call for call in chosen if not skipped(call)]
+    if not chosen:
+        checks.fail(
+            "At least one layer must be left to quantize",
+            annotate=annotate,
+            skip=skip,
+            layers=paths,
+        )
+    return chosen
+
+
+def _roles(graph, calls):
+    """The role of each call, or an error that lists what cannot be quantized."""
+    roles = dict.fromkeys(graph.calls, _qat_roles.FLOAT)
+    problems = {}
+    for call in calls:
+        if not any(slot.is_float for slot in call.outputs):
+            continue  # nothing to round, such as the mask of an Embedding
+        roles[call], problem = _qat_roles.role(call.operation)
+        if problem:
+            kind = type(call.operation).__name__
+            problems[call.path] = f"{call.path} ({kind}): {problem}"
+    if problems:
+        layers = sorted(problems.values())
+        checks.fail(
+            "Every layer to quantize must have an integer form",
+            fix="Leave these in float with e.g. "
+            f"skip={'|'.join(f'^{path}$' for path in sorted(problems))!r}.",
+            layers=layers,
+        )
+    return roles
