@@ -24,11 +24,13 @@ def convert(saved_model, artifact, mode, allow_flex=False, integer=None):
     Args:
         saved_model: Its folder.
         artifact: Path to write.
-        mode: `"float32"`, `"float16"`, `"dynamic"`, or with `integer` one of the
-            two that TensorFlow calibrates itself, `"int8"` and `"int16x8"`.
+        mode: `"float32"`, `"float16"`, `"dynamic"`, `"learned"` (int8 with the ranges
+            of quantization-aware training), or one of the two that TensorFlow
+            calibrates itself, `"int8"` and `"int16x8"`.
         allow_flex: Let operations through that need the TensorFlow runtime.
-        integer: `{"calibration": path of the samples, "batch_size": ...,
-            "input_type": ..., "output_type": ...}`.
+        integer: For integer modes `{"input_type": ..., "output_type": ...}`, and
+            where TensorFlow calibrates `"calibration"` (path of the samples) and
+            `"batch_size"`.
     """
     import tensorflow as tf
 
@@ -42,14 +44,15 @@ def convert(saved_model, artifact, mode, allow_flex=False, integer=None):
     if mode == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if integer is not None:
-        # Operations without an integer kernel stay in float32.
-        sixteen = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        ops.insert(0, sixteen if mode == "int16x8" else sets.TFLITE_BUILTINS_INT8)
-        samples = _arrays.load(integer["calibration"])
-        size = integer["batch_size"] or 1
-        converter.representative_dataset = lambda: (
-            batch for batch, _ in _data.batches(samples, size)
-        )
+        if mode != "learned":
+            # Operations without an integer kernel stay in float32.
+            sixteen = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            ops.insert(0, sixteen if mode == "int16x8" else sets.TFLITE_BUILTINS_INT8)
+            samples = _arrays.load(integer["calibration"])
+            size = integer["batch_size"] or 1
+            converter.representative_dataset = lambda: (
+                batch for batch, _ in _data.batches(samples, size)
+            )
         converter.inference_input_type = tf.as_dtype(integer["input_type"])
         converter.inference_output_type = tf.as_dtype(integer["output_type"])
     if allow_flex:

@@ -7,6 +7,7 @@ import pathlib
 
 import keras
 
+from keras_strategies._internal import quantized
 from keras_strategies.export import (
     _arrays,
     _client,
@@ -68,6 +69,7 @@ class Job:
     tolerance: float
     timeout: float
     gate: _gates.MetricGate | None = None
+    learned: bool = False
     folder: pathlib.Path | None = None
 
     def __post_init__(self):
@@ -99,6 +101,8 @@ class Job:
             self.warnings.append(_messages.MADE_UP)
         self.reference = self.ask_model(self.samples)
         self.warnings += _messages.constant(self.reference)
+        if self.learned:
+            self.warnings += _messages.unset(quantized.unset_ranges(model))
         if self.gate is not None:
             self.gate.check_size(len(next(iter(self.samples.values()))))
         if _signature.half_precision(model):
@@ -206,6 +210,10 @@ class Job:
         artifact = self.folder / f"{name}.tflite"
         mode = quantization.uniform
         quantizer = self.backend == "litert-quantizer" or mode in (None, "int4_weights")
+        if self.learned:
+            types = {"input_type": self.input_type, "output_type": self.output_type}
+            self.convert(artifact, "learned", types)
+            return artifact
         if not quantizer and mode not in _options.STATIC:
             self.convert(artifact, mode)
             return artifact
@@ -257,7 +265,7 @@ class Job:
             "mode": mode,
             "integer": integer,
         }
-        doing = f"converting to {mode}"
+        doing = f"converting to {'int8' if mode == 'learned' else mode}"
         for _ in range(3):
             try:
                 self.ask("_conversion.convert", arguments, doing, "conversion")

@@ -126,6 +126,16 @@ def unsettled(info):
     ]
 
 
+def unset(names):
+    """Activations of a quantize-aware model that never saw a batch."""
+    if not names:
+        return []
+    return [
+        f"The model has not learned the ranges of {names[:5]}: what follows stays in "
+        "float32. Train it, or call it on data with training=True, before exporting."
+    ]
+
+
 def why(error):
     """Why TensorFlow's own quantizer was not used."""
     reason = clip(str(error), 200)

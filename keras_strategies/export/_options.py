@@ -9,7 +9,7 @@ import tempfile
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, quantized
 from keras_strategies.export import _gates, _parity, _ranges
 
 MODES = ("float32", "float16", "dynamic", "int8", "int16x8", "int4_weights")
@@ -76,14 +76,23 @@ def need_quantizer(purpose):
         )
 
 
-def check_quantization(chosen, backend, representative_data):
+def check_quantization(chosen, backend):
     """Refuses combinations that cannot work."""
     checks.choice("backend", backend, BACKENDS)
     if backend == "litert-quantizer":
         need_quantizer('`backend="litert-quantizer"`')
     elif chosen.uniform is None or chosen.uniform == "int4_weights":
         need_quantizer("`quantization` by layer or with int4 weights")
-    if chosen.static and representative_data is None:
+
+
+def check_calibration(chosen, given, representative_data):
+    """Ranges come from data, or from a model that has learned them in training.
+
+    Returns whether the model's own ranges are taken.
+    """
+    if not chosen.static or representative_data is not None:
+        return False
+    if chosen.uniform != "int8" or not quantized.is_quantize_aware(given):
         name = chosen.uniform or "int8"
         checks.fail(
             f'`quantization="{name}"` needs `representative_data`',
@@ -92,6 +101,7 @@ def check_quantization(chosen, backend, representative_data):
             "representative_data=x_train[:200]).",
             representative_data=None,
         )
+    return True
 
 
 def check_types(chosen, backend, input_type, output_type):

@@ -91,6 +91,9 @@ def to_tflite(
     that is found in the path of a layer, such as `"encoder/conv2d_1"`, decides;
     layers without a match stay in float32.
 
+    A model of `compression.quantize_aware` has learned its ranges in training:
+    `"int8"` then needs no `representative_data`.
+
     References: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877), the integer
     arithmetic of LiteRT; [Wu et al., 2020](https://arxiv.org/abs/2004.09602), on
     calibration and leaving sensitive layers in float.
@@ -187,7 +190,7 @@ def to_tflite(
     started = time.monotonic()
     path = _options.target(path)
     chosen = _options.quantization(quantization)
-    _options.check_quantization(chosen, backend, representative_data)
+    _options.check_quantization(chosen, backend)
     _options.check_types(chosen, backend, input_type, output_type)
     checks.integer("batch_size", batch_size, low=1, optional=True)
     checks.boolean("allow_flex", allow_flex)
@@ -195,8 +198,10 @@ def to_tflite(
     checks.real("timeout", timeout, low=0, high=1e6, low_open=True)
     least, tolerance = _options.gate(chosen, min_agreement)
     gate = _options.metric_gate(labels, metric, max_metric_drop, verify)
+    model = _options.model(model, safe_mode)
+    learned = _options.check_calibration(chosen, model, representative_data)
     job = _job.Job(
-        model=_options.model(model, safe_mode),
+        model=model,
         quantization=chosen,
         backend=backend,
         input_type=input_type,
@@ -209,6 +214,7 @@ def to_tflite(
         tolerance=tolerance,
         timeout=timeout,
         gate=gate,
+        learned=learned,
     )
     search = _options.search(chosen, objective, margin, least)
     job.prepare(representative_data, verify)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies import export
+from keras_strategies import compression, export
 from keras_strategies.export import (
     _erf,
     _images,
@@ -221,3 +221,26 @@ def test_a_dead_converter_is_blamed_on_the_likeliest_layer():
     assert "at fault: MultiHeadAttention." in _messages.crash_hint(attention)
     looping = keras.Sequential([keras.Input((3, 4)), L.Bidirectional(L.GRU(4))])
     assert "loops of GRU" in _messages.crash_hint(looping)
+
+
+def test_a_quantize_aware_model_needs_no_data(target):
+    model, shapes = models.convolutional()
+    samples = models.samples(shapes)
+    aware = compression.quantize_aware(model)
+    result = export.to_tflite(aware, target, quantization="int8", min_agreement=0)
+    assert any("not learned the ranges" in text for text in result.warnings)
+    aware.compile("sgd", "sparse_categorical_crossentropy")
+    aware.fit(samples["image"], np.zeros(96), verbose=0)
+    result = export.to_tflite(
+        aware,
+        target,
+        quantization="int8",
+        verify=samples,
+        input_type="int8",
+        output_type="uint8",
+    )
+    assert "float32" not in result.tensor_types
+    assert result.calibration_samples == 0 and result.calibration is None
+    [entry] = result.signature["outputs"].values()
+    assert entry["dtype"] == "uint8"
+    assert not any("ranges" in text for text in result.warnings)
