@@ -46,8 +46,8 @@ def read(model):
         checks.fail(
             "`model` must be a Functional or Sequential model: channels are followed "
             "through its graph",
-            fix="Subclassed models have none. Build the network with keras.Input "
-            "and keras.Model(inputs, outputs).",
+            fix="Subclassed models have none, and layers without `get_config` hide it. "
+            "Build the network with keras.Input and keras.Model(inputs, outputs).",
             model=model.name,
             type=type(model).__name__,
         )
@@ -68,17 +68,24 @@ def read(model):
 def can_open(layer):
     """Whether `layer` is a model with a graph of its own, and that graph is its call.
 
-    A subclass that overrides `call` computes something else than its graph says; one
-    with a constructor of its own does not tell its graph.
+    A subclass that overrides `call` computes something else than its graph says, one
+    with a constructor of its own does not tell its graph, and a subclass of
+    Sequential is not copied as what it is.
     """
     if isinstance(layer, keras.Sequential):
-        return type(layer).call is keras.Sequential.call
+        return type(layer) is keras.Sequential
     if not (isinstance(layer, keras.Model) and isinstance(layer, keras.Function)):
         return False
-    plain = next(
-        base for base in type(layer).__mro__ if keras.Function in base.__bases__
-    )
-    return type(layer).call is plain.call and "input_layers" in layer.get_config()
+    bases = type(layer).__mro__
+    functional = next(base for base in bases if keras.Function in base.__bases__)
+    return type(layer).call is functional.call and "input_layers" in _config(layer)
+
+
+def _config(model):
+    try:
+        return model.get_config()
+    except NotImplementedError:  # arguments of its own that Keras cannot save
+        return {}
 
 
 def input_layers(model):

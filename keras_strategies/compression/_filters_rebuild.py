@@ -24,11 +24,15 @@ class Rebuild:
         if not isinstance(model, keras.Sequential):
             inputs = self._inputs(model, [None] * len(model.inputs))
         copy = self._copy_model(model, inputs)
+        opened = [(model, copy)]
         for old, new in self.copies.values():
-            if not isinstance(old, keras.Model) or not _filters_graph.can_open(old):
+            if id(old) in self.analysis.entries:
+                opened.append((old, new))
+            else:
                 self._fill(old, new)
-        if not model.trainable:
-            copy.trainable = False
+        for old, new in opened:
+            if not old.trainable:
+                new.trainable = False
         return copy
 
     def _count(self, atoms):

@@ -127,8 +127,9 @@ def prune_filters(
     for name, rule in (("only", only), ("skip", skip)):
         if rule is not None:
             _check_used(plans, chooses[name], {name: rule})
-    for matches, pattern, _ in shares:
+    for matches, pattern, share in shares:
         _check_used(plans, matches, {"per_layer": pattern})
+        _check_can_go(analysis, matches, pattern, share)
 
     def fraction_of(plan):
         return next((share for match, _, share in shares if match(plan)), fraction)
@@ -162,6 +163,19 @@ def _check_used(plans, matches, received):
             fix="A regular expression is searched in the paths listed above.",
             **received,
             layers=[plan.path for plan in plans],
+        )
+
+
+def _check_can_go(analysis, matches, pattern, share):
+    """Refuses a fraction that is asked of layers that are all kept whole."""
+    reasons = selection.reasons(analysis)
+    found = [plan.path for plan in producers(analysis) if matches(plan)]
+    if share and all(path in reasons for path in found):
+        checks.fail(
+            "`per_layer` must give fractions to layers that can lose units",
+            fix="Leave the pattern out.",
+            per_layer={pattern: share},
+            kept={path: reasons[path] for path in found},
         )
 
 

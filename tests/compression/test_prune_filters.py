@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from keras_strategies.compression import filter_report, flops, prune_filters
+from keras_strategies.compression import (
+    ConstantSparsity,
+    filter_report,
+    flops,
+    prune,
+    prune_filters,
+)
 from keras_strategies.compression._filters_channels import Atoms
 from keras_strategies.compression._filters_selection import kept_count
 from tests.compression.common import values
@@ -344,6 +350,30 @@ def test_models_inside_as_outputs_and_called_twice():
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+def test_nested_models_that_hide_their_graph_are_copied_whole():
+    inputs = keras.Input((6,))
+    x = layers.Dense(8, name="free")(layers.Dense(6, name="before")(inputs))
+    x = OwnSequential([layers.Dense(8), layers.Dense(8)], name="own")(x)
+    model = keras.Model(inputs, layers.Dense(2, name="out")(layers.ReLU()(x)))
+    model.get_layer("own").trainable = False
+    pruned = prune_filters(silence(randomize(model), 0.5), 0.5, round_to=1)
+    report = filter_report(model, pruned)
+    assert report.kept["free"] == "own (OwnSequential) is not followed"
+    assert pruned.get_layer("before").units == 3
+    assert type(pruned.get_layer("own")) is OwnSequential
+    assert len(pruned.trainable_weights) == 6
+    x = batch(model)
+    np.testing.assert_allclose(outputs(pruned, x)[0], outputs(model, x)[0], atol=1e-5)
+
+
+def test_a_model_under_pruning_can_lose_filters_too():
+    model = chain()
+    prune(model, ConstantSparsity(0.5, begin_step=0))
+    pruned = prune_filters(model, 0.5)
+    assert pruned.layers[0].kernel.constraint is None
+    assert model.layers[0].kernel.constraint is not None
+
+
 # --- random graphs
 
 
@@ -473,6 +503,30 @@ class Subclassed(keras.Model):
         return self.dense(x)
 
 
+class OwnSequential(keras.Sequential):
+    pass
+
+
+class OwnConstructor(keras.Model):
+    def __init__(self, units, thing):
+        inputs = keras.Input((6,))
+        x = layers.Dense(units, name="inner")(inputs)
+        super().__init__(inputs, layers.Dense(4)(x))
+        self.thing = thing
+
+    def get_config(self):
+        raise NotImplementedError
+
+
+class NoConfig(layers.Layer):
+    def __init__(self, thing):
+        super().__init__()
+        self.thing = thing
+
+    def call(self, x):
+        return x
+
+
 class OwnCall(keras.Model):
     def call(self, x, training=None):
         return super().call(x, training=training) + 1
@@ -486,6 +540,32 @@ def own_call():
 REFUSED = [
     (lambda: "model", {}, TypeError, "`model` must be a Model"),
     (Subclassed, {}, ValueError, "Functional or Sequential.*subclassed"),
+    (
+        lambda: OwnSequential([keras.Input((6,)), layers.Dense(16), layers.Dense(2)]),
+        {},
+        ValueError,
+        "Functional or Sequential.*own_sequential",
+    ),
+    (
+        lambda: OwnConstructor(8, object()),
+        {},
+        ValueError,
+        "Functional or Sequential.*own_constructor",
+    ),
+    (
+        lambda: keras.Sequential(
+            [keras.Input((6,)), keras.Sequential([NoConfig(object())]), layers.Dense(2)]
+        ),
+        {},
+        (ValueError, NotImplementedError),
+        "get_config",
+    ),
+    (
+        lambda: keras.Model(x := keras.Input((6,)), NoConfig(object())(x)),
+        {},
+        ValueError,
+        "get_config",
+    ),
     (own_call, {}, ValueError, "Functional or Sequential.*own_call"),
     (lambda: keras.Sequential([layers.Dense(8)]), {}, ValueError, "must be built"),
     (chain, {"fraction": 1.0}, ValueError, r"in \[0.0, 1.0\)|in \[0, 1\)"),
@@ -502,6 +582,7 @@ REFUSED = [
     (chain, {"per_layer": 0.5}, TypeError, "per_layer"),
     (chain, {"per_layer": {"hidden": 1.5}}, ValueError, "per_layer.*hidden.*1.5"),
     (chain, {"per_layer": {"conv": 0.5}}, ValueError, "`per_layer` must match"),
+    (chain, {"per_layer": {"out": 0.5}}, ValueError, "can lose.*output of the model"),
     (lambda: chain(8), {}, ValueError, "large enough.*round_to.*'hidden': 8"),
     (
         lambda: keras.Sequential([keras.Input((3,)), layers.Dense(8, name="last")]),
