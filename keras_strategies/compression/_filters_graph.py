@@ -101,9 +101,14 @@ def _open(graph, model, feeds, prefix):
 
 
 def _open_sequential(graph, model, feeds, prefix):
+    dtype = model.inputs[0].dtype
     for layer in model.layers:
-        path, first = prefix + layer.name, feeds[0]
-        shape = layer.compute_output_shape(graph.shapes[first])
+        path = prefix + layer.name
+        # Unlike `compute_output_shape` a custom layer need not implement this.
+        spec = layer.compute_output_spec(
+            keras.KerasTensor(graph.shapes[feeds[0]], dtype)
+        )
+        shape, dtype = spec.shape, spec.dtype
         if can_open(layer) and len(feeds) == 1:
             graph.calls.append(Call(layer, path, feeds, feeds, entry=True))
             feeds = _open(graph, layer, feeds, f"{path}/")

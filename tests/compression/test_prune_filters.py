@@ -374,6 +374,20 @@ def test_a_model_under_pruning_can_lose_filters_too():
     assert model.layers[0].kernel.constraint is not None
 
 
+class Shifted(layers.Layer):
+    def call(self, x):
+        return x + 1
+
+
+def test_custom_layers_in_sequential_models():
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(8), Shifted()])
+    model.add(layers.Dense(8))
+    model.add(layers.Dense(2))
+    pruned = prune_filters(model, 0.5, round_to=1)
+    assert unit_counts(pruned) == [8, 4, 2]
+    assert "Shifted" in filter_report(model, pruned).kept["dense"]
+
+
 # --- random graphs
 
 
@@ -551,14 +565,6 @@ REFUSED = [
         {},
         ValueError,
         "Functional or Sequential.*own_constructor",
-    ),
-    (
-        lambda: keras.Sequential(
-            [keras.Input((6,)), keras.Sequential([NoConfig(object())]), layers.Dense(2)]
-        ),
-        {},
-        (ValueError, NotImplementedError),
-        "get_config",
     ),
     (
         lambda: keras.Model(x := keras.Input((6,)), NoConfig(object())(x)),
