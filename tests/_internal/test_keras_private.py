@@ -118,3 +118,22 @@ def test_is_frozen_by_scope():
     with keras.StatelessScope([(given, keras.ops.zeros(()))]):
         assert not keras_private.is_frozen_by_scope(given)
         assert keras_private.is_frozen_by_scope(left_out)
+
+
+def test_graph_nodes_are_the_calls_with_their_arguments():
+    first, second = keras.Input((3,)), keras.Input((3,))
+    dense = keras.layers.Dense(2)
+    left, right = dense(first), dense(second)
+    model = keras.Model([first, second], keras.layers.Add()([left, right]) * 2.0)
+    nodes = keras_private.graph_nodes(model)
+    names = [type(operation).__name__ for operation, *_ in nodes]
+    assert names == ["Dense", "Dense", "Add", "Multiply"]
+    made = {id(tensor) for *_, outputs in nodes for tensor in outputs}
+    assert {id(left), id(right)} < made
+    _, args, kwargs, _ = nodes[2]
+    assert args[0][0] is left
+    assert args[0][1] is right
+    sequential = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])
+    [(layer, *_)] = keras_private.graph_nodes(sequential)
+    assert layer is sequential.layers[0]
+    assert keras_private.graph_nodes(keras.layers.Dense(1)) is None
