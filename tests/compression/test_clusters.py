@@ -14,10 +14,10 @@ def tensor(array):
     return keras.ops.convert_to_tensor(np.asarray(array, "float32"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(
     rows=st.sampled_from([1, 3]),
-    n=st.sampled_from([1, 2, 3, 8, 13]),
+    n=st.sampled_from([1, 2, 8, 32, 33, 50]),
     seed=st.integers(0, 2**16),
 )
 def test_nearest_and_means(rows, n, seed):
