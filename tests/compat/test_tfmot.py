@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from keras_strategies import compression, export
 from keras_strategies.compat import tfmot
 from keras_strategies.compat.tfmot.clustering import keras as clustering
 from keras_strategies.compat.tfmot.sparsity import keras as sparsity
@@ -207,3 +208,45 @@ def test_custom_layers_say_what_is_pruned(digits):
 def test_refused(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_the_quantization_tutorial(digits, tmp_path):
+    x, y = digits
+    model = _model()
+    _compile(model)
+    model.fit(x, y, epochs=2, verbose=0)
+    aware = tfmot.quantization.keras.quantize_model(model)
+    _compile(aware)
+    aware.fit(x, y, verbose=0)
+    result = export.to_tflite(
+        aware, tmp_path / "model.tflite", quantization="int8", verify=x[:200]
+    )
+    assert result.tensor_types["int8"]["bytes"] > 0
+    aware.save(tmp_path / "aware.keras")
+    with tfmot.quantization.keras.quantize_scope():
+        loaded = keras.models.load_model(tmp_path / "aware.keras")
+    np.testing.assert_allclose(loaded.predict(x[:4], verbose=0), aware(x[:4]), 1e-5)
+
+
+def test_annotated_layers_alone_are_quantized(digits):
+    x, y = digits
+    quantization = tfmot.quantization.keras
+    model = _model()
+
+    def only_dense(layer):
+        if isinstance(layer, L.Dense):
+            return quantization.quantize_annotate_layer(layer)
+        return layer
+
+    annotated = keras.models.clone_model(model, clone_function=only_dense)
+    aware = quantization.quantize_apply(annotated)
+    _compile(aware)
+    aware.fit(x, y, verbose=0)
+    report = str(compression.range_report(aware))
+    assert "dense" in report and "conv2d" not in report
+    with pytest.raises(ValueError, match="must have annotated layers"):
+        quantization.quantize_apply(_model())
+    with pytest.raises(ValueError, match="`quantize_config` must be None"):
+        quantization.quantize_annotate_layer(L.Dense(2), object())
+    whole = quantization.quantize_annotate_model(_model())
+    assert "conv2d" in str(compression.range_report(quantization.quantize_apply(whole)))

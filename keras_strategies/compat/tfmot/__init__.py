@@ -17,12 +17,14 @@ model.compile("adam", "mse")
 
 Where it differs from the original: models are changed in place and returned, their
 layers keep their names and types, so that saving and loading need no scope, and
-callbacks such as `UpdatePruningStep` are accepted and do nothing. What the original
+callbacks such as `UpdatePruningStep` are accepted and do nothing; only
+`quantization.keras` returns a new model. A `QuantizeConfig` of one's own, quantization
+schemes and `collab_opts` are not there. What the original
 does silently on Keras 3, such as returning None, is an error.
 
 Reference: https://www.tensorflow.org/model_optimization/api_docs/python/tfmot
 """
 
-from keras_strategies.compat.tfmot import clustering, sparsity
+from keras_strategies.compat.tfmot import clustering, quantization, sparsity
 
-__all__ = ["clustering", "sparsity"]
+__all__ = ["clustering", "quantization", "sparsity"]
