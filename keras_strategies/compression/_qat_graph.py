@@ -25,7 +25,6 @@ class Call:
         path: Names of the models it is in and its own, such as `"encoder/conv"`.
         args, kwargs: Arguments, with a `Slot` in place of each tensor.
         outputs: Flat list of slots.
-        spec: The structure of the outputs.
     """
 
     operation: object

@@ -116,17 +116,25 @@ class Rebuild:
             self.tensors[slot] = tensor
         activation = getattr(call.operation, "activation", None)
         if _qat_roles.is_container(call.operation) or _is_linear(activation):
-            for slot in slots:
+            if self._stands_alone(call):
+                self._insert(slots[0], call.operation.name, last=True)
+            for slot in [slot for slot in slots if slot not in self.quantized]:
                 self._finish(slot, call.operation.name)
             return
         [slot] = slots
         self._apply(activation, slot, call)
 
+    def _stands_alone(self, call):
+        """Transposed convolution takes a relu in through its bias only."""
+        layer = call.operation
+        transposed = isinstance(layer, _LAYERS.Conv2DTranspose)
+        return transposed and not layer.use_bias and call not in self.folds
+
     def _apply(self, activation, slot, call):
         """An activation that was an argument of a layer, as a layer of its own."""
         kind = _qat_roles.activation_kind(activation)
         name = call.operation.name
-        if kind != _qat_roles.FUSED:
+        if kind != _qat_roles.FUSED or self._stands_alone(call):
             self._insert(slot, f"{name}_linear")
         if isinstance(activation, keras.layers.Layer):
             layer = self._copy(activation, slot, kind == _qat_roles.FIXED)

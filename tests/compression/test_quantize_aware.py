@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 
 from keras_strategies import compression
 from keras_strategies.compression import _qat_layers, _qat_math, _qat_weights
-from tests.compression.common import backend, values
+from tests.compression.common import values
 from tests.contract.models import jit_modes
 
 layers = keras.layers
@@ -192,12 +192,12 @@ def test_a_channel_without_gamma_still_learns():
 @pytest.mark.parametrize("jit_compile", jit_modes())
 def test_trains_as_well_as_the_float_model(jit_compile):
     (x, y), test = digits()
-    model = compiled(small_cnn(), jit_compile=jit_compile)
-    model.fit(x, y, epochs=6, batch_size=32, verbose=0)
+    model = compiled(small_cnn(), rate=3e-3)
+    model.fit(x, y, epochs=4, batch_size=32, verbose=0)
     aware = compiled(
         compression.quantize_aware(model), rate=3e-4, jit_compile=jit_compile
     )
-    losses = aware.fit(x, y, epochs=2, batch_size=32, verbose=0).history["loss"]
+    losses = aware.fit(x, y, epochs=1, batch_size=64, verbose=0).history["loss"]
     assert np.isfinite(losses).all()
     expected = model.evaluate(*test, verbose=0)[1]
     assert expected > 0.8
@@ -264,8 +264,6 @@ def test_bits_by_layer():
     rows = compression.range_report(aware).rows
     bits = {row["name"]: row["bits"] for row in rows if row["kind"] == "weights"}
     assert bits == {"conv": 2, "depthwise": 4, "conv2d": 4, "dense": 4}
-    seen = []
-    aware.get_layer("dense").layer.call = lambda x: seen.append(1) or x
     kernel = values(aware.get_layer("dense").layer.kernel)
     [(_, channels, separate)] = _qat_weights.weights_of(aware.get_layer("dense").layer)
     rounded = aware.get_layer("dense")._round(
@@ -491,7 +489,6 @@ def test_report_prints():
     first = report.rows[0]
     assert (first["low"], first["high"]) == (0.0, 1.0)
     assert first["step"] == pytest.approx(1 / 255)
-    assert backend() in ("tensorflow", "jax", "torch")
 
 
 @pytest.mark.parametrize("folded", [True, False])

@@ -48,10 +48,17 @@ MODELS = {
         layers.DepthwiseConv2D(3, depth_multiplier=2, activation="hard_silu"),
         layers.ZeroPadding2D(1),
         layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(3),
+    ),
+    "transposed": lambda: sequential(
+        (4, 4, 4),
         layers.Conv2DTranspose(4, 3, strides=2, padding="same"),
         layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.Conv2DTranspose(4, 3, use_bias=False, activation="relu"),
         layers.AveragePooling2D(2),
-        layers.Flatten(),
+        layers.Conv2DTranspose(4, 3, use_bias=False),
         layers.Dense(3),
     ),
     "sequence": lambda: sequential(
