@@ -1,13 +1,19 @@
 """`to_tflite`: convert, check against the Keras model, only then write."""
 
 import gzip
-import os
 import pathlib
 import tempfile
 import time
 
 from keras_strategies._internal import checks
-from keras_strategies.export import _auto, _job, _messages, _metadata, _options
+from keras_strategies.export import (
+    _auto,
+    _files,
+    _job,
+    _messages,
+    _metadata,
+    _options,
+)
 from keras_strategies.export.export_result import ExportResult
 
 
@@ -219,7 +225,7 @@ def to_tflite(
     search = _options.search(chosen, objective, margin, least)
     job.prepare(representative_data, verify)
     content, figures = _exported(job, search, path, keep_rejected)
-    _write(path, content)
+    _files.replace(path, content)
     return ExportResult(
         path=str(path),
         bytes=len(content),
@@ -237,15 +243,5 @@ def _exported(job, search, path, keep_rejected):
             return job.export() if search is None else _auto.export(job, search)
     except _messages.Rejected as refusal:
         if keep_rejected:
-            _write(path.with_name(path.name + ".rejected"), refusal.content)
+            _files.replace(path.with_name(path.name + ".rejected"), refusal.content)
         raise refusal.error from None
-
-
-def _write(path, content):
-    """Writes aside and renames, so that `path` is never half written."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
