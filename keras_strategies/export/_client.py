@@ -15,6 +15,9 @@ from keras_strategies.export.export_error import ExportError
 
 START_TIMEOUT = 300.0
 _STDERR_KEPT = 2000
+# The converter keeps memory of every model. A worker that once held more is ended
+# after its reply, and the next request starts another.
+PEAK_KEPT = 4 * 2**30
 
 
 def _environment():
@@ -138,6 +141,8 @@ class Worker:
             except BaseException:  # its state is unknown, also after Ctrl-C
                 self.stop()
                 raise
+            if reply.get("peak", 0) > PEAK_KEPT:
+                self.stop()
         if "error" in reply:
             raise WorkerError(reply["error"]["type"], reply["error"]["message"])
         return reply["result"]

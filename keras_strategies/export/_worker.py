@@ -1,15 +1,17 @@
 """The process that converts: JSON lines on stdin and stdout, one at a time.
 
 A request is `{"id", "command", "arguments", "timeout"}`, the reply `{"id",
-"result"}` or `{"id", "error": {"type", "message"}}`. It ends when stdin closes,
-when its parent is gone, and by SIGALRM when a request outlives its time limit, so
-that nothing is left behind even if the converter hangs.
+"result", "peak"}`, with the bytes of memory it once held, or `{"id", "error":
+{"type", "message"}}`. It ends when stdin closes, when its parent is gone, and by
+SIGALRM when a request outlives its time limit, so that nothing is left behind even if
+the converter hangs.
 """
 
 import importlib
 import json
 import math
 import os
+import resource
 import signal
 import sys
 import threading
@@ -29,6 +31,12 @@ def _command(name):
     return getattr(module, function)
 
 
+def _peak():
+    """Bytes this process held at most; macOS counts bytes, Linux kilobytes."""
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024
+
+
 def _serve(requests, replies):
     for line in requests:
         request = json.loads(line)
@@ -36,7 +44,8 @@ def _serve(requests, replies):
         signal.alarm(math.ceil(request["timeout"]) + 5)
         try:
             result = _command(request["command"])(**request["arguments"])
-            reply = json.dumps({"id": request["id"], "result": result})
+            reply = {"id": request["id"], "result": result, "peak": _peak()}
+            reply = json.dumps(reply)
         except Exception as error:  # every failure becomes a reply
             text = {"type": type(error).__name__, "message": str(error)}
             reply = json.dumps({"id": request["id"], "error": text})

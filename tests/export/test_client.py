@@ -18,6 +18,8 @@ for line in sys.stdin:
     command = request["command"]
     if command == "echo":
         reply = {"id": request["id"], "result": request["arguments"]}
+    elif command == "grow":
+        reply = {"id": request["id"], "result": {}, "peak": 2**40}
     elif command == "fail":
         reply = {"id": request["id"], "error": {"type": "KeyError", "message": "no"}}
     elif command == "die":
@@ -176,3 +178,12 @@ def test_the_worker_module_serves_and_ends_with_its_parent(tmp_path):
     )
     assert done.returncode == -9
     assert _gone(int(done.stdout))
+
+
+def test_a_worker_that_holds_too_much_memory_is_replaced(worker):
+    assert _ask(worker, "echo", a=1) == {"a": 1}
+    pid = worker.pid
+    assert _ask(worker, "grow") == {}
+    assert worker.pid is None and _gone(pid)
+    assert _ask(worker, "echo", a=2) == {"a": 2}
+    assert worker.pid != pid
