@@ -42,7 +42,7 @@ SIZES = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
 # Least correlation of a file's outputs with the model's. Deep networks without training
 # are chaotic: rounding that a trained one bears grows from layer to layer, and
 # TensorFlow's own int8 files of MobileNetV2 and EfficientNetB0 reach .72 and .47.
-LEAST = {"float16": 0.7, "int8": 0.2}
+LEAST = {"float16": 0.5, "int8": 0.2}
 
 
 def images(size, count, seed=0):
