@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import tempfile
+import warnings
 
 import keras
 
@@ -197,34 +198,44 @@ def target(path):
     return path
 
 
-def model(given, safe_mode):
-    """Returns a built Keras model, loaded if `given` is a path."""
+def model(given, safe_mode=True, *, name="model", compiled=False):
+    """Returns a built Keras model, loaded if `given` is a path.
+
+    Args:
+        given: A `keras.Model`, or the path of a `.keras` file.
+        safe_mode: Refuse a file that holds code.
+        name: The argument's name, for messages.
+        compiled: Load the loss and the optimizer's settings too.
+    """
     checks.boolean("safe_mode", safe_mode)
     if isinstance(given, str | os.PathLike):
         file = pathlib.Path(given)
         if not file.is_file():
-            rule = "`model` must be an existing .keras file"
-            raise FileNotFoundError(checks.message(rule, {"model": str(given)}))
-        given = _loaded(file, safe_mode)
-    checks.instance("model", given, keras.Model)
+            rule = f"`{name}` must be an existing .keras file"
+            raise FileNotFoundError(checks.message(rule, {name: str(given)}))
+        given = _loaded(file, safe_mode, name, compiled)
+    checks.instance(name, given, keras.Model)
     if not given.built:
         checks.fail(
-            "`model` must be built",
+            f"`{name}` must be built",
             fix="Call it once on an input, or give it a keras.Input.",
-            model=given.name,
+            **{name: given.name},
         )
     return given
 
 
-def _loaded(file, safe_mode):
+def _loaded(file, safe_mode, name, compiled):
     try:
-        return keras.saving.load_model(file, compile=False, safe_mode=safe_mode)
+        with warnings.catch_warnings():
+            # The state of the optimizer is not wanted, only its settings.
+            warnings.filterwarnings("ignore", "Skipping variable loading for optim")
+            return keras.saving.load_model(file, compile=compiled, safe_mode=safe_mode)
     except Exception as error:  # Keras raises whatever its parsers raise
-        rule = f"`model` must be a .keras file that can be loaded ({error})"
+        rule = f"`{name}` must be a .keras file that can be loaded ({error})"
         fix = ""
         if "safe_mode" in str(error) or "lambda" in str(error).lower():
             fix = (
                 "The file holds code. Only if you trust where it comes from, pass "
                 "safe_mode=False."
             )
-        raise ValueError(checks.message(rule, {"model": str(file)}, fix)) from error
+        raise ValueError(checks.message(rule, {name: str(file)}, fix)) from error

@@ -4,7 +4,7 @@ import collections
 import pathlib
 import re
 
-from keras_strategies.export import _arrays, _layers
+from keras_strategies.export import _arrays, _calibration, _layers
 
 # Modes whose activations are integers with ranges from representative data.
 STATIC = ("int8", "int16x8")
@@ -119,17 +119,8 @@ def quantize(
     ):
         if kept:
             work.update_quantization_recipe(".*", operation, None, never)
-    found = {} if ranges is None else _qsvs(ranges)
+    found = {} if ranges is None else _calibration.as_qsv(_arrays.load(ranges))
     result = work.quantize(found) if scopes else None
     written = content if result is None else bytes(result.quantized_model)
     pathlib.Path(artifact).write_bytes(written)
     return {"matched": matched, "loops": loops}
-
-
-def _qsvs(path):
-    """Ranges in the form the quantizer calibrates to."""
-    named = _arrays.load(path)
-    return {
-        name: {"min": low.reshape(1), "max": high.reshape(1)}
-        for name, (low, high) in named.items()
-    }

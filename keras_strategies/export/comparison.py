@@ -1,12 +1,14 @@
 """`compare`: does this file still give what this Keras model gives?"""
 
-import os
-import pathlib
-
-import keras
-
 from keras_strategies._internal import checks
-from keras_strategies.export import _data, _messages, _parity, _reference, _signature
+from keras_strategies.export import (
+    _data,
+    _messages,
+    _options,
+    _parity,
+    _reference,
+    _signature,
+)
 from keras_strategies.export.comparison_result import ComparisonResult
 from keras_strategies.export.export_error import ExportError
 from keras_strategies.export.tflite_model import TFLiteModel
@@ -69,9 +71,8 @@ def compare(
     """
     tolerance = checks.real("tolerance", tolerance, low=0, optional=True)
     least = checks.real("min_agreement", min_agreement, low=0, high=1, optional=True)
-    checks.boolean("safe_mode", safe_mode)
     artifact = TFLiteModel(path)
-    model = _loaded(keras_model, safe_mode)
+    model = _options.model(keras_model, safe_mode, name="keras_model")
     structure, specs = _signature.input_specs(model)
     samples = _data.arrays("data", data, specs)
     try:
@@ -96,20 +97,6 @@ def compare(
         )
     count = len(next(iter(samples.values())))
     return ComparisonResult(path=artifact.path, samples=count, **figures)
-
-
-def _loaded(model, safe_mode):
-    if isinstance(model, str | os.PathLike):
-        file = pathlib.Path(model)
-        if not file.is_file():
-            rule = "`keras_model` must be an existing .keras file"
-            raise FileNotFoundError(checks.message(rule, {"keras_model": str(model)}))
-        model = keras.saving.load_model(file, compile=False, safe_mode=safe_mode)
-    checks.instance("keras_model", model, keras.Model)
-    if not model.built:
-        fix = "Call it once on an input, or give it a keras.Input."
-        checks.fail("`keras_model` must be built", fix=fix, keras_model=model.name)
-    return model
 
 
 def _actual(artifact, samples, specs, reference):

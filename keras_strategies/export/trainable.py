@@ -1,12 +1,10 @@
 """`to_trainable_tflite`: an artifact that trains on the device."""
 
 import gzip
-import os
 import pathlib
 import re
 import tempfile
 import time
-import warnings
 
 import keras
 import numpy as np
@@ -133,7 +131,7 @@ def to_trainable_tflite(
     path = _options.target(path)
     checks.integer("batch_size", batch_size, low=1)
     checks.real("timeout", timeout, low=0, high=1e6, low_open=True)
-    model = _loaded(model)
+    model = _options.model(model, compiled=True)
     chosen = _trainable_request.trained(model, trainable)
     if optimizer is None:
         compiled = getattr(model, "optimizer", None)
@@ -159,23 +157,6 @@ def to_trainable_tflite(
         warnings=tuple(notes),
         **figures,
     )
-
-
-def _loaded(model):
-    if isinstance(model, str | os.PathLike):
-        file = pathlib.Path(model)
-        if not file.is_file():
-            rule = "`model` must be an existing .keras file"
-            raise FileNotFoundError(checks.message(rule, {"model": str(model)}))
-        with warnings.catch_warnings():
-            # The state of the optimizer is not wanted, only its settings.
-            warnings.filterwarnings("ignore", "Skipping variable loading for optim")
-            model = keras.saving.load_model(file)
-    checks.instance("model", model, keras.Model)
-    if not model.built:
-        fix = "Call it once on an input, or give it a keras.Input."
-        checks.fail("`model` must be built", fix=fix, model=model.name)
-    return model
 
 
 def _request(model, loss, batch_size, verify):
