@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import keras
 
 from keras_strategies._internal import checks
+from keras_strategies.compression import _prunable
 
 
 @dataclass
@@ -51,12 +52,7 @@ def read(model):
             model=model.name,
             type=type(model).__name__,
         )
-    if not model.built:
-        checks.fail(
-            "`model` must be built: its weights do not exist yet",
-            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
-            model=model.name,
-        )
+    _prunable.check_built(model)
     graph = Graph()
     graph.inputs = [graph.tensor(tensor.shape) for tensor in model.inputs]
     graph.outputs = _open(graph, model, graph.inputs, "")

@@ -6,6 +6,7 @@ import keras
 
 from keras_strategies._internal import checks, quantized
 from keras_strategies.compression import (
+    _prunable,
     _qat_graph,
     _qat_rebuild,
     _qat_roles,
@@ -131,12 +132,7 @@ def _check_model(model):
             model=model.name,
             type=type(model).__name__,
         )
-    if not model.built:
-        checks.fail(
-            "`model` must be built: its weights do not exist yet",
-            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
-            model=model.name,
-        )
+    _prunable.check_built(model)
     if quantized.is_quantize_aware(model):
         checks.fail(
             "`model` must not be quantization-aware already",
