@@ -1,0 +1,53 @@
+"""The only package that may touch `keras.src` or underscore names of Keras.
+
+Each use says why no public name serves, which Keras versions were read or run
+with it, and is covered by `tests/_internal/test_keras_private*.py`.
+"""
+
+from keras_strategies._internal.keras_private.calls import (
+    BaseImagePreprocessingLayer,
+    backend_ops,
+    exact_scopes,
+    is_called_by_itself,
+)
+from keras_strategies._internal.keras_private.graphs import (
+    flatten_layers,
+    graph_nodes,
+    input_signature,
+    operation_calls,
+)
+from keras_strategies._internal.keras_private.optimizers import (
+    assign_optimizer_variables,
+    batches_seen,
+    carry,
+    held_learning_rate,
+    moving_average,
+    owns,
+    stop_carrying,
+)
+from keras_strategies._internal.keras_private.variables import (
+    is_frozen_by_scope,
+    unwatch_updates,
+    watch_updates,
+)
+
+__all__ = [
+    "BaseImagePreprocessingLayer",
+    "assign_optimizer_variables",
+    "backend_ops",
+    "batches_seen",
+    "carry",
+    "exact_scopes",
+    "flatten_layers",
+    "graph_nodes",
+    "held_learning_rate",
+    "input_signature",
+    "is_called_by_itself",
+    "is_frozen_by_scope",
+    "moving_average",
+    "operation_calls",
+    "owns",
+    "stop_carrying",
+    "unwatch_updates",
+    "watch_updates",
+]

@@ -1,0 +1,69 @@
+"""Models: their layers, their graph and the arguments of a call."""
+
+import keras
+from keras.src.export import export_utils
+
+
+def flatten_layers(model):
+    """Every layer below `model` once, containers and wrapped layers included.
+
+    `model.layers` stops at nested models and does not see layers kept as
+    attributes of a subclassed layer or inside wrappers. Keras 3.12 to 3.15.
+    """
+    return model._flatten_layers(include_self=False, recursive=True)
+
+
+def input_signature(model):
+    """The arguments of a call of `model` as a list of structures of `InputSpec`.
+
+    What `model.export` traces, for Functional, Sequential and subclassed models
+    alike; public Keras has it only inside an export. A subclassed model that was
+    loaded from a file is accepted too: its shapes are known although it was never
+    called. Keras 3.12 to 3.15.
+    """
+    if isinstance(model, keras.Sequential) or hasattr(model, "_inputs_struct"):
+        return export_utils.get_input_signature(model)
+    signature = export_utils._infer_input_signature_from_model(model)
+    if not signature:
+        raise ValueError(
+            f"`model` must have been called once. Received: model={model.name!r}. "
+            "Call it on an input, so that its input shapes are known."
+        )
+    return signature
+
+
+def operation_calls(model):
+    """`[(operation, [its parents])]` of a Functional or Sequential model, in order.
+
+    One entry a call: parents are the operations that made its inputs. `None` for
+    other models. Layers know their tensors publicly, but only if called once, and
+    `keras.ops` in a graph do not. Keras 3.12 to 3.15.
+    """
+    graph = getattr(model, "_functional", None) or model
+    if not hasattr(graph, "_nodes_by_depth"):
+        return None
+    calls = []
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            tensors = node.arguments.keras_tensors
+            parents = [tensor._keras_history.operation for tensor in tensors]
+            calls.append((node.operation, parents))
+    return calls
+
+
+def graph_nodes(model):
+    """`[(operation, args, kwargs, outputs)]`: each call in a model's graph, in order.
+
+    `args` and `kwargs` hold the KerasTensors of the calls, `outputs` is their flat
+    list. `None` for a model without a graph. `clone_model` visits the same calls, but
+    tells nothing of who uses an output. Keras 3.12 to 3.15.
+    """
+    graph = getattr(model, "_functional", None) or model
+    if not hasattr(graph, "_nodes_by_depth"):
+        return None
+    return [
+        (node.operation, node.arguments.args, node.arguments.kwargs, node.outputs)
+        for depth in sorted(graph._nodes_by_depth, reverse=True)
+        for node in graph._nodes_by_depth[depth]
+        if not node.is_input
+    ]

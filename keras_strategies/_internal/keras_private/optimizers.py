@@ -1,0 +1,139 @@
+"""Optimizers: what they hold, and state that a training step carries."""
+
+import functools
+
+import keras
+import numpy as np
+
+
+def batches_seen(optimizer):
+    """The Variable that counts the batches an optimizer has been given.
+
+    `optimizer.iterations` is a quotient under gradient accumulation, while
+    learning-rate schedules count every batch: they read this variable.
+    Keras 3.12 to 3.15.
+    """
+    return optimizer._iterations
+
+
+def held_learning_rate(optimizer):
+    """What an optimizer holds: a Variable, a schedule object or a callable.
+
+    The public `learning_rate` gives the current value, from which a schedule
+    cannot be told. Keras 3.12 to 3.15.
+    """
+    return optimizer._learning_rate
+
+
+def assign_optimizer_variables(model, variables, values):
+    """Assigns between two batches of `fit`, without detaching JAX's state.
+
+    On JAX the variables are empty in the middle of an epoch: `fit` passes their
+    values from one call of `train_function` to the next. The public way,
+    `callback.model`, writes every variable of the model back, for each batch. Here
+    only these entries are replaced in the next call. Keras 3.12 to 3.15.
+    """
+    state = getattr(model, "_jax_state", None)
+    detached = bool(state) and not model._jax_state_synced
+    if detached and keras.distribution.distribution() is None:
+        if not isinstance(model.train_function, _PatchedTrainFunction):
+            model.train_function = _PatchedTrainFunction(model)
+        model.train_function.patch(variables, values)
+        return
+    if detached:  # Sharded values need the placement that `assign` does.
+        model.jax_state_sync()
+    tensorflow = keras.backend.backend() == "tensorflow"
+    for variable, value in zip(variables, values, strict=True):
+        if tensorflow:  # a third of the time, as nothing is converted or read back
+            variable.value.assign(value, read_value=False)
+        else:
+            variable.assign(value)
+
+
+class _PatchedTrainFunction:
+    """JAX's train function with a list of values to put into its next call."""
+
+    def __init__(self, model):
+        self.model, self.train_function = model, model.train_function
+        self.pending, self.meant_for = {}, None
+
+    def patch(self, variables, values):
+        if self.meant_for is not self.model._jax_state:
+            self.pending = {}
+        self.meant_for = self.model._jax_state
+        tracked = self.model.optimizer.variables
+        for variable, value in zip(variables, values, strict=True):
+            slot = next(i for i, item in enumerate(tracked) if item is variable)
+            self.pending[slot] = np.asarray(value, dtype=variable.dtype)
+
+    def __call__(self, state, iterator):
+        # After an exception the next call belongs to another fit.
+        if self.pending and self.meant_for is self.model._jax_state:
+            optimizer_variables = list(state[2])
+            for slot, value in self.pending.items():
+                optimizer_variables[slot] = value
+            state = (*state[:2], optimizer_variables, *state[3:])
+        self.pending, self.meant_for = {}, None
+        return self.train_function(state, iterator)
+
+
+def owns(optimizer, variable):
+    """Whether `optimizer` was built to update `variable`.
+
+    There is no public list of an optimizer's variables. Keras 3.12 to 3.15.
+    """
+    return optimizer._var_key(variable) in optimizer._trainable_variables_indices
+
+
+def carry(optimizer, variables):
+    """Makes `variables` state of an optimizer's step without saving them with it.
+
+    A training step on JAX keeps only the optimizer's variables from what happens
+    during an update, and no public call adds any. A file with more variables than
+    the loaded optimizer has loses all of them: so these are left out, which also
+    means that they come last. Keras 3.12 to 3.15.
+    """
+    carried = optimizer.__dict__.setdefault("_carried_variables", [])
+    for variable in variables:
+        optimizer._track_variable(variable)
+        carried.append(variable)
+    optimizer.__dict__["save_own_variables"] = functools.partial(
+        _with_own_variables, optimizer, "save_own_variables"
+    )
+    optimizer.__dict__["load_own_variables"] = functools.partial(
+        _with_own_variables, optimizer, "load_own_variables"
+    )
+
+
+def stop_carrying(optimizer, variables):
+    """Undoes `carry`."""
+    carried = optimizer.__dict__.get("_carried_variables", [])
+    for variable in variables:
+        optimizer._untrack_variable(variable)
+        carried[:] = [other for other in carried if other is not variable]
+    if not carried:
+        for name in ("save_own_variables", "load_own_variables", "_carried_variables"):
+            optimizer.__dict__.pop(name, None)
+
+
+def _with_own_variables(optimizer, method, store):
+    """Runs a method of the class while the carried variables are away."""
+    carried = list(optimizer._carried_variables)
+    for variable in carried:
+        optimizer._untrack_variable(variable)
+    try:
+        return getattr(type(optimizer), method)(optimizer, store)
+    finally:
+        for variable in carried:
+            optimizer._track_variable(variable)
+
+
+def moving_average(optimizer, variable):
+    """The variable that holds the moving average of `variable`, or `None`.
+
+    Kept for `use_ema=True` under a private name only. Keras 3.12 to 3.15.
+    """
+    if not optimizer.use_ema:
+        return None
+    index = optimizer._get_variable_index(variable)
+    return optimizer._model_variables_moving_average[index]

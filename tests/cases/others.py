@@ -1,0 +1,43 @@
+"""Public symbols that are no serializable or fit-time class.
+
+Each has tests of its own; the policy tests check names, docstrings and docs.
+"""
+
+OTHERS = [
+    "compat.tfmot",
+    "compression.ClusterReport",
+    "compression.FilterReport",
+    "compression.FlopsReport",
+    "compression.RangeReport",
+    "compression.SparsityReport",
+    "compression.SparsitySchedule",
+    "compression.SparsitySummaries",
+    "compression.cluster",
+    "compression.cluster_report",
+    "compression.filter_report",
+    "compression.flops",
+    "compression.from_tf_keras",
+    "compression.import_tfmot",
+    "compression.prune",
+    "compression.prune_filters",
+    "compression.quantize_aware",
+    "compression.range_report",
+    "compression.sparsity_report",
+    "compression.strip",
+    "compression.to_tf_keras",
+    "export.BenchmarkResult",
+    "export.ComparisonResult",
+    "export.ExportError",
+    "export.ExportResult",
+    "export.QuantizationReport",
+    "export.TFLiteModel",
+    "export.TrainableResult",
+    "export.compare",
+    "export.debug_quantization",
+    "export.read_metadata",
+    "export.to_tflite",
+    "export.to_trainable_tflite",
+    "export.write_c_array",
+    "export.write_metadata",
+    "tuning.HyperMLP",
+]
