@@ -19,6 +19,7 @@ class Case:
         label: Tells two cases of one class apart.
         random: The output in training is random.
         apply: Layers: how the layer is called, `apply(layer, x)`.
+        setting: Callbacks: model and data they need, see tests/contract/pool.py.
     """
 
     target: str
@@ -29,6 +30,7 @@ class Case:
     label: str = ""
     random: bool = False
     apply: Callable = lambda layer, x: layer(x)
+    setting: str = ""
 
     @property
     def id(self):

@@ -1,41 +1,22 @@
 """Every callback: any compile mode, reuse, and an interrupted run that goes on."""
 
 import copy
+import functools
+from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from tests.cases import CALLBACKS
-from tests.contract import models
+from tests.contract import pool
 
-MODES = {
-    "plain": {},
-    "mixed_float16": {},
-    "xla": {"jit_compile": True},
-    "steps_per_execution": {"steps_per_execution": 4},
-}
+EPOCHS, STOP = 4, 2
 
 
-def _modes():
-    skipped = ("xla", "steps_per_execution")
-    torch = keras.backend.backend() == "torch"
-    return [m for m in MODES if not (torch and m in skipped)]
-
-
-def _compiled(**arguments):
-    model = models.mlp()
-    model.compile(
-        keras.optimizers.Adam(0.01),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        **arguments,
-    )
-    return model
-
-
-def _fit(model, callbacks, epochs=2, initial_epoch=0):
-    x, y = models.classification_data()
+def _fit(setting, model, callbacks, epochs, initial_epoch=0):
+    x, y = pool.data(setting)
     return model.fit(
         x,
         y,
@@ -44,79 +25,93 @@ def _fit(model, callbacks, epochs=2, initial_epoch=0):
         initial_epoch=initial_epoch,
         shuffle=False,
         callbacks=callbacks,
-        validation_data=(x, y),
+        validation_data=(x[:8], y[:8]),
         verbose=0,
     ).history
 
 
-@pytest.mark.parametrize("mode", _modes())
+@pytest.mark.parametrize("mode", pool.modes())
 @pytest.mark.parametrize("case", CALLBACKS, ids=lambda case: case.id)
 def test_trains_twice_with_one_instance(case, mode):
     if mode == "mixed_float16":
         keras.config.set_dtype_policy("mixed_float16")
-    model = _compiled(**MODES[mode])
+    model = pool.pooled(case.setting, mode)
     callback = case.build()
-    for _ in range(2):
-        history = _fit(model, [callback])
+    for epochs in (2, 1):
+        history = _fit(case.setting, model, [callback], epochs)
         assert np.isfinite(history["loss"]).all()
 
 
-@pytest.mark.parametrize("case", CALLBACKS, ids=lambda case: case.id)
-def test_same_seed_same_weights(case):
-    runs = []
-    for _ in range(2):
+@dataclass
+class Runs:
+    """What the tests below look at, made once for each case."""
+
+    whole: list  # weights after each epoch of an uninterrupted run
+    first: list  # and of the run that was interrupted
+    path: Path  # model at the interruption
+    state: dict  # state of the callback there
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("interrupted")
+
+    @functools.cache
+    def make(index):
+        case, path = CALLBACKS[index], folder / f"{index}.keras"
         keras.utils.set_random_seed(7)
-        model = _compiled()
-        _fit(model, [case.build()])
-        runs.append(model.get_weights())
-    for first, second in zip(*runs, strict=True):
+        whole, model = _Weights(), pool.pooled(case.setting)
+        _fit(case.setting, model, [case.build(), whole], EPOCHS)
+        keras.utils.set_random_seed(7)
+        callback = case.build()
+        keeper = _Keeper(callback, path)
+        model = pool.pooled(case.setting)
+        _fit(case.setting, model, [callback, keeper], EPOCHS)
+        return Runs(whole.weights, keeper.weights, path, keeper.state)
+
+    return lambda case: make(CALLBACKS.index(case))
+
+
+@pytest.mark.parametrize("case", CALLBACKS, ids=lambda case: case.id)
+def test_same_seed_same_weights(case, runs):
+    made = runs(case)
+    assert len(made.first) == STOP
+    for first, second in zip(made.whole[STOP - 1], made.first[STOP - 1], strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("case", CALLBACKS, ids=lambda case: case.id)
-def test_state_is_plain_and_comes_back(case):
-    callback = case.build()
-    _fit(_compiled(), [callback])
-    state = callback.get_state()
-    _assert_plain(state)
+def test_state_is_plain_and_comes_back(case, runs):
+    state = runs(case).state
+    pool.assert_plain(state)
     again = case.build()
     again.set_state(copy.deepcopy(state))
     np.testing.assert_equal(again.get_state(), state)
 
 
-def _assert_plain(value):
-    if isinstance(value, dict):
-        assert all(isinstance(key, str) for key in value)
-        for item in value.values():
-            _assert_plain(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _assert_plain(item)
-    else:
-        plain = (bool, int, float, str, type(None), np.ndarray, np.generic)
-        assert isinstance(value, plain), type(value)
-
-
 @pytest.mark.parametrize("case", CALLBACKS, ids=lambda case: case.id)
-def test_interrupted_run_equals_the_uninterrupted_one(case, tmp_path):
+def test_interrupted_run_equals_the_uninterrupted_one(case, runs):
+    made = runs(case)
     keras.utils.set_random_seed(7)
-    whole = _compiled()
-    _fit(whole, [case.build()], epochs=4)
-
-    keras.utils.set_random_seed(7)
-    first, callback = _compiled(), case.build()
-    keeper = _Keeper(callback, tmp_path / "at_epoch_2.keras")
-    _fit(first, [callback, keeper], epochs=4)
-
-    second = keras.models.load_model(keeper.path)
-    again = case.build()
-    again.set_state(keeper.state)
-    _fit(second, [again], epochs=4, initial_epoch=2)
-    for expected, got in zip(whole.get_weights(), second.get_weights(), strict=True):
+    second, callback = keras.models.load_model(made.path), case.build()
+    callback.set_state(copy.deepcopy(made.state))
+    _fit(case.setting, second, [callback], EPOCHS, initial_epoch=STOP)
+    for expected, got in zip(made.whole[-1], second.get_weights(), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
-class _Keeper(keras.callbacks.Callback):
+class _Weights(keras.callbacks.Callback):
+    """Keeps the weights after each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights.append(self.model.get_weights())
+
+
+class _Keeper(_Weights):
     """Saves model and callback state after two epochs, then stops the run."""
 
     def __init__(self, watched, path):
@@ -124,7 +119,8 @@ class _Keeper(keras.callbacks.Callback):
         self.watched, self.path = watched, path
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch == 1:
+        super().on_epoch_end(epoch, logs)
+        if epoch == STOP - 1:
             self.model.save(self.path)
             self.state = copy.deepcopy(self.watched.get_state())
             self.model.stop_training = True

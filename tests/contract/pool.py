@@ -1,0 +1,98 @@
+"""Compiled models that many callbacks share, put back to their start in between.
+
+Tracing and XLA cost seconds and a fit of few batches costs milliseconds: one model
+for each setting and mode serves every callback. A model that a callback left
+changed in any other way than in the values of its variables is not used again.
+"""
+
+import json
+
+import keras
+import numpy as np
+
+from tests.contract import models
+
+MODES = {
+    "plain": {},
+    "mixed_float16": {},
+    "xla": {"jit_compile": True},
+    "steps_per_execution": {"steps_per_execution": 4},
+}
+
+
+def modes():
+    skipped = ("xla", "steps_per_execution")
+    torch = keras.backend.backend() == "torch"
+    return [m for m in MODES if not (torch and m in skipped)]
+
+
+def compiled(setting="", **arguments):
+    """A fresh compiled model; `setting` is that of a case."""
+    model = models.mlp()
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        **arguments,
+    )
+    return model
+
+
+def data(setting=""):
+    """Inputs and targets of 48 samples that suit the model of the setting."""
+    return models.classification_data()
+
+
+_pool = {}
+
+
+def pooled(setting="", mode="plain"):
+    """A compiled model at its start; the dtype policy must be that of the mode."""
+    entry = _pool.get((setting, mode))
+    if entry is None or not entry.reset():
+        entry = _pool[setting, mode] = _Pooled(compiled(setting, **MODES[mode]))
+    return entry.model
+
+
+class _Pooled:
+    def __init__(self, model):
+        self.model = model
+        model.optimizer.build(model.trainable_variables)
+        self.variables = self._variables()
+        self.values = [keras.ops.convert_to_numpy(v) for v in self.variables]
+        self.config = self._config()
+
+    def reset(self):
+        """Puts the values back; False if anything else is not as it was."""
+        now = self._variables()
+        if len(now) != len(self.variables) or self._config() != self.config:
+            return False
+        if any(a is not b for a, b in zip(now, self.variables, strict=True)):
+            return False
+        for variable, value in zip(now, self.values, strict=True):
+            variable.assign(value)
+        self.model.stop_training = False
+        return True
+
+    def _variables(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _config(self):
+        settings = self.model.get_compile_config(), self.model.get_config()
+        rate = self.model.optimizer.learning_rate
+        settings[0]["optimizer"]["config"]["learning_rate"] = type(rate).__name__
+        return json.dumps(settings, default=repr)
+
+
+def assert_plain(value):
+    """Nothing but plain values and arrays in lists and dicts with text keys."""
+    if isinstance(value, dict):
+        assert all(isinstance(key, str) for key in value)
+        for item in value.values():
+            assert_plain(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            assert_plain(item)
+    else:
+        plain = (bool, int, float, str, type(None), np.ndarray, np.generic)
+        assert isinstance(value, plain), type(value)
