@@ -25,3 +25,15 @@ def base_optimizers(optimizer):
     if children:
         return [leaf for child in children for leaf in base_optimizers(child)]
     return [optimizer]
+
+
+def optimizer_paths(optimizer):
+    """Returns, for each base optimizer, the list of itself and those around it.
+
+    The first is the base optimizer, the last is `optimizer`.
+    """
+    inner = getattr(optimizer, "inner_optimizer", None)
+    children = [inner] if inner is not None else getattr(optimizer, "optimizers", None)
+    if not children:
+        return [[optimizer]]
+    return [[*path, optimizer] for child in children for path in optimizer_paths(child)]

@@ -1,13 +1,12 @@
 """Warm-up in front of any learning-rate schedule."""
 
-import numbers
-
 import keras
 from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies.schedules import curves
+from keras_strategies.schedules._base import checked_schedule, compute_dtype
 
 _SHAPES = ("linear", "cosine")
 
@@ -82,7 +81,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         name="WarmupSchedule",
     ):
         super().__init__()
-        self.schedule = _checked_schedule(schedule)
+        self.schedule = checked_schedule(schedule)
         self.warmup_steps = checks.integer("warmup_steps", warmup_steps, low=0)
         self.initial_learning_rate = checks.real(
             "initial_learning_rate", initial_learning_rate, low=0
@@ -93,7 +92,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         with keras.name_scope(self.name):
-            dtype = _compute_dtype()
+            dtype = compute_dtype()
             target = ops.cast(self._target(step), dtype)
             if self.warmup_steps == 0:
                 return target
@@ -118,26 +117,3 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "shift": self.shift,
             "name": self.name,
         }
-
-
-def _compute_dtype():
-    """`floatx`, but at least float32: 16-bit floats cannot count steps."""
-    floatx = keras.config.floatx()
-    return "float32" if floatx in ("float16", "bfloat16") else floatx
-
-
-def _checked_schedule(schedule):
-    """Returns a schedule object or a float; rebuilds a serialized config."""
-    if isinstance(schedule, dict):
-        schedule = keras.saving.deserialize_keras_object(schedule)
-    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        return schedule
-    if isinstance(schedule, numbers.Real) and not isinstance(schedule, bool):
-        return checks.real("schedule", schedule, low=0)
-    return checks.fail(
-        "`schedule` must be a LearningRateSchedule or a number",
-        fix="Subclass keras.optimizers.schedules.LearningRateSchedule to wrap a "
-        "function.",
-        error=TypeError,
-        schedule=schedule,
-    )

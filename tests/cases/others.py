@@ -39,5 +39,6 @@ OTHERS = [
     "export.to_trainable_tflite",
     "export.write_c_array",
     "export.write_metadata",
+    "schedules.plot",
     "tuning.HyperMLP",
 ]

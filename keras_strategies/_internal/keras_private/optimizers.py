@@ -85,47 +85,48 @@ def owns(optimizer, variable):
     return optimizer._var_key(variable) in optimizer._trainable_variables_indices
 
 
-def carry(optimizer, variables):
+def carry(optimizer, variables, around=()):
     """Makes `variables` state of an optimizer's step without saving them with it.
 
     A training step on JAX keeps only the optimizer's variables from what happens
     during an update, and no public call adds any. A file with more variables than
     the loaded optimizer has loses all of them: so these are left out, which also
-    means that they come last. Keras 3.12 to 3.15.
+    means that they come last. `around` are the optimizers that wrap this one: they
+    save its variables once more with their own. Keras 3.12 to 3.15.
     """
-    carried = optimizer.__dict__.setdefault("_carried_variables", [])
     for variable in variables:
         optimizer._track_variable(variable)
-        carried.append(variable)
-    optimizer.__dict__["save_own_variables"] = functools.partial(
-        _with_own_variables, optimizer, "save_own_variables"
-    )
-    optimizer.__dict__["load_own_variables"] = functools.partial(
-        _with_own_variables, optimizer, "load_own_variables"
-    )
+    for holder in (optimizer, *around):
+        carried = holder.__dict__.setdefault("_carried_variables", [])
+        carried.extend((optimizer, variable) for variable in variables)
+        for name in ("save_own_variables", "load_own_variables"):
+            holder.__dict__[name] = functools.partial(_with_own_variables, holder, name)
 
 
-def stop_carrying(optimizer, variables):
+def stop_carrying(optimizer, variables, around=()):
     """Undoes `carry`."""
-    carried = optimizer.__dict__.get("_carried_variables", [])
     for variable in variables:
         optimizer._untrack_variable(variable)
-        carried[:] = [other for other in carried if other is not variable]
-    if not carried:
-        for name in ("save_own_variables", "load_own_variables", "_carried_variables"):
-            optimizer.__dict__.pop(name, None)
+    gone = {id(variable) for variable in variables}
+    for holder in (optimizer, *around):
+        carried = holder.__dict__.get("_carried_variables", [])
+        carried[:] = [pair for pair in carried if id(pair[1]) not in gone]
+        if not carried:
+            names = ("save_own_variables", "load_own_variables", "_carried_variables")
+            for name in names:
+                holder.__dict__.pop(name, None)
 
 
 def _with_own_variables(optimizer, method, store):
     """Runs a method of the class while the carried variables are away."""
     carried = list(optimizer._carried_variables)
-    for variable in carried:
-        optimizer._untrack_variable(variable)
+    for owner, variable in carried:
+        owner._untrack_variable(variable)
     try:
         return getattr(type(optimizer), method)(optimizer, store)
     finally:
-        for variable in carried:
-            optimizer._track_variable(variable)
+        for owner, variable in carried:
+            owner._track_variable(variable)
 
 
 def moving_average(optimizer, variable):
