@@ -60,17 +60,20 @@ def _fake_quantize(inputs, limits, bits):
     return inside + ops.stop_gradient(values - inside)
 
 
-def weight_limit(weights, channels=()):
+def weight_limit(weights, channels=(), wanted=None):
     """The magnitude `m` of the symmetric ranges `[-m, m]`, broadcast to `weights`.
 
     Args:
         weights: A kernel.
         channels: Axes that have a range for each index; `()` for a single range.
+        wanted: Limits, no less than the weights, or `None` for the largest weights.
     """
     rank = len(weights.shape)
     kept = {axis % rank for axis in channels}
     axes = [axis for axis in range(rank) if axis not in kept]
     each = ops.max(ops.abs(weights), axis=axes, keepdims=True)
+    if wanted is not None:
+        each = ops.ones_like(each) * wanted
     largest = ops.max(each)
     largest = ops.where(largest > 0, largest, 1.0)
     return ops.stop_gradient(ops.maximum(each, largest * _LEAST_SHARE))
@@ -81,27 +84,29 @@ def largest_level(bits):
     return 2 ** (bits - 1) - 1
 
 
-def fake_quantize_weights(weights, channels=(), bits=8):
+def fake_quantize_weights(weights, channels=(), bits=8, limit=None):
     """Rounds weights to `2**bits - 1` values, symmetric about 0, with gradient 1.
 
-    The ranges are those of the weights at hand, so nothing is cut off. Zeros stay.
+    The ranges are those of the weights at hand, so nothing is cut off, unless
+    `limit` gives them, as `weight_limit` does. Zeros stay.
     """
-    scale = weight_limit(weights, channels) / largest_level(bits)
+    limit = weight_limit(weights, channels) if limit is None else limit
+    scale = limit / largest_level(bits)
     values = ops.floor(weights / scale + 0.5) * scale
     return weights + ops.stop_gradient(values - weights)
 
 
-def deployed_weights(weights, channels=(), bits=8):
+def deployed_weights(weights, channels=(), bits=8, limit=None):
     """`fake_quantize_weights` in the form that the converter to .tflite knows.
 
     The file has int8 for any number of bits: the values of fewer bits are a subset
     of int8's, as a multiple of the larger scale is the smaller one.
     """
     if keras.backend.backend() != "tensorflow":
-        return fake_quantize_weights(weights, channels, bits)
-    limit = weight_limit(weights, channels)
+        return fake_quantize_weights(weights, channels, bits, limit)
+    limit = weight_limit(weights, channels) if limit is None else limit
     if bits < 8:
-        weights = fake_quantize_weights(weights, channels, bits)
+        weights = fake_quantize_weights(weights, channels, bits, limit)
         levels = largest_level(bits)
         limit = limit * (127 / (levels * (127 // levels)))
     return _converter_form(weights, limit, channels)

@@ -18,9 +18,10 @@ class Rebuild:
         bits: Function of a path: bits of its weights.
         per_channel: Whether convolutions have a range for each output channel.
         momentum: Of the moving averages.
+        may_fold: Function of a layer: whether it may take BatchNormalization in.
     """
 
-    def __init__(self, graph, roles, bits, per_channel, momentum):
+    def __init__(self, graph, roles, bits, per_channel, momentum, may_fold):
         self.graph = graph
         self.roles = roles
         self.bits = bits
@@ -32,7 +33,7 @@ class Rebuild:
         self.copies = {}
         self.pairs = []  # (layer, its copy), to take over the weights
         self.names = set()
-        self.folds = _folds(graph, roles)
+        self.folds = _folds(graph, roles, may_fold)
         self.folded = set(self.folds.values())
         self.final = {}  # output slot -> its name, which losses may be given by
         self.reserved = set()
@@ -297,7 +298,7 @@ def _batch_statistics(call):
     return call is None or call.kwargs.get("training") is not False
 
 
-def _folds(graph, roles):
+def _folds(graph, roles, may_fold):
     """`{call of a layer: call of the BatchNormalization that it takes in}`."""
     folds = {}
     calls_of = {}
@@ -305,6 +306,8 @@ def _folds(graph, roles):
         calls_of.setdefault(id(call.operation), []).append(call)
     for call in graph.calls:
         if roles[call] != _qat_roles.WEIGHTED or not _can_fold(call.operation):
+            continue
+        if not may_fold(call.operation):
             continue
         [slot] = call.outputs
         if slot.is_output or len(slot.users) != 1:

@@ -8,6 +8,7 @@ from keras import ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.walking import all_layers
 from keras_strategies.compression import _qat_layers, _qat_math
+from keras_strategies.compression._preserve_constraint import PreserveConstraint
 
 _LAYERS = keras.layers
 
@@ -42,6 +43,11 @@ def weights_of(layer):
     return found
 
 
+def by_channel(layer):
+    """Whether the kernel of a layer may have a range for each channel."""
+    return all(separate for _, _, separate in weights_of(layer))
+
+
 @serializable
 class QuantizedLayer(keras.layers.Layer):
     """Calls a layer with its kernels rounded, and BatchNormalization folded in.
@@ -51,6 +57,9 @@ class QuantizedLayer(keras.layers.Layer):
     layer runs with the rounded kernel over `s` and is normalized by the batch, so
     that the statistics are those of the float model. `batch_statistics=False` is for
     a model that calls its BatchNormalization with `training=False`.
+
+    `preserved` is what is kept of the weights of `weights_of(layer)`, a plan of
+    `_preserve.found` or `None` for each; `preserving` whether training still does.
     """
 
     def __init__(
@@ -60,6 +69,8 @@ class QuantizedLayer(keras.layers.Layer):
         bits=8,
         per_channel=True,
         batch_statistics=True,
+        preserved=None,
+        preserving=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,6 +79,8 @@ class QuantizedLayer(keras.layers.Layer):
         self.bits = bits
         self.per_channel = per_channel
         self.batch_statistics = batch_statistics
+        self.preserved = preserved
+        self.preserving = preserving
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -99,8 +112,17 @@ class QuantizedLayer(keras.layers.Layer):
             "bits": self.bits,
             "per_channel": self.per_channel,
             "batch_statistics": self.batch_statistics,
+            "preserved": self.preserved,
+            "preserving": self.preserving,
         }
         return super().get_config() | config
+
+    def preserve(self, plans):
+        """Keeps zeros and shared values from now on, as the plans say."""
+        self.preserved, self.preserving = plans, True
+        for (weight, *_), plan in zip(weights_of(self.layer), plans, strict=True):
+            if plan is not None:
+                PreserveConstraint(self, weight, plan).attach(weight)
 
     @property
     def simulated_quantization(self):
@@ -109,12 +131,14 @@ class QuantizedLayer(keras.layers.Layer):
     def _build_inner(self, *shapes):
         if not self.layer.built:
             self.layer.build(*shapes)
+        if self.preserved is not None and self.preserving:
+            self.preserve(self.preserved)
 
     def _call_inner(self, training, *args, **kwargs):
         if self.batch_norm is None:
             rounded = [
-                (weight, self._rounded(weight, channels, separate, training))
-                for weight, channels, separate in weights_of(self.layer)
+                (entry[0], self._rounded(number, *entry, training))
+                for number, entry in enumerate(weights_of(self.layer))
             ]
             return self._stateless(rounded, training, args, kwargs)
         [(kernel, channels, separate)] = weights_of(self.layer)
@@ -125,7 +149,8 @@ class QuantizedLayer(keras.layers.Layer):
         spread = ops.reshape(scale, shape)
         frozen = not _qat_layers.trains_statistics(self.batch_norm)
         if not training or frozen or not self.batch_statistics:
-            folded = self._round(kernel * spread, channels, separate, training)
+            common = self._common(0, kernel, spread)
+            folded = self._round(kernel * spread, channels, separate, training, common)
             rounded = [(kernel, folded)]
             if self.layer.use_bias:
                 bias = self.layer.bias
@@ -134,18 +159,35 @@ class QuantizedLayer(keras.layers.Layer):
             return self._stateless(rounded, training, args, kwargs) + offset
         # A channel that gamma switches off has nothing to round by.
         spread = ops.stop_gradient(ops.where(ops.abs(spread) > 1e-12, spread, 1.0))
-        folded = self._round(kernel * spread, channels, separate, training) / spread
-        outputs = self._stateless([(kernel, folded)], training, args, kwargs)
+        common = self._common(0, kernel, spread)
+        folded = self._round(kernel * spread, channels, separate, training, common)
+        outputs = self._stateless([(kernel, folded / spread)], training, args, kwargs)
         return self.batch_norm(outputs, training=training)
 
-    def _rounded(self, weight, channels, separate, training):
-        return self._round(ops.convert_to_tensor(weight), channels, separate, training)
+    def _rounded(self, number, weight, channels, separate, training):
+        common = self._common(number, weight, 1.0)
+        weight = ops.convert_to_tensor(weight)
+        return self._round(weight, channels, separate, training, common)
 
-    def _round(self, values, channels, separate, training):
+    def _common(self, number, kernel, spread):
+        """The limits that give all channels the same integers for shared values.
+
+        Each channel's own largest weight would make `n` shared values `n` different
+        integers in every channel.
+        """
+        plan = self.preserved and self.preserved[number]
+        if not plan or plan["positions"] is None or plan["axis"] is not None:
+            return None
+        return ops.max(ops.abs(kernel)) * ops.abs(spread)
+
+    def _round(self, values, channels, separate, training, common=None):
         channels = channels if separate and self.per_channel else ()
+        given = (values, channels, self.bits)
+        if channels and common is not None:
+            given += (_qat_math.weight_limit(values, channels, common),)
         if training:
-            return _qat_math.fake_quantize_weights(values, channels, self.bits)
-        return _qat_math.deployed_weights(values, channels, self.bits)
+            return _qat_math.fake_quantize_weights(*given)
+        return _qat_math.deployed_weights(*given)
 
     def _stateless(self, replaced, training, args, kwargs):
         """Calls the layer with other values for some of its weights."""

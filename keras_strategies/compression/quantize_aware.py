@@ -6,17 +6,19 @@ import keras
 
 from keras_strategies._internal import checks, quantized
 from keras_strategies.compression import (
+    _preserve,
     _prunable,
     _qat_graph,
     _qat_rebuild,
     _qat_roles,
     _qat_split,
+    _qat_weights,
 )
 
 _MOMENTUM = 0.99
 
 
-def quantize_aware(model, *, scheme="int8", annotate=None, skip=None):
+def quantize_aware(model, *, scheme="int8", annotate=None, skip=None, preserve=None):
     """Returns a model that trains with the rounding errors of an int8 `.tflite` file.
 
     Use it when int8 after training costs too much accuracy: train as usual, then
@@ -59,6 +61,22 @@ def quantize_aware(model, *, scheme="int8", annotate=None, skip=None):
     still holds int8, of which these are a subset, as LiteRT has no kernels for
     fewer bits: a download gets smaller when it is compressed, the speed is int8's.
 
+    After `prune` or `cluster` (and `strip`), `preserve` keeps their work through this
+    training, after every step and when a saved model is loaded and trained on:
+
+    - `"sparsity"`: weights that are zero stay zero, in the file too (TFMOT's PQAT);
+    - `"clusters"`: weights of one value, in a kernel or, after
+      `cluster(per_channel=True)`, in an output channel, move together, by the mean
+      of what the optimizer asks of them (CQAT). For as few integers in the file, the
+      channels of a kernel share one range before BatchNormalization is folded in,
+      and where the file can have one range only BatchNormalization is not folded. A
+      channel whose gamma is negative has the integers of opposite sign;
+    - `"both"`: zeros stay and the rest moves together (PCQAT).
+
+    Kernels without zeros, or with different values, train freely, and so do layers
+    that are left in float. `strip(aware)` ends it before training without it; an
+    export needs none.
+
     References: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877);
     [Krishnamoorthi, 2018](https://arxiv.org/abs/1806.08342).
 
@@ -74,6 +92,8 @@ def quantize_aware(model, *, scheme="int8", annotate=None, skip=None):
             Defaults to `None`, all.
         skip: Which layers to leave in float, in the same form; it wins over
             `annotate`. Defaults to `None`.
+        preserve: What to keep of earlier pruning and clustering: `"sparsity"`,
+            `"clusters"`, `"both"`, or `None` for nothing. Defaults to `None`.
 
     Returns:
         A new, uncompiled `keras.Model`.
@@ -83,6 +103,7 @@ def quantize_aware(model, *, scheme="int8", annotate=None, skip=None):
         ValueError: If the model is not built, has no graph, or is quantized already,
             if `scheme`, `annotate` or `skip` match nothing, or if there are layers
             without an integer form. The message lists them; `skip` leaves them out.
+            If no kernel has anything to preserve; the message says what each has.
 
     Example:
 
@@ -109,6 +130,8 @@ def quantize_aware(model, *, scheme="int8", annotate=None, skip=None):
     """
     _check_model(model)
     bits, per_channel, rules = _scheme(scheme)
+    if preserve is not None:
+        checks.choice("preserve", preserve, _preserve.NAMES)
     annotated = _selector("annotate", annotate)
     skipped = _selector("skip", skip)
     graph = _qat_graph.opened(model)
@@ -116,9 +139,21 @@ def quantize_aware(model, *, scheme="int8", annotate=None, skip=None):
     roles = _roles(graph, calls)
     _check_rules(rules, [c.path for c in calls if roles[c] in _qat_roles.WITH_WEIGHTS])
     _qat_split.split(graph, roles)
-    rebuild = _qat_rebuild.Rebuild(graph, roles, bits, per_channel, _MOMENTUM)
+    kind = _same_class(model)
+
+    def may_fold(layer):
+        if not _preserve.wants_clusters(preserve):
+            return True
+        return (
+            per_channel and _qat_weights.by_channel(layer)
+        ) or not _preserve.is_clustered(layer)
+
+    rebuild = _qat_rebuild.Rebuild(graph, roles, bits, per_channel, _MOMENTUM, may_fold)
     inputs, outputs = rebuild.run(model)
-    return _same_class(model)(inputs, outputs, name=model.name)
+    aware = kind(inputs, outputs, name=model.name)
+    if preserve is not None:
+        _preserve.hold(aware, preserve)
+    return aware
 
 
 def _check_model(model):
