@@ -6,34 +6,26 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import (
     assign_optimizer_variables,
-    batches_seen,
     held_learning_rate,
 )
 from keras_strategies._internal.walking import base_optimizers
-from keras_strategies.callbacks._base import StatefulCallback, updating_optimizers
+from keras_strategies.callbacks._base import updating_optimizers
+from keras_strategies.callbacks._position import PositionCallback
 from keras_strategies.schedules import curves
 
-_UPDATES = ("batch", "epoch")
 
-
-class LearningRateCallback(StatefulCallback):
+class LearningRateCallback(PositionCallback):
     """Sets `base rate * factor(position)` in every optimizer below the model's.
 
     Subclasses give `_factor(position)`, a host-side float, 1 at position 0. The
     position counts epochs or, with `update="batch"`, batches.
-
-    Within an epoch the position is counted from the batch number, because reading
-    the optimizer's counter would wait for the device; at each epoch it is aligned
-    with that counter. The begin numbers of batches are exact for any
-    `steps_per_execution`, unlike the end numbers.
     """
 
-    # epoch: the one expected next; step: batches done; base_rates: undecayed
-    # rates, one for each optimizer; rates: the ones set last.
+    # base_rates: undecayed rates, one for each optimizer; rates: the ones set last.
     _state_names = ("epoch", "step", "base_rates", "rates")
 
     def __init__(self, initial_learning_rate, update, warmup_steps):
-        super().__init__()
+        super().__init__(update)
         self.initial_learning_rate = checks.real(
             "initial_learning_rate",
             initial_learning_rate,
@@ -41,25 +33,18 @@ class LearningRateCallback(StatefulCallback):
             low_open=True,
             optional=True,
         )
-        self.update = checks.choice("update", update, _UPDATES)
         self.warmup_steps = checks.integer("warmup_steps", warmup_steps, low=0)
-        self._epoch = 0
-        self._step = 0
         self._base_rates = None
         self._rates = None
         self._earlier_rates = None  # set before `rates`
         self._variables = None  # the learning-rate variables now being driven
-        self._fit_model = None
-        self._origin = None  # value of the batch counter at position 0
-        self._known = False  # whether the state belongs to the current optimizers
 
     def set_state(self, state):
         super().set_state(state)
         self._variables = self._earlier_rates = None
 
     def on_train_begin(self, logs=None):
-        self._fit_model = self.model
-        variables = _rate_variables(self._fit_model, type(self).__name__)
+        variables = _rate_variables(self.model, type(self).__name__)
         held = [_read(variable) for variable in variables]
         known = self._drove(variables)
         if self.initial_learning_rate is not None:
@@ -69,44 +54,15 @@ class LearningRateCallback(StatefulCallback):
         else:
             base_rates = held
         self._check_length()
-        if not known:
-            self._epoch = self._step = 0
-        self._known = known
+        self._begin(known)
         self._variables, self._base_rates, self._rates = variables, base_rates, held
-        self._origin = self._earlier_rates = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        seen = int(keras.ops.convert_to_numpy(self._batch_counter()))
-        if self._origin is None:
-            self._origin = seen - self._first_step(epoch, seen)
-        self._epoch, self._step = epoch, seen - self._origin
-        if self.update == "epoch":
-            self._set(epoch)
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if self.update == "batch":
-            self._set(self._step + batch, unless_same=batch > 0)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._fit_model = self.model  # JAX: puts the values back into the variables
-        self._epoch = epoch + 1
-        self._step = int(keras.ops.convert_to_numpy(self._batch_counter()))
-        self._step -= self._origin
-        if logs is not None:
-            logs.update(self._logged())
+        self._earlier_rates = None
 
     def _factor(self, position):
         raise NotImplementedError
 
     def _check_length(self):
         """Raises if the length of the fit does not suit; called at its begin."""
-
-    def _total(self, unit_epochs):
-        """Positions in `unit_epochs` epochs, None if Keras does not know them."""
-        if self.update == "epoch":
-            return unit_epochs
-        steps = (self.params or {}).get("steps")
-        return None if steps is None else unit_epochs * steps
 
     def _set(self, position, unless_same=False):
         if position < self.warmup_steps:
@@ -134,32 +90,6 @@ class LearningRateCallback(StatefulCallback):
         left = [r for r in (self._rates, self._earlier_rates) if r is not None]
         tolerance = _tolerance()
         return any(np.allclose(rates, held, rtol=tolerance, atol=0) for rates in left)
-
-    def _first_step(self, epoch, seen):
-        """Position in batches at the begin of the first epoch of this fit."""
-        if epoch == 0:
-            return 0
-        if self._known and epoch == self._epoch:
-            return self._step
-        steps = (self.params or {}).get("steps")
-        if steps is not None:
-            return epoch * steps
-        if seen or self.update == "epoch":
-            return seen  # a resumed optimizer has counted since epoch 0
-        return checks.fail(
-            "With update='batch' and a first epoch after 0, the steps done before "
-            "must be known",
-            fix="Give fit(steps_per_epoch=...), or set_state() with the state of "
-            "the run that is continued.",
-            initial_epoch=epoch,
-            steps_per_epoch=None,
-        )
-
-    def _batch_counter(self):
-        optimizer = self._fit_model.optimizer
-        while getattr(optimizer, "inner_optimizer", None) is not None:
-            optimizer = optimizer.inner_optimizer
-        return batches_seen(optimizer)
 
     def _logged(self):
         optimizers = base_optimizers(self._fit_model.optimizer)
