@@ -7,11 +7,14 @@
 trains for int8, `range_report` shows the ranges. `prune_filters` removes whole
 filters and units, so that a model gets faster on any runtime; `flops` and
 `filter_report` count its work before and after. `to_tf_keras` and `from_tf_keras`
-lead to TensorFlow Model Optimization itself and back.
+lead to TensorFlow Model Optimization itself and back. `compress` searches for the
+smallest or fastest model within a budget of accuracy and writes it as `.tflite`.
 """
 
 from keras_strategies.compression.cluster_report import ClusterReport, cluster_report
 from keras_strategies.compression.clustering import cluster
+from keras_strategies.compression.compress import compress
+from keras_strategies.compression.compression_result import CompressionResult
 from keras_strategies.compression.constant_sparsity import ConstantSparsity
 from keras_strategies.compression.filter_report import FilterReport, filter_report
 from keras_strategies.compression.flops_report import FlopsReport, flops
@@ -35,6 +38,7 @@ from keras_strategies.compression.tfmot_bridge import (
 
 __all__ = [
     "ClusterReport",
+    "CompressionResult",
     "ConstantSparsity",
     "FilterReport",
     "FlopsReport",
@@ -45,6 +49,7 @@ __all__ = [
     "SparsitySummaries",
     "cluster",
     "cluster_report",
+    "compress",
     "filter_report",
     "flops",
     "from_tf_keras",

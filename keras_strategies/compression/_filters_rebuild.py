@@ -39,7 +39,7 @@ class Rebuild:
         return len(positions(self.analysis, atoms, self.removed))
 
     def _copy_model(self, model, inputs):
-        with keras.saving.custom_object_scope(_compile_objects(model)):
+        with keras.saving.custom_object_scope(compile_objects(model)):
             try:
                 return keras.models.clone_model(
                     model, input_tensors=inputs, clone_function=self._copy
@@ -135,14 +135,14 @@ def _parts(layer):
     return [layer, *all_layers(layer)]
 
 
-def _compile_objects(model):
+def compile_objects(model):
     """The loss functions and the classes a model was compiled with, by name."""
     if not model.compiled:
         return {}
     things = [type(model.optimizer)]
     for loss in keras.tree.flatten(model.loss):
         things.append(loss if hasattr(loss, "__name__") else type(loss))
-    return _by_name(things)
+    return by_name(things)
 
 
 def _own_objects(layer):
@@ -150,10 +150,10 @@ def _own_objects(layer):
     things = [type(part) for part in _parts(layer)]
     for part in _parts(layer):
         things += [thing for thing in vars(part).values() if isroutine(thing)]
-    return _by_name(things)
+    return by_name(things)
 
 
-def _by_name(things):
+def by_name(things):
     """Those that neither Keras nor Python itself finds by their name."""
     known = ("keras.", "keras_strategies.", "builtins")
     return {

@@ -6,6 +6,7 @@ Each has tests of its own; the policy tests check names, docstrings and docs.
 OTHERS = [
     "compat.tfmot",
     "compression.ClusterReport",
+    "compression.CompressionResult",
     "compression.FilterReport",
     "compression.FlopsReport",
     "compression.RangeReport",
@@ -14,6 +15,7 @@ OTHERS = [
     "compression.SparsitySummaries",
     "compression.cluster",
     "compression.cluster_report",
+    "compression.compress",
     "compression.filter_report",
     "compression.flops",
     "compression.from_tf_keras",

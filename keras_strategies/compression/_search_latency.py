@@ -1,0 +1,77 @@
+"""The search for a faster model: fewer filters, int8."""
+
+import time
+
+from keras_strategies.compression._search import FORMATS, bisect, measured
+from keras_strategies.compression._search_bench import Candidate
+from keras_strategies.compression.prune_filters import prune_filters
+
+FRACTIONS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
+# Units are kept in multiples of this where the layers are wide enough.
+_BLOCK = 8
+
+
+class LatencySearch:
+    """Takes out as many filters as the budget allows.
+
+    Args:
+        bench: The `Bench`.
+        tuner: The `Tuner`.
+    """
+
+    def __init__(self, bench, tuner):
+        self.bench, self.tuner = bench, tuner
+        self.block = self._block()
+        self.format = FORMATS[0]
+
+    def _block(self):
+        """Blocks of 8, or single units in a network too narrow for blocks."""
+        model, most = self.bench.model, FRACTIONS[-1]
+        try:
+            prune_filters(model, most, round_to=_BLOCK)
+        except ValueError:
+            # What else is wrong with the model is said here.
+            prune_filters(model, most, round_to=1)
+            return 1
+        return _BLOCK
+
+    def run(self):
+        """Tries candidates until nothing is left to try."""
+        plain = prune_filters(self.bench.model, 0.0)
+        for self.format in FORMATS:
+            if self._measured(Candidate(self.format), plain).met:
+                break
+        else:
+            return
+        bisect(self._fractions(), 2, self._fewer, lambda: self.bench.left)
+
+    def model(self):
+        """The Keras model of the best candidate, compiled like the given one."""
+        self.tuner.compile_as_given(self.bench.kept)
+        return self.bench.kept
+
+    def _fractions(self):
+        """Those that remove anything; a small share of few units does not."""
+        found = []
+        for fraction in FRACTIONS:
+            try:
+                self._without(fraction)
+            except ValueError:
+                continue  # too small for the blocks; `_block` has seen a larger one
+            found.append(fraction)
+        return found
+
+    def _without(self, fraction):
+        return prune_filters(self.bench.model, fraction, round_to=self.block)
+
+    def _fewer(self, fraction):
+        started = time.monotonic()
+        model = self._without(fraction)
+        self.tuner.compile(model)
+        self.tuner.fit(model)
+        candidate = Candidate(self.format, filters=fraction)
+        candidate.seconds = time.monotonic() - started
+        return self._measured(candidate, model).met
+
+    def _measured(self, candidate, model):
+        return measured(self.bench, self.tuner, model, candidate, model)
