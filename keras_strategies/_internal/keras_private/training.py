@@ -1,0 +1,89 @@
+"""Training: directions of metrics, values inside an epoch, messages."""
+
+import keras
+from keras.src.utils import io_utils
+from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
+
+
+def metric_direction(model, name):
+    """`"min"` or `"max"`, whichever is better for the log entry `name`; else `None`.
+
+    A metric knows its direction only as `_direction`, and the compiled metrics of a
+    model are inside an object of a private class. `name` has no `val_` in front; it
+    may have the name of an output in front. Keras 3.12 to 3.15.
+    """
+    if name == "loss" or name.endswith("_loss"):
+        return "min"
+    found = None
+    for metric in getattr(model, "metrics", []):
+        for leaf in getattr(metric, "metrics", [metric]):
+            direction = getattr(leaf, "_direction", None)
+            if leaf.name == name:
+                return "max" if direction == "up" else "min"
+            if name.endswith(f"_{leaf.name}") and direction is not None:
+                found = "max" if direction == "up" else "min"
+    return found
+
+
+def current_values(model, variables):
+    """Tensors with the values of weights, also in the middle of an epoch.
+
+    On JAX the variables are empty then and `fit` holds their values in
+    `_jax_state`. The public `callback.model` writes all of them back, for each
+    call; this only looks. The tensors are those of the next step, which takes
+    their memory: use them at once. Keras 3.12 to 3.15.
+    """
+    state = getattr(model, "_jax_state", None)
+    if not state or model._jax_state_synced:
+        return [variable.value for variable in variables]
+    held = {}
+    for kind in ("trainable_variables", "non_trainable_variables"):
+        pairs = zip(getattr(model, kind), state.get(kind) or (), strict=True)
+        held.update((id(variable), value) for variable, value in pairs)
+    return [held[id(variable)] for variable in variables]
+
+
+def compile_function(function):
+    """`function` of lists of tensors, compiled the way the backend compiles.
+
+    Keras compiles only whole training steps. TensorFlow comes from Keras's own
+    lazy import, which costs nothing on other backends. Keras 3.12 to 3.15.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return lazy_tensorflow.function(function, reduce_retracing=True)
+    if backend == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function
+
+
+def print_message(text):
+    """Prints like Keras's own callbacks, to the terminal or to the log.
+
+    Which of the two `keras.config.disable_interactive_logging` decides; the
+    function that follows it is private. Keras 3.12 to 3.15.
+    """
+    io_utils.print_msg(text)
+
+
+def checkpoint_memory(checkpoint):
+    """What a `ModelCheckpoint` has learned: its best value and its batch count.
+
+    Its counters have no public names. Keras 3.12 to 3.15.
+    """
+    return {
+        "best": checkpoint.best,
+        "batches_seen_since_last_saving": checkpoint._batches_seen_since_last_saving,
+        "last_batch_seen": checkpoint._last_batch_seen,
+    }
+
+
+def set_checkpoint_memory(checkpoint, memory):
+    """Undoes `checkpoint_memory`."""
+    checkpoint.best = memory["best"]
+    checkpoint._batches_seen_since_last_saving = memory[
+        "batches_seen_since_last_saving"
+    ]
+    checkpoint._last_batch_seen = memory["last_batch_seen"]
