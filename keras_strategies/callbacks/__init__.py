@@ -5,16 +5,43 @@ Learning-rate schedulers for any optimizer (`StepDecayScheduler`,
 keeps what it has learned behind `get_state()` and `set_state(state)`.
 """
 
+from keras_strategies.callbacks.accumulation_scheduler import AccumulationScheduler
+from keras_strategies.callbacks.best_weights import BestWeights
 from keras_strategies.callbacks.cosine_decay_scheduler import CosineDecayScheduler
+from keras_strategies.callbacks.early_stopping import EarlyStopping
 from keras_strategies.callbacks.exponential_decay_scheduler import (
     ExponentialDecayScheduler,
 )
 from keras_strategies.callbacks.gradient_clipping import GradientClipping
+from keras_strategies.callbacks.learning_rate_finder import LearningRateFinder
+from keras_strategies.callbacks.momentum_scheduler import MomentumScheduler
+from keras_strategies.callbacks.nan_recovery import NaNRecovery
+from keras_strategies.callbacks.one_cycle_scheduler import OneCycleScheduler
+from keras_strategies.callbacks.reduce_on_plateau import ReduceOnPlateau
+from keras_strategies.callbacks.state import get_state, set_state
 from keras_strategies.callbacks.step_decay_scheduler import StepDecayScheduler
+from keras_strategies.callbacks.target_stopping import TargetStopping
+from keras_strategies.callbacks.time_budget import TimeBudget
+from keras_strategies.callbacks.weight_averaging import WeightAveraging
+from keras_strategies.callbacks.weight_decay_scheduler import WeightDecayScheduler
 
 __all__ = [
+    "AccumulationScheduler",
+    "BestWeights",
     "CosineDecayScheduler",
+    "EarlyStopping",
     "ExponentialDecayScheduler",
     "GradientClipping",
+    "LearningRateFinder",
+    "MomentumScheduler",
+    "NaNRecovery",
+    "OneCycleScheduler",
+    "ReduceOnPlateau",
     "StepDecayScheduler",
+    "TargetStopping",
+    "TimeBudget",
+    "WeightAveraging",
+    "WeightDecayScheduler",
+    "get_state",
+    "set_state",
 ]

@@ -29,4 +29,25 @@ CALLBACKS = [
     Case(
         "callbacks.GradientClipping", "callback", make=lambda: {"global_clipnorm": 0.1}
     ),
+    Case(
+        "callbacks.OneCycleScheduler",
+        "callback",
+        make=lambda: {"max_learning_rate": 0.02},
+    ),
+    Case(
+        "callbacks.WeightDecayScheduler",
+        "callback",
+        make=lambda: {"schedule": lambda step: 0.01 * step, "update": "batch"},
+    ),
+    Case(
+        "callbacks.MomentumScheduler",
+        "callback",
+        make=lambda: {"schedule": {0: 0.5, 2: 0.8}},
+    ),
+    Case(
+        "callbacks.AccumulationScheduler",
+        "callback",
+        make=lambda: {"schedule": {0: 1, 1: 3}},
+        setting="accumulation",
+    ),
 ]

@@ -28,9 +28,11 @@ def modes():
 
 def compiled(setting="", **arguments):
     """A fresh compiled model; `setting` is that of a case."""
-    model = models.mlp()
+    model, optimizer = models.mlp(), keras.optimizers.Adam(0.01)
+    if setting == "accumulation":
+        optimizer = keras.optimizers.Adam(0.01, gradient_accumulation_steps=2)
     model.compile(
-        keras.optimizers.Adam(0.01),
+        optimizer,
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
         **arguments,
