@@ -85,7 +85,7 @@ def hold(model, preserve):
     _check(wrappers, kept, preserve)
     for wrapper, plan in zip(wrappers, plans, strict=True):
         if any(plan):
-            wrapper.preserve(plan)
+            wrapper.preserve(plan, model)
 
 
 def _check(wrappers, kept, preserve):

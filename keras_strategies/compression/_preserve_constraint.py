@@ -1,8 +1,11 @@
 """The constraint that keeps zeros and shared values while training for int8."""
 
+import weakref
+
 import numpy as np
 from keras import ops
 
+from keras_strategies._internal import keras_private
 from keras_strategies.compression import _clusters, _masks
 from keras_strategies.compression._update_constraint import UpdateConstraint
 
@@ -15,25 +18,29 @@ class PreserveConstraint(UpdateConstraint):
     works where a training step is a pure function, and after loading.
 
     Args:
-        owner: The layer whose `preserve` made this constraint; told when it ends.
+        model: The model, if it is known yet.
         weight: The variable.
         plan: A dict of `_preserve.found`.
+        on_end: Called when `strip` ends it.
     """
 
     purpose, state = "keeping zeros and clusters", "kept_by_quantize_aware"
 
-    def __init__(self, owner, weight, plan):
-        super().__init__(owner, weight)
+    def __init__(self, model, weight, plan, on_end):
+        super().__init__(model, weight)
+        self.on_end = on_end
         self.zeros, self.axis = plan["zeros"], plan["axis"]
         self.positions = None
         if plan["positions"] is not None:
             self.positions = np.asarray(plan["positions"], "int32")
 
+    def belong_to(self, model):
+        """Says in which model the weight is, whose optimizer may keep averages."""
+        self._model = weakref.ref(model)
+
     def detach(self, weight):
         super().detach(weight)
-        owner = self._model()
-        if owner is not None:
-            owner.preserving = False
+        self.on_end()
 
     def remembered(self, value):
         if self.positions is None:
@@ -47,6 +54,12 @@ class PreserveConstraint(UpdateConstraint):
         value = ops.stop_gradient(ops.convert_to_tensor(weight))
         if self.original is not None:
             value = self.original(value)
+        average = optimizer and keras_private.moving_average(optimizer, weight)
+        if average is not None:
+            average.assign(self._kept(ops.convert_to_tensor(average), before))
+        return self._kept(value, before)
+
+    def _kept(self, value, before):
         if self.positions is None:
             return _masks.apply_mask(value, before)
         index, old = before
@@ -56,4 +69,4 @@ class PreserveConstraint(UpdateConstraint):
             centroids = ops.where(ops.equal(old, 0.0), 0.0, centroids)
         shared = _clusters.look_up(index, centroids)
         shared = _clusters.from_rows(shared, value.shape, self.axis)
-        return ops.cast(shared, weight.dtype)
+        return ops.cast(shared, value.dtype)

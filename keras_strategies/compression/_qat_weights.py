@@ -5,6 +5,7 @@ import inspect
 import keras
 from keras import ops
 
+from keras_strategies._internal import keras_private
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.walking import all_layers
 from keras_strategies.compression import _qat_layers, _qat_math
@@ -81,6 +82,7 @@ class QuantizedLayer(keras.layers.Layer):
         self.batch_statistics = batch_statistics
         self.preserved = preserved
         self.preserving = preserving
+        self._held = []
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -117,12 +119,18 @@ class QuantizedLayer(keras.layers.Layer):
         }
         return super().get_config() | config
 
-    def preserve(self, plans):
+    def preserve(self, plans, model=None):
         """Keeps zeros and shared values from now on, as the plans say."""
         self.preserved, self.preserving = plans, True
         for (weight, *_), plan in zip(weights_of(self.layer), plans, strict=True):
             if plan is not None:
-                PreserveConstraint(self, weight, plan).attach(weight)
+                held = PreserveConstraint(model or self, weight, plan, self._release)
+                held.attach(weight)
+                self._held.append(held)
+
+    def _release(self):
+        self.preserving = False
+        self._held.clear()
 
     @property
     def simulated_quantization(self):
@@ -135,6 +143,8 @@ class QuantizedLayer(keras.layers.Layer):
             self.preserve(self.preserved)
 
     def _call_inner(self, training, *args, **kwargs):
+        if self._held:
+            self._tell_model()
         if self.batch_norm is None:
             rounded = [
                 (entry[0], self._rounded(number, *entry, training))
@@ -163,6 +173,13 @@ class QuantizedLayer(keras.layers.Layer):
         folded = self._round(kernel * spread, channels, separate, training, common)
         outputs = self._stateless([(kernel, folded / spread)], training, args, kwargs)
         return self.batch_norm(outputs, training=training)
+
+    def _tell_model(self):
+        """Loaded with its layer, a constraint does not know its model yet."""
+        model = keras_private.outermost(self)
+        if getattr(model, "optimizer", None) is not None:
+            for held in self._held:
+                held.belong_to(model)
 
     def _rounded(self, number, weight, channels, separate, training):
         common = self._common(number, weight, 1.0)

@@ -66,6 +66,23 @@ def test_is_called_by_itself():
     assert seen[-1] is False
 
 
+def test_outermost_is_the_model_that_was_called():
+    seen = []
+
+    class Spy(keras.layers.Layer):
+        def call(self, x):
+            seen.append(keras_private.outermost(self))
+            return x
+
+    spy, x = Spy(), np.ones((1, 2), "float32")
+    inner = keras.Sequential([keras.Input((2,)), spy])
+    model = keras.Sequential([keras.Input((2,)), inner])
+    model(x)
+    assert seen[-1] is model
+    spy(x)
+    assert seen[-1] is spy
+
+
 def _gradients(variables):
     return [keras.ops.ones(v.shape, dtype=v.dtype) for v in variables]
 

@@ -9,6 +9,7 @@ from keras_strategies._internal.keras_private.calls import (
     backend_ops,
     exact_scopes,
     is_called_by_itself,
+    outermost,
 )
 from keras_strategies._internal.keras_private.graphs import (
     flatten_layers,
@@ -62,6 +63,7 @@ __all__ = [
     "metric_direction",
     "moving_average",
     "operation_calls",
+    "outermost",
     "own_variables",
     "owns",
     "print_message",

@@ -52,6 +52,15 @@ def is_called_by_itself(layer):
     return layer._get_call_context().entry_layer is layer
 
 
+def outermost(layer):
+    """The layer that was called from outside, in whose call `layer` is running now.
+
+    In a training step that is the model that is trained; on JAX only where Keras
+    finds out shapes, as the step itself bypasses calls. Keras 3.12 to 3.15.
+    """
+    return layer._get_call_context().entry_layer
+
+
 @contextlib.contextmanager
 def exact_scopes():
     """Names TensorFlow operations after the path of their layer, exactly.
