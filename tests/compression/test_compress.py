@@ -1,0 +1,292 @@
+"""`compress` from the model to the file, on scikit-learn's digits."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_strategies import compression, export
+from keras_strategies.export import TFLiteModel
+
+LAYERS = keras.layers
+
+
+def _digits():
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    order = np.random.default_rng(0).permutation(len(data.images))
+    x = (data.images[order] / 16).astype("float32")
+    return x[..., None], data.target[order]
+
+
+X, Y = _digits()
+TRAIN, VALIDATION = (X[:900], Y[:900]), (X[900:1400], Y[900:1400])
+TEST = (X[1400:], Y[1400:])
+
+
+def _trained():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            LAYERS.Conv2D(8, 3, activation="relu"),
+            LAYERS.Flatten(),
+            LAYERS.Dense(32, activation="relu"),
+            LAYERS.Dense(10),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(2e-3), loss, metrics=["accuracy"])
+    model.fit(*TRAIN, epochs=12, verbose=0)
+    return model
+
+
+def _compress(model, **arguments):
+    given = {
+        "validation_data": VALIDATION,
+        "budget": 1.0,
+        "epochs": 4,
+        "max_candidates": 4,
+        "seed": 0,
+        "verbose": 0,
+    }
+    return compression.compress(model, TRAIN, **given | arguments)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """A model, its weights before, and the result of a whole search."""
+    model = _trained()
+    before = [np.array(weight) for weight in model.get_weights()]
+    steps = int(model.optimizer.iterations)
+    result = _compress(model, max_candidates=16)
+    return model, before, steps, result
+
+
+def test_the_result_is_much_smaller_and_as_good_on_data_never_seen(made):
+    model, _, _, result = made
+    assert result.met and result.ratio > 8
+    assert result.validation["drop"] <= 1.0
+    assert result.held_out["drop"] <= 2.5  # 250 samples: one is 0.4 points
+    assert result.validation["samples"] == result.held_out["samples"] == 250
+    best = min(
+        (row for row in result.candidates if row["met"]),
+        key=lambda row: row["gzipped_bytes"],
+    )
+    assert result.chosen is best
+    assert result.bytes == len(result.content)
+    assert result.model.optimizer.iterations == 0 and result.model.compiled
+
+
+def test_the_given_model_is_untouched(made):
+    model, before, steps, _ = made
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert int(model.optimizer.iterations) == steps
+    assert "compute_loss" not in vars(model)
+    assert all(weight.constraint is None for weight in model.weights)
+
+
+def test_files_are_written_and_are_what_was_measured(made, tmp_path):
+    _, _, _, result = made
+    keras_file, tflite_file = result.save(tmp_path / "new")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "model.keras",
+        "model.tflite",
+    ]
+    loaded = keras.models.load_model(keras_file)
+    report = compression.sparsity_report(loaded)
+    assert report.sparsity == pytest.approx(result.chosen["sparsity"], abs=0.01)
+    artifact = TFLiteModel(tflite_file)
+    found = artifact.evaluate(*VALIDATION, verbose=0)["accuracy"]
+    both = [result.validation["compressed"], result.held_out["compressed"]]
+    assert found == pytest.approx(np.mean(both), abs=1e-6)
+    outputs = loaded.predict(X[:50], verbose=0).argmax(-1)
+    assert np.mean(outputs == artifact.predict(X[:50], verbose=0).argmax(-1)) > 0.9
+
+
+def test_table_and_picture(made, tmp_path):
+    _, _, _, result = made
+    text = str(result)
+    assert f"{result.ratio:.1f} times smaller" in text
+    assert (
+        "held out, 250 samples" in text and text.count("\n* ") == 2
+    )  # and in the legend
+    figure = result.plot(tmp_path / "pareto.png")
+    assert (tmp_path / "pareto.png").stat().st_size > 5000
+    [axis] = figure.axes
+    assert axis.get_xscale() == "log" and "accuracy" in axis.get_ylabel()
+    drawn = sum(len(points.get_offsets()) for points in axis.collections)
+    assert drawn == len(result.candidates) + 1
+    with pytest.raises(ValueError, match="must end in"):
+        result.plot(tmp_path / "pareto.txt")
+
+
+def _figures(result):
+    return [
+        {key: row[key] for key in row if key not in ("seconds", "latency_ms")}
+        for row in result.candidates
+    ]
+
+
+def test_the_same_seed_gives_the_same_search(made, capsys):
+    model, _, _, result = made
+    again = _compress(model, verbose=1)
+    assert _figures(again) == _figures(result)[:4]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5 and all(line.startswith("compress ") for line in lines)
+
+
+def test_latency_takes_filters_out(made):
+    model, *_ = made
+    result = _compress(model, target="latency", test_data=TEST, budget=3.0)
+    assert result.chosen["filters"] > 0 and result.met
+    assert result.held_out["samples"] == len(TEST[0])
+    plain = result.candidates[0]["flops"]
+    assert result.chosen["flops"] < plain == 2 * compression.flops(model).macs
+    assert result.model.count_params() < model.count_params()
+
+
+def test_a_model_that_nothing_can_be_taken_from(made):
+    model, *_ = made
+    perfect = VALIDATION[0], model.predict(VALIDATION[0], verbose=0)
+    with pytest.warns(UserWarning, match="No candidate kept to the budget"):
+        result = _compress(
+            model, validation_data=perfect, metric="mse", budget=0.0, max_candidates=1
+        )
+    assert not result.met and result.mode == "min"
+    assert result.chosen["drop"] > 0 and len(result.content) == result.bytes
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, units=16, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.hidden = LAYERS.Dense(units, activation="relu")
+        self.out = LAYERS.Dense(1)
+
+    def call(self, inputs):
+        return self.out(self.hidden(inputs))
+
+    def get_config(self):
+        return super().get_config() | {"units": self.units}
+
+
+def test_a_subclassed_regression_with_a_data_set_and_a_teacher():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(512, 8)).astype("float32")
+    y = np.abs(x[:, :1]) + x[:, 1:2]
+    keras.utils.set_random_seed(0)
+    model = Subclassed()
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    model.fit(x[:256], y[:256], epochs=20, verbose=0)
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            rows = slice(32 * index, 32 * index + 32)
+            return x[rows], y[rows]
+
+    result = compression.compress(
+        model,
+        Batches(),
+        validation_data=(x[256:], y[256:]),
+        budget=400.0,
+        metric="mae",
+        distill=True,
+        max_candidates=3,
+        seed=1,
+        verbose=0,
+    )
+    assert result.metric == "mae" and result.mode == "min"
+    assert type(result.model) is Subclassed
+    assert [row["sparsity"] for row in result.candidates[:2]] == [0.0, 0.9]
+    assert result.candidates[1]["gzipped_bytes"] < result.candidates[0]["gzipped_bytes"]
+
+
+def test_a_teacher_helps_where_labels_are_wrong():
+    """Fine-tuning on wrong labels ruins a model, unless its teacher knows better."""
+    model = _trained()
+    wrong = TRAIN[0], (TRAIN[1] + 1) % 10
+    drops = []
+    for distill in (False, True):
+        result = compression.compress(
+            model,
+            wrong,
+            validation_data=VALIDATION,
+            budget=100.0,
+            distill=distill,
+            temperature=2.0,
+            alpha=1.0,
+            max_candidates=2,
+            seed=0,
+            verbose=0,
+        )
+        drops.append(result.candidates[1]["drop"])
+    assert drops[0] > 30 and drops[1] < 15
+
+
+def _plain():
+    model = keras.Sequential([keras.Input((4,)), LAYERS.Dense(2)])
+    model.compile("adam", "mse")
+    return model
+
+
+DATA = (np.ones((8, 4), "float32"), np.ones((8, 2), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"budget": -1}, "`budget` must be at least 0"),
+        ({"budget": "much"}, "`budget` must be a number"),
+        ({"target": "speed"}, "`target` must be one of"),
+        ({"epochs": 0}, "`epochs` must be"),
+        ({"batch_size": 2.5}, "`batch_size` must be"),
+        ({"learning_rate": 0}, "`learning_rate` must be"),
+        ({"alpha": 0}, "`alpha` must be"),
+        ({"temperature": 0}, "`temperature` must be"),
+        ({"distill": 1}, "`distill` must be"),
+        ({"max_candidates": 0}, "`max_candidates` must be"),
+        ({"max_seconds": 0}, "`max_seconds` must be"),
+        ({"seed": -1}, "`seed` must be"),
+        ({"mode": "up"}, "`mode` must be one of"),
+        ({"metric": "niceness"}, "must hold Keras metrics"),
+        ({"validation_data": None}, "`validation_data` must be given"),
+        ({"validation_data": DATA[0]}, "`validation_data` must be a tuple"),
+        ({"validation_data": (DATA[0][:3], DATA[1][:3])}, "at least 4 samples"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, words):
+    given = {"validation_data": DATA, "mode": "min", "verbose": 0} | arguments
+    with pytest.raises((TypeError, ValueError), match=words):
+        compression.compress(_plain(), DATA, **given)
+
+
+def test_models_that_cannot_be_compressed_are_refused():
+    inputs = keras.Input((4,))
+    uncompiled = keras.Sequential([keras.Input((4,)), LAYERS.Dense(2)])
+    nothing = keras.Sequential([keras.Input((4,)), LAYERS.LayerNormalization()])
+    unbuilt = keras.Sequential([LAYERS.Dense(2)])
+    two = keras.Model(inputs, [LAYERS.Dense(2)(inputs), LAYERS.Dense(2)(inputs)])
+    for model in (nothing, unbuilt, two):
+        model.compile("adam", "mse")
+    aware = compression.quantize_aware(_plain())
+    aware.compile("adam", "mse")
+    for model, words in (
+        (uncompiled, "must be compiled with a loss"),
+        (nothing, "must have weights that can be pruned"),
+        (unbuilt, "must be built"),
+        (two, "must have one output"),
+        (aware, "must not be quantization-aware"),
+        ("model.keras", "must be a Model"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=words):
+            compression.compress(model, DATA, validation_data=DATA, verbose=0)
+
+
+def test_export_stands_below_compression():
+    assert not any("compression" in name for name in vars(export))
