@@ -91,6 +91,12 @@ class Rebuild:
             if known:
                 self.quantized.update(call.outputs)
             return None
+        if role == _qat_roles.CUSTOM:
+            self._require_all(call)
+            self._plain(call, last=True)
+            if call.operation.quantizes_outputs:
+                self.quantized.update(call.outputs)
+            return None
         if role == _qat_roles.SCALED:
             [slot] = call.outputs
             self.tensors[slot] = self._called(self._wrapped(call), call, self.exact)

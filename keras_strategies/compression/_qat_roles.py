@@ -3,7 +3,7 @@
 import keras
 
 from keras_strategies._internal.keras_private import BaseImagePreprocessingLayer
-from keras_strategies.compression import _qat_weights
+from keras_strategies.compression import _qat_config, _qat_weights
 
 _LAYERS = keras.layers
 
@@ -16,6 +16,7 @@ OUTPUT = "output"  # output gets a range
 SAME = "same"  # moves values about: the range of the input is kept
 SCALED = "scaled"  # weights rounded and output on their values: Embedding
 SPLIT = "split"  # two layers: SeparableConv, Average
+CUSTOM = "custom"  # quantizes itself: QuantizeWrapper
 FLOAT = "float"  # left out by the caller
 
 WITH_WEIGHTS = (WEIGHTED, SCALED, SPLIT)
@@ -132,6 +133,10 @@ def role(operation):
     if not isinstance(operation, keras.layers.Layer):
         known = _OPS.get(type(operation).__name__)
         return known, None if known else "an operation without an integer form"
+    if isinstance(operation, _qat_config.QuantizeWrapper):
+        computes = operation.layer.dtype_policy.compute_dtype
+        float32 = computes == "float32"
+        return (CUSTOM, None) if float32 else (None, f"computes in {computes}")
     if not type(operation).__module__.startswith("keras."):
         return None, "a custom layer"
     problem = _problem(operation)
@@ -157,9 +162,7 @@ def role(operation):
         return OUTPUT, None
     if isinstance(operation, _SPLIT):
         return _split_role(operation)
-    if is_container(operation) or _qat_weights.weights_of(operation):
-        return _weighted_role(operation)
-    return None, "not supported"
+    return _weighted_role(operation)
 
 
 def is_container(layer):

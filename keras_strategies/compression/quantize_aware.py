@@ -8,6 +8,7 @@ from keras_strategies._internal import checks, quantized
 from keras_strategies.compression import (
     _preserve,
     _prunable,
+    _qat_config,
     _qat_graph,
     _qat_rebuild,
     _qat_roles,
@@ -168,7 +169,11 @@ def _check_model(model):
             type=type(model).__name__,
         )
     _prunable.check_built(model)
-    if quantized.is_quantize_aware(model):
+    if any(
+        hasattr(layer, "simulated_quantization")
+        and not isinstance(layer, _qat_config.QuantizeWrapper)
+        for layer in quantized.model_layers(model)
+    ):
         checks.fail(
             "`model` must not be quantization-aware already",
             fix="Give the float model, or train this one on.",

@@ -18,13 +18,21 @@ model.compile("adam", "mse")
 Where it differs from the original: models are changed in place and returned, their
 layers keep their names and types, so that saving and loading need no scope, and
 callbacks such as `UpdatePruningStep` are accepted and do nothing; only
-`quantization.keras` returns a new model. A `QuantizeConfig` of one's own, quantization
-schemes and `collab_opts` are not there. What the original
-does silently on Keras 3, such as returning None, is an error.
+`quantization.keras` returns a new model. A `QuantizeConfig` or `Quantizer` of one's
+own works if it is written on `keras.ops` or for the backend in use; its
+`set_quantize_weights` is not called. Not there are the transformations of graphs
+(`graph_transformations`, `default_8bit_transforms`), which have nothing to do here, and
+`ClusteringAlgorithm`. What the original does silently on Keras 3, such as returning
+None, is an error.
 
 Reference: https://www.tensorflow.org/model_optimization/api_docs/python/tfmot
 """
 
-from keras_strategies.compat.tfmot import clustering, quantization, sparsity
+from keras_strategies.compat.tfmot import (
+    clustering,
+    experimental,
+    quantization,
+    sparsity,
+)
 
-__all__ = ["clustering", "quantization", "sparsity"]
+__all__ = ["clustering", "experimental", "quantization", "sparsity"]

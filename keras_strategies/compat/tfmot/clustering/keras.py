@@ -1,31 +1,28 @@
 """`tfmot.clustering.keras` for Keras 3."""
 
-import abc
 import contextlib
 
+import keras
+
 from keras_strategies import compression
-from keras_strategies.compat.tfmot.clustering import experimental
+from keras_strategies._internal import checks
+from keras_strategies.compat.tfmot.clustering import clusterable_layer, experimental
 from keras_strategies.compat.tfmot.clustering._weights import (
     CentroidInitialization,
     cluster,
 )
+from keras_strategies.compat.tfmot.clustering.clusterable_layer import ClusterableLayer
 
 __all__ = [
     "CentroidInitialization",
     "ClusterableLayer",
+    "ClusteringSummaries",
     "cluster_scope",
     "cluster_weights",
+    "clusterable_layer",
     "experimental",
     "strip_clustering",
 ]
-
-
-class ClusterableLayer(abc.ABC):
-    """Mix-in of a custom layer that says which of its weights can be clustered."""
-
-    @abc.abstractmethod
-    def get_clusterable_weights(self):
-        """Returns a list of weights, or of `(name, weight)` pairs."""
 
 
 def cluster_weights(
@@ -60,3 +57,25 @@ def strip_clustering(model):
 def cluster_scope():
     """Does nothing: clustered models load without a scope."""
     yield
+
+
+class ClusteringSummaries(keras.callbacks.TensorBoard):
+    """TensorBoard, with the number of values of each kernel after each epoch.
+
+    Args:
+        log_dir: Folder of the logs. Defaults to `"logs"`.
+        cluster_update_freq: Must be `"epoch"`: to count values takes a sort of the
+            weights.
+        **kwargs: As for `keras.callbacks.TensorBoard`.
+    """
+
+    def __init__(self, log_dir="logs", cluster_update_freq="epoch", **kwargs):
+        super().__init__(log_dir=log_dir, **kwargs)
+        self.cluster_update_freq = checks.choice(
+            "cluster_update_freq", cluster_update_freq, ("epoch",)
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        rows = compression.cluster_report(self.model).rows
+        values = {f"cluster_values/{row['weight']}": row["values"] for row in rows}
+        super().on_epoch_end(epoch, {**(logs or {}), **values})

@@ -1,0 +1,5 @@
+"""`tfmot.experimental` for Keras 3."""
+
+from keras_strategies.compat.tfmot.experimental import combine
+
+__all__ = ["combine"]

@@ -1,0 +1,175 @@
+"""Quantization of whole models and of marked layers, under TFMOT's names."""
+
+import contextlib
+
+import keras
+
+from keras_strategies import compression
+from keras_strategies._internal import checks
+from keras_strategies.compat.tfmot.quantization import _ranges, _schemes
+from keras_strategies.compat.tfmot.quantization._config import QuantizeConfig
+from keras_strategies.compression._qat_config import QuantizeWrapper
+
+_MARK = "_tfmot_annotated"
+_PREFIX = "quant_"
+
+
+def quantize_model(to_quantize, quantized_layer_name_prefix=_PREFIX):
+    """Returns a copy of a model that trains for int8; `to_quantize` is unchanged.
+
+    Args:
+        to_quantize: A built Functional or Sequential `keras.Model`.
+        quantized_layer_name_prefix: Layers keep their names, so only the original's
+            default is taken.
+
+    Returns:
+        An uncompiled model, of `compression.quantize_aware`.
+    """
+    _check_prefix(quantized_layer_name_prefix)
+    return compression.quantize_aware(to_quantize)
+
+
+def quantize_annotate_layer(to_annotate, quantize_config=None):
+    """Marks a layer for `quantize_apply`; returns it.
+
+    Args:
+        to_annotate: A `keras.layers.Layer`.
+        quantize_config: A `QuantizeConfig` for this layer, instead of the default.
+    """
+    checks.instance("to_annotate", to_annotate, keras.layers.Layer)
+    if isinstance(to_annotate, keras.Model):
+        fix = "Mark its layers, or use quantize_annotate_model."
+        checks.fail("`to_annotate` must not be a model", fix=fix, model=to_annotate)
+    checks.instance("quantize_config", quantize_config, QuantizeConfig, optional=True)
+    setattr(to_annotate, _MARK, quantize_config or True)
+    return to_annotate
+
+
+def quantize_annotate_model(to_annotate):
+    """Marks all layers of a model for `quantize_apply`; returns it.
+
+    Layers that are marked already keep their `QuantizeConfig`.
+
+    Args:
+        to_annotate: A `keras.Model`.
+    """
+    checks.instance("to_annotate", to_annotate, keras.Model)
+    for layer in _all_layers(to_annotate):
+        if not hasattr(layer, _MARK):
+            setattr(layer, _MARK, True)
+    return to_annotate
+
+
+def quantize_apply(model, scheme=None, quantized_layer_name_prefix=_PREFIX):
+    """Returns a copy of a model that trains its marked layers for int8.
+
+    Args:
+        model: A built Functional or Sequential `keras.Model` with layers that were
+            marked by `quantize_annotate_layer` or `quantize_annotate_model`.
+        scheme: A `QuantizeScheme`. Defaults to `None`, `Default8BitQuantizeScheme()`.
+        quantized_layer_name_prefix: As for `quantize_model`.
+
+    Returns:
+        An uncompiled model, of `compression.quantize_aware`.
+    """
+    checks.instance("model", model, keras.Model)
+    checks.instance("scheme", scheme, _schemes.QuantizeScheme, optional=True)
+    _check_prefix(quantized_layer_name_prefix)
+    scheme = scheme or _schemes.Default8BitQuantizeScheme()
+    _check_layout(scheme)
+    if not any(hasattr(layer, _MARK) for layer in _all_layers(model)):
+        fix = "Mark layers with quantize_annotate_layer, or use quantize_model."
+        checks.fail("`model` must have annotated layers", fix=fix, model=model.name)
+    configs = _configs(model, scheme.get_quantize_registry())
+    with _ranges.known(configs.values()):
+        return compression.quantize_aware(
+            _wrapped(model, configs) if configs else model,
+            annotate=lambda layer: hasattr(layer, _MARK),
+            **scheme.native,
+        )
+
+
+@contextlib.contextmanager
+def quantize_scope(*args):
+    """Makes custom objects known inside the block; quantized layers are known anyway.
+
+    Args:
+        *args: Dicts of name and object.
+    """
+    objects = {name: thing for entry in args for name, thing in entry.items()}
+    with keras.saving.custom_object_scope(objects):
+        yield
+
+
+def _all_layers(model):
+    """The layers of a model and of the models inside it, without inputs."""
+    found = []
+    for layer in model.layers:
+        found += _all_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return [x for x in found if not isinstance(x, keras.layers.InputLayer)]
+
+
+def _check_prefix(prefix):
+    if prefix != _PREFIX:
+        checks.fail(
+            "`quantized_layer_name_prefix` must be its default",
+            fix="Layers keep their names.",
+            quantized_layer_name_prefix=prefix,
+        )
+
+
+def _check_layout(scheme):
+    layout = scheme.get_layout_transformer()
+    if not isinstance(layout, _schemes.Default8BitQuantizeLayoutTransform):
+        checks.fail(
+            "`get_layout_transformer` must return Default8BitQuantizeLayoutTransform()",
+            fix="Folding and fusing are done by compression.quantize_aware.",
+            returned=type(layout).__name__,
+        )
+
+
+def _configs(model, registry):
+    """`{id of a marked layer: its own QuantizeConfig}`."""
+    native = type(registry) is _schemes.Default8BitQuantizeRegistry
+    native_config = _schemes.NativeConfig
+    configs = {}
+    for layer in _all_layers(model):
+        config = getattr(layer, _MARK, None)
+        if config is True and not native:
+            config = registry.get_quantize_config(layer)
+            checks.instance("get_quantize_config(layer)", config, QuantizeConfig)
+        if isinstance(config, QuantizeConfig) and type(config) is not native_config:
+            configs[id(layer)] = config
+    return configs
+
+
+def _wrapped(model, configs):
+    """A copy of the model in which layers with a config are in a `QuantizeWrapper`."""
+
+    def copied(layer):
+        copy = type(layer).from_config(layer.get_config())
+        mark = getattr(layer, _MARK, None)
+        if id(layer) in configs:
+            name = layer.name
+            copy = QuantizeWrapper(copy, configs[id(layer)], name=name)
+        if mark is not None:
+            setattr(copy, _MARK, True)
+        return copy
+
+    inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    nested = [m.name for m in inner if any(id(x) in configs for x in _all_layers(m))]
+    if nested:
+        checks.fail(
+            "A layer with a QuantizeConfig must not be in a nested model",
+            fix="Call the layers of the nested model in the outer one.",
+            nested_models=nested,
+        )
+    clone = keras.models.clone_model(model, clone_function=copied)
+    for old, new in zip(model.layers, clone.layers, strict=True):
+        if isinstance(old, keras.Model):
+            for before, after in zip(_all_layers(old), _all_layers(new), strict=True):
+                if hasattr(before, _MARK):
+                    setattr(after, _MARK, True)
+        target = new.layer if isinstance(new, QuantizeWrapper) else new
+        target.set_weights(old.get_weights())
+    return clone

@@ -1,0 +1,185 @@
+"""Which config each layer gets, in TFMOT's protocol."""
+
+import abc
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies.compat.tfmot.quantization._config import QuantizeConfig
+from keras_strategies.compression import _qat_roles
+
+
+class QuantizeRegistry(abc.ABC):
+    """Knows the `QuantizeConfig` of each layer; subclass it for one's own."""
+
+    @abc.abstractmethod
+    def get_quantize_config(self, layer):
+        """Returns a `QuantizeConfig` for the layer."""
+
+
+class QuantizeLayoutTransform(abc.ABC):
+    """What the original rewrites a graph by before it quantizes it."""
+
+    @abc.abstractmethod
+    def apply(self, model, layer_quantize_map):
+        """Not called: `compression.quantize_aware` folds and fuses by itself."""
+
+
+class QuantizeScheme(abc.ABC):
+    """A registry and a layout; give one to `quantize_apply`."""
+
+    # Arguments of `compression.quantize_aware`.
+    native = {}  # noqa: RUF012  (never changed)
+
+    @abc.abstractmethod
+    def get_layout_transformer(self):
+        """Returns a `Default8BitQuantizeLayoutTransform`; no other can be used."""
+
+    @abc.abstractmethod
+    def get_quantize_registry(self):
+        """Returns a `QuantizeRegistry`."""
+
+
+class NativeConfig(QuantizeConfig):
+    """Stands for what `compression.quantize_aware` does with a layer."""
+
+    def get_weights_and_quantizers(self, layer):
+        return []
+
+    def get_activations_and_quantizers(self, layer):
+        return []
+
+    def set_quantize_weights(self, layer, quantize_weights):
+        return None
+
+    def set_quantize_activations(self, layer, quantize_activations):
+        return None
+
+    def get_output_quantizers(self, layer):
+        return []
+
+    def get_config(self):
+        return {}
+
+
+class NoOpQuantizeConfig(NativeConfig):
+    """Leaves a layer as it is, between quantized ones."""
+
+
+class Default8BitQuantizeRegistry(QuantizeRegistry):
+    """The layers of `compression.quantize_aware`.
+
+    Args:
+        disable_per_axis: Given by the scheme. Defaults to `False`.
+    """
+
+    def __init__(self, disable_per_axis=False):
+        self.disable_per_axis = disable_per_axis
+
+    def supports(self, layer):
+        """Whether `layer` is quantized without a `QuantizeConfig`."""
+        checks.instance("layer", layer, keras.layers.Layer)
+        return _qat_roles.role(layer)[0] is not None
+
+    def get_quantize_config(self, layer):
+        """Returns an object that stands for the native way."""
+        if not self.supports(layer):
+            checks.fail(
+                "`layer` must be one of those that the registry supports",
+                fix="Give it a QuantizeConfig by quantize_annotate_layer.",
+                layer=layer.name,
+                type=type(layer).__name__,
+            )
+        return NativeConfig()
+
+
+class Default8BitQuantizeLayoutTransform(QuantizeLayoutTransform):
+    """Stands for the folding and fusing of `compression.quantize_aware`."""
+
+    def apply(self, model, layer_quantize_map):
+        """Not called; returns its arguments."""
+        return model, layer_quantize_map
+
+
+class Default8BitQuantizeScheme(QuantizeScheme):
+    """int8 for LiteRT.
+
+    Args:
+        disable_per_axis: Whether convolutions have one range for all channels.
+            Defaults to `False`.
+    """
+
+    def __init__(self, disable_per_axis=False):
+        self.disable_per_axis = checks.boolean("disable_per_axis", disable_per_axis)
+
+    @property
+    def native(self):
+        return {"scheme": "int8_per_tensor" if self.disable_per_axis else "int8"}
+
+    def get_layout_transformer(self):
+        return Default8BitQuantizeLayoutTransform()
+
+    def get_quantize_registry(self):
+        return Default8BitQuantizeRegistry(self.disable_per_axis)
+
+
+class Default8BitPrunePreserveQuantizeScheme(Default8BitQuantizeScheme):
+    """int8 that keeps zeros (PQAT)."""
+
+    @property
+    def native(self):
+        return super().native | {"preserve": "sparsity"}
+
+
+class Default8BitClusterPreserveQuantizeScheme(Default8BitQuantizeScheme):
+    """int8 that keeps clusters (CQAT), and zeros (PCQAT).
+
+    Args:
+        preserve_sparsity: Whether zeros stay; a model without any is refused then.
+            Defaults to `True`.
+    """
+
+    def __init__(self, preserve_sparsity=True):
+        super().__init__()
+        self.preserve_sparsity = checks.boolean("preserve_sparsity", preserve_sparsity)
+
+    @property
+    def native(self):
+        preserve = "both" if self.preserve_sparsity else "clusters"
+        return super().native | {"preserve": preserve}
+
+
+class DefaultNBitQuantizeScheme(Default8BitQuantizeScheme):
+    """Fewer bits for the weights.
+
+    Args:
+        disable_per_axis: As for `Default8BitQuantizeScheme`. With fewer than 8 bits
+            it must be `False`.
+        num_bits_weight: From 2 to 8. Defaults to 8.
+        num_bits_activation: Must be 8, as LiteRT has no kernels for fewer.
+    """
+
+    def __init__(
+        self, disable_per_axis=False, num_bits_weight=8, num_bits_activation=8
+    ):
+        super().__init__(disable_per_axis)
+        self.num_bits_weight = checks.integer(
+            "num_bits_weight", num_bits_weight, low=2, high=8
+        )
+        fix = "Activations are int8 in every .tflite file of these layers."
+        checks.integer(
+            "num_bits_activation", num_bits_activation, low=8, high=8, fix=fix
+        )
+        self.num_bits_activation = 8
+        if disable_per_axis and num_bits_weight < 8:
+            checks.fail(
+                "`disable_per_axis` must be False with fewer than 8 bits",
+                disable_per_axis=disable_per_axis,
+                num_bits_weight=num_bits_weight,
+            )
+
+    @property
+    def native(self):
+        if self.num_bits_weight == 8:
+            return super().native
+        return {"scheme": {"": self.num_bits_weight}}
