@@ -1,6 +1,7 @@
 """The constraint that keeps one weight at few values after every update."""
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -8,7 +9,10 @@ from keras import ops
 
 from keras_strategies._internal import keras_private
 from keras_strategies.compression import _centroids, _clusters
-from keras_strategies.compression._update_constraint import UpdateConstraint
+from keras_strategies.compression._update_constraint import (
+    UpdateConstraint,
+    constrained_weights,
+)
 
 
 class ClusterConstraint(UpdateConstraint):
@@ -49,22 +53,22 @@ class ClusterConstraint(UpdateConstraint):
         self.offset.assign(value - shared)
         weight.assign(ops.cast(shared, weight.dtype))
         super().attach(weight)
-        self._carry(weight)
+        self.carry(weight)
 
     def detach(self, weight):
         super().detach(weight)
-        if self.carrier is not None:
-            keras_private.stop_carrying(self.carrier, [self.centroids, self.offset])
+        self._drop()
         value = ops.cast(ops.copy(weight.value), "float32")
         if values_a_row(ops.convert_to_numpy(value), self.axis) > self.n:
             # An average of weights, or weights assigned from elsewhere.
             shared, _ = self._shared(value, ops.cast(value, "bool"), move=False)
             weight.assign(ops.cast(shared, weight.dtype))
 
-    def _carry(self, weight):
+    def carry(self, weight):
         """Makes the state part of a training step that is a pure function."""
         if keras.backend.backend() != "jax":
             return
+        self._drop()
         compiled = getattr(self._model(), "optimizer", None)
         if compiled is None:
             return
@@ -74,6 +78,11 @@ class ClusterConstraint(UpdateConstraint):
         if self.carrier is not None:
             keras_private.carry(self.carrier, [self.centroids, self.offset])
 
+    def _drop(self):
+        if self.carrier is not None:
+            keras_private.stop_carrying(self.carrier, [self.centroids, self.offset])
+            self.carrier = None
+
     def remembered(self, value):
         return ops.cast(value, "bool")
 
@@ -81,8 +90,8 @@ class ClusterConstraint(UpdateConstraint):
         if keras_private.is_frozen_by_scope(self.offset):
             raise RuntimeError(
                 f"Clustering of {self.path!r} cannot keep its state in this stateless "
-                "training step. On JAX call `cluster` after `compile`, and train with "
-                "the compiled optimizer."
+                "training step. On JAX train the clustered model itself, with the "
+                "optimizer that it is compiled with."
             )
         value = ops.cast(ops.stop_gradient(weight), "float32") + self.offset.value
         if self.original is not None:
@@ -109,6 +118,23 @@ class ClusterConstraint(UpdateConstraint):
             if counted is not None:
                 shared = ops.where(counted, shared, 0.0)
         return _clusters.from_rows(shared, value.shape, self.axis), centroids
+
+
+def follow_compile(model):
+    """Lets each optimizer that `model` is compiled with take the state with it."""
+    compile_model = model.compile
+    if keras.backend.backend() != "jax" or hasattr(compile_model, "carries_clusters"):
+        return
+
+    @functools.wraps(compile_model)
+    def compile_and_carry(*args, **kwargs):
+        compile_model(*args, **kwargs)
+        for weight in constrained_weights(model):
+            if isinstance(weight.constraint, ClusterConstraint):
+                weight.constraint.carry(weight)
+
+    compile_and_carry.carries_clusters = True
+    model.compile = compile_and_carry
 
 
 def values_a_row(value, axis):

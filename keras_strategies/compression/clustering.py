@@ -6,7 +6,10 @@ from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies.compression import _centroids, _prunable
-from keras_strategies.compression._cluster_constraint import ClusterConstraint
+from keras_strategies.compression._cluster_constraint import (
+    ClusterConstraint,
+    follow_compile,
+)
 from keras_strategies.compression._update_constraint import (
     check_free,
     rebuild_train_function,
@@ -59,9 +62,10 @@ def cluster(
     in `clusterable_weights` (or TFMOT's `get_clusterable_weights`), else in
     `prunable_weights`. A weight with no more than `n` numbers is left as it is.
 
-    On JAX, call it after `compile`. To go on after `keras.models.load_model`, call
-    `cluster` again with the same arguments: kernels with up to `n` values keep them
-    as centroids; weights start from their centroids.
+    On JAX the model must be trained by itself, not as a part of another one. To go on
+    after `keras.models.load_model`, call `cluster` again with the same arguments:
+    kernels with up to `n` values keep them as centroids; weights start from their
+    centroids.
 
     Reference: Han, Mao and Dally, "Deep compression: compressing deep neural
     networks with pruning, trained quantization and Huffman coding" (2016),
@@ -141,6 +145,7 @@ def cluster(
     ]
     for constraint, (weight, _) in zip(constraints, large, strict=True):
         constraint.attach(weight)
+    follow_compile(model)
     rebuild_train_function(model)
     return model
 

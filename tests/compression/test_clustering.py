@@ -278,13 +278,30 @@ def test_training_without_compile():
     assert max(counts(model)) <= 5
 
 
-@pytest.mark.skipif(backend() != "jax", reason="steps are pure functions on JAX")
-def test_compile_after_cluster_is_refused_where_state_would_be_lost():
+def test_compiled_after_and_again():
+    """TFMOT's order: cluster, then compile; a second optimizer goes on."""
     model = mlp()
     cluster(model, 5)
-    model.compile("adam", "mse")
-    with pytest.raises(RuntimeError, match="On JAX call `cluster` after `compile`"):
-        fit(model, 1)
+    for optimizer in (keras.optimizers.Adam(1e-2), keras.optimizers.SGD(1e-2)):
+        model.compile(optimizer, "mse")
+        before = kernels(model)
+        fit(model, 3)
+        assert max(counts(model)) <= 5
+        assert all((a != b).any() for a, b in zip(before, kernels(model), strict=True))
+    strip(model)
+    model.compile("sgd", "mse")
+    fit(model, 1)
+    assert max(counts(model)) > 5
+
+
+@pytest.mark.skipif(backend() != "jax", reason="steps are pure functions on JAX")
+def test_training_a_part_of_another_model_is_refused_where_state_would_be_lost():
+    model = mlp()
+    cluster(model, 5)
+    outer = keras.Sequential([keras.Input((12,)), model])
+    outer.compile("adam", "mse")
+    with pytest.raises(RuntimeError, match="On JAX train the clustered model itself"):
+        fit(outer, 1)
 
 
 def _unbuilt():

@@ -291,6 +291,16 @@ def test_nothing_to_keep_is_refused(make, preserve, message):
         compression.quantize_aware(make(), preserve=preserve)
 
 
+def test_a_clone_keeps_too():
+    aware = compression.quantize_aware(both(cnn()), preserve="both")
+    clone = keras.models.clone_model(aware)
+    clone.set_weights(aware.get_weights())
+    before = counts(aware)
+    (x, y), _ = digits()
+    compiled(clone, optimizer=keras.optimizers.SGD(0.1)).fit(x[:64], y[:64], verbose=0)
+    assert list(counts(clone).values()) == list(before.values())
+
+
 @pytest.mark.slow
 def test_combinations_learn_as_well_as_pruning_alone():
     (x, y), test = digits()

@@ -1,6 +1,7 @@
 """Optimizers: what they hold, and state that a training step carries."""
 
 import functools
+import types
 
 import keras
 import numpy as np
@@ -97,8 +98,11 @@ def carry(optimizer, variables, around=()):
     for variable in variables:
         optimizer._track_variable(variable)
     for holder in (optimizer, *around):
-        carried = holder.__dict__.setdefault("_carried_variables", [])
-        carried.extend((optimizer, variable) for variable in variables)
+        # In an object that saving does not look into: it would follow the pairs.
+        carried = holder.__dict__.setdefault(
+            "_carried", types.SimpleNamespace(pairs=[])
+        )
+        carried.pairs.extend((optimizer, variable) for variable in variables)
         for name in ("save_own_variables", "load_own_variables"):
             holder.__dict__[name] = functools.partial(_with_own_variables, holder, name)
 
@@ -109,17 +113,16 @@ def stop_carrying(optimizer, variables, around=()):
         optimizer._untrack_variable(variable)
     gone = {id(variable) for variable in variables}
     for holder in (optimizer, *around):
-        carried = holder.__dict__.get("_carried_variables", [])
-        carried[:] = [pair for pair in carried if id(pair[1]) not in gone]
-        if not carried:
-            names = ("save_own_variables", "load_own_variables", "_carried_variables")
-            for name in names:
+        carried = holder.__dict__.get("_carried", types.SimpleNamespace(pairs=[]))
+        carried.pairs = [pair for pair in carried.pairs if id(pair[1]) not in gone]
+        if not carried.pairs:
+            for name in ("save_own_variables", "load_own_variables", "_carried"):
                 holder.__dict__.pop(name, None)
 
 
 def _with_own_variables(optimizer, method, store):
     """Runs a method of the class while the carried variables are away."""
-    carried = list(optimizer._carried_variables)
+    carried = list(optimizer._carried.pairs)
     for owner, variable in carried:
         owner._untrack_variable(variable)
     try:
