@@ -13,14 +13,16 @@ def strip(model):
     """Ends pruning and clustering: zeros and shared values stay, in place.
 
     Call it after the last pruned or clustered training step, before export or
-    further plain training. Weights are left as they are, but for one case: clustered
-    weights that are more than `n` different values, because an optimizer with
-    `use_ema=True` has put averages in their place, go to the nearest of their
-    centroids. The constraints that the weights had before `prune` or `cluster` are
-    put back. Plain training afterwards fills the zeros again and parts the values.
+    further plain training. It ends what `quantize_aware(preserve=...)` keeps, too.
+    Weights are left as they are, but for one case: clustered weights that are more
+    than `n` different values, because an optimizer with `use_ema=True` has put
+    averages in their place, go to the nearest of their centroids. The constraints
+    that the weights had before are put back. Plain training afterwards fills the
+    zeros again and parts the values.
 
     Args:
-        model: A model given to `prune` or `cluster`. It is changed in place.
+        model: A model given to `prune` or `cluster`, or one of
+            `quantize_aware(preserve=...)`. It is changed in place.
 
     Returns:
         `model` itself.
