@@ -74,3 +74,113 @@ def _config_of_numbers(optimizer):
         return type(optimizer).get_config(optimizer)
     finally:
         optimizer.__dict__.update(variables)
+
+
+class _WrappedMethod:
+    """A method of one model with wrappers around it, the last one outermost."""
+
+    def __init__(self, inner, was_own, wrappers):
+        self.inner, self.was_own, self.wrappers = inner, was_own, wrappers
+
+    def __call__(self, *args, **kwargs):
+        call = self.inner
+        for wrapper in self.wrappers:
+            call = functools.partial(wrapper, call)
+        return call(*args, **kwargs)
+
+
+def wrap_method(model, name, wrapper):
+    """Runs `wrapper(call, *args, **kwargs)` in place of a method of `model`.
+
+    `train_step` and `compute_loss` are public to override in a subclass; for an
+    object that exists only its `__dict__` is left, as `setattr` would track the
+    value. Any number of wrappers, to be taken away in any order. Trace the step anew
+    afterwards. Keras 3.12 to 3.15.
+    """
+    wrapped = model.__dict__.get(name)
+    if not isinstance(wrapped, _WrappedMethod):
+        wrapped = _WrappedMethod(getattr(model, name), name in model.__dict__, [])
+    wrappers = [*wrapped.wrappers, wrapper]
+    model.__dict__[name] = _WrappedMethod(wrapped.inner, wrapped.was_own, wrappers)
+
+
+def unwrap_method(model, name, wrapper):
+    """Undoes `wrap_method` for this wrapper."""
+    wrapped = model.__dict__[name]
+    wrappers = [item for item in wrapped.wrappers if item is not wrapper]
+    if wrappers:
+        model.__dict__[name] = _WrappedMethod(wrapped.inner, wrapped.was_own, wrappers)
+    elif wrapped.was_own:
+        model.__dict__[name] = wrapped.inner
+    else:
+        del model.__dict__[name]
+
+
+def trace_again(model):
+    """Rebuilds the training step, with wrappers that act differently now.
+
+    JAX keeps what it compiled for a function under the function itself:
+    `make_train_function(force=True)` would find the old step. Keras 3.12 to 3.15.
+    """
+    for name, item in list(model.__dict__.items()):
+        if isinstance(item, _WrappedMethod):
+            again = _WrappedMethod(item.inner, item.was_own, item.wrappers)
+            model.__dict__[name] = again
+    model.make_train_function(force=True)
+
+
+class _Carrier(keras.metrics.Metric):
+    """Variables among those of the metrics, without a result."""
+
+    def update_state(self, *args, **kwargs):
+        """Nothing is measured."""
+
+    def reset_state(self):
+        """The variables keep their values from epoch to epoch."""
+
+    def result(self):
+        return {}
+
+
+def add_step_variable(model, value, name):
+    """A variable that the loss can read in a training step of `model`.
+
+    On JAX a loss sees current values only of the weights and of the variables of
+    metrics; weights would be saved. The metric that is made here shows up in no log.
+    Returns `(metric, variable)`. Keras 3.12 to 3.15.
+    """
+    metric = _Carrier(name=name)
+    variable = metric.add_variable((), initializer="zeros", name=name)
+    variable.assign(value)
+    model._metrics.append(metric)
+    return metric, variable
+
+
+def remove_step_variable(model, metric):
+    """Undoes `add_step_variable`."""
+    kept = [item for item in model._metrics if item is not metric]
+    model._metrics.clear()
+    model._metrics.extend(kept)
+
+
+def loss_functions(model, y=None, y_pred=None):
+    """The losses of a compiled model that are a function and its arguments.
+
+    `compile` keeps what it was given; the loss objects that a step uses, one for
+    each output, are made at the first step. Without targets and predictions, `None`
+    if they are not made yet. Keras 3.12 to 3.15.
+    """
+    compiled = model._compile_loss
+    if compiled is None:
+        return []
+    if not compiled.built:
+        if y_pred is None:
+            return None
+        compiled.build(y, y_pred)
+    losses = [entry.loss for entry in compiled._flat_losses]
+    return [loss for loss in losses if hasattr(loss, "_fn_kwargs")]
+
+
+def function_arguments(loss):
+    """The keyword arguments that such a loss gives to `loss.fn`, to be changed."""
+    return loss._fn_kwargs

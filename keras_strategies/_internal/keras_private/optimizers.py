@@ -141,3 +141,37 @@ def moving_average(optimizer, variable):
         return None
     index = optimizer._get_variable_index(variable)
     return optimizer._model_variables_moving_average[index]
+
+
+def track(optimizer, variable):
+    """Makes a variable made elsewhere one of the optimizer's own, saved with it.
+
+    `add_variable` makes new ones only, but the state of a `SeedGenerator` is there
+    already. Keras 3.12 to 3.15.
+    """
+    optimizer._track_variable(variable)
+
+
+def own_variables(optimizer):
+    """The variables of a wrapper without those of the optimizer inside.
+
+    `variables` of a wrapper has both. Keras 3.12 to 3.15.
+    """
+    return list(optimizer._variables)
+
+
+def updated_variables(optimizer):
+    """The variables that an optimizer was built to update, in order.
+
+    `apply(gradients)` without variables means these. Keras 3.12 to 3.15.
+    """
+    return list(optimizer._trainable_variables)
+
+
+def slot(optimizer, variable):
+    """The position of `variable` among those the optimizer was built for.
+
+    Keras's own example of a custom optimizer uses this name; TensorFlow hands native
+    variables to `update_step`, which only it can look up. Keras 3.12 to 3.15.
+    """
+    return optimizer._get_variable_index(variable)
