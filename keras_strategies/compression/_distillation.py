@@ -5,7 +5,8 @@ import contextlib
 import keras
 from keras import ops
 
-_EPSILON = 1e-7
+# What float32 can tell from 0, and from 1.
+_ABOVE_ZERO, _BELOW_ONE = 1e-12, 1e-7
 # Losses whose outputs are one distribution over classes, or one for each number.
 _CATEGORICAL = ("categoricalcrossentropy", "categoricalfocalcrossentropy")
 _BINARY = ("binarycrossentropy", "binaryfocalcrossentropy")
@@ -54,13 +55,13 @@ def distillation_loss(outputs, targets, kind, from_logits=False, temperature=1.0
 
 def _log_softmax(values, from_logits, temperature):
     # Logarithms of probabilities are logits, but for a constant that cancels.
-    logits = values if from_logits else ops.log(ops.maximum(values, _EPSILON))
+    logits = values if from_logits else ops.log(ops.maximum(values, _ABOVE_ZERO))
     return ops.log_softmax(logits / temperature, axis=-1)
 
 
 def _log_sigmoid(values, from_logits, temperature):
     if not from_logits:
-        values = ops.clip(values, _EPSILON, 1 - _EPSILON)
+        values = ops.clip(values, _BELOW_ONE, 1 - _BELOW_ONE)
         values = ops.log(values) - ops.log1p(-values)
     values = values / temperature
     return ops.stack([ops.log_sigmoid(values), ops.log_sigmoid(-values)], axis=-1)

@@ -6,7 +6,6 @@ import time
 
 from keras_strategies.compression import _search_data
 from keras_strategies.compression._search_training import outputs_of
-from keras_strategies.compression.flops_report import flops
 from keras_strategies.export.export_error import ExportError
 from keras_strategies.export.tflite import to_tflite
 from keras_strategies.export.tflite_model import TFLiteModel
@@ -121,8 +120,6 @@ class Bench:
         candidate.metric = self.measure.score(self.validation, outputs)
         candidate.drop = self.measure.drop(candidate.metric, self.reference)
         candidate.met = candidate.drop <= self.budget
-        if self.target == "latency":
-            candidate.flops = 2 * flops(model).macs
         candidate.seconds += time.monotonic() - started
         self.candidates.append(candidate)
         if self._better(candidate):

@@ -86,6 +86,8 @@ def _joined(values):
     arrays = [_map(keras.ops.convert_to_numpy, value) for value in values]
     if any(value is None for value in arrays):
         return None
+    if len(arrays) == 1:  # large training data are not copied
+        return arrays[0]
     return keras.tree.map_structure(lambda *same: np.concatenate(same), *arrays)
 
 

@@ -4,6 +4,7 @@ import time
 
 from keras_strategies.compression._search import FORMATS, bisect, measured
 from keras_strategies.compression._search_bench import Candidate
+from keras_strategies.compression.flops_report import flops
 from keras_strategies.compression.prune_filters import prune_filters
 
 FRACTIONS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
@@ -43,30 +44,19 @@ class LatencySearch:
                 break
         else:
             return
-        bisect(self._fractions(), 2, self._fewer, lambda: self.bench.left)
+        bisect(FRACTIONS, 2, self._fewer, lambda: self.bench.left)
 
     def model(self):
         """The Keras model of the best candidate, compiled like the given one."""
         self.tuner.compile_as_given(self.bench.kept)
         return self.bench.kept
 
-    def _fractions(self):
-        """Those that remove anything; a small share of few units does not."""
-        found = []
-        for fraction in FRACTIONS:
-            try:
-                self._without(fraction)
-            except ValueError:
-                continue  # too small for the blocks; `_block` has seen a larger one
-            found.append(fraction)
-        return found
-
-    def _without(self, fraction):
-        return prune_filters(self.bench.model, fraction, round_to=self.block)
-
     def _fewer(self, fraction):
         started = time.monotonic()
-        model = self._without(fraction)
+        try:
+            model = prune_filters(self.bench.model, fraction, round_to=self.block)
+        except ValueError:
+            return True  # it removes nothing: `_block` has seen a larger one that does
         self.tuner.compile(model)
         self.tuner.fit(model)
         candidate = Candidate(self.format, filters=fraction)
@@ -74,4 +64,5 @@ class LatencySearch:
         return self._measured(candidate, model).met
 
     def _measured(self, candidate, model):
+        candidate.flops = 2 * flops(model).macs
         return measured(self.bench, self.tuner, model, candidate, model)
