@@ -13,11 +13,14 @@ from keras_strategies.callbacks.exponential_decay_scheduler import (
     ExponentialDecayScheduler,
 )
 from keras_strategies.callbacks.gradient_clipping import GradientClipping
+from keras_strategies.callbacks.label_smoothing_scheduler import LabelSmoothingScheduler
 from keras_strategies.callbacks.learning_rate_finder import LearningRateFinder
 from keras_strategies.callbacks.momentum_scheduler import MomentumScheduler
 from keras_strategies.callbacks.nan_recovery import NaNRecovery
 from keras_strategies.callbacks.one_cycle_scheduler import OneCycleScheduler
+from keras_strategies.callbacks.progressive_resizing import ProgressiveResizing
 from keras_strategies.callbacks.reduce_on_plateau import ReduceOnPlateau
+from keras_strategies.callbacks.sequence_length_warmup import SequenceLengthWarmup
 from keras_strategies.callbacks.state import get_state, set_state
 from keras_strategies.callbacks.step_decay_scheduler import StepDecayScheduler
 from keras_strategies.callbacks.target_stopping import TargetStopping
@@ -32,11 +35,14 @@ __all__ = [
     "EarlyStopping",
     "ExponentialDecayScheduler",
     "GradientClipping",
+    "LabelSmoothingScheduler",
     "LearningRateFinder",
     "MomentumScheduler",
     "NaNRecovery",
     "OneCycleScheduler",
+    "ProgressiveResizing",
     "ReduceOnPlateau",
+    "SequenceLengthWarmup",
     "StepDecayScheduler",
     "TargetStopping",
     "TimeBudget",
