@@ -1,0 +1,40 @@
+"""Zeros for NaN."""
+
+from keras_strategies._internal.registration import serializable
+from keras_strategies.optimizers import gradients as functions
+from keras_strategies.optimizers.transform import Transform
+
+
+@serializable
+class ZeroNonFinite(Transform):
+    """Replaces NaN and infinite elements of the gradients by 0.
+
+    For losses that are undefined in single points. One bad element no longer ruins a
+    weight, but a fault that makes all gradients NaN is hidden: prefer
+    `SkipLargeUpdates` where that can happen. In `mixed_float16` it acts after loss
+    scaling, which has dropped such steps already.
+
+    ```
+    g if isfinite(g) else 0          elementwise
+    ```
+
+    Args:
+        name: Name of the transform. Defaults to the name of the class.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies import optimizers
+
+    optimizer = optimizers.GradientTransform(
+        keras.optimizers.SGD(1.0), [optimizers.ZeroNonFinite()]
+    )
+    weight = keras.Variable([0.0, 0.0])
+    optimizer.apply([keras.ops.convert_to_tensor([float("nan"), 2.0])], [weight])
+    print(keras.ops.convert_to_numpy(weight))  # [ 0. -2.]
+    ```
+    """
+
+    def transform(self, gradients, variables, step):
+        return [functions.zero_non_finite(gradient) for gradient in gradients]
