@@ -26,7 +26,8 @@ def test_passes_the_tests_of_keras(monkeypatch):
 
 
 @given(
-    st.lists(st.floats(0, 1), min_size=1, max_size=12),
+    # Keras compares in float32, ours in float64: values that are exact in both.
+    st.lists(st.integers(0, 64).map(lambda n: n / 64), min_size=1, max_size=12),
     st.integers(0, 4),
     st.integers(0, 3),
     st.sampled_from(["min", "max"]),

@@ -50,4 +50,42 @@ CALLBACKS = [
         make=lambda: {"schedule": {0: 1, 1: 3}},
         setting="accumulation",
     ),
+    Case("callbacks.BestWeights", "callback", make=lambda: {"k": 2, "average": True}),
+    Case(
+        "callbacks.EarlyStopping",
+        "callback",
+        make=lambda: {"patience": 10, "restore_best_weights": True},
+    ),
+    Case(
+        "callbacks.LabelSmoothingScheduler",
+        "callback",
+        make=lambda: {"schedule": {0: 0.2, 1: 0.1}},
+    ),
+    Case("callbacks.NaNRecovery", "callback", make=lambda: {"verbose": 0}),
+    Case(
+        "callbacks.ProgressiveResizing",
+        "callback",
+        make=lambda: {"schedule": {0: 4, 3: 6}},
+        setting="images",
+    ),
+    Case(
+        "callbacks.ReduceOnPlateau",
+        "callback",
+        make=lambda: {"patience": 1, "min_delta": 0.5, "factor": 0.5},
+    ),
+    Case(
+        "callbacks.SequenceLengthWarmup",
+        "callback",
+        make=lambda: {"schedule": {0: 4, 3: 6}},
+        setting="sequences",
+    ),
+    Case("callbacks.TargetStopping", "callback", make=lambda: {"target": 0.0}),
+    Case("callbacks.TimeBudget", "callback", make=lambda: {"seconds": 3600}),
+    Case("callbacks.WeightAveraging", "callback", make=lambda: {"decay": 0.9}),
+    Case(
+        "callbacks.WeightAveraging",
+        "callback",
+        make=lambda: {"method": "swa", "update_freq": 2, "swap_on_epoch": True},
+        label="swa",
+    ),
 ]

@@ -4,6 +4,9 @@ Each has tests of its own; the policy tests check names, docstrings and docs.
 """
 
 OTHERS = [
+    "callbacks.LearningRateFinder",
+    "callbacks.get_state",
+    "callbacks.set_state",
     "compat.tfmot",
     "compression.ClusterReport",
     "compression.CompressionResult",

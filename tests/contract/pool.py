@@ -28,7 +28,7 @@ def modes():
 
 def compiled(setting="", **arguments):
     """A fresh compiled model; `setting` is that of a case."""
-    model, optimizer = models.mlp(), keras.optimizers.Adam(0.01)
+    model, optimizer = _NETWORKS[setting](), keras.optimizers.Adam(0.01)
     if setting == "accumulation":
         optimizer = keras.optimizers.Adam(0.01, gradient_accumulation_steps=2)
     model.compile(
@@ -42,7 +42,42 @@ def compiled(setting="", **arguments):
 
 def data(setting=""):
     """Inputs and targets of 48 samples that suit the model of the setting."""
-    return models.classification_data()
+    x, y = models.classification_data()
+    if setting == "images":
+        x = np.tile(x[:, :, None, None], (1, 1, 6, 1))
+    elif setting == "sequences":
+        x = x[:, :, None]
+    return x, y
+
+
+def _any_size():
+    return keras.Sequential(
+        [
+            keras.Input((None, None, 1)),
+            keras.layers.Conv2D(4, 2),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def _any_length():
+    return keras.Sequential(
+        [
+            keras.Input((None, 1)),
+            keras.layers.Conv1D(4, 2),
+            keras.layers.GlobalAveragePooling1D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+_NETWORKS = {
+    "": models.mlp,
+    "accumulation": models.mlp,
+    "images": _any_size,
+    "sequences": _any_length,
+}
 
 
 _pool = {}

@@ -47,6 +47,7 @@ class Runs:
     """What the tests below look at, made once for each case."""
 
     whole: list  # weights after each epoch of an uninterrupted run
+    final: list  # and after its `fit`
     first: list  # and of the run that was interrupted
     path: Path  # model at the interruption
     state: dict  # state of the callback there
@@ -62,12 +63,13 @@ def runs(tmp_path_factory):
         keras.utils.set_random_seed(7)
         whole, model = _Weights(), pool.pooled(case.setting)
         _fit(case.setting, model, [case.build(), whole], EPOCHS)
+        final = model.get_weights()
         keras.utils.set_random_seed(7)
         callback = case.build()
         keeper = _Keeper(callback, path)
         model = pool.pooled(case.setting)
         _fit(case.setting, model, [callback, keeper], EPOCHS)
-        return Runs(whole.weights, keeper.weights, path, keeper.state)
+        return Runs(whole.weights, final, keeper.weights, path, keeper.state)
 
     return lambda case: make(CALLBACKS.index(case))
 
@@ -96,7 +98,7 @@ def test_interrupted_run_equals_the_uninterrupted_one(case, runs):
     second, callback = keras.models.load_model(made.path), case.build()
     callback.set_state(copy.deepcopy(made.state))
     _fit(case.setting, second, [callback], EPOCHS, initial_epoch=STOP)
-    for expected, got in zip(made.whole[-1], second.get_weights(), strict=True):
+    for expected, got in zip(made.final, second.get_weights(), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
