@@ -12,6 +12,7 @@ from keras_strategies import (
     compression,
     export,
     layers,
+    optimizers,
     regularizers,
     schedules,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "compression",
     "export",
     "layers",
+    "optimizers",
     "regularizers",
     "schedules",
     "tuning",

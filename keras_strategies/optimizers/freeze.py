@@ -45,7 +45,8 @@ class Freeze(Transform):
     optimizer = optimizers.GradientTransform("adam", [freeze])
     model.compile(optimizer, loss="mse")
     optimizer.build(model.trainable_variables)
-    print(optimizer.frozen())  # ['backbone/kernel', 'backbone/bias']
+    print(optimizer.frozen())
+    # ['sequential/backbone/kernel', 'sequential/backbone/bias']
     optimizer.unfreeze(model.get_layer("backbone"))
     print(optimizer.frozen())  # []
     ```

@@ -55,8 +55,8 @@ class LayerwiseDecay(Transform):
     optimizer = optimizers.GradientTransform("adam", [optimizers.LayerwiseDecay(0.5)])
     model.compile(optimizer, loss="mse")
     optimizer.build(model.trainable_variables)
-    print([optimizer.multipliers()[f"block_{i}/kernel"] for i in range(3)])
-    # [0.25, 0.5, 1.0]
+    print(list(optimizer.multipliers().values()))  # kernels and biases in turn
+    # [0.25, 0.25, 0.5, 0.5, 1.0, 1.0]
     ```
     """
 
@@ -75,7 +75,7 @@ class LayerwiseDecay(Transform):
     def _grouped(self, variables):
         """The group of each variable, and the number of groups."""
         if self.groups is None:
-            tops = [path_of(variable).partition("/")[0] for variable in variables]
+            tops = _tops([path_of(variable).split("/") for variable in variables])
             order = list(dict.fromkeys(tops))
             return [order.index(top) for top in tops], len(order)
         group_of = [None] * len(variables)
@@ -87,3 +87,10 @@ class LayerwiseDecay(Transform):
 
     def get_config(self):
         return {"decay": self.decay, "groups": self.groups, "name": self.name}
+
+
+def _tops(paths):
+    """The outermost layer in each path, without the name of a model around all."""
+    while min(map(len, paths)) > 2 and len({path[0] for path in paths}) == 1:
+        paths = [path[1:] for path in paths]
+    return [path[0] for path in paths]

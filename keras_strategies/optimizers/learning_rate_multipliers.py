@@ -50,8 +50,8 @@ class LearningRateMultipliers(Transform):
     model.compile(optimizer, loss="mse")
     optimizer.build(model.trainable_variables)
     print({path: round(m, 3) for path, m in optimizer.multipliers().items()})
-    # {'backbone/kernel': 0.1, 'backbone/bias': 0.1, 'head/kernel': 1.0,
-    #  'head/bias': 2.0}
+    # {'sequential/backbone/kernel': 0.1, 'sequential/backbone/bias': 0.1,
+    #  'sequential/head/kernel': 1.0, 'sequential/head/bias': 2.0}
     ```
     """
 

@@ -66,9 +66,12 @@ class PercentileClip(Transform):
     def transform(self, gradients, variables, step):
         norm = functions.global_norm(gradients)
         finite = ops.isfinite(norm)
-        slot = ops.arange(self.window, dtype="int32") == self._count % self.window
-        history = ops.where(ops.logical_and(slot, finite), norm, self._history)
-        count = self._count + ops.cast(finite, "int32")
+        seen = ops.convert_to_tensor(self._count)
+        slot = ops.arange(self.window, dtype="int32") == seen % self.window
+        history = ops.where(
+            ops.logical_and(slot, finite), norm, ops.convert_to_tensor(self._history)
+        )
+        count = seen + ops.cast(finite, "int32")
         self._history.assign(history)
         self._count.assign(count)
         known = ops.minimum(ops.maximum(count, 1), self.window)

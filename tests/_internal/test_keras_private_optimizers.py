@@ -104,3 +104,17 @@ def test_assigning_does_not_trace_the_step_again():
     steps = 3 if keras.backend.backend() == "torch" else 0
     # Building the model for a fit runs the layers once more on some backends.
     assert len(traces) - before <= steps + 1
+
+
+def test_a_wrapper_knows_its_own_variables_and_their_order():
+    wrapper = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(momentum=0.9))
+    first, second = keras.Variable([1.0]), keras.Variable([2.0])
+    wrapper.build([first, second])
+    own = keras_private.own_variables(wrapper)
+    assert len(own) + len(wrapper.inner_optimizer.variables) == len(wrapper.variables)
+    known = keras_private.updated_variables(wrapper)
+    assert known[0] is first and known[1] is second
+    assert keras_private.slot(wrapper, second) == 1
+    extra = keras.Variable(0.0, name="extra")
+    keras_private.track(wrapper, extra)
+    assert any(variable is extra for variable in wrapper.variables)

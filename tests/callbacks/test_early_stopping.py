@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_strategies.callbacks import EarlyStopping, _prechelt
@@ -25,6 +25,7 @@ def test_passes_the_tests_of_keras(monkeypatch):
     assert issubclass(EarlyStopping, keras.callbacks.EarlyStopping)
 
 
+@settings(deadline=None)
 @given(
     # Keras compares in float32, ours in float64: values that are exact in both.
     st.lists(st.integers(0, 64).map(lambda n: n / 64), min_size=1, max_size=12),

@@ -1,0 +1,33 @@
+"""Optimizers and changes of gradients that Keras does not ship.
+
+`GradientTransform` goes around any Keras optimizer; the other classes are what it
+does to the gradients. Their mathematics is in `optimizers.gradients`.
+"""
+
+from keras_strategies.optimizers.adaptive_clip import AdaptiveClip
+from keras_strategies.optimizers.add_noise import AddNoise
+from keras_strategies.optimizers.centralize import Centralize
+from keras_strategies.optimizers.freeze import Freeze
+from keras_strategies.optimizers.gradient_transform import GradientTransform
+from keras_strategies.optimizers.layerwise_decay import LayerwiseDecay
+from keras_strategies.optimizers.learning_rate_multipliers import (
+    LearningRateMultipliers,
+)
+from keras_strategies.optimizers.percentile_clip import PercentileClip
+from keras_strategies.optimizers.skip_large_updates import SkipLargeUpdates
+from keras_strategies.optimizers.transform import Transform
+from keras_strategies.optimizers.zero_non_finite import ZeroNonFinite
+
+__all__ = [
+    "AdaptiveClip",
+    "AddNoise",
+    "Centralize",
+    "Freeze",
+    "GradientTransform",
+    "LayerwiseDecay",
+    "LearningRateMultipliers",
+    "PercentileClip",
+    "SkipLargeUpdates",
+    "Transform",
+    "ZeroNonFinite",
+]

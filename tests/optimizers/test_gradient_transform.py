@@ -1,0 +1,312 @@
+"""GradientTransform: what steps do to weights, saved and under every mode."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_strategies import callbacks, optimizers
+
+BACKEND = keras.backend.backend()
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(32, 6)).astype("float32")
+Y = RNG.normal(size=(32, 2)).astype("float32")
+
+
+def all_transforms():
+    return [
+        optimizers.ZeroNonFinite(),
+        optimizers.SkipLargeUpdates(1e6),
+        optimizers.Centralize(),
+        optimizers.AdaptiveClip(0.5, exclude=["head/"]),
+        optimizers.PercentileClip(50, window=5),
+        optimizers.AddNoise(0.01, seed=3),
+        optimizers.Freeze(["head/bias"]),
+        optimizers.LearningRateMultipliers({"backbone/": 0.5}),
+        optimizers.LayerwiseDecay(0.5),
+    ]
+
+
+def model_with(optimizer, **arguments):
+    keras.utils.set_random_seed(5)
+    layers = [keras.Input((6,)), keras.layers.Dense(4, name="backbone")]
+    model = keras.Sequential([*layers, keras.layers.Dense(2, name="head")])
+    model.compile(optimizer, loss="mse", **arguments)
+    return model
+
+
+def fit(model, epochs=2, **arguments):
+    history = model.fit(
+        X, Y, batch_size=8, epochs=epochs, shuffle=False, verbose=0, **arguments
+    )
+    return history.history["loss"]
+
+
+def modes():
+    found = [{}]
+    if BACKEND != "torch":
+        found += [{"jit_compile": True}, {"steps_per_execution": 3}]
+    return found
+
+
+def step(optimizer, weight, gradient):
+    optimizer.apply([keras.ops.convert_to_tensor(np.float32(gradient))], [weight])
+    return keras.ops.convert_to_numpy(weight)
+
+
+@pytest.mark.parametrize("arguments", modes(), ids=str)
+def test_trains_with_everything_at_once(arguments):
+    inner = keras.optimizers.AdamW(0.01, weight_decay=0.01)
+    model = model_with(
+        optimizers.GradientTransform(inner, all_transforms()), **arguments
+    )
+    losses = fit(model, epochs=10)
+    assert losses[-1] < losses[0]
+    assert model.optimizer.frozen() == ["sequential/head/bias"]
+    np.testing.assert_array_equal(model.get_layer("head").bias.numpy(), [0, 0])
+    assert int(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 40
+
+
+def test_mixed_precision_keeps_its_loss_scaling():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = model_with(optimizers.GradientTransform("adam", all_transforms()))
+    assert np.isfinite(fit(model)).all()
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+@pytest.mark.parametrize("arguments", modes()[:2], ids=str)
+def test_a_loaded_model_goes_on_as_if_never_interrupted(tmp_path, arguments):
+    def made():
+        inner = keras.optimizers.Adam(0.01)
+        return model_with(
+            optimizers.GradientTransform(inner, all_transforms()), **arguments
+        )
+
+    whole, first = made(), made()
+    fit(whole, epochs=4)
+    fit(first, epochs=2)
+    first.save(tmp_path / "model.keras")
+    second = keras.models.load_model(tmp_path / "model.keras")
+    fit(second, epochs=2)
+    for expected, got in zip(whole.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    for one, other in zip(
+        whole.optimizer.variables, second.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other)
+        )
+
+
+def test_a_transform_that_does_nothing_changes_nothing():
+    plain = model_with(keras.optimizers.Adam(0.01))
+    wrapped = model_with(
+        optimizers.GradientTransform(
+            keras.optimizers.Adam(0.01), [optimizers.Transform()]
+        )
+    )
+    assert fit(plain) == fit(wrapped)
+
+
+class Traces(keras.layers.Layer):
+    """Counts how often it is traced (or run, on Torch)."""
+
+    def __init__(self, note):
+        super().__init__()
+        self.note = note
+
+    def call(self, inputs):
+        self.note()
+        return inputs
+
+
+@pytest.mark.parametrize("arguments", modes()[:2], ids=str)
+def test_thaws_between_epochs_without_another_trace(arguments):
+    traces = []
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(4, name="backbone"),
+            Traces(lambda: traces.append(1)),
+            keras.layers.Dense(2, name="head"),
+        ]
+    )
+    freeze = optimizers.Freeze(["backbone/"])
+    optimizer = optimizers.GradientTransform(
+        keras.optimizers.AdamW(0.01, weight_decay=0.1), [freeze]
+    )
+    model.compile(optimizer, loss="mse", **arguments)
+    kernel = model.get_layer("backbone").kernel
+    before = keras.ops.convert_to_numpy(kernel).copy()
+    fit(model)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(kernel), before)
+    counted = len(traces)
+    optimizer.unfreeze(model.get_layer("backbone"))
+    assert optimizer.frozen() == []
+    thaw = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: epoch and optimizer.freeze("head/")
+    )
+    fit(model, callbacks=[thaw])
+    assert np.abs(keras.ops.convert_to_numpy(kernel) - before).max() > 0
+    assert [path.rpartition("/")[2] for path in optimizer.frozen()] == [
+        "kernel",
+        "bias",
+    ]
+    if BACKEND != "torch":
+        assert len(traces) == counted
+
+
+def test_multipliers_scale_the_whole_update():
+    weight = keras.Variable([1.0], name="w")
+    optimizer = optimizers.GradientTransform(
+        keras.optimizers.SGD(0.1, weight_decay=0.5),
+        [optimizers.LearningRateMultipliers({"w": 0.5})],
+    )
+    # plain: w - 0.1 * 0.5 * w = 0.95, then 0.95 - 0.1 * 2 = 0.75
+    np.testing.assert_allclose(step(optimizer, weight, [2.0]), [0.875], rtol=1e-6)
+    optimizer.set_multiplier("w", 0.0)
+    np.testing.assert_allclose(step(optimizer, weight, [2.0]), [0.875], rtol=1e-6)
+    assert optimizer.multipliers() == {"w": 0.0}
+
+
+def test_a_skipped_step_leaves_no_trace():
+    weight = keras.Variable([1.0])
+    skip = optimizers.SkipLargeUpdates(10.0)
+    inner = keras.optimizers.Adam(0.1)
+    optimizer = optimizers.GradientTransform(inner, [skip])
+    step(optimizer, weight, [1.0])
+    before = [keras.ops.convert_to_numpy(v).copy() for v in inner.variables]
+    value = keras.ops.convert_to_numpy(weight).copy()
+    for gradient in ([11.0], [np.nan], [np.inf]):
+        np.testing.assert_array_equal(step(optimizer, weight, gradient), value)
+    for old, variable in zip(before, inner.variables, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), old)
+    assert int(keras.ops.convert_to_numpy(skip.skipped)) == 3
+    assert np.all(step(optimizer, weight, [1.0]) < value)
+
+
+def test_percentile_clip_follows_the_norms():
+    weight = keras.Variable([0.0])
+    clip = optimizers.PercentileClip(50, window=3)
+    optimizer = optimizers.GradientTransform(keras.optimizers.SGD(1.0), [clip])
+    norms, total = [], 0.0
+    for gradient in (4.0, 1.0, 3.0, 8.0, 2.0, 16.0):
+        norms.append(gradient)
+        total -= min(gradient, np.percentile(norms[-3:], 50))
+        found = step(optimizer, weight, [gradient])
+        np.testing.assert_allclose(found, [total], rtol=1e-5)
+
+
+def test_noise_has_its_deviation_and_its_seed():
+    found = []
+    for _ in range(2):
+        weight = keras.Variable(np.zeros(20_000, "float32"))
+        noise = optimizers.AddNoise(eta=0.25, seed=9)
+        optimizer = optimizers.GradientTransform(keras.optimizers.SGD(1.0), [noise])
+        found.append(step(optimizer, weight, np.zeros(20_000)).copy())
+    np.testing.assert_array_equal(*found)
+    assert found[0].std() == pytest.approx(0.5, rel=0.03)
+
+
+def test_loss_scale_of_the_inner_optimizer_does_not_reach_the_transforms():
+    weight = keras.Variable([0.0])
+    inner = keras.optimizers.SGD(1.0, loss_scale_factor=8.0)
+    optimizer = optimizers.GradientTransform(inner, [optimizers.SkipLargeUpdates(2.0)])
+    np.testing.assert_allclose(step(optimizer, weight, [8.0]), [-1.0])
+
+
+def test_schedulers_find_the_inner_optimizer():
+    model = model_with(
+        optimizers.GradientTransform(
+            keras.optimizers.SGD(0.1), [optimizers.Centralize()]
+        )
+    )
+    fit(model, callbacks=[callbacks.StepDecayScheduler()])
+    rate = callbacks.CosineDecayScheduler(decay_steps=8, update="batch")
+    fit(model, callbacks=[rate])
+    now = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    assert now < 0.1
+
+
+def test_weights_without_gradients_are_left_out():
+    used, unused = keras.Variable([1.0], name="used"), keras.Variable([1.0], name="un")
+    optimizer = optimizers.GradientTransform(
+        keras.optimizers.SGD(1.0), [optimizers.LearningRateMultipliers({"used": 0.5})]
+    )
+    optimizer.apply([None, keras.ops.ones(1)], [unused, used])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(used), [0.5])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(unused), [1.0])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda t: optimizers.GradientTransform("sgd", []), ValueError, "at least one"),
+        (lambda t: optimizers.GradientTransform("sgd", [1]), TypeError, "transforms"),
+        (lambda t: optimizers.GradientTransform("sgd", t), TypeError, "list"),
+        (lambda t: optimizers.GradientTransform(3, [t]), TypeError, "inner_optimizer"),
+        (
+            lambda t: optimizers.GradientTransform(
+                keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()), [t]
+            ),
+            ValueError,
+            "LossScaleOptimizer",
+        ),
+        (lambda t: optimizers.AdaptiveClip(0.0), ValueError, "clip_factor"),
+        (lambda t: optimizers.PercentileClip(101), ValueError, "percentile"),
+        (lambda t: optimizers.LayerwiseDecay(0.0), ValueError, "decay"),
+        (lambda t: optimizers.Freeze(["("]), ValueError, "regular expression"),
+        (
+            lambda t: optimizers.LearningRateMultipliers({"a": -1.0}),
+            ValueError,
+            "multipliers_by_pattern",
+        ),
+    ],
+)
+def test_bad_arguments_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make(optimizers.Centralize())
+
+
+def test_misuse_is_named():
+    variable = keras.Variable([1.0], name="only")
+    optimizer = optimizers.GradientTransform("sgd", [optimizers.Centralize()])
+    with pytest.raises(ValueError, match="must be built"):
+        optimizer.frozen()
+    optimizer.build([variable])
+    with pytest.raises(ValueError, match="needs `Freeze`"):
+        optimizer.freeze("only")
+    again = optimizers.GradientTransform("sgd", optimizer.transforms)
+    with pytest.raises(ValueError, match="belong to one optimizer"):
+        again.build([variable])
+    frozen = optimizers.GradientTransform("sgd", [optimizers.Freeze(["other"])])
+    with pytest.raises(ValueError, match="'only'"):
+        frozen.build([variable])
+
+
+def test_every_transform_comes_back_from_its_config():
+    for transform in all_transforms():
+        config = keras.saving.serialize_keras_object(transform)
+        again = keras.saving.deserialize_keras_object(config)
+        assert type(again) is type(transform)
+        assert again.get_config() == transform.get_config()
+
+
+def test_layers_decay_towards_the_input_whatever_is_around_them():
+    def multipliers(model, *arguments):
+        transform = optimizers.LayerwiseDecay(0.5, *arguments)
+        optimizer = optimizers.GradientTransform("sgd", [transform])
+        optimizer.build(model.trainable_variables)
+        return list(optimizer.multipliers().values())
+
+    layers = [keras.layers.Dense(2, name=name) for name in ("a", "b", "c")]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    expected = [0.25, 0.25, 0.5, 0.5, 1.0, 1.0]
+    assert multipliers(model) == expected
+    inputs = keras.Input((2,))
+    outputs = inputs
+    for layer in layers:
+        outputs = keras.layers.Dense(2, name=layer.name + "2")(outputs)
+    assert multipliers(keras.Model(inputs, outputs)) == expected
+    one = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    assert multipliers(one) == [1.0, 1.0]
+    assert multipliers(model, ["b/", "c/"]) == [1.0, 1.0, 0.5, 0.5, 1.0, 1.0]
