@@ -4,6 +4,7 @@
 does to the gradients. Their mathematics is in `optimizers.gradients`.
 """
 
+from keras_strategies.optimizers.ada_belief import AdaBelief
 from keras_strategies.optimizers.adaptive_clip import AdaptiveClip
 from keras_strategies.optimizers.add_noise import AddNoise
 from keras_strategies.optimizers.centralize import Centralize
@@ -13,12 +14,15 @@ from keras_strategies.optimizers.layerwise_decay import LayerwiseDecay
 from keras_strategies.optimizers.learning_rate_multipliers import (
     LearningRateMultipliers,
 )
+from keras_strategies.optimizers.lookahead import Lookahead
 from keras_strategies.optimizers.percentile_clip import PercentileClip
+from keras_strategies.optimizers.radam import RAdam
 from keras_strategies.optimizers.skip_large_updates import SkipLargeUpdates
 from keras_strategies.optimizers.transform import Transform
 from keras_strategies.optimizers.zero_non_finite import ZeroNonFinite
 
 __all__ = [
+    "AdaBelief",
     "AdaptiveClip",
     "AddNoise",
     "Centralize",
@@ -26,7 +30,9 @@ __all__ = [
     "GradientTransform",
     "LayerwiseDecay",
     "LearningRateMultipliers",
+    "Lookahead",
     "PercentileClip",
+    "RAdam",
     "SkipLargeUpdates",
     "Transform",
     "ZeroNonFinite",

@@ -1,0 +1,80 @@
+"""Adam without the need of a warm-up."""
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.optimizers._moments import MomentsOptimizer, rectified_step
+
+
+@serializable
+class RAdam(MomentsOptimizer):
+    """Rectified Adam: steps are small while the variance is not yet known.
+
+    Adam's first steps divide by a variance of a few samples and can be far too large,
+    which a warm-up of the learning rate hides. Here the step is scaled by how much is
+    known, and is plain momentum at the very beginning.
+
+    ```
+    m <- beta_1 * m + (1 - beta_1) * g,    v <- beta_2 * v + (1 - beta_2) * g ** 2
+    rho_inf = 2 / (1 - beta_2) - 1
+    rho = rho_inf - 2 * t * beta_2 ** t / (1 - beta_2 ** t)
+    r = sqrt((rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho))
+    w <- w - rate * r * m_hat / (sqrt(v_hat) + epsilon)     if rho > 5
+    w <- w - rate * m_hat                                   else
+    ```
+
+    with step `t` from 1 and `m_hat`, `v_hat` divided by `1 - beta ** t`.
+
+    Reference:
+
+    - [Liu et al., 2020, On the Variance of the Adaptive Learning Rate and Beyond](
+      https://arxiv.org/abs/1908.03265)
+
+    Args:
+        learning_rate: A float or a schedule. Defaults to `0.001`.
+        beta_1: Decay of the mean, in [0, 1). Defaults to `0.9`.
+        beta_2: Decay of the variance, in (0.6, 1). Defaults to `0.999`.
+        epsilon: Small number against division by zero. Defaults to `1e-7`.
+        weight_decay: Decoupled weight decay, or `None`, the default.
+        name: Name of the optimizer. Defaults to `"radam"`.
+        **kwargs: As for every Keras optimizer: `clipnorm`, `use_ema`, ...
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies import optimizers
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+    model.compile(optimizers.RAdam(1e-3, weight_decay=1e-4), loss="mse")
+    ```
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        weight_decay=None,
+        name="radam",
+        **kwargs,
+    ):
+        # Up to 0.6 rho_inf is not above 4 and no step would ever be adaptive.
+        checks.real("beta_2", beta_2, low=0.6, high=1, low_open=True, high_open=True)
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, weight_decay, name, **kwargs
+        )
+
+    def _step(self, gradient, momentum, velocity, step):
+        return rectified_step(
+            gradient,
+            momentum,
+            velocity,
+            step,
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
+        )
