@@ -13,6 +13,7 @@ from keras_strategies.callbacks.exponential_decay_scheduler import (
     ExponentialDecayScheduler,
 )
 from keras_strategies.callbacks.gradient_clipping import GradientClipping
+from keras_strategies.callbacks.gradual_unfreezing import GradualUnfreezing
 from keras_strategies.callbacks.label_smoothing_scheduler import LabelSmoothingScheduler
 from keras_strategies.callbacks.learning_rate_finder import LearningRateFinder
 from keras_strategies.callbacks.momentum_scheduler import MomentumScheduler
@@ -35,6 +36,7 @@ __all__ = [
     "EarlyStopping",
     "ExponentialDecayScheduler",
     "GradientClipping",
+    "GradualUnfreezing",
     "LabelSmoothingScheduler",
     "LearningRateFinder",
     "MomentumScheduler",

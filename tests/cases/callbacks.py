@@ -57,6 +57,12 @@ CALLBACKS = [
         make=lambda: {"patience": 10, "restore_best_weights": True},
     ),
     Case(
+        "callbacks.GradualUnfreezing",
+        "callback",
+        make=lambda: {"schedule": {1: "dense/", 3: ["dense/bias"]}},
+        setting="freezing",
+    ),
+    Case(
         "callbacks.LabelSmoothingScheduler",
         "callback",
         make=lambda: {"schedule": {0: 0.2, 1: 0.1}},

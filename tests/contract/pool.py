@@ -10,6 +10,7 @@ import json
 import keras
 import numpy as np
 
+from keras_strategies import optimizers
 from tests.contract import models
 
 MODES = {
@@ -31,6 +32,9 @@ def compiled(setting="", **arguments):
     model, optimizer = _NETWORKS[setting](), keras.optimizers.Adam(0.01)
     if setting == "accumulation":
         optimizer = keras.optimizers.Adam(0.01, gradient_accumulation_steps=2)
+    if setting == "freezing":
+        freeze = optimizers.Freeze(["dense/"])
+        optimizer = optimizers.GradientTransform(optimizer, [freeze])
     model.compile(
         optimizer,
         loss="sparse_categorical_crossentropy",
@@ -75,6 +79,7 @@ def _any_length():
 _NETWORKS = {
     "": models.mlp,
     "accumulation": models.mlp,
+    "freezing": models.mlp,
     "images": _any_size,
     "sequences": _any_length,
 }
