@@ -102,12 +102,17 @@ class GradualUnfreezing(StatefulCallback):
                 selection(where, model.trainable_variables)
 
     def on_epoch_begin(self, epoch, logs=None):
-        due = [named for first, named in self.schedule.items() if first <= epoch]
+        due = [
+            where
+            for first, named in self.schedule.items()
+            if first <= epoch
+            for where in named
+        ]
         if not due:
             return
         _ = self.model  # JAX: the variables get their current values
         for optimizer in self._optimizers:
-            for where in (where for named in due for where in named):
+            for where in due:
                 optimizer.unfreeze(where)
 
     def on_train_end(self, logs=None):
