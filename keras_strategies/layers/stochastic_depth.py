@@ -18,6 +18,54 @@ def drop_samples(x, keep, rate):
     return ops.where(keep, x * ops.cast(1.0 / (1.0 - rate), x.dtype), 0)
 
 
+def stochastic_depth_rates(depth, rate):
+    """The drop rates of the blocks of a network, rising linearly with depth.
+
+    Early blocks extract what all later ones build on, so they are dropped less: the
+    first block never, the last one with the full rate.
+
+    ```
+    rates[i] = rate * i / (depth - 1),  i = 0 ... depth - 1
+    ```
+
+    A single block gets `rate` itself. Huang et al. count the input as block 0, which
+    gives `rate * i / depth` for `i = 1 ... depth`; vision transformers and EfficientNet
+    use the rule above.
+
+    Reference:
+
+    - [Huang et al., 2016, Deep Networks with Stochastic Depth](
+      https://arxiv.org/abs/1603.09382)
+
+    Args:
+        depth: Number of residual blocks, at least 1.
+        rate: Drop probability of the last block, in `[0, 1)`.
+
+    Returns:
+        A list of `depth` floats.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import StochasticDepth, stochastic_depth_rates
+
+    x = inputs = keras.Input((16,))
+    for rate in stochastic_depth_rates(4, 0.3):
+        x = StochasticDepth(rate)([x, keras.layers.Dense(16, "relu")(x)])
+    model = keras.Model(inputs, x)
+    ```
+    """
+    depth = checks.integer("depth", depth, low=1)
+    rate = checks.real("rate", rate, low=0, high=1, high_open=True)
+    if depth == 1:
+        return [rate]
+    return [rate * block / (depth - 1) for block in range(depth)]
+
+
 @serializable
 class StochasticDepth(keras.layers.Layer):
     """Drops the residual branch of a block at random, one decision a sample.

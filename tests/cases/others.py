@@ -44,6 +44,8 @@ OTHERS = [
     "export.to_trainable_tflite",
     "export.write_c_array",
     "export.write_metadata",
+    "layers.snake",
+    "layers.stochastic_depth_rates",
     "optimizers.AdaBelief",
     "optimizers.AdaptiveClip",
     "optimizers.AddNoise",

@@ -1,0 +1,73 @@
+from keras_strategies._internal.registration import serializable
+from keras_strategies.layers._drop_block import DropBlock
+
+
+@serializable
+class DropBlock1D(DropBlock):
+    """Drops contiguous stretches of a feature sequence at random.
+
+    Neighbouring steps carry the same information, so that dropout of single steps
+    hides little from a convolution; a whole stretch does. Meant for the output of
+    one-dimensional convolutions.
+    At inference the layer does nothing, so it disappears from an exported model.
+    Raise `rate` slowly during training, or place the layer in the later stages only,
+    where it helps most.
+
+    For each sample and channel, with `b = block_size` and `t` steps:
+
+    ```
+    gamma  = rate / b * t / (t - b + 1)
+    seeds  ~ Bernoulli(gamma) where a whole block fits
+    drop   = the blocks of b places that begin at the seeds
+    output = inputs * (1 - drop) * size(drop) / sum(1 - drop)
+    ```
+
+    `gamma` gives blocks that together cover about `rate` of the places; overlaps make
+    it a little less. The last factor keeps the mean of the features. With
+    `block_size=1` it is dropout of single places.
+
+    Reference:
+
+    - [Ghiasi et al., 2018, DropBlock](https://arxiv.org/abs/1810.12890)
+
+    Args:
+        rate: Part of the steps to drop, in `[0, 1)`. Often 0.1.
+        block_size: Steps that a block spans, at least 1. Defaults to `5`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        seed: Integer that makes the decisions reproducible, or `None`. Defaults to
+            `None`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor of rank 3.
+        training: Whether blocks are dropped. Set by Keras in `fit`, `evaluate` and
+            `predict`.
+
+    Input shape:
+        `(batch, steps, channels)` or, channels first, `(batch, channels, steps)`.
+
+    Output shape:
+        The shape of the input.
+
+    Raises:
+        ValueError: If an argument is out of range, or if the feature map is smaller
+            than a block.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import DropBlock1D
+
+    inputs = keras.Input((32, 4))
+    x = keras.layers.Conv1D(8, 3, padding="same", activation="relu")(inputs)
+    x = DropBlock1D(0.1, block_size=5)(x)
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(x))
+    ```
+    """
+
+    places = 1
+
+    def __init__(self, rate, block_size=5, data_format=None, seed=None, **kwargs):
+        super().__init__(rate, block_size, data_format, seed, **kwargs)

@@ -1,0 +1,91 @@
+import keras
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.layers import _axes
+
+
+def maxout(x, num_units, axis):
+    """The largest of each run of `channels / num_units` channels along `axis`."""
+    shape = ops.shape(x)
+    pieces = shape[axis] // num_units
+    grouped = (-1, *shape[1:axis], num_units, pieces, *shape[axis + 1 :])
+    return ops.max(ops.reshape(x, grouped), axis=axis + 1)
+
+
+@serializable
+class Maxout(keras.layers.Layer):
+    """Reduces groups of channels to their maximum: an activation that is learned.
+
+    After a `Dense` or a convolution with `k * num_units` channels, each unit is the
+    maximum of `k` affine functions, and so can approximate any convex activation.
+    Meant to be used with dropout.
+
+    ```
+    output[i] = max(inputs[i * k], ..., inputs[i * k + k - 1])
+    ```
+
+    with `k = channels / num_units`. The order of the groups is that of the layer of
+    the same name in TensorFlow Addons.
+
+    Reference:
+
+    - [Goodfellow et al., 2013, Maxout Networks](https://arxiv.org/abs/1302.4389)
+
+    Args:
+        num_units: Channels of the output; it must divide those of the input.
+        axis: Axis of the channels. Defaults to `-1`; `1` for channels first.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Input shape:
+        `(batch, ..., channels)`.
+
+    Output shape:
+        That of the input with `num_units` channels.
+
+    Raises:
+        ValueError: If `num_units` does not divide the channels of the input.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import Maxout
+
+    model = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(4 * 16), Maxout(16)]
+    )
+    ```
+    """
+
+    def __init__(self, num_units, axis=-1, **kwargs):
+        super().__init__(**kwargs)
+        self.num_units = checks.integer("num_units", num_units, low=1)
+        self.axis = checks.integer("axis", axis)
+
+    def build(self, input_shape):
+        self.compute_output_shape(input_shape)
+        self.built = True
+
+    def call(self, inputs):
+        return maxout(inputs, self.num_units, self.axis % len(inputs.shape))
+
+    def compute_output_shape(self, input_shape):
+        _, axis = _axes.rank_and_axis(input_shape, self.axis, "Maxout")
+        channels = _axes.known(input_shape, axis, "Maxout")
+        if channels % self.num_units:
+            checks.fail(
+                "The channels of the input must be a multiple of `num_units`",
+                channels=channels,
+                num_units=self.num_units,
+                fix="Give the layer before it k * num_units channels.",
+            )
+        return (*input_shape[:axis], self.num_units, *input_shape[axis + 1 :])
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_units": self.num_units,
+            "axis": self.axis,
+        }
