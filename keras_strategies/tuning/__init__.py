@@ -5,6 +5,10 @@ Each is a `keras_tuner.HyperModel`, so every tuner of KerasTuner takes it as its
 when it is first used.
 """
 
+from keras_strategies.tuning.hyper_cnn import HyperCNN
 from keras_strategies.tuning.hyper_mlp import HyperMLP
+from keras_strategies.tuning.hyper_resnet import HyperResNet
+from keras_strategies.tuning.hyper_rnn import HyperRNN
+from keras_strategies.tuning.hyper_transformer import HyperTransformer
 
-__all__ = ["HyperMLP"]
+__all__ = ["HyperCNN", "HyperMLP", "HyperRNN", "HyperResNet", "HyperTransformer"]

@@ -49,6 +49,21 @@ def names(name, value, known):
     return values
 
 
+def options(name, value, check):
+    """Checks one value or several different ones by `check(name, value)`."""
+    values = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not values or len(set(values)) < len(values):
+        checks.fail(
+            f"`{name}` must be one value or several different ones", **{name: value}
+        )
+    return tuple(check(name, item) for item in values)
+
+
+def flags(name, value):
+    """Checks True, False, or both to choose from."""
+    return options(name, value, checks.boolean)
+
+
 def sample_int(hp, name, bounds):
     low, high = bounds
     return low if low == high else hp.Int(name, low, high)
@@ -61,3 +76,7 @@ def sample_float(hp, name, bounds, sampling="linear"):
 
 def sample_name(hp, name, values):
     return values[0] if len(values) == 1 else hp.Choice(name, list(values))
+
+
+def sample_flag(hp, name, values):
+    return values[0] if len(values) == 1 else hp.Boolean(name, default=values[0])

@@ -1,78 +1,12 @@
 """A multilayer perceptron whose shape and training are searched."""
 
-import inspect
-
 import keras
-import keras_tuner
-from keras_tuner import errors
 
-from keras_strategies._internal import checks
-from keras_strategies.tuning import _ranges
-
-_TASKS = ("classification", "binary", "regression")
-# task -> activation of the output, loss, metric
-_HEADS = {
-    "classification": ("softmax", "sparse_categorical_crossentropy", "accuracy"),
-    "binary": ("sigmoid", "binary_crossentropy", "accuracy"),
-    "regression": ("linear", "mean_squared_error", "mean_absolute_error"),
-}
+from keras_strategies.tuning import _ranges, _task
+from keras_strategies.tuning._hyper_network import HyperNetwork, sample_repeated
 
 
-def _optimizers():
-    """Keras's optimizers by lower-case name."""
-    return {
-        name.lower(): cls
-        for name, cls in vars(keras.optimizers).items()
-        if inspect.isclass(cls)
-        and issubclass(cls, keras.optimizers.Optimizer)
-        and "learning_rate" in inspect.signature(cls).parameters
-        and cls is not keras.optimizers.Optimizer
-    }
-
-
-def _activations():
-    """Keras's activation functions by name."""
-    return [
-        name
-        for name, thing in vars(keras.activations).items()
-        if inspect.isfunction(thing) and name not in ("get", "serialize", "deserialize")
-    ]
-
-
-def _input_shape(value):
-    rule = "`input_shape` must be a tuple of positive integers without the batch axis"
-    if not isinstance(value, list | tuple) or not value:
-        checks.fail(rule, input_shape=value, fix="For 784 features pass (784,).")
-    if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in value):
-        checks.fail(
-            rule,
-            input_shape=value,
-            fix="A dense layer needs every axis; pad or resize the data.",
-        )
-    return tuple(value)
-
-
-def _outputs(task, classes):
-    """Width of the output layer."""
-    if task == "classification":
-        return checks.integer(
-            "classes",
-            classes,
-            low=2,
-            fix='Pass the number of classes, or task="regression" or "binary".',
-        )
-    if task == "binary":
-        if classes not in (None, 2):
-            checks.fail(
-                '`classes` must be None or 2 with task="binary"',
-                classes=classes,
-                fix='Pass task="classification" for more classes.',
-            )
-        return 1
-    return 1 if classes is None else checks.integer("classes", classes, low=1)
-
-
-class HyperMLP(keras_tuner.HyperModel):
+class HyperMLP(HyperNetwork):
     """A searchable multilayer perceptron: depth, widths, dropout and training.
 
     The usual first search on tabular data or small images. Hand it to any tuner
@@ -123,6 +57,14 @@ class HyperMLP(keras_tuner.HyperModel):
             Default `"relu"`.
         loss: Replaces the loss of the task, for example
             `"categorical_crossentropy"` for one-hot labels.
+        epochs: Epochs of a trial, at least 1, one number or a pair. Default `None`
+            leaves it to `tuner.search(..., epochs=...)`; needed for Hyperband, which
+            sets it itself.
+        schedule: What the learning rate does over the epochs of a trial, one name or
+            several to choose from: `"constant"`, `"step"` (1, then 0.1, then 0.01
+            of it), `"exponential"` (down towards 0.01 of it), `"cosine"` (down to 0)
+            or `"one_cycle"` (up for 30 % of the steps, then down). Default `None`,
+            constant and not in the space.
         name: Optional name of the hypermodel.
         tunable: `False` keeps the hyperparameters out of the search space; they
             take their smallest or first values. Default `True`.
@@ -130,8 +72,9 @@ class HyperMLP(keras_tuner.HyperModel):
     Raises:
         ValueError: If a range or a name cannot be used.
         TypeError: If an argument has the wrong type.
-        keras_tuner.errors.FatalValueError: If `batch_size` is given twice or is
-            set for data that is already batched. It ends the search at once.
+        keras_tuner.errors.FatalValueError: If `batch_size` or `epochs` is given
+            twice or `batch_size` is set for data that is already batched. It ends
+            the search at once.
 
     Example:
 
@@ -166,108 +109,50 @@ class HyperMLP(keras_tuner.HyperModel):
         learning_rate=None,
         activation="relu",
         loss=None,
+        epochs=None,
+        schedule=None,
         name=None,
         tunable=True,
     ):
-        self.input_shape = _input_shape(input_shape)
-        self.task = checks.choice("task", task, _TASKS)
-        self.classes = classes
-        self.outputs = _outputs(task, classes)
+        shape = _task.input_shape(
+            input_shape,
+            fix="For 784 features pass (784,). A dense layer needs every axis; pad or "
+            "resize the data.",
+        )
         self.layers = _ranges.int_range("layers", layers, low=1)
         self.units = _ranges.int_range("units", units, low=1)
         self.dropout = _ranges.float_range(
             "dropout", dropout, low=0, high=1, high_open=True
         )
-        self.batch_size = batch_size
-        if batch_size is not None:
-            self.batch_size = _ranges.int_range("batch_size", batch_size, low=1)
-        self.optimizer = _ranges.names("optimizer", optimizer, _optimizers())
-        self.learning_rate = learning_rate
-        if learning_rate is not None:
-            self.learning_rate = _ranges.float_range(
-                "learning_rate", learning_rate, low=0, low_open=True
-            )
-        self.activation = _ranges.names("activation", activation, _activations())
-        self.loss = loss
-        super().__init__(name=name, tunable=checks.boolean("tunable", tunable))
+        self.activation = _ranges.names("activation", activation, _task.activations())
+        super().__init__(
+            shape,
+            classes,
+            task,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            epochs=epochs,
+            schedule=schedule,
+            loss=loss,
+            name=name,
+            tunable=tunable,
+        )
 
-    def declare_hyperparameters(self, hp):
-        if self.tunable:
-            self._sample(hp)
+    _model_name = "mlp"
 
-    def build(self, hp):
-        values = self._sample(hp)
-        activation, loss, metric = _HEADS[self.task]
-        x = inputs = keras.Input(self.input_shape)
+    def _features(self, inputs, values):
+        x = inputs
         if len(self.input_shape) > 1:
             x = keras.layers.Flatten()(x)
         for units, dropout in values["blocks"]:
             x = keras.layers.Dense(units, activation=values["activation"])(x)
             x = keras.layers.Dropout(dropout)(x)
-        # float32 also under a mixed-precision policy, for a stable loss.
-        x = keras.layers.Dense(self.outputs, activation=activation, dtype="float32")(x)
-        model = keras.Model(inputs, x, name=self.name or "mlp")
-        settings = {}
-        if values["learning_rate"] is not None:
-            settings["learning_rate"] = values["learning_rate"]
-        model.compile(
-            optimizer=_optimizers()[values["optimizer"]](**settings),
-            loss=loss if self.loss is None else self.loss,
-            metrics=[metric],
-        )
-        # A tuner reloads its best model by building it again and loading weights;
-        # without its variables the optimizer would lose its state, with a warning.
-        model.optimizer.build(model.trainable_variables)
-        return model
+        return x
 
-    def fit(self, hp, model, *args, **kwargs):
-        if self.batch_size is None:
-            return model.fit(*args, **kwargs)
-        bound = inspect.signature(model.fit).bind(*args, **kwargs).arguments
-        if bound.get("batch_size") is not None:
-            raise errors.FatalValueError(
-                checks.message(
-                    "`batch_size` must not be given to `search` too",
-                    {"batch_size": bound["batch_size"], "HyperMLP": self.batch_size},
-                    "Pass HyperMLP(..., batch_size=None) to set it in `search`.",
-                )
-            )
-        data = bound.get("x")
-        if not _takes_batch_size(data):
-            raise errors.FatalValueError(
-                checks.message(
-                    "`batch_size` must be None for data that is already batched",
-                    {"batch_size": self.batch_size, "x": type(data).__name__},
-                    "Pass HyperMLP(..., batch_size=None).",
-                )
-            )
-        if not self.tunable:
-            hp = hp.copy()
-        batch_size = _ranges.sample_int(hp, "batch_size", self.batch_size)
-        return model.fit(*args, batch_size=batch_size, **kwargs)
-
-    def _sample(self, hp):
-        """Declares the whole space and returns the values of this trial."""
-        fewest, most = self.layers
-        depth = _ranges.sample_int(hp, "layers", self.layers)
-        blocks = []
-        for k in range(1, most + 1):
-            if k <= fewest:
-                blocks.append(self._sample_block(hp, k))
-                continue
-            with hp.conditional_scope("layers", list(range(k, most + 1))):
-                block = self._sample_block(hp, k)
-            if k <= depth:
-                blocks.append(block)
-        if self.batch_size is not None:
-            _ranges.sample_int(hp, "batch_size", self.batch_size)
-        rate = self.learning_rate
-        if rate is not None:
-            rate = _ranges.sample_float(hp, "learning_rate", rate, sampling="log")
+    def _sample_network(self, hp):
         return {
-            "blocks": blocks,
-            "learning_rate": rate,
-            "optimizer": _ranges.sample_name(hp, "optimizer", self.optimizer),
+            "blocks": sample_repeated(hp, "layers", self.layers, self._sample_block),
             "activation": _ranges.sample_name(hp, "activation", self.activation),
         }
 
@@ -276,8 +161,3 @@ class HyperMLP(keras_tuner.HyperModel):
             _ranges.sample_int(hp, f"units{k}", self.units),
             _ranges.sample_float(hp, f"dropout{k}", self.dropout),
         )
-
-
-def _takes_batch_size(data):
-    """Whether `fit` cuts `data` into batches itself, as it does arrays."""
-    return all(hasattr(part, "shape") for part in keras.tree.flatten(data))

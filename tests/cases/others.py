@@ -61,5 +61,9 @@ OTHERS = [
     "optimizers.Transform",
     "optimizers.ZeroNonFinite",
     "schedules.plot",
+    "tuning.HyperCNN",
     "tuning.HyperMLP",
+    "tuning.HyperRNN",
+    "tuning.HyperResNet",
+    "tuning.HyperTransformer",
 ]

@@ -1,0 +1,61 @@
+"""A small real search with stock KerasTuner, for any hypermodel; shared fixtures."""
+
+import contextlib
+import gc
+
+import keras_tuner
+import pytest
+from sklearn.datasets import load_digits
+
+
+def digits(count=192):
+    """The first 8x8 digits as rows of 64 numbers 0 to 16, and their labels."""
+    x, y = load_digits(return_X_y=True)
+    return x[:count].astype("float32"), y[:count]
+
+
+def space(hypermodel, **values):
+    """The declared space, with some values set before."""
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(values)
+    hypermodel.declare_hyperparameters(hp)
+    return hp
+
+
+@contextlib.contextmanager
+def cheap_trials():
+    """A few eager steps cost less than tracing a graph for each trial.
+
+    KerasTuner collects garbage before each; what is there already is left out.
+    """
+    import tensorflow as tf
+
+    gc.collect()
+    gc.freeze()
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+    gc.unfreeze()
+
+
+def search(hypermodel, x, y, directory, objective="val_accuracy", epochs=1):
+    """Three trials; the best model, built again, scores what its trial scored."""
+    tuner = keras_tuner.RandomSearch(
+        hypermodel=hypermodel,
+        objective=objective,
+        max_trials=3,
+        seed=1,
+        directory=directory,
+    )
+    cut = len(x) * 2 // 3
+    held = x[cut:], y[cut:]
+    tuner.search(x[:cut], y[:cut], validation_data=held, epochs=epochs, verbose=0)
+    trials = list(tuner.oracle.trials.values())
+    assert [trial.status for trial in trials] == ["COMPLETED"] * 3
+    (best,) = tuner.oracle.get_best_trials(1)
+    model = tuner.get_best_models()[0]
+    logs = model.evaluate(*held, verbose=0, return_dict=True)
+    found = best.metrics.get_last_value("val_accuracy")
+    assert logs["accuracy"] == pytest.approx(found, abs=1e-6)
+    assert int(model.optimizer.iterations) > 0, "the optimizer lost its state"
+    return tuner, model
