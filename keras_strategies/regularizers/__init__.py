@@ -1,8 +1,25 @@
 """Regularizers that Keras does not ship, for any backend.
 
-`GroupLasso` drives whole units or filters to zero together.
+For sparse weights: `GroupLasso` and `ElasticGroupLasso` drive whole units or filters
+to zero together, `Hoyer` and `Entropy` concentrate magnitude in few weights. For well
+conditioned ones: `ConvOrthogonal` and `SpectralNorm`. `LogBarrier` keeps weights
+inside a range.
 """
 
+from keras_strategies.regularizers.conv_orthogonal import ConvOrthogonal
+from keras_strategies.regularizers.elastic_group_lasso import ElasticGroupLasso
+from keras_strategies.regularizers.entropy import Entropy
 from keras_strategies.regularizers.group_lasso import GroupLasso
+from keras_strategies.regularizers.hoyer import Hoyer
+from keras_strategies.regularizers.log_barrier import LogBarrier
+from keras_strategies.regularizers.spectral_norm import SpectralNorm
 
-__all__ = ["GroupLasso"]
+__all__ = [
+    "ConvOrthogonal",
+    "ElasticGroupLasso",
+    "Entropy",
+    "GroupLasso",
+    "Hoyer",
+    "LogBarrier",
+    "SpectralNorm",
+]

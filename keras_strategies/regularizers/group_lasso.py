@@ -1,10 +1,14 @@
-import math
-
 import keras
 from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies.regularizers._groups import (
+    as_float32,
+    checked_axis,
+    group_norms,
+    positive_axes,
+)
 
 
 def group_lasso(x, axis=-1):
@@ -17,16 +21,9 @@ def group_lasso(x, axis=-1):
         x: Tensor, such as a kernel.
         axis: Tuple of non-negative axes that number the groups.
     """
-    dtype = keras.backend.result_type(x.dtype, "float32")
-    x = ops.cast(x, dtype)
-    within = tuple(a for a in range(len(x.shape)) if a not in axis)
-    squares = ops.sum(ops.square(x), axis=within) if within else ops.square(x)
-    alive = squares > 0
-    # The inner `where` keeps the infinite slope of sqrt at 0 out of the gradient.
-    norms = ops.where(alive, ops.sqrt(ops.where(alive, squares, 1.0)), 0.0)
-    shape = ops.shape(x)
-    size = math.prod(shape[a] for a in within)
-    return ops.sqrt(ops.cast(size, dtype)) * ops.sum(norms)
+    x = as_float32(x)
+    norms, size = group_norms(x, axis)
+    return ops.sqrt(ops.cast(size, x.dtype)) * ops.sum(norms)
 
 
 @serializable
@@ -84,34 +81,11 @@ class GroupLasso(keras.regularizers.Regularizer):
 
     def __init__(self, factor=0.01, axis=-1):
         self.factor = checks.real("factor", factor, low=0)
-        self.axis = _checked_axis(axis)
+        self.axis = checked_axis(axis)
 
     def __call__(self, x):
-        penalty = group_lasso(x, _positive_axes(self.axis, x.shape))
+        penalty = group_lasso(x, positive_axes(self.axis, x.shape))
         return ops.cast(self.factor * penalty, x.dtype)
 
     def get_config(self):
         return {"factor": self.factor, "axis": self.axis}
-
-
-def _checked_axis(axis):
-    if not isinstance(axis, list | tuple):
-        return checks.integer("axis", axis, fix="Give an axis or a tuple of axes.")
-    if not axis or len(set(axis)) != len(axis):
-        checks.fail("`axis` must name each axis once, and at least one", axis=axis)
-    return tuple(checks.integer("axis", a) for a in axis)
-
-
-def _positive_axes(axis, shape):
-    rank = len(shape)
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    inside = all(-rank <= a < rank for a in axes)
-    positive = tuple(sorted({a % rank for a in axes})) if inside else ()
-    if len(positive) != len(axes):
-        checks.fail(
-            "`axis` must name different axes of the weight",
-            axis=axis,
-            shape=tuple(shape),
-            fix=f"This weight has the axes {-rank} to {rank - 1}.",
-        )
-    return positive

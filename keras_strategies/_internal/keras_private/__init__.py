@@ -11,6 +11,7 @@ from keras_strategies._internal.keras_private.calls import (
     is_called_by_itself,
     outermost,
 )
+from keras_strategies._internal.keras_private.gradients import gradients
 from keras_strategies._internal.keras_private.graphs import (
     flatten_layers,
     graph_nodes,
@@ -55,6 +56,7 @@ __all__ = [
     "current_values",
     "exact_scopes",
     "flatten_layers",
+    "gradients",
     "graph_nodes",
     "held_learning_rate",
     "input_signature",

@@ -1,0 +1,100 @@
+import keras
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.regularizers._groups import (
+    absolute,
+    as_float32,
+    checked_axis,
+    positive_axes,
+)
+from keras_strategies.regularizers.group_lasso import group_lasso
+
+
+def elastic_group_lasso(x, factor, l1, l2, axis=-1):
+    """Weighted sum of the group lasso, of `|x|` and of squares, in float32 at least.
+
+    Args:
+        x: Tensor, such as a kernel.
+        factor: Weight of the group lasso.
+        l1: Weight of the sum of `|x|`.
+        l2: Weight of the sum of squares.
+        axis: Tuple of non-negative axes that number the groups.
+    """
+    x = as_float32(x)
+    penalty = factor * group_lasso(x, axis)
+    return penalty + l1 * ops.sum(absolute(x)) + l2 * ops.sum(ops.square(x))
+
+
+@serializable
+class ElasticGroupLasso(keras.regularizers.Regularizer):
+    """Group lasso with an L1 and an L2 part: sparse across and within groups.
+
+    The group lasso alone drops whole units or filters, but keeps every weight of
+    those that stay, and of several units that do the same it picks one at random.
+    The L1 part makes the units that stay sparse too (*sparse group lasso*), the L2
+    part lets correlated units share the work (*group elastic net*). The penalty of
+    a kernel `W` is
+
+    ```
+    factor * sum over groups g of sqrt(size of g) * ||W_g||
+        + l1 * sum(|W|) + l2 * sum(W^2)
+    ```
+
+    where `W_g` are the weights of group `g` and `|| ||` is the Euclidean norm. The
+    gradient of the first two at zero is zero.
+
+    References:
+
+    - [Simon et al., 2013, A Sparse-Group Lasso](
+      https://doi.org/10.1080/10618600.2012.681250)
+    - [Scardapane et al., 2017, Group sparse regularization for deep neural
+      networks](https://arxiv.org/abs/1607.00485)
+    - [Zou and Hastie, 2005, Regularization and variable selection via the elastic
+      net](https://doi.org/10.1111/j.1467-9868.2005.00503.x)
+
+    Args:
+        factor: Strength of the group lasso, at least 0. Defaults to `0.01`.
+        l1: Strength of the L1 part, at least 0. Defaults to `0.01`.
+        l2: Strength of the L2 part, at least 0. Defaults to `0.01`.
+        axis: Integer or tuple of integers: the axes of the weight that number the
+            groups, as in `GroupLasso`. Defaults to `-1`, one group for each unit
+            or filter.
+
+    Raises:
+        ValueError: If a strength is negative, or if `axis` has a repeated axis or,
+            when called, one that the weight does not have.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.regularizers import ElasticGroupLasso
+
+    penalty = ElasticGroupLasso(factor=1e-3, l1=1e-4, l2=1e-4)
+    layer = keras.layers.Conv2D(32, 3, kernel_regularizer=penalty)
+
+    penalty = ElasticGroupLasso(factor=0.0, l1=1.0, l2=0.1)
+    print(float(penalty(keras.ops.array([[3.0], [-4.0]]))))  # 7 + 0.1 * 25 = 9.5
+    ```
+    """
+
+    def __init__(self, factor=0.01, l1=0.01, l2=0.01, axis=-1):
+        self.factor = checks.real("factor", factor, low=0)
+        self.l1 = checks.real("l1", l1, low=0)
+        self.l2 = checks.real("l2", l2, low=0)
+        self.axis = checked_axis(axis)
+
+    def __call__(self, x):
+        axis = positive_axes(self.axis, x.shape)
+        penalty = elastic_group_lasso(x, self.factor, self.l1, self.l2, axis)
+        return ops.cast(penalty, x.dtype)
+
+    def get_config(self):
+        return {
+            "factor": self.factor,
+            "l1": self.l1,
+            "l2": self.l2,
+            "axis": self.axis,
+        }
