@@ -17,6 +17,7 @@ from keras_strategies.optimizers.learning_rate_multipliers import (
 from keras_strategies.optimizers.lookahead import Lookahead
 from keras_strategies.optimizers.percentile_clip import PercentileClip
 from keras_strategies.optimizers.radam import RAdam
+from keras_strategies.optimizers.sharpness_aware import SharpnessAware
 from keras_strategies.optimizers.skip_large_updates import SkipLargeUpdates
 from keras_strategies.optimizers.transform import Transform
 from keras_strategies.optimizers.zero_non_finite import ZeroNonFinite
@@ -33,6 +34,7 @@ __all__ = [
     "Lookahead",
     "PercentileClip",
     "RAdam",
+    "SharpnessAware",
     "SkipLargeUpdates",
     "Transform",
     "ZeroNonFinite",

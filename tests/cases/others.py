@@ -57,6 +57,7 @@ OTHERS = [
     "optimizers.Lookahead",
     "optimizers.PercentileClip",
     "optimizers.RAdam",
+    "optimizers.SharpnessAware",
     "optimizers.SkipLargeUpdates",
     "optimizers.Transform",
     "optimizers.ZeroNonFinite",

@@ -1,0 +1,113 @@
+"""A model that trains towards flat minima."""
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private.two_passes import two_pass_step
+from keras_strategies._internal.registration import serializable
+from keras_strategies.optimizers.gradients import sharpness_perturbation
+
+
+@serializable
+class SharpnessAware(keras.Model):
+    """Trains a model by sharpness-aware minimization (SAM, ASAM).
+
+    Minima whose whole neighbourhood has a low loss tend to generalize better than
+    sharp ones. Each step looks for the worst point nearby and uses the gradient that
+    it finds there. A step costs two passes, so about twice the time.
+
+    ```
+    e = rho * g / ||g||                                             SAM
+    e = rho * t * t * g / ||t * g||,  t = |w| + 0.01 for kernels    ASAM
+    w <- optimizer(w, gradient of the loss at w + e)
+    ```
+
+    with `g` the gradients at `w` and `||.||` over all of them together; `t` is 1 for
+    weights of rank 0 and 1. Loss, metrics, moving statistics and random numbers are
+    those of the pass at `w`, and dropout masks are the same in both. Any optimizer
+    and loss will do. The wrapped model shares its weights: use `model` itself to
+    predict, to save or to export it after training.
+
+    A `train_step` of the wrapped model's own is not used. Weights on several replicas
+    of `tf.distribute` cannot be moved apart: train on one device.
+
+    Reference:
+
+    - [Foret et al., 2021, Sharpness-Aware Minimization for Efficiently Improving
+      Generalization](https://arxiv.org/abs/2010.01412)
+    - [Kwon et al., 2021, ASAM: Adaptive Sharpness-Aware
+      Minimization](https://arxiv.org/abs/2102.11600)
+
+    Args:
+        model: A Keras model. Compile this object, not the model.
+        rho: Radius of the neighbourhood, greater than 0. The papers use 0.05 for SAM
+            and 0.5 to 2 for ASAM. Defaults to `0.05`.
+        adaptive: Whether the neighbourhood scales with the weights (ASAM). Defaults
+            to `False`.
+        name: Name of the model. Defaults to `None`, a name from the class.
+
+    Input shape:
+        That of `model`.
+
+    Output shape:
+        That of `model`.
+
+    Raises:
+        TypeError: If `model` is no Keras model.
+        ValueError: If `rho` is out of its range.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_strategies import optimizers
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    flat = optimizers.SharpnessAware(model, rho=0.05)
+    flat.compile("adam", loss="mse")
+    flat.fit(np.ones((16, 4)), np.ones((16, 1)), epochs=2, verbose=0)
+    print(model.predict(np.ones((2, 4)), verbose=0).shape)  # (2, 1)
+    ```
+    """
+
+    def __init__(self, model, rho=0.05, adaptive=False, name=None):
+        super().__init__(name=name)
+        checks.instance("model", model, keras.Model, fix="Give a Keras model.")
+        self.rho = checks.real("rho", rho, low=0, low_open=True)
+        self.adaptive = checks.boolean("adaptive", adaptive)
+        self.model = model
+        self.built = model.built
+
+    def build(self, input_shape):
+        if not self.model.built:
+            self.model.build(input_shape)
+        self.built = True
+
+    def call(self, inputs, training=None):
+        return self.model(inputs, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return self.model.compute_output_shape(input_shape)
+
+    def train_step(self, *args):
+        return two_pass_step(self, args, self._moves)
+
+    def _moves(self, gradients, weights):
+        return sharpness_perturbation(gradients, weights, self.rho, self.adaptive)
+
+    def get_config(self):
+        return {
+            "model": keras.saving.serialize_keras_object(self.model),
+            "rho": self.rho,
+            "adaptive": self.adaptive,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        config["model"] = keras.saving.deserialize_keras_object(
+            config["model"], custom_objects=custom_objects
+        )
+        return cls(**config)
