@@ -56,6 +56,7 @@ CALLBACKS = [
         "callback",
         make=lambda: {"patience": 10, "restore_best_weights": True},
     ),
+    Case("callbacks.GradientMonitor", "callback", make=lambda: {"log_each": True}),
     Case(
         "callbacks.GradualUnfreezing",
         "callback",
@@ -67,6 +68,7 @@ CALLBACKS = [
         "callback",
         make=lambda: {"schedule": {0: 0.2, 1: 0.1}},
     ),
+    Case("callbacks.MemoryMonitor", "callback", make=lambda: {"update_freq": 2}),
     Case("callbacks.NaNRecovery", "callback", make=lambda: {"verbose": 0}),
     Case(
         "callbacks.ProgressiveResizing",
@@ -74,6 +76,7 @@ CALLBACKS = [
         make=lambda: {"schedule": {0: 4, 3: 6}},
         setting="images",
     ),
+    Case("callbacks.ProgressBar", "callback", make=lambda: {"mode": "bars"}),
     Case(
         "callbacks.ReduceOnPlateau",
         "callback",
@@ -86,6 +89,7 @@ CALLBACKS = [
         setting="sequences",
     ),
     Case("callbacks.TargetStopping", "callback", make=lambda: {"target": 0.0}),
+    Case("callbacks.ThroughputMonitor", "callback", make=lambda: {"batch_size": 8}),
     Case("callbacks.TimeBudget", "callback", make=lambda: {"seconds": 3600}),
     Case("callbacks.WeightAveraging", "callback", make=lambda: {"decay": 0.9}),
     Case(
