@@ -4,6 +4,7 @@ Each has tests of its own; the policy tests check names, docstrings and docs.
 """
 
 OTHERS = [
+    "augmentation.ImageDataGenerator",
     "callbacks.LearningRateFinder",
     "callbacks.get_state",
     "callbacks.set_state",

@@ -1,0 +1,1 @@
+"""What `ImageDataGenerator` is made of; nothing here is public."""

@@ -1,0 +1,134 @@
+"""Batches from arrays, of `ImageDataGenerator.flow`."""
+
+import warnings
+
+import numpy as np
+
+from keras_strategies.augmentation._generator.iterator import BatchIterator
+from keras_strategies.augmentation._generator.transform import transform_images
+
+
+def _unpack(x):
+    """The images and the arrays that accompany them."""
+    if not isinstance(x, list | tuple) or len(x) < 2:
+        return x, []
+    if np.ndim(x[0]) != 4:
+        return x, []  # a list of images
+    others = x[1] if isinstance(x[1], list) else [x[1]]
+    others = [np.asarray(other) for other in others]
+    for other in others:
+        if len(other) != len(x[0]):
+            raise ValueError(
+                "All of the arrays in `x` should have the same length. Found a pair "
+                f"with: len(x[0]) = {len(x[0])}, len(x[?]) = {len(other)}"
+            )
+    return x[0], others
+
+
+def _check_length(x, name, value, meaning):
+    if value is not None and len(value) != len(x):
+        raise ValueError(
+            f"`x` (images tensor) and `{name}` ({meaning}) should have the same "
+            f"length. Found: x.shape = {np.shape(x)}, "
+            f"{name}.shape = {np.shape(value)}"
+        )
+
+
+def part_of(subset, count, validation_split):
+    """The slice of the samples that a subset is: validation comes first."""
+    if subset is None:
+        return slice(None)
+    if subset not in ("training", "validation"):
+        raise ValueError(
+            f"Invalid subset name: {subset}; expected 'training' or 'validation'."
+        )
+    split = int(count * validation_split)
+    return slice(split) if subset == "validation" else slice(split, None)
+
+
+class NumpyArrayIterator(BatchIterator):
+    """Augmented batches of images in memory; uint8 images are kept as they are."""
+
+    def __init__(
+        self,
+        generator,
+        x,
+        y=None,
+        sample_weight=None,
+        subset=None,
+        ignore_class_split=False,
+        **kwargs,
+    ):
+        x, others = _unpack(x)
+        x = np.asarray(x)
+        _check_length(x, "y", y, "labels")
+        _check_length(x, "sample_weight", sample_weight, "weights")
+        part = part_of(subset, len(x), generator.validation_split)
+        if y is not None and subset is not None and not ignore_class_split:
+            self._check_classes(np.asarray(y), generator.validation_split)
+        x = x[part]
+        dtype = np.dtype(generator.dtype)
+        self.x = x if x.dtype == np.uint8 else x.astype(dtype, copy=False)
+        self.x_misc = [other[part] for other in others]
+        if self.x.ndim != 4:
+            raise ValueError(
+                "Input data in `NumpyArrayIterator` should have rank 4. You passed an "
+                f"array with shape {self.x.shape}"
+            )
+        warn_of_channels(generator, self.x.shape, "NumpyArrayIterator")
+        self.y = None if y is None else np.asarray(y)[part]
+        weights = None if sample_weight is None else np.asarray(sample_weight)[part]
+        self.sample_weight = weights
+        self._first = generator.data_format == "channels_first"
+        shape = self.x.shape[1:]
+        self.image_shape = (*shape[1:], shape[0]) if self._first else shape
+        super().__init__(generator, len(self.x), **kwargs)
+
+    @staticmethod
+    def _check_classes(y, validation_split):
+        split = int(len(y) * validation_split)
+        if not np.array_equal(np.unique(y[:split]), np.unique(y[split:])):
+            raise ValueError(
+                "Training and validation subsets have different number of classes "
+                "after the split. If your numpy arrays are sorted by the label, you "
+                "might want to shuffle them."
+            )
+
+    def _batch(self, samples, draws, random):
+        images = self._images(samples, draws)
+        images = [images, *(other[samples] for other in self.x_misc)]
+        batch = (images if self.x_misc else images[0],)
+        if self.y is None:
+            return batch[0]
+        batch += (self.y[samples],)
+        if self.sample_weight is not None:
+            batch += (self.sample_weight[samples],)
+        return batch
+
+    def _images(self, samples, draws):
+        generator, order = self.image_data_generator, samples.tolist()
+        if self._first:
+
+            def read(i):
+                return self.x[order[i]].transpose(1, 2, 0)
+
+        else:
+
+            def read(i):
+                return self.x[order[i]]
+
+        shape = (len(order), *self.image_shape)
+        return transform_images(generator, read, draws, shape, self.x.dtype)
+
+
+def warn_of_channels(generator, shape, what):
+    """Warns where the channels stand on another axis than the data format says."""
+    axis = generator.channel_axis
+    if shape[axis] not in {1, 3, 4}:
+        warnings.warn(
+            f"{what} is set to use the data format convention "
+            f'"{generator.data_format}" (channels on axis {axis}), i.e. expected '
+            f"either 1, 3, or 4 channels on axis {axis}. However, it was passed an "
+            f"array with shape {shape} ({shape[axis]} channels).",
+            stacklevel=4,
+        )
