@@ -1,17 +1,15 @@
 """Images turned, moved, mirrored and recoloured at random while a model trains."""
 
-import numbers
 import warnings
 
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.augmentation._generator.array_iterator import (
-    NumpyArrayIterator,
-    warn_of_channels,
-)
+from keras_strategies.augmentation._generator import arguments
+from keras_strategies.augmentation._generator.array_iterator import warn_of_channels
 from keras_strategies.augmentation._generator.draws import draw_block, draw_one
+from keras_strategies.augmentation._generator.flows import Flows
 from keras_strategies.augmentation._generator.normalization import (
     fit_statistics,
     standardize,
@@ -24,7 +22,7 @@ from keras_strategies.augmentation._generator.transform import (
 _FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
 
-class ImageDataGenerator:
+class ImageDataGenerator(Flows):
     """Keras's `ImageDataGenerator` at many times its speed.
 
     A drop-in replacement for the class that Keras deprecated: the same arguments,
@@ -166,11 +164,15 @@ class ImageDataGenerator:
         self.zca_whitening = bool(zca_whitening)
         self.zca_epsilon = checks.real("zca_epsilon", zca_epsilon, low=0)
         self.rotation_range = checks.real("rotation_range", rotation_range, low=0)
-        self.width_shift_range = _shift("width_shift_range", width_shift_range)
-        self.height_shift_range = _shift("height_shift_range", height_shift_range)
-        self.brightness_range = _brightness(brightness_range)
+        self.width_shift_range = arguments.shift_range(
+            "width_shift_range", width_shift_range
+        )
+        self.height_shift_range = arguments.shift_range(
+            "height_shift_range", height_shift_range
+        )
+        self.brightness_range = arguments.brightness_range(brightness_range)
         self.shear_range = checks.real("shear_range", shear_range, low=0)
-        self.zoom_range = _zoom(zoom_range)
+        self.zoom_range = arguments.zoom_range(zoom_range)
         self.channel_shift_range = checks.real(
             "channel_shift_range", channel_shift_range, low=0
         )
@@ -179,7 +181,7 @@ class ImageDataGenerator:
         self.horizontal_flip = bool(horizontal_flip)
         self.vertical_flip = bool(vertical_flip)
         self.rescale = checks.real("rescale", rescale, optional=True)
-        self.preprocessing_function = _callable(preprocessing_function)
+        self.preprocessing_function = arguments.function_or_none(preprocessing_function)
         self.data_format = data_format or keras.config.image_data_format()
         formats = ("channels_last", "channels_first")
         checks.choice("data_format", self.data_format, formats)
@@ -227,53 +229,6 @@ class ImageDataGenerator:
         self.samplewise_center = bool(own_center)
         self.featurewise_std_normalization = bool(std)
         self.samplewise_std_normalization = bool(own_std)
-
-    def flow(
-        self,
-        x,
-        y=None,
-        batch_size=32,
-        shuffle=True,
-        sample_weight=None,
-        seed=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        ignore_class_split=False,
-        subset=None,
-        **kwargs,
-    ):
-        """Batches of augmented images from arrays.
-
-        Args:
-            x: Images, an array of rank 4, or a pair of it and an array or a list of
-                arrays that come along unchanged. Keep uint8 as it is.
-            y: Labels, or `None`.
-            batch_size: Images a batch. Default 32.
-            shuffle: Whether every epoch has an order of its own.
-            sample_weight: Weights of the images, or `None`.
-            seed: Of order and transforms; `None` takes NumPy's global one.
-            save_to_dir: Directory to which every augmented image is written too.
-            save_prefix: What the names of these files begin with.
-            save_format: Their ending.
-            ignore_class_split: Whether the subsets may have different classes.
-            subset: `"training"`, `"validation"` or `None`, see `validation_split`.
-            **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
-                `keras.utils.PyDataset`.
-        """
-        return NumpyArrayIterator(
-            self,
-            x,
-            y,
-            sample_weight=sample_weight,
-            subset=subset,
-            ignore_class_split=ignore_class_split,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            saving=(save_to_dir, save_prefix, save_format),
-            **kwargs,
-        )
 
     def fit(self, x, augment=False, rounds=1, seed=None):
         """Computes what featurewise normalization and whitening need.
@@ -360,43 +315,3 @@ class ImageDataGenerator:
             seed: `None` takes NumPy's global one.
         """
         return self.apply_transform(x, self.get_random_transform(np.shape(x), seed))
-
-
-def _shift(name, value):
-    """A shift as Keras reads it: a float, an int or a list of choices."""
-    if isinstance(value, list | tuple | np.ndarray):
-        return [checks.real(name, v, low=0) for v in value]
-    if isinstance(value, numbers.Integral):
-        return checks.integer(name, value, low=0)
-    return checks.real(name, value, low=0)
-
-
-def _pair(name, value, what):
-    if not isinstance(value, list | tuple | np.ndarray) or len(value) != 2:
-        rule = f"`{name}` should be {what}"
-        checks.fail(rule, **{name: value})
-    low, high = (checks.real(name, v, low=0) for v in value)
-    if low > high:
-        checks.fail(f"`{name}` must be (lower, upper)", **{name: value})
-    return low, high
-
-
-def _brightness(value):
-    if value is None:
-        return None
-    return _pair("brightness_range", value, "a tuple or list of two floats")
-
-
-def _zoom(value):
-    if isinstance(value, numbers.Real):
-        value = checks.real("zoom_range", value, low=0, high=1)
-        return [1 - value, 1 + value]
-    what = "a float or a tuple or list of two floats"
-    return list(_pair("zoom_range", value, what))
-
-
-def _callable(function):
-    if function is not None and not callable(function):
-        rule = "`preprocessing_function` must be callable"
-        checks.fail(rule, error=TypeError, preprocessing_function=function)
-    return function
