@@ -10,5 +10,15 @@ from keras_strategies.tuning.hyper_mlp import HyperMLP
 from keras_strategies.tuning.hyper_resnet import HyperResNet
 from keras_strategies.tuning.hyper_rnn import HyperRNN
 from keras_strategies.tuning.hyper_transformer import HyperTransformer
+from keras_strategies.tuning.keras_classifier import KerasClassifier
+from keras_strategies.tuning.keras_regressor import KerasRegressor
 
-__all__ = ["HyperCNN", "HyperMLP", "HyperRNN", "HyperResNet", "HyperTransformer"]
+__all__ = [
+    "HyperCNN",
+    "HyperMLP",
+    "HyperRNN",
+    "HyperResNet",
+    "HyperTransformer",
+    "KerasClassifier",
+    "KerasRegressor",
+]

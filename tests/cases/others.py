@@ -68,4 +68,6 @@ OTHERS = [
     "tuning.HyperRNN",
     "tuning.HyperResNet",
     "tuning.HyperTransformer",
+    "tuning.KerasClassifier",
+    "tuning.KerasRegressor",
 ]

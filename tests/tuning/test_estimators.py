@@ -1,0 +1,355 @@
+"""The scikit-learn route: parameters, searches, probabilities, weights."""
+
+import pickle
+
+import keras
+import numpy as np
+import pytest
+import sklearn
+from keras.layers import Dense
+from keras.models import Sequential
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    RandomizedSearchCV,
+    cross_val_predict,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from keras_strategies.tuning import KerasClassifier, KerasRegressor
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(120, 4)).astype("float32")
+Y = np.where(X[:, 0] > 0, "right", "left")
+THREE = np.array(["a", "b", "c"])[np.digitize(X[:, 0], [-0.5, 0.5])]
+
+
+def small(units=3, seed=None):
+    del seed
+    return Sequential(
+        [keras.Input((4,)), Dense(units, activation="tanh"), Dense(1, "sigmoid")]
+    )
+
+
+def softmax(X, y, loss="sparse_categorical_crossentropy", activation="softmax"):
+    count = len(np.unique(y))
+    model = Sequential([keras.Input(X.shape[1:]), keras.layers.Flatten()])
+    model.add(Dense(count, activation=activation))
+    model.compile("adam", loss)
+    return model
+
+
+@pytest.fixture(autouse=True)
+def eager():
+    """Tiny fits: a few eager steps cost less than tracing a graph for each."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not apply to tf.data functions:UserWarning"
+)
+
+
+# The listing
+
+
+@pytest.mark.filterwarnings("ignore:Do not pass an .input_shape.*:UserWarning")
+def test_listing_for_grid_search_runs_with_one_changed_import():
+    X_train = np.random.default_rng(1).normal(size=(60, 64))
+    Y_train = (X_train[:, 0] > 0).astype(int)
+
+    def create_model(optimizer="adam"):
+        model = Sequential()
+        model.add(Dense(64, input_dim=64, activation="relu"))
+        model.add(Dense(1, activation="sigmoid"))
+        model.compile(
+            optimizer=optimizer, loss="binary_crossentropy", metrics=["accuracy"]
+        )
+        return model
+
+    model = KerasClassifier(build_fn=create_model)
+    # The grid has 12 points, times 5 folds; here two points and two folds.
+    param_grid = {"batch_size": [40], "epochs": [2], "optimizer": ["adam", "rmsprop"]}
+    grid = GridSearchCV(estimator=model, param_grid=param_grid, cv=2)
+    grid_result = grid.fit(X_train, Y_train)
+    assert set(grid_result.best_params_) == {"batch_size", "epochs", "optimizer"}
+    assert len(grid_result.cv_results_["params"]) == 2
+    best = grid_result.best_estimator_
+    assert len(best.history_["accuracy"]) == 2
+    kind = type(best.model_.optimizer).__name__
+    assert kind.lower() == grid_result.best_params_["optimizer"]
+    assert grid.score(X_train, Y_train) == np.mean(grid.predict(X_train) == Y_train)
+
+
+# Parameters
+
+
+def test_parameters_survive_clone_and_reach_their_place():
+    class Seen(keras.callbacks.Callback):
+        fits = []
+
+        def on_train_begin(self, logs=None):
+            Seen.fits.append(dict(self.params))
+
+    estimator = KerasClassifier(
+        small,
+        model__units=5,
+        optimizer="sgd",
+        optimizer__learning_rate=0.25,
+        fit__epochs=3,
+        batch_size=60,
+        callbacks=[Seen()],
+    )
+    copy = clone(clone(estimator))
+    assert copy.get_params().keys() == estimator.get_params().keys()
+    copy.fit(X, Y)
+    assert copy.model_.layers[0].units == 5
+    assert type(copy.model_.optimizer).__name__ == "SGD"
+    assert float(copy.model_.optimizer.learning_rate) == 0.25
+    assert Seen.fits[-1]["epochs"] == 3 and Seen.fits[-1]["steps"] == 2
+    assert (copy.epoch_, len(copy.history_["loss"])) == (3, 3)
+    assert not hasattr(estimator, "model_")
+    copy.set_params(model__units=2, seed=1).fit(X, Y, epochs=1)
+    assert (copy.model_.layers[0].units, copy.epoch_) == (2, 1)
+
+
+def test_compiled_model_keeps_what_is_not_replaced():
+    source = small()
+    source.compile(keras.optimizers.Adam(0.5, beta_1=0.7), "mse", metrics=["mae"])
+    weights = source.get_weights()
+    estimator = KerasClassifier(source, optimizer__learning_rate=0.125, batch_size=60)
+    estimator.fit(X, Y)
+    optimizer = estimator.model_.optimizer
+    assert (float(optimizer.learning_rate), optimizer.beta_1) == (0.125, 0.7)
+    assert optimizer is not source.optimizer
+    assert estimator.model_.loss == "mse"
+    assert set(estimator.history_) == {"loss", "mae"}
+    for one, other in zip(weights, source.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_function_gets_optimizer_object_built_from_its_default():
+    def create(optimizer="sgd", units=2):
+        model = small(units)
+        model.compile(optimizer, "binary_crossentropy")
+        return model
+
+    estimator = KerasClassifier(create, optimizer__momentum=0.5, units=4).fit(X, Y)
+    optimizer = estimator.model_.optimizer
+    assert (type(optimizer).__name__, optimizer.momentum) == ("SGD", 0.5)
+    assert estimator.model_.layers[0].units == 4
+
+
+def test_bad_parameters_change_nothing():
+    estimator = KerasClassifier(small, epochs=2)
+    with pytest.raises(ValueError, match="parameter='unit'.*fit__unit"):
+        estimator.set_params(epochs=3, unit=4)
+    assert estimator.epochs == 2
+    with pytest.raises(ValueError, match="parameter='nonsense__a'"):
+        KerasClassifier(small, nonsense__a=1)
+    with pytest.raises(TypeError, match="model=None"):
+        KerasClassifier()
+    with pytest.raises(ValueError, match="learning_speed"):
+        KerasClassifier(small, optimizer__learning_speed=1).fit(X, Y)
+
+
+def test_failed_fit_leaves_the_last_one():
+    estimator = KerasClassifier(small, batch_size=60).fit(X, Y)
+    before = estimator.predict_proba(X)
+    with pytest.raises(ValueError, match="outputs=1, classes=3"):
+        estimator.fit(X, THREE)
+    assert list(estimator.classes_) == ["left", "right"]
+    np.testing.assert_array_equal(estimator.predict_proba(X), before)
+    with pytest.raises(ValueError, match=r"samples of shape \(4,\)"):
+        estimator.predict(X[:, :3])
+
+
+# Classification
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation"),
+    [
+        ("sparse_categorical_crossentropy", "softmax"),
+        ("categorical_crossentropy", "softmax"),
+        (keras.losses.SparseCategoricalCrossentropy(from_logits=True), None),
+    ],
+)
+def test_labels_reach_the_model_as_the_loss_wants_them(loss, activation):
+    estimator = KerasClassifier(
+        softmax,
+        loss=loss,
+        activation=activation,
+        optimizer__learning_rate=0.1,
+        epochs=10,
+        batch_size=120,
+        random_state=0,
+    ).fit(X, THREE)
+    assert is_classifier(estimator) and list(estimator.classes_) == ["a", "b", "c"]
+    found = estimator.predict_proba(X)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    labels = estimator.predict(X)
+    np.testing.assert_array_equal(labels, estimator.classes_[found.argmax(axis=1)])
+    assert estimator.score(X, THREE) > 0.6
+
+
+def test_two_classes_with_one_output():
+    fit = KerasClassifier(
+        small, optimizer__learning_rate=0.1, epochs=10, batch_size=120, random_state=0
+    ).fit(X, Y)
+    found = fit.predict_proba(X)
+    raw = fit.model_.predict(X, verbose=0)[:, 0]
+    np.testing.assert_allclose(found, np.stack([1 - raw, raw], axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(fit.decision_function(X), found[:, 1])
+    assert set(fit.predict(X)) == {"left", "right"} and fit.score(X, Y) > 0.9
+    again = pickle.loads(pickle.dumps(fit))
+    np.testing.assert_allclose(again.predict_proba(X), found, rtol=1e-6)
+
+
+def test_sample_and_class_weights():
+    settings = {"epochs": 12, "batch_size": 120, "random_state": 0}
+    settings["optimizer__learning_rate"] = 0.1
+    weight = np.where(Y == "left", 0.0, 1.0)
+    fit = KerasClassifier(small, **settings).fit(X, Y, sample_weight=weight)
+    assert fit.predict_proba(X)[:, 1].mean() > 0.8, "the others weigh nothing"
+    assert fit.score(X, Y, sample_weight=weight) > fit.score(X, Y)
+    classed = KerasClassifier(small, class_weight={"left": 1, "right": 0}, **settings)
+    assert classed.fit(X, Y).predict_proba(X)[:, 0].mean() > 0.8
+    half = np.full(len(X), 0.5)
+    both = clone(classed).set_params(class_weight={"left": 2, "right": 0})
+    both.fit(X, Y, sample_weight=half)
+    np.testing.assert_allclose(
+        both.predict_proba(X), classed.predict_proba(X), atol=1e-5
+    )
+
+
+def test_images_and_random_state_and_warm_start():
+    pictures = X.reshape(-1, 2, 2, 1)
+    np.random.seed(5)
+    estimator = KerasClassifier(softmax, random_state=3, batch_size=60, warm_start=True)
+    first = estimator.fit(pictures, THREE).predict_proba(pictures)
+    drawn = np.random.rand()
+    np.random.seed(5)
+    assert drawn == np.random.rand(), "NumPy's state came back"
+    other = clone(estimator).fit(pictures, THREE)
+    np.testing.assert_allclose(other.predict_proba(pictures), first, atol=1e-6)
+    model = estimator.model_
+    estimator.fit(pictures, THREE)
+    assert estimator.model_ is model
+    assert int(model.optimizer.iterations) == 4
+    with pytest.raises(ValueError, match="classes of the first fit"):
+        estimator.fit(pictures, Y)
+
+
+def test_callbacks_are_fresh_in_each_fit():
+    stop = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=1e9)
+    estimator = KerasClassifier(small, epochs=9, callbacks=[stop], batch_size=60)
+    assert [estimator.fit(X, Y).epoch_ for _ in range(2)] == [2, 2]
+    assert stop.stopped_epoch == 0, "the given one was not used"
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (np.eye(2)[(Y == "left").astype(int)], r"argmax\(axis=1\)"),
+        (X[:, 0], "KerasRegressor"),
+        (np.full(120, "left"), "two classes"),
+        (Y[:5], "inconsistent"),
+    ],
+)
+def test_bad_targets(y, match):
+    with pytest.raises(ValueError, match=match):
+        KerasClassifier(small).fit(X, y)
+
+
+# Searches
+
+
+def test_randomized_and_halving_searches():
+    from scipy.stats import randint, uniform
+
+    estimator = KerasClassifier(small, batch_size=120, random_state=0)
+    found = RandomizedSearchCV(
+        estimator,
+        {"model__units": randint(2, 6), "optimizer__learning_rate": uniform(0.01, 0.1)},
+        n_iter=1,
+        cv=2,
+        random_state=0,
+    ).fit(X, Y)
+    assert found.best_estimator_.model_.layers[0].units in range(2, 6)
+    halving = HalvingGridSearchCV(
+        estimator,
+        {"model__units": [2, 3]},
+        resource="epochs",
+        factor=2,
+        max_resources=2,
+        min_resources=1,
+        cv=2,
+        random_state=0,
+    ).fit(X, Y)
+    assert halving.n_resources_ == [1, 2]
+    assert halving.best_estimator_.epoch_ == 2
+
+
+def test_pipeline_and_metadata_routing():
+    pipe = make_pipeline(StandardScaler(), KerasClassifier(small, batch_size=60))
+    pipe.set_params(kerasclassifier__model__units=2)
+    found = cross_val_predict(pipe, X, Y, cv=2, method="predict_proba")
+    assert found.shape == (120, 2)
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = KerasClassifier(small, batch_size=60).set_fit_request(
+            sample_weight=True
+        )
+        routed.set_score_request(sample_weight=False)
+        assert clone(routed).get_metadata_routing().fit.requests == {
+            "sample_weight": True
+        }
+        grid = GridSearchCV(routed, {"epochs": [1]}, cv=2)
+        grid.fit(X, Y, sample_weight=np.ones(120))
+    assert grid.best_params_ == {"epochs": 1}
+
+
+@pytest.mark.slow
+def test_search_in_processes():
+    grid = GridSearchCV(
+        KerasClassifier(small, batch_size=60), {"epochs": [1, 2]}, cv=2, n_jobs=2
+    )
+    assert grid.fit(X, Y).best_estimator_.epoch_ in (1, 2)
+
+
+# Regression
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_regression(columns):
+    y = X @ rng.normal(size=(4, columns)) if columns > 1 else X.sum(axis=1)
+
+    def create(X, y):
+        width = y.shape[1] if y.ndim > 1 else 1
+        return Sequential([keras.Input(X.shape[1:]), Dense(width)])
+
+    fit = KerasRegressor(
+        create, optimizer__learning_rate=0.2, epochs=15, batch_size=120, random_state=0
+    ).fit(X, y)
+    assert is_regressor(fit) and not is_classifier(fit)
+    assert fit.predict(X).shape == y.shape
+    assert fit.score(X, y) > 0.9
+    assert clone(fit).get_params()["epochs"] == 15
+
+
+def test_missing_scikit_learn_is_said(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match=r"keras-strategies\[tuning\]"):
+        KerasRegressor(small)
