@@ -1,11 +1,30 @@
 """Data augmentation.
 
-`RandomAffine` is a layer that does all geometric operations in one resample.
 `ImageDataGenerator` feeds `fit` with augmented images from arrays, directories and data
 frames, on the processor.
+
+Layers that keep XLA on and run in `tf.data` on every backend: `RandomAffine` does all
+geometric operations in one resample, `RandomColorAffine` all changes of colour with
+one matrix, `TrivialAugmentWide` one operation of random strength an image; `GridMask`,
+`RandomCutout`, `RandomMosaic` and `ChannelShuffle` take out, mix and reorder.
 """
 
+from keras_strategies.augmentation.channel_shuffle import ChannelShuffle
+from keras_strategies.augmentation.grid_mask import GridMask
 from keras_strategies.augmentation.image_data_generator import ImageDataGenerator
 from keras_strategies.augmentation.random_affine import RandomAffine
+from keras_strategies.augmentation.random_color_affine import RandomColorAffine
+from keras_strategies.augmentation.random_cutout import RandomCutout
+from keras_strategies.augmentation.random_mosaic import RandomMosaic
+from keras_strategies.augmentation.trivial_augment_wide import TrivialAugmentWide
 
-__all__ = ["ImageDataGenerator", "RandomAffine"]
+__all__ = [
+    "ChannelShuffle",
+    "GridMask",
+    "ImageDataGenerator",
+    "RandomAffine",
+    "RandomColorAffine",
+    "RandomCutout",
+    "RandomMosaic",
+    "TrivialAugmentWide",
+]

@@ -1,9 +1,14 @@
-"""The resample, compiled with XLA on TensorFlow and JAX whatever surrounds it."""
+"""Pure functions of images, compiled with XLA whatever surrounds them.
+
+Such a function has the signature `(images, uniform, *settings, ops)`: images with the
+channels last, uniform numbers `(batch, n)`, hashable settings, the operations.
+"""
 
 import functools
 
 from keras import ops as keras_ops
 
+from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies.augmentation.affine import affine_maps, draw_parameters, warp
 
 
@@ -14,7 +19,7 @@ def resample(
     interpolation,
     fill_mode,
     fill_value,
-    data_format,
+    order,
     ops=keras_ops,
 ):
     """Turns uniform numbers into maps and reads `images` through them once.
@@ -22,48 +27,61 @@ def resample(
     Drawing is inside, because at small images a dozen tiny operations outside of
     the compiled program would cost as much as the program.
     """
-    if data_format == "channels_first":
-        images = ops.transpose(images, (0, 2, 3, 1))
     _, height, width, _ = ops.shape(images)
     parameters = draw_parameters(uniform, *drawing, ops=ops)
-    maps = affine_maps(parameters, height, width, ops)
-    images = warp(images, maps, interpolation, fill_mode, fill_value, ops)
-    if data_format == "channels_first":
-        images = ops.transpose(images, (0, 3, 1, 2))
-    return images
+    maps = affine_maps(parameters, height, width, ops, order)
+    return warp(images, maps, interpolation, fill_mode, fill_value, ops)
 
 
-def resample_with_xla(images, uniform, *settings, ops, backend):
-    """`resample` of TensorFlow or JAX tensors as one XLA program."""
+def apply(function, images, uniform, *settings, layer, jit_compile="auto"):
+    """`function` of the images of `layer`, compiled where that pays."""
+    ops, backend = backend_ops(layer.backend), layer.backend.name
+    settings = (layer.data_format == "channels_first", *settings)
+    if jit_compile is True and backend in ("tensorflow", "jax"):
+        compiled = True
+    else:
+        compiled = jit_compile == "auto" and fits_xla(images, backend)
+    if not compiled:
+        return _channels_last(function, images, uniform, *settings, ops=ops)
     if backend == "jax":
-        return _jax_program(settings)(images, uniform)
+        return _jax_program(function, settings)(images, uniform)
     shapes = tuple(images.shape), tuple(uniform.shape)
-    return _tensorflow_program(ops, shapes, images.dtype, settings)(images, uniform)
+    dtypes = images.dtype, uniform.dtype
+    program = _tensorflow_program(function, ops, shapes, dtypes, settings)
+    return program(images, uniform)
+
+
+def _channels_last(function, images, uniform, channels_first, *settings, ops):
+    if not channels_first:
+        return function(images, uniform, *settings, ops=ops)
+    images = ops.transpose(images, (0, 2, 3, 1))
+    images = function(images, uniform, *settings, ops=ops)
+    return ops.transpose(images, (0, 3, 1, 2))
 
 
 @functools.lru_cache(maxsize=256)
-def _jax_program(settings):
+def _jax_program(function, settings):
     import jax
 
     def program(images, uniform):
-        return resample(images, uniform, *settings)
+        return _channels_last(function, images, uniform, *settings, ops=keras_ops)
 
     return jax.jit(program)
 
 
 @functools.lru_cache(maxsize=256)
-def _tensorflow_program(ops, shapes, dtype, settings):
+def _tensorflow_program(function, ops, shapes, dtypes, settings):
     import tensorflow as tf
 
     def program(images, uniform):
-        return resample(images, uniform, *settings, ops=ops)
+        return _channels_last(function, images, uniform, *settings, ops=ops)
 
-    specs = tf.TensorSpec(shapes[0], dtype), tf.TensorSpec(shapes[1], tf.float32)
+    specs = [tf.TensorSpec(*spec) for spec in zip(shapes, dtypes, strict=True)]
     # The body has nothing for AutoGraph to convert. Traced outside of the graph
     # that asks for it, so that every later graph can call it too.
     with tf.init_scope():
-        function = tf.function(program, jit_compile=True, autograph=False)
-        return function.get_concrete_function(*specs)
+        compiled = tf.function(program, jit_compile=True, autograph=False)
+        return compiled.get_concrete_function(*specs)
 
 
 def fits_xla(images, backend):

@@ -10,9 +10,12 @@ Each function takes `ops`, so that one source serves every backend and the
 TensorFlow graphs of `tf.data`.
 """
 
+import functools
 import math
 
 import keras
+
+ORDER = ("flip", "rotation", "translation", "shear", "zoom")
 
 PARAMETERS = (
     "angle",  # radians, positive turns counter-clockwise
@@ -39,8 +42,8 @@ def draw_parameters(
         shift: `((lower, upper), (lower, upper))` for height and width.
         shear: `((lower, upper), (lower, upper))` for x and y.
         zoom: `((lower, upper), (lower, upper))` for height and width.
-        flip_mode: `"horizontal"`, `"vertical"`, `"horizontal_and_vertical"` or
-            `None`.
+        flip_mode: `"horizontal"`, `"vertical"`, `"horizontal_and_vertical"`,
+            `"half_turn"` (one number for both directions) or `None`.
         lock_zoom: Whether the width follows the zoom of the height.
 
     Returns:
@@ -55,11 +58,14 @@ def draw_parameters(
     signs = ops.where(uniform[:, 7:] < 0.5, -1.0, 1.0)
     keep = ops.ones_like(signs[:, :1])
     flips = {"horizontal": (0,), "vertical": (1,), "horizontal_and_vertical": (0, 1)}
-    flipped = flips.get(flip_mode, ())
+    if flip_mode == "half_turn":
+        mirrors = [signs[:, :1], signs[:, :1]]
+    else:
+        flipped = flips.get(flip_mode, ())
+        mirrors = [signs[:, i : i + 1] if i in flipped else keep for i in (0, 1)]
     zooms = smooth[:, 5:6] if lock_zoom else smooth[:, 6:7]
     columns = [smooth[:, :3], smooth[:, 3:5] * signs[:, 2:], smooth[:, 5:6], zooms]
-    columns += [signs[:, i : i + 1] if i in flipped else keep for i in (0, 1)]
-    return ops.concatenate(columns, axis=1)
+    return ops.concatenate(columns + mirrors, axis=1)
 
 
 def _compose(outer, inner):
@@ -76,18 +82,19 @@ def _compose(outer, inner):
     )
 
 
-def affine_maps(parameters, height, width, ops=keras.ops):
+def affine_maps(parameters, height, width, ops=keras.ops, order=ORDER):
     """Composes flip, rotation, translation, shear and zoom into one map an image.
 
     Equal to passing the image through Keras's `RandomFlip`, `RandomRotation`,
-    `RandomTranslation`, `RandomShear` and `RandomZoom` in this order with the same
-    parameters. Flip, rotation and zoom keep the centre in place, shear the top
+    `RandomTranslation`, `RandomShear` and `RandomZoom` in the given order with the
+    same parameters. Flip, rotation and zoom keep the centre in place, shear the top
     left pixel, as those layers do.
 
     Args:
         parameters: Tensor `(batch, 9)` with the columns of `PARAMETERS`.
         height: Rows of the image.
         width: Columns of the image.
+        order: The names of `ORDER` in the order of the operations.
 
     Returns:
         Tuple of six tensors `(batch,)`.
@@ -104,10 +111,8 @@ def affine_maps(parameters, height, width, ops=keras.ops):
     shift = (one, zero, -right * width, zero, one, -down * height)
     shear = (one, shear_x, zero, shear_y, one, zero)
     zoom = (zoom_x, zero, cx - cx * zoom_x, zero, zoom_y, cy - cy * zoom_y)
-    maps = flip
-    for following in (rotate, shift, shear, zoom):
-        maps = _compose(maps, following)
-    return maps
+    steps = dict(zip(ORDER, (flip, rotate, shift, shear, zoom), strict=True))
+    return functools.reduce(_compose, [steps[name] for name in order])
 
 
 def invert_maps(maps):

@@ -1,29 +1,33 @@
-import keras
-
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import (
-    BaseImagePreprocessingLayer,
-    backend_ops,
-    is_called_by_itself,
-)
+from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
-from keras_strategies.augmentation._compiled import (
-    fits_xla,
-    resample,
-    resample_with_xla,
+from keras_strategies.augmentation._boxes import move_bounding_boxes
+from keras_strategies.augmentation._compiled import apply, resample
+from keras_strategies.augmentation._image_layer import (
+    ImageLayer,
+    factor,
+    symmetric,
+    with_channel_axis,
 )
 from keras_strategies.augmentation.affine import (
+    ORDER,
     affine_maps,
     draw_parameters,
     invert_maps,
 )
 
-_FLIP_MODES = (None, "horizontal", "vertical", "horizontal_and_vertical")
+_FLIP_MODES = (
+    None,
+    "horizontal",
+    "vertical",
+    "horizontal_and_vertical",
+    "half_turn",
+)
 _FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
 
 @serializable
-class RandomAffine(BaseImagePreprocessingLayer):
+class RandomAffine(ImageLayer):
     """Rotates, shifts, shears, zooms and flips images with one resample.
 
     Does what the stack `RandomFlip`, `RandomRotation`, `RandomTranslation`,
@@ -39,7 +43,8 @@ class RandomAffine(BaseImagePreprocessingLayer):
     flip(rotate(translate(shear(zoom(p)))))
     ```
 
-    with the map of each operation from output to input places. Flip, rotation and
+    with the map of each operation from output to input places (`order` changes which
+    comes first; `augmentation.fuse` makes this layer from a stack). Flip, rotation and
     zoom keep the centre of the image in place, shear the top left pixel, as Keras's
     layers do.
 
@@ -52,9 +57,9 @@ class RandomAffine(BaseImagePreprocessingLayer):
 
     Differences to the stack of Keras's layers: fill modes apply once, to the
     composed map; `"wrap"` is periodic on every backend; `"horizontal_and_vertical"`
-    throws a coin for each direction, where `RandomFlip` throws one for both; and a
-    model that is called or exported without `training` leaves the images alone,
-    where those layers go on augmenting.
+    throws a coin for each direction, where `RandomFlip` throws one for both (here
+    `"half_turn"`); and a model that is called or exported without `training` leaves
+    the images alone, where those layers go on augmenting.
 
     Args:
         rotation_factor: As `factor` of `RandomRotation`: fraction of a full turn,
@@ -74,8 +79,9 @@ class RandomAffine(BaseImagePreprocessingLayer):
         zoom_width_factor: The same for the width, or `None` to keep the aspect
             ratio. Defaults to `None`.
         flip_mode: As `mode` of `RandomFlip`: `"horizontal"`, `"vertical"`,
-            `"horizontal_and_vertical"`, or `None` for no flip. Each direction is
-            flipped with probability 0.5. Defaults to `None`.
+            `"horizontal_and_vertical"`, `"half_turn"` (both directions or none), or
+            `None` for no flip. Each direction is flipped with probability 0.5.
+            Defaults to `None`.
         fill_mode: What is outside the image: `"constant"` (`k k | a b c | k k`),
             `"nearest"` (`a a | a b c | c c`), `"reflect"` (`b a | a b c | c b`) or
             `"wrap"` (`b c | a b c | a b`). Defaults to `"reflect"`.
@@ -93,6 +99,9 @@ class RandomAffine(BaseImagePreprocessingLayer):
             out, on TensorFlow, images of unknown size and single images outside a
             graph: XLA compiles a program for each shape it meets. Defaults to
             `"auto"`.
+        order: The five operations in the order in which they act, the first one
+            first. Defaults to
+            `("flip", "rotation", "translation", "shear", "zoom")`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -137,7 +146,7 @@ class RandomAffine(BaseImagePreprocessingLayer):
     ```
     """
 
-    _USE_BASE_FACTOR = False
+    _DRAWS = 10
 
     def __init__(
         self,
@@ -156,20 +165,24 @@ class RandomAffine(BaseImagePreprocessingLayer):
         data_format=None,
         bounding_box_format=None,
         jit_compile="auto",
+        order=ORDER,
         **kwargs,
     ):
         super().__init__(
-            data_format=data_format, bounding_box_format=bounding_box_format, **kwargs
+            seed=seed,
+            data_format=data_format,
+            bounding_box_format=bounding_box_format,
+            **kwargs,
         )
-        self.rotation_factor = _factor("rotation_factor", rotation_factor, -1)
-        self.translation_height_factor = _factor(
-            "translation_height_factor", translation_height_factor, -1
+        self.rotation_factor = factor("rotation_factor", rotation_factor)
+        self.translation_height_factor = factor(
+            "translation_height_factor", translation_height_factor
         )
-        self.translation_width_factor = _factor(
-            "translation_width_factor", translation_width_factor, -1
+        self.translation_width_factor = factor(
+            "translation_width_factor", translation_width_factor
         )
-        self.shear_x_factor = _factor("shear_x_factor", shear_x_factor, 0)
-        self.shear_y_factor = _factor("shear_y_factor", shear_y_factor, 0)
+        self.shear_x_factor = factor("shear_x_factor", shear_x_factor, 0)
+        self.shear_y_factor = factor("shear_y_factor", shear_y_factor, 0)
         self.zoom_height_factor = _zoom("zoom_height_factor", zoom_height_factor)
         self.zoom_width_factor = zoom_width_factor
         if zoom_width_factor is not None:
@@ -179,107 +192,68 @@ class RandomAffine(BaseImagePreprocessingLayer):
         self.interpolation = checks.choice(
             "interpolation", interpolation, ("nearest", "bilinear")
         )
-        self.seed = checks.integer("seed", seed, optional=True)
         self.fill_value = checks.real("fill_value", fill_value)
         self.jit_compile = checks.choice(
             "jit_compile", jit_compile, ("auto", True, False)
         )
-        self.generator = keras.random.SeedGenerator(self.seed)
-
-    def call(self, data, training=None):
-        if training is None:
-            training = is_called_by_itself(self)
-        return super().call(data, training=training)
-
-    def get_random_transformation(self, data, training=True, seed=None):
-        if not training:
-            return None
-        ops = backend_ops(self.backend)
-        images = data["images"] if isinstance(data, dict) else data
-        shape = ops.shape(images)
-        if seed is None:
-            seed = self._get_seed_generator(self.backend.name)
-        batch = shape[0] if len(shape) == 4 else 1
-        uniform = self.backend.random.uniform((batch, 10), dtype="float32", seed=seed)
-        last = self.data_format == "channels_last"
-        height, width = shape[-3:-1] if last else shape[-2:]
-        return {"uniform": uniform, "height": height, "width": width}
+        self.order = tuple(order)
+        if sorted(self.order) != sorted(ORDER):
+            fix = f"Give each of {', '.join(ORDER)} once."
+            checks.fail("`order` must hold the five operations", fix=fix, order=order)
 
     def _drawing(self):
         """The arguments of `draw_parameters` after the uniform numbers."""
         height, width = self.translation_height_factor, self.translation_width_factor
         return (
-            _range(self.rotation_factor),
-            (_range(height), _range(width)),
-            (_range(self.shear_x_factor), _range(self.shear_y_factor)),
-            (_range(self.zoom_height_factor), _range(self.zoom_width_factor or 0.0)),
+            symmetric(self.rotation_factor),
+            (symmetric(height), symmetric(width)),
+            (symmetric(self.shear_x_factor), symmetric(self.shear_y_factor)),
+            (
+                symmetric(self.zoom_height_factor),
+                symmetric(self.zoom_width_factor or 0.0),
+            ),
             self.flip_mode,
             self.zoom_width_factor is None,
         )
 
-    def transform_images(self, images, transformation, training=True):
-        images = self.backend.cast(images, self.compute_dtype)
-        if not training:
-            return images
+    def _augment(self, images, transformation):
         return self._transform_images(images, transformation, self.interpolation)
 
     def _transform_images(self, images, transformation, interpolation):
-        ops = backend_ops(self.backend)
-        uniform = transformation["uniform"]
-        settings = (
+        return apply(
+            resample,
+            images,
+            transformation["uniform"],
             self._drawing(),
             interpolation,
             self.fill_mode,
             self.fill_value,
-            self.data_format,
+            self.order,
+            layer=self,
+            jit_compile=self.jit_compile,
         )
-        backend = self.backend.name
-        if self.jit_compile is True and backend in ("tensorflow", "jax"):
-            compiled = True
-        else:
-            compiled = self.jit_compile == "auto" and fits_xla(images, backend)
-        if compiled:
-            return resample_with_xla(
-                images, uniform, *settings, ops=ops, backend=backend
-            )
-        return resample(images, uniform, *settings, ops=ops)
 
     def transform_segmentation_masks(
         self, segmentation_masks, transformation, training=True
     ):
         ops = backend_ops(self.backend)
-        masks = ops.convert_to_tensor(segmentation_masks)
         if not training:
-            return masks
-        if len(masks.shape) == 4:
-            return self._transform_images(masks, transformation, "nearest")
-        # Masks without a channel axis: (batch, height, width).
-        axis = -1 if self.data_format == "channels_last" else 1
-        masks = ops.expand_dims(masks, axis)
-        masks = self._transform_images(masks, transformation, "nearest")
-        return ops.squeeze(masks, axis)
+            return ops.convert_to_tensor(segmentation_masks)
 
-    def transform_labels(self, labels, transformation, training=True):
-        return labels
+        def change(masks):
+            return self._transform_images(masks, transformation, "nearest")
+
+        return with_channel_axis(change, segmentation_masks, self.data_format, ops)
 
     def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
         if not training:
             return bounding_boxes
         ops = backend_ops(self.backend)
         size = {k: transformation[k] for k in ("height", "width")}
-        convert = keras.utils.bounding_boxes.convert_format
-        own = self.bounding_box_format
-        moved = convert(bounding_boxes, source=own, target="xyxy", **size)
         drawn = draw_parameters(transformation["uniform"], *self._drawing(), ops=ops)
-        maps = affine_maps(drawn, **size, ops=ops)
-        moved["boxes"] = _move_boxes(moved["boxes"], invert_maps(maps), ops)
-        moved = keras.utils.bounding_boxes.clip_to_image_size(
-            moved, bounding_box_format="xyxy", **size
-        )
-        return convert(moved, source="xyxy", target=own, **size)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
+        maps = invert_maps(affine_maps(drawn, **size, ops=ops, order=self.order))
+        own = self.bounding_box_format
+        return move_bounding_boxes(bounding_boxes, maps, own, size, ops)
 
     def get_config(self):
         names = (
@@ -293,49 +267,18 @@ class RandomAffine(BaseImagePreprocessingLayer):
             "flip_mode",
             "fill_mode",
             "interpolation",
-            "seed",
             "fill_value",
-            "data_format",
-            "bounding_box_format",
             "jit_compile",
+            "order",
         )
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _move_boxes(boxes, maps, ops):
-    """The boxes `(batch, n, 4)` around the moved corners of boxes in `xyxy`."""
-    a0, a1, a2, b0, b1, b2 = (ops.reshape(m, (-1, 1, 1)) for m in maps)
-    # Boxes measure from the edge of the first pixel, maps from its centre.
-    left, top, right, bottom = (boxes[..., i : i + 1] - 0.5 for i in range(4))
-    x = ops.concatenate([left, right, left, right], axis=-1)
-    y = ops.concatenate([top, top, bottom, bottom], axis=-1)
-    x, y = a0 * x + a1 * y + a2 + 0.5, b0 * x + b1 * y + b2 + 0.5
-    sides = [ops.min(x, -1), ops.min(y, -1), ops.max(x, -1), ops.max(y, -1)]
-    return ops.stack(sides, axis=-1)
-
-
-def _factor(name, value, low, fix="", low_open=False):
-    """Checks a number or a pair; a number stands for `(-value, value)`."""
-    if not isinstance(value, list | tuple):
-        return checks.real(name, value, low=low, high=1, low_open=low_open, fix=fix)
-    if len(value) != 2:
-        fix = "Give a number or a pair (lower, upper)."
-        checks.fail(f"`{name}` must have two numbers", fix=fix, **{name: value})
-    pair = [
-        checks.real(name, v, low=low, high=1, low_open=low_open, fix=fix) for v in value
-    ]
-    return tuple(sorted(pair))
-
-
 def _zoom(name, value):
     fix = "A zoom of -1 would enlarge one pixel to the whole image."
-    value = _factor(name, value, -1, fix, low_open=True)
+    value = factor(name, value, fix=fix, low_open=True)
     if value == 1:
         checks.fail(
             f"`{name}` as a single number must be below 1", fix=fix, **{name: 1}
         )
     return value
-
-
-def _range(factor):
-    return factor if isinstance(factor, tuple) else (-abs(factor), abs(factor))

@@ -4,6 +4,27 @@ from tests.cases.case import Case
 
 AUGMENTATION = [
     Case(
+        "augmentation.ChannelShuffle",
+        "layer",
+        make=lambda: {"groups": 1, "seed": 5},
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.GridMask",
+        "layer",
+        make=lambda: {
+            "unit_factor": (0.4, 0.8),
+            "ratio_factor": (0.5, 0.7),
+            "rotation_factor": 0.25,
+            "rate": 0.9,
+            "fill_value": 0.5,
+            "seed": 5,
+        },
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
         "augmentation.RandomAffine",
         "layer",
         make=lambda: {
@@ -21,6 +42,7 @@ AUGMENTATION = [
             "fill_value": 0.5,
             "bounding_box_format": "xyxy",
             "jit_compile": False,
+            "order": ("shear", "zoom", "flip", "rotation", "translation"),
         },
         input_shape=(12, 10, 3),
         random=True,
@@ -31,6 +53,60 @@ AUGMENTATION = [
         make=lambda: {"rotation_factor": 0.1, "flip_mode": "horizontal"},
         input_shape=(12, 10, 3),
         label="compiled",
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomColorAffine",
+        "layer",
+        make=lambda: {
+            "brightness_factor": (-0.1, 0.2),
+            "contrast_factor": 0.3,
+            "saturation_factor": (0.5, 0.2),
+            "hue_factor": 0.1,
+            "value_range": (0, 1),
+            "seed": 5,
+        },
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomCutout",
+        "layer",
+        make=lambda: {
+            "height_factor": 0.3,
+            "width_factor": (0.2, 0.4),
+            "holes": 2,
+            "rate": 0.9,
+            "fill_value": 0.5,
+            "seed": 5,
+        },
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomMosaic",
+        "layer",
+        make=lambda: {
+            "centre_factor": (0.3, 0.6),
+            "rate": 0.9,
+            "seed": 5,
+            "bounding_box_format": "xyxy",
+        },
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.TrivialAugmentWide",
+        "layer",
+        make=lambda: {
+            "value_range": (0, 1),
+            "num_magnitude_bins": 11,
+            "interpolation": "bilinear",
+            "fill_value": 0.5,
+            "seed": 5,
+            "bounding_box_format": "xyxy",
+        },
+        input_shape=(12, 10, 3),
         random=True,
     ),
 ]

@@ -38,7 +38,7 @@ def backend_ops(backend):
     """
     if backend.name == keras.backend.backend():
         return keras.ops
-    return _BackendOps(backend.core, backend.numpy)
+    return _BackendOps(backend.core, backend.numpy, backend.math)
 
 
 def is_called_by_itself(layer):

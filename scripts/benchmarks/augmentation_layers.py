@@ -4,7 +4,7 @@ Rotation 20 degrees, shifts, shear and zoom 0.2, horizontal flip, nearest fill;
 float32 images. Both run in turns in one process, inside a `tf.function` as in a
 model, and in `tf.data`; figures are medians of images a second, and their ratio.
 
-    scripts/benchmark augmentation [--sizes 32 96 224] [--batch 32] [--rounds 7]
+    scripts/benchmark augmentation_layers [--sizes 32 96 224] [--batch 32] [--rounds 7]
 """
 
 import argparse

@@ -1,0 +1,123 @@
+"""What the image layers of this package share."""
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import (
+    BaseImagePreprocessingLayer,
+    backend_ops,
+    is_called_by_itself,
+)
+
+
+class ImageLayer(BaseImagePreprocessingLayer):
+    """Draws uniform numbers for each image; labels, masks and boxes pass through.
+
+    A subclass says in `_DRAWS` how many numbers an image needs and changes images in
+    `_augment(images, transformation)`.
+    """
+
+    _USE_BASE_FACTOR = False
+    _DRAWS = 1
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = checks.integer("seed", seed, optional=True)
+        self.generator = keras.random.SeedGenerator(self.seed)
+
+    def call(self, data, training=None):
+        if training is None:
+            training = is_called_by_itself(self)
+        return super().call(data, training=training)
+
+    def get_random_transformation(self, data, training=True, seed=None):
+        if not training:
+            return None
+        images = data["images"] if isinstance(data, dict) else data
+        shape = backend_ops(self.backend).shape(images)
+        if seed is None:
+            seed = self._get_seed_generator(self.backend.name)
+        batch = shape[0] if len(shape) == 4 else 1
+        uniform = self.backend.random.uniform(
+            (batch, self._DRAWS), dtype="float32", seed=seed
+        )
+        last = self.data_format == "channels_last"
+        height, width = shape[-3:-1] if last else shape[-2:]
+        return {"uniform": uniform, "height": height, "width": width}
+
+    def transform_images(self, images, transformation, training=True):
+        images = self.backend.cast(images, self.compute_dtype)
+        return self._augment(images, transformation) if training else images
+
+    def _augment(self, images, transformation):
+        raise NotImplementedError
+
+    def transform_labels(self, labels, transformation, training=True):
+        return labels
+
+    def transform_segmentation_masks(
+        self, segmentation_masks, transformation, training=True
+    ):
+        return segmentation_masks
+
+    def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+        return bounding_boxes
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        config = {
+            "seed": self.seed,
+            "data_format": self.data_format,
+            "bounding_box_format": self.bounding_box_format,
+        }
+        return {**super().get_config(), **config}
+
+
+def with_channel_axis(change, masks, data_format, ops):
+    """`change(masks)` for masks with or without an axis of channels."""
+    masks = ops.convert_to_tensor(masks)
+    if len(masks.shape) == 4:
+        return change(masks)
+    axis = -1 if data_format == "channels_last" else 1
+    return ops.squeeze(change(ops.expand_dims(masks, axis)), axis)
+
+
+def factor(name, value, low=-1, high=1, fix="", low_open=False):
+    """Checks a number or a pair; a number stands for `(-value, value)`."""
+    options = {"low": low, "high": high, "low_open": low_open, "fix": fix}
+    if not isinstance(value, list | tuple):
+        return checks.real(name, value, **options)
+    return tuple(sorted(pair(name, value, **options)))
+
+
+def pair(name, value, **options):
+    """Checks two numbers, kept in their order."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        fix = "Give a number or a pair (lower, upper)."
+        checks.fail(f"`{name}` must have two numbers", fix=fix, **{name: value})
+    return tuple(checks.real(name, v, **options) for v in value)
+
+
+def symmetric(value):
+    """The range that a checked factor stands for."""
+    return value if isinstance(value, tuple) else (-abs(value), abs(value))
+
+
+def rising_range(value):
+    """Checks the range of pixel values."""
+    low, high = pair("value_range", value)
+    if not low < high:
+        fix = "Give (0, 255), (0, 1) or what your images have."
+        checks.fail("`value_range` must rise", fix=fix, value_range=value)
+    return low, high
+
+
+def check_color_channels(images, data_format):
+    """Refuses images that are neither greyscale nor RGB."""
+    channels = images.shape[-1 if data_format == "channels_last" else 1]
+    if channels not in (1, 3):
+        fix = "Give greyscale or RGB images; check `data_format`."
+        shape = tuple(images.shape)
+        checks.fail("Images must have 1 or 3 channels", fix=fix, shape=shape)

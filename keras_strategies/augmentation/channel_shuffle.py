@@ -1,0 +1,74 @@
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.augmentation._compiled import apply
+from keras_strategies.augmentation._image_layer import ImageLayer
+from keras_strategies.augmentation.patterns import shuffle_channels
+
+
+@serializable
+class ChannelShuffle(ImageLayer):
+    """Puts the channels of each image into a random order.
+
+    For data whose classes do not depend on colour, such as sketches, textures or
+    plates under changing light. With `groups` below the number of channels, channels
+    that belong together move together:
+
+    ```
+    y[..., g] = x[..., order[g]]
+    ```
+
+    for the groups `g` and an `order` drawn for each image.
+
+    Works in a model, called directly, and in `tf.data` pipelines on every backend.
+    Active in training only. Masks, boxes and labels pass through.
+
+    Args:
+        groups: Number of groups of neighbouring channels; must divide the number of
+            channels. Defaults to `3`.
+        seed: Integer that makes the draws reproducible, or `None`.
+            Defaults to `None`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
+            `image_data_format`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        data: Images, or a dict with the key `images`.
+        training: Whether channels move. Without it, a layer that is called by itself
+            moves them and a layer in a model does not.
+
+    Input shape:
+        `(height, width, channels)` or `(batch, height, width, channels)` with
+        `"channels_last"`, channels before height with `"channels_first"`.
+
+    Output shape:
+        The same.
+
+    Raises:
+        ValueError: If `groups` does not divide the number of channels.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_strategies.augmentation import ChannelShuffle
+
+    images = np.random.rand(4, 32, 32, 3)
+    shuffled = ChannelShuffle()(images, training=True)
+    ```
+    """
+
+    def __init__(self, groups=3, seed=None, data_format=None, **kwargs):
+        super().__init__(seed=seed, data_format=data_format, **kwargs)
+        self.groups = checks.integer("groups", groups, low=1)
+        self._DRAWS = self.groups
+
+    def _augment(self, images, transformation):
+        channels = images.shape[-1 if self.data_format == "channels_last" else 1]
+        if channels is None or channels % self.groups:
+            rule = "`groups` must divide the number of channels"
+            checks.fail(rule, groups=self.groups, channels=channels)
+        uniform = transformation["uniform"]
+        return apply(shuffle_channels, images, uniform, self.groups, layer=self)
+
+    def get_config(self):
+        return {**super().get_config(), "groups": self.groups}

@@ -1,0 +1,140 @@
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.augmentation._compiled import apply
+from keras_strategies.augmentation._image_layer import (
+    ImageLayer,
+    check_color_channels,
+    factor,
+    pair,
+    rising_range,
+    symmetric,
+)
+from keras_strategies.augmentation.color import jitter
+
+
+@serializable
+class RandomColorAffine(ImageLayer):
+    """Changes brightness, contrast, saturation and hue with one matrix an image.
+
+    Does what Keras's `RandomColorJitter` does in four passes, two of them through HSV
+    and back: here the four changes are multiplied into one 3x4 matrix for each image,
+    and every pixel is read and cut to `value_range` once:
+
+    ```
+    y = H S (c (x + b - m) + m),  m = mean(x + b)
+    ```
+
+    with the brightness `b`, the contrast `c` about the mean `m` of each channel, the
+    saturation `S = s I + (1 - s) 1 w` about the luma (`w` of Rec. 601), and the hue
+    `H`, a turn about the grey axis. Brightness and contrast are those of
+    `RandomBrightness` and `RandomContrast`; saturation and hue are their linear
+    relatives (hue is the same as in HSV at thirds of a turn, in between it keeps the
+    mean of the channels instead of the largest).
+
+    Reference: Haeberli, 1993, [Matrix operations for image
+    processing](http://www.graficaobscura.com/matrix/).
+
+    Works in a model, called directly, and in `tf.data` pipelines on every backend.
+    Active in training only. Masks, boxes and labels pass through.
+
+    Args:
+        brightness_factor: As in `RandomColorJitter`: fraction of the range of values
+            that is added, a number `f` for `(-f, f)` or a pair `(lower, upper)`
+            within `[-1, 1]`. Defaults to `0.0`.
+        contrast_factor: As in `RandomColorJitter`: a number `f` for the contrasts
+            `[1 - f, 1 + f]`, or a pair `(lower, upper)` for `[1 - lower, 1 + upper]`,
+            within `[0, 1]`. Defaults to `0.0`.
+        saturation_factor: The same for the saturation, where 0 is grey and 1 leaves
+            colours as they are. (`RandomColorJitter` has its neutral point at 0.5.)
+            Defaults to `0.0`.
+        hue_factor: As in `RandomColorJitter`: part of half a turn of the colour
+            circle, to either side; a number `f` for sizes in `(0, f)` or a pair,
+            within `[0, 1]`. Defaults to `0.0`.
+        value_range: Lowest and highest value of the images; results are cut to it.
+            Defaults to `(0, 255)`.
+        seed: Integer that makes the draws reproducible, or `None`.
+            Defaults to `None`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
+            `image_data_format`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        data: Images of one or three channels, or a dict with the key `images`.
+        training: Whether images are changed. Without it, a layer that is called by
+            itself changes them and a layer in a model does not.
+
+    Input shape:
+        `(height, width, channels)` or `(batch, height, width, channels)` with
+        `"channels_last"`, channels before height with `"channels_first"`.
+
+    Output shape:
+        The same.
+
+    Raises:
+        ValueError: If a factor is outside its range, or images have neither one nor
+            three channels.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_strategies.augmentation import RandomColorAffine
+
+    jitter = RandomColorAffine(0.2, 0.3, 0.5, 0.1, value_range=(0, 1))
+    images = np.random.rand(4, 32, 32, 3)
+    changed = jitter(images, training=True)
+    ```
+    """
+
+    _DRAWS = 5
+
+    def __init__(
+        self,
+        brightness_factor=0.0,
+        contrast_factor=0.0,
+        saturation_factor=0.0,
+        hue_factor=0.0,
+        value_range=(0, 255),
+        seed=None,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(seed=seed, data_format=data_format, **kwargs)
+        self.brightness_factor = factor("brightness_factor", brightness_factor)
+        self.contrast_factor = _around_one("contrast_factor", contrast_factor)
+        self.saturation_factor = _around_one("saturation_factor", saturation_factor)
+        self.hue_factor = factor("hue_factor", hue_factor, 0)
+        self.value_range = rising_range(value_range)
+
+    def _augment(self, images, transformation):
+        check_color_channels(images, self.data_format)
+        hue = self.hue_factor
+        ranges = (
+            symmetric(self.brightness_factor),
+            _gains(self.contrast_factor),
+            _gains(self.saturation_factor),
+            hue if isinstance(hue, tuple) else (0.0, hue),
+        )
+        uniform = transformation["uniform"]
+        return apply(jitter, images, uniform, ranges, self.value_range, layer=self)
+
+    def get_config(self):
+        config = {
+            "brightness_factor": self.brightness_factor,
+            "contrast_factor": self.contrast_factor,
+            "saturation_factor": self.saturation_factor,
+            "hue_factor": self.hue_factor,
+            "value_range": self.value_range,
+        }
+        return {**super().get_config(), **config}
+
+
+def _around_one(name, value):
+    if isinstance(value, list | tuple):
+        return pair(name, value, low=0, high=1)
+    return checks.real(name, value, low=0, high=1)
+
+
+def _gains(value):
+    lower, upper = value if isinstance(value, tuple) else (value, value)
+    return 1.0 - lower, 1.0 + upper

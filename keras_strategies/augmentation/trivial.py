@@ -1,0 +1,181 @@
+"""The fourteen operations of TrivialAugment as pure functions of whole batches.
+
+Geometric operations are one map an image, colour operations one matrix, and the rest
+are computed for the batch and chosen by image, so that no image waits for another.
+Pixels are in `[0, 255]` here, as in the 8-bit operations they repeat.
+"""
+
+import math
+
+import keras
+
+from keras_strategies.augmentation.affine import affine_maps, warp
+from keras_strategies.augmentation.color import LUMA, apply_matrices, saturate
+
+OPERATIONS = (
+    "identity",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+    "rotate",
+    "brightness",
+    "color",
+    "contrast",
+    "sharpness",
+    "posterize",
+    "solarize",
+    "auto_contrast",
+    "equalize",
+)
+SHEAR = 0.99  # columns a row
+SHIFT = 32.0  # pixels
+TURN = 135 / 360  # of a full turn
+STRENGTH = 0.99  # of brightness, colour, contrast and sharpness around 1
+BITS = 6  # taken from 8 by posterize
+
+
+def draw(uniform, bins, ops=keras.ops):
+    """Turns uniform numbers `(batch, 3)` into operation, magnitude and sign."""
+    count = float(len(OPERATIONS))
+    kind = ops.minimum(ops.floor(uniform[:, 0] * count), count - 1.0)
+    step = ops.minimum(ops.floor(uniform[:, 1] * bins), bins - 1.0)
+    sign = ops.where(uniform[:, 2] < 0.5, -1.0, 1.0)
+    return ops.cast(kind, "int32"), step / (bins - 1.0), sign
+
+
+def _is(kind, name, ops):
+    return ops.equal(kind, OPERATIONS.index(name))
+
+
+def maps(drawn, height, width, ops=keras.ops):
+    """The map of each image, from output to input places."""
+    kind, magnitude, sign = drawn
+    amount = magnitude * sign
+
+    def only(name, value):
+        return ops.where(_is(kind, name, ops), value, 0.0)
+
+    one = ops.ones_like(amount)
+    rows, columns = ops.cast(height, "float32"), ops.cast(width, "float32")
+    parameters = [
+        only("rotate", 2 * math.pi * TURN * amount),
+        only("translate_y", SHIFT * amount / rows),
+        only("translate_x", SHIFT * amount / columns),
+        only("shear_x", SHEAR * amount),
+        only("shear_y", SHEAR * amount),
+    ]
+    parameters = ops.stack([*parameters, one, one, one, one], axis=1)
+    return affine_maps(parameters, height, width, ops)
+
+
+def _colors(pixels, drawn, ops):
+    """Brightness, colour, contrast and auto-contrast: `(linear, bias)`."""
+    kind, magnitude, sign = drawn
+    strength = 1.0 + STRENGTH * magnitude * sign
+    channels = pixels.shape[-1]
+    eye = ops.eye(channels, dtype="float32")[None]
+    low, high = ops.min(pixels, axis=(1, 2)), ops.max(pixels, axis=(1, 2))
+    stretched = high > low
+    stretch = ops.where(stretched, 255.0 / ops.where(stretched, high - low, 1.0), 1.0)
+    auto = _is(kind, "auto_contrast", ops)[:, None]
+    scaled = ops.logical_or(_is(kind, "brightness", ops), _is(kind, "contrast", ops))
+    gain = ops.where(scaled, strength, 1.0)[:, None]
+    gain = ops.where(auto, stretch, gain)
+    linear = gain[:, :, None] * eye
+    means = ops.mean(pixels, axis=(1, 2))
+    if channels == 3:
+        color = ops.reshape(_is(kind, "color", ops), (-1, 1, 1))
+        linear = ops.where(color, saturate(strength, ops), linear)
+        weights = ops.convert_to_tensor([LUMA], dtype="float32")
+        means = ops.sum(means * weights, axis=1, keepdims=True)
+    about = (1.0 - strength)[:, None] * means
+    bias = ops.where(_is(kind, "contrast", ops)[:, None], about, ops.zeros_like(low))
+    darkest = ops.where(stretched, -low * stretch, 0.0)
+    return linear, ops.where(auto, darkest, bias)
+
+
+def _smooth(pixels, ops):
+    """The 3x3 filter of PIL's SMOOTH; the border stays as it is."""
+    height, width = ops.shape(pixels)[1:3]
+    rows = pixels[:, :-2] + pixels[:, 1:-1] + pixels[:, 2:]
+    total = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
+    inner = (total + 4.0 * pixels[:, 1:-1, 1:-1]) / 13.0
+    inner = ops.pad(inner, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    row = ops.reshape(ops.arange(height), (1, -1, 1, 1))
+    column = ops.reshape(ops.arange(width), (1, 1, -1, 1))
+    edge = ops.logical_or(
+        ops.logical_or(row == 0, row == height - 1),
+        ops.logical_or(column == 0, column == width - 1),
+    )
+    return ops.where(edge, pixels, inner)
+
+
+def _equalize(pixels, ops):
+    """Spreads the histogram of each channel, with PIL's rounding."""
+    batch, height, width, channels = ops.shape(pixels)
+    level = ops.cast(ops.clip(ops.floor(pixels), 0.0, 255.0), "int32")
+    row = ops.reshape(ops.arange(batch * channels, dtype="int32"), (-1, 1, 1, channels))
+    cell = row * 256 + level
+    flat = ops.reshape(cell, (-1,))
+    ones = ops.ones_like(flat, dtype="float32")
+    counts = ops.segment_sum(ones, flat, num_segments=batch * channels * 256)
+    counts = ops.reshape(counts, (-1, 256))
+    # The pixels of the brightest level do not count.
+    places = ops.arange(256, dtype="int32")[None]
+    brightest = ops.max(ops.where(counts > 0.0, places, -1), axis=1, keepdims=True)
+    last = ops.sum(ops.where(places == brightest, counts, 0.0), axis=1, keepdims=True)
+    total = ops.cast(height * width, "float32")
+    step = ops.floor((total - last) / 255.0)
+    before = ops.cumsum(counts, axis=1) - counts
+    spread = ops.floor((ops.floor(step / 2.0) + before) / ops.maximum(step, 1.0))
+    spread = ops.clip(spread, 0.0, 255.0)
+    table = ops.where(step > 0.0, spread, ops.cast(places, "float32"))
+    return ops.take(ops.reshape(table, (-1,)), cell, axis=0)
+
+
+def change_colors(pixels, drawn, ops=keras.ops):
+    """The operations that move no pixel, on float32 pixels in `[0, 255]`."""
+    kind, magnitude, sign = drawn
+
+    def chosen(name):
+        return ops.reshape(_is(kind, name, ops), (-1, 1, 1, 1))
+
+    linear, bias = _colors(pixels, drawn, ops)
+    changed = apply_matrices(pixels, linear, bias, ops)
+    strength = ops.reshape(1.0 + STRENGTH * magnitude * sign, (-1, 1, 1, 1))
+    smooth = _smooth(pixels, ops)
+    sharp = smooth + strength * (pixels - smooth)
+    changed = ops.where(chosen("sharpness"), sharp, changed)
+    magnitude = ops.reshape(magnitude, (-1, 1, 1, 1))
+    unit = ops.power(2.0, ops.round(BITS * magnitude))
+    # What rounding has put below a whole number belongs to it.
+    coarse = unit * ops.floor((pixels + 1e-3) / unit)
+    changed = ops.where(chosen("posterize"), coarse, changed)
+    above = pixels >= 255.0 * (1.0 - magnitude) - 1e-3
+    solar = ops.where(above, 255.0 - pixels, pixels)
+    changed = ops.where(chosen("solarize"), solar, changed)
+    changed = ops.where(chosen("equalize"), _equalize(pixels + 1e-3, ops), changed)
+    return ops.clip(changed, 0.0, 255.0)
+
+
+def augment(
+    images, uniform, bins, value_range, interpolation, fill_value, ops=keras.ops
+):
+    """One operation of random strength for each image."""
+    drawn = draw(uniform, bins, ops)
+    _, height, width, _ = ops.shape(images)
+    moves = maps(drawn, height, width, ops)
+    images = warp(images, moves, interpolation, "constant", fill_value, ops)
+    low, high = value_range
+    scale = 255.0 / (high - low)
+    pixels = (ops.cast(images, "float32") - low) * scale
+    pixels = change_colors(ops.clip(pixels, 0.0, 255.0), drawn, ops)
+    return ops.cast(pixels / scale + low, images.dtype)
+
+
+def move_masks(masks, uniform, bins, ops=keras.ops):
+    """The masks of `augment`'s images; outside is 0."""
+    _, height, width, _ = ops.shape(masks)
+    moves = maps(draw(uniform, bins, ops), height, width, ops)
+    return warp(masks, moves, "nearest", "constant", 0.0, ops)

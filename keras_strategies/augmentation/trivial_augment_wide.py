@@ -1,0 +1,151 @@
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import backend_ops
+from keras_strategies._internal.registration import serializable
+from keras_strategies.augmentation._boxes import move_bounding_boxes
+from keras_strategies.augmentation._compiled import apply
+from keras_strategies.augmentation._image_layer import (
+    ImageLayer,
+    check_color_channels,
+    rising_range,
+    with_channel_axis,
+)
+from keras_strategies.augmentation.affine import invert_maps
+from keras_strategies.augmentation.trivial import augment, draw, maps, move_masks
+
+
+@serializable
+class TrivialAugmentWide(ImageLayer):
+    """Changes each image by one operation of random strength.
+
+    A policy without anything to tune that the paper found to be as good as searched
+    ones. For each image one of fourteen operations and one of `num_magnitude_bins`
+    strengths are drawn evenly:
+
+    ```
+    identity; shear x, y (to 0.99); translate x, y (to 32 pixels); rotate (to 135
+    degrees); brightness, colour, contrast, sharpness (0.01 to 1.99); posterize (8 to
+    2 bits); solarize (threshold 255 to 0); auto-contrast; equalize
+    ```
+
+    Unlike `RandAugment` of Keras, which draws the operations once for the whole
+    batch, every image has its own. Geometric operations are one resample and colours
+    one matrix for the whole batch.
+
+    Reference: Müller and Hutter, 2021, [TrivialAugment: Tuning-free Yet
+    State-of-the-Art Data Augmentation](https://arxiv.org/abs/2103.10158), the wide
+    space.
+
+    Works in a model, called directly, and in `tf.data` pipelines on every backend.
+    Active in training only. Masks (outside 0) and boxes follow the geometric
+    operations, labels pass through.
+
+    Args:
+        value_range: Lowest and highest value of the images; other values are cut.
+            Defaults to `(0, 255)`.
+        num_magnitude_bins: Strengths to choose from, at least 2. Defaults to `31`.
+        interpolation: `"nearest"`, as in the paper, or `"bilinear"`. Defaults to
+            `"nearest"`.
+        fill_value: What is outside of a moved image, in the unit of `value_range`.
+            Defaults to `0.0`.
+        seed: Integer that makes the draws reproducible, or `None`.
+            Defaults to `None`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
+            `image_data_format`.
+        bounding_box_format: Format of the boxes, such as `"xyxy"` or `"rel_xywh"`.
+            Needed only with boxes. Defaults to `None`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        data: Images of one or three channels, or a dict with the key `images`.
+        training: Whether images are changed. Without it, a layer that is called by
+            itself changes them and a layer in a model does not.
+
+    Input shape:
+        `(height, width, channels)` or `(batch, height, width, channels)` with
+        `"channels_last"`, channels before height with `"channels_first"`.
+
+    Output shape:
+        The same.
+
+    Raises:
+        ValueError: If an argument is outside its range, or images have neither one
+            nor three channels.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from keras_strategies.augmentation import TrivialAugmentWide
+
+    images = np.random.randint(0, 256, (4, 32, 32, 3))
+    changed = TrivialAugmentWide()(images, training=True)
+    ```
+    """
+
+    _DRAWS = 3
+
+    def __init__(
+        self,
+        value_range=(0, 255),
+        num_magnitude_bins=31,
+        interpolation="nearest",
+        fill_value=0.0,
+        seed=None,
+        data_format=None,
+        bounding_box_format=None,
+        **kwargs,
+    ):
+        super().__init__(
+            seed=seed,
+            data_format=data_format,
+            bounding_box_format=bounding_box_format,
+            **kwargs,
+        )
+        self.value_range = rising_range(value_range)
+        self.num_magnitude_bins = checks.integer(
+            "num_magnitude_bins", num_magnitude_bins, low=2
+        )
+        self.interpolation = checks.choice(
+            "interpolation", interpolation, ("nearest", "bilinear")
+        )
+        self.fill_value = checks.real("fill_value", fill_value)
+
+    def _augment(self, images, transformation):
+        check_color_channels(images, self.data_format)
+        return apply(
+            augment,
+            images,
+            transformation["uniform"],
+            self.num_magnitude_bins,
+            self.value_range,
+            self.interpolation,
+            self.fill_value,
+            layer=self,
+        )
+
+    def transform_segmentation_masks(
+        self, segmentation_masks, transformation, training=True
+    ):
+        ops = backend_ops(self.backend)
+        if not training:
+            return ops.convert_to_tensor(segmentation_masks)
+        uniform, bins = transformation["uniform"], self.num_magnitude_bins
+
+        def change(masks):
+            return apply(move_masks, masks, uniform, bins, layer=self)
+
+        return with_channel_axis(change, segmentation_masks, self.data_format, ops)
+
+    def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+        if not training:
+            return bounding_boxes
+        ops = backend_ops(self.backend)
+        size = {k: transformation[k] for k in ("height", "width")}
+        drawn = draw(transformation["uniform"], self.num_magnitude_bins, ops)
+        moves = invert_maps(maps(drawn, **size, ops=ops))
+        own = self.bounding_box_format
+        return move_bounding_boxes(bounding_boxes, moves, own, size, ops)
+
+    def get_config(self):
+        names = ("value_range", "num_magnitude_bins", "interpolation", "fill_value")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
