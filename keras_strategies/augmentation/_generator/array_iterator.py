@@ -81,7 +81,7 @@ class NumpyArrayIterator(BatchIterator):
         self.sample_weight = weights
         self._first = generator.data_format == "channels_first"
         shape = self.x.shape[1:]
-        self.image_shape = (*shape[1:], shape[0]) if self._first else shape
+        self._shape = (*shape[1:], shape[0]) if self._first else shape
         super().__init__(generator, len(self.x), **kwargs)
 
     @staticmethod
@@ -93,17 +93,6 @@ class NumpyArrayIterator(BatchIterator):
                 "after the split. If your numpy arrays are sorted by the label, you "
                 "might want to shuffle them."
             )
-
-    def _batch(self, samples, draws, random):
-        images = self._images(samples, draws)
-        images = [images, *(other[samples] for other in self.x_misc)]
-        batch = (images if self.x_misc else images[0],)
-        if self.y is None:
-            return batch[0]
-        batch += (self.y[samples],)
-        if self.sample_weight is not None:
-            batch += (self.sample_weight[samples],)
-        return batch
 
     def _images(self, samples, draws):
         generator, order = self.image_data_generator, samples.tolist()
@@ -117,8 +106,19 @@ class NumpyArrayIterator(BatchIterator):
             def read(i):
                 return self.x[order[i]]
 
-        shape = (len(order), *self.image_shape)
-        return transform_images(generator, read, draws, shape, self.x.dtype)
+        shape = (len(order), *self._shape)
+        images = transform_images(generator, read, draws, shape, self.x.dtype)
+        return images, samples
+
+    def _with_targets(self, images, samples, draws, random):
+        images = [images, *(other[samples] for other in self.x_misc)]
+        batch = (images if self.x_misc else images[0],)
+        if self.y is None:
+            return batch[0]
+        batch += (self.y[samples],)
+        if self.sample_weight is not None:
+            batch += (self.sample_weight[samples],)
+        return batch
 
 
 def warn_of_channels(generator, shape, what):

@@ -29,7 +29,9 @@ class BatchIterator(keras.utils.PyDataset):
     """Batches that depend on the seed, the epoch and their number alone.
 
     In `fit` it is a `keras.utils.PyDataset`; iterated over, it never ends, as Keras's
-    iterators. Subclasses have `image_shape` and `_batch(samples, draws, random)`.
+    iterators. Subclasses have `_shape` (height, width, channels),
+    `_images(samples, draws)` that returns images and the places of their samples,
+    and `_with_targets(images, samples, draws, random)`.
     """
 
     prefetch = 0  # batches that plain iteration makes ahead
@@ -83,7 +85,7 @@ class BatchIterator(keras.utils.PyDataset):
         with self._lock:
             block = self._blocks.get(key)
             if block is None:
-                height, width = self.image_shape[:2]
+                height, width = self._shape[:2]
                 random = np.random.default_rng((self._root, *key))
                 count = batches * self.batch_size
                 block = draw_block(
@@ -104,10 +106,10 @@ class BatchIterator(keras.utils.PyDataset):
         random = functools.partial(
             np.random.default_rng, (self._root, epoch, number, 3)
         )
-        batch = self._batch(samples, draws, random)
+        images, kept = self._images(samples, draws)
+        if len(kept) < len(samples):
+            samples, draws = samples[kept], draws.part(kept)
         if self.save_to_dir is not None:
-            images = batch[0] if isinstance(batch, tuple) else batch
-            images = images[0] if isinstance(images, list) else images
             save_pictures(
                 self._channels_last(images),
                 samples,
@@ -116,7 +118,7 @@ class BatchIterator(keras.utils.PyDataset):
                 self.save_format,
                 random(),
             )
-        return batch
+        return self._with_targets(images, samples, draws, random)
 
     def _channels_last(self, images):
         if self.image_data_generator.data_format == "channels_first":
