@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from keras_strategies._internal import checks
 from keras_strategies.callbacks._base import StatefulCallback, updating_optimizers
+from keras_strategies.callbacks._passing_clip import PassingClip
 
 _NAMES = ("clipnorm", "clipvalue", "global_clipnorm")
 
@@ -34,15 +35,21 @@ class GradientClipping(StatefulCallback):
     clipnorm:        g * min(1, clipnorm / ||g||)   for the gradient g of each weight
     clipvalue:       clip(g, -clipvalue, clipvalue) elementwise
     global_clipnorm: g * min(1, global_clipnorm / ||G||), G all gradients together
+    adaptive:        clipnorm of each unit at clip_factor * max(||w||, 0.001)
+    percentile:      global_clipnorm at the percentile of the last norms ||G||
     ```
 
-    Exactly one of the three is given. The clipping is done by the optimizer
-    itself, inside the compiled training step: after loss scaling is undone and
-    accumulated gradients are averaged. It reaches through `LossScaleOptimizer` and
-    `MultiOptimizer`; the norm `||G||` is then that of each optimizer's own
-    gradients. Clip settings of the optimizer are set aside during the fit and come
-    back at its end. Both ends rebuild the training step, which costs one
-    compilation each.
+    Exactly one of the three norms or a mode is given. The modes, which have no
+    absolute limit to be chosen, are those of `optimizers.AdaptiveClip` and
+    `PercentileClip`; they need a model compiled with `optimizers.GradientTransform`
+    and clip before the optimizer's own settings, which stay.
+
+    The clipping is done by the optimizer itself, inside the compiled training step:
+    after loss scaling is undone and accumulated gradients are averaged. It reaches
+    through `LossScaleOptimizer` and `MultiOptimizer`; the norm `||G||` is then that of
+    each optimizer's own gradients. Clip settings of the optimizer are set aside during
+    the fit and come back at its end. Both ends rebuild the training step, which costs
+    one compilation each.
 
     If the fit is stopped by an exception, Keras does not call the end of training
     and the optimizer stays clipped: the next fit with a `GradientClipping` still
@@ -58,11 +65,18 @@ class GradientClipping(StatefulCallback):
         clipnorm: Largest norm of the gradient of each weight, greater than 0.
         clipvalue: Largest absolute value in a gradient, greater than 0.
         global_clipnorm: Largest norm of all gradients together, greater than 0.
+        mode: `"adaptive"` or `"percentile"`. Defaults to `None`.
+        clip_factor: Largest ratio of the norms of a unit's gradient and weights in
+            mode `"adaptive"`, greater than 0. Defaults to `0.01`.
+        percentile: Percentile of the norms in mode `"percentile"`, in [0, 100].
+            Defaults to `10.0`.
+        window: Number of norms that mode `"percentile"` remembers, at least 1.
+            Defaults to `1000`.
 
     Raises:
-        ValueError: If not exactly one argument is given or it is out of its range;
-            in `fit`, if two objects of this class are among the callbacks.
-        TypeError: In `fit`, if an optimizer cannot clip gradients.
+        ValueError: If not exactly one way is given or an argument is out of its
+            range; in `fit`, if two objects of this class are among the callbacks.
+        TypeError: In `fit`, if an optimizer cannot clip gradients in this way.
 
     Example:
 
@@ -82,23 +96,58 @@ class GradientClipping(StatefulCallback):
 
     _state_names = ("original",)
 
-    def __init__(self, clipnorm=None, clipvalue=None, global_clipnorm=None):
+    def __init__(
+        self,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        mode=None,
+        clip_factor=0.01,
+        percentile=10.0,
+        window=1000,
+    ):
         super().__init__()
         given = dict(zip(_NAMES, (clipnorm, clipvalue, global_clipnorm), strict=True))
-        if sum(value is not None for value in given.values()) != 1:
+        if sum(value is not None for value in (*given.values(), mode)) != 1:
             checks.fail(
-                "Exactly one of `clipnorm`, `clipvalue` and `global_clipnorm` must be "
-                "given",
+                "Exactly one of `clipnorm`, `clipvalue`, `global_clipnorm` and `mode` "
+                "must be given",
                 **given,
+                mode=mode,
             )
+        self.mode = checks.choice("mode", mode, (None, "adaptive", "percentile"))
+        self.clip_factor = checks.real("clip_factor", clip_factor, low=0, low_open=True)
+        self.percentile = checks.real("percentile", percentile, low=0, high=100)
+        self.window = checks.integer("window", window, low=1)
+        arguments = {
+            "adaptive": {"clip_factor": self.clip_factor},
+            "percentile": {"percentile": self.percentile, "window": self.window},
+        }
+        self._passing = PassingClip(self, mode, arguments.get(mode))
         for name, value in given.items():
             value = checks.real(name, value, low=0, low_open=True, optional=True)
             setattr(self, name, value)
         self._original = None
         self._clipped = None  # model and its optimizers, as long as they are clipped
 
+    def get_state(self):
+        if self._passing.in_use:
+            self.model  # noqa: B018 - on JAX: the variables get their values
+        self._passing.remember()
+        return {**super().get_state(), "norms": dict(self._passing.memory)}
+
+    def set_state(self, state):
+        checks.instance("state", state, dict)
+        state = dict(state)
+        norms = state.pop("norms", {})
+        super().set_state(state)
+        self._passing.memory = dict(norms)
+
     def on_train_begin(self, logs=None):
         model = self.model
+        if self.mode is not None:
+            self._passing.add(model)
+            return
         self._unclip()  # what a fit that failed has left behind
         optimizers = _clippable_optimizers(model)
         self._refuse_second(optimizers)
@@ -128,6 +177,7 @@ class GradientClipping(StatefulCallback):
         self._original = None
 
     def _unclip(self):
+        self._passing.remove()
         if self._clipped is None:
             return
         model, optimizers = self._clipped

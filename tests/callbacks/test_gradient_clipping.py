@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_strategies import optimizers
 from keras_strategies.callbacks import GradientClipping
 from tests.versions import need_multi_optimizer
 
@@ -228,3 +229,73 @@ def test_bad_arguments(arguments, error, words):
     with pytest.raises(error) as caught:
         GradientClipping(**arguments)
     assert words in str(caught.value)
+
+
+def transformed(**arguments):
+    """The model above, compiled with a GradientTransform that changes nothing."""
+    inner = keras.optimizers.SGD(1.0)
+    return linear(
+        optimizers.GradientTransform(inner, [optimizers.ZeroNonFinite()]), **arguments
+    )
+
+
+@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
+def test_adaptive_mode_limits_the_step_by_the_weights(arguments):
+    model = transformed(**arguments)
+    start = np.float32([[6.0], [8.0]])  # norm 10
+    model.set_weights([start])
+    # Each step is 1 % of the norm of the weights, in the direction of the gradient.
+    norms = 10.0 * 0.99 ** np.arange(BATCHES) * 0.01
+    clip = GradientClipping(mode="adaptive", clip_factor=0.01)
+    step = mean_step(model, clip)
+    assert_step(step, GRADIENT / 500 * norms.mean())
+    assert_step(mean_step(model), GRADIENT)
+    assert "passing" not in str(model.optimizer.get_config())
+
+
+@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
+def test_percentile_mode_remembers_norms_from_fit_to_fit(arguments):
+    model = transformed(**arguments)
+    clip = GradientClipping(mode="percentile", percentile=50, window=100)
+    model.optimizer.build(model.trainable_variables)
+    variables = len(model.optimizer.variables)
+    assert_step(mean_step(model, clip), GRADIENT)  # all norms are alike
+    state = clip.get_state()
+    assert state["norms"]["norm_count"] == BATCHES
+    np.testing.assert_allclose(state["norms"]["norm_history"][:BATCHES], 500.0)
+    again = GradientClipping(mode="percentile", percentile=0, window=100)
+    again.set_state({**state, "norms": {**state["norms"]}})
+    again._passing.memory["norm_history"][0] = 5.0  # the smallest is the limit
+    assert_step(mean_step(model, again), GRADIENT / 100)
+    assert_step(mean_step(model), GRADIENT)
+    assert len(model.optimizer.variables) == variables
+    with pytest.raises(ValueError, match="window"):
+        other = GradientClipping(mode="percentile", window=7)
+        other.set_state(state)
+        mean_step(model, other)
+
+
+@pytest.mark.parametrize("mode", ("adaptive", "percentile"))
+def test_modes_need_a_gradient_transform(mode):
+    with pytest.raises(TypeError, match="optimizers.GradientTransform"):
+        mean_step(linear(), GradientClipping(mode=mode))
+    with pytest.raises(ValueError, match="Only one GradientClipping"):
+        clips = [GradientClipping(mode=mode), GradientClipping(mode=mode)]
+        mean_step(transformed(), *clips)
+
+
+def test_a_mode_survives_a_fit_that_failed():
+    model = transformed()
+    with pytest.raises(RuntimeError):
+        mean_step(model, GradientClipping(mode="adaptive", clip_factor=1e-9), _Fails())
+    clip = GradientClipping(mode="adaptive", clip_factor=1e9)
+    assert_step(mean_step(model, clip), GRADIENT)
+    with pytest.raises(ValueError, match="mode"):
+        GradientClipping(clipnorm=1.0, mode="adaptive")
+    with pytest.raises(ValueError, match="mode"):
+        GradientClipping(mode="global")
+
+
+class _Fails(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        raise RuntimeError("on purpose")

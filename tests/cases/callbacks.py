@@ -30,6 +30,20 @@ CALLBACKS = [
         "callbacks.GradientClipping", "callback", make=lambda: {"global_clipnorm": 0.1}
     ),
     Case(
+        "callbacks.GradientClipping",
+        "callback",
+        make=lambda: {"mode": "adaptive", "clip_factor": 0.05},
+        label="adaptive",
+        setting="freezing",
+    ),
+    Case(
+        "callbacks.GradientClipping",
+        "callback",
+        make=lambda: {"mode": "percentile", "percentile": 50, "window": 8},
+        label="percentile",
+        setting="freezing",
+    ),
+    Case(
         "callbacks.OneCycleScheduler",
         "callback",
         make=lambda: {"max_learning_rate": 0.02},
