@@ -4,6 +4,7 @@ import importlib
 
 # module -> the extra of this package that brings it
 _EXTRAS = {
+    "cmaes": "tuning",
     "jax": "jax",
     "litert_quantizer": "quantizer",
     "matplotlib": "plots",

@@ -1,24 +1,45 @@
-"""Hypermodels for KerasTuner: finished search spaces that need no build function.
+"""Hypermodels for KerasTuner, the searches that run them, scikit-learn estimators.
 
-Each is a `keras_tuner.HyperModel`, so every tuner of KerasTuner takes it as its
-`hypermodel`. This subpackage imports KerasTuner and is therefore imported only
-when it is first used.
+A hypermodel is a finished search space that needs no build function; every tuner of
+KerasTuner takes it. `Tuner` is such a tuner, with more algorithms, pruning and searches
+that survive. This subpackage imports KerasTuner and is therefore imported only when it
+is first used.
 """
 
+from keras_strategies.tuning.bayesian_optimization_oracle import (
+    BayesianOptimizationOracle,
+)
+from keras_strategies.tuning.evolution_oracle import EvolutionOracle
+from keras_strategies.tuning.grid_search_oracle import GridSearchOracle
 from keras_strategies.tuning.hyper_cnn import HyperCNN
 from keras_strategies.tuning.hyper_mlp import HyperMLP
 from keras_strategies.tuning.hyper_resnet import HyperResNet
 from keras_strategies.tuning.hyper_rnn import HyperRNN
 from keras_strategies.tuning.hyper_transformer import HyperTransformer
+from keras_strategies.tuning.hyperband_oracle import HyperbandOracle
 from keras_strategies.tuning.keras_classifier import KerasClassifier
 from keras_strategies.tuning.keras_regressor import KerasRegressor
+from keras_strategies.tuning.median_pruner import MedianPruner
+from keras_strategies.tuning.optuna_oracle import OptunaOracle
+from keras_strategies.tuning.random_search_oracle import RandomSearchOracle
+from keras_strategies.tuning.successive_halving_pruner import SuccessiveHalvingPruner
+from keras_strategies.tuning.tuner import Tuner
 
 __all__ = [
+    "BayesianOptimizationOracle",
+    "EvolutionOracle",
+    "GridSearchOracle",
     "HyperCNN",
     "HyperMLP",
     "HyperRNN",
     "HyperResNet",
     "HyperTransformer",
+    "HyperbandOracle",
     "KerasClassifier",
     "KerasRegressor",
+    "MedianPruner",
+    "OptunaOracle",
+    "RandomSearchOracle",
+    "SuccessiveHalvingPruner",
+    "Tuner",
 ]

@@ -1,0 +1,80 @@
+"""From the name of an algorithm, or none, to an oracle."""
+
+import importlib.util
+
+import keras_tuner
+
+from keras_strategies._internal import checks
+from keras_strategies.tuning import _moves, _space
+from keras_strategies.tuning._oracle import RepairedOracle
+from keras_strategies.tuning.median_pruner import MedianPruner
+from keras_strategies.tuning.successive_halving_pruner import SuccessiveHalvingPruner
+
+OPTUNA = ("tpe", "gp", "cmaes", "nsga2")
+NAMES = ("auto", "grid", "random", "bayesian", "hyperband", *OPTUNA, "evolution")
+PRUNERS = {"median": MedianPruner, "asha": SuccessiveHalvingPruner}
+# With fewer numbers than this and nothing else, a Gaussian process is the best model.
+MOST_DIMENSIONS = 12
+
+
+def pruner(value):
+    if value is None or hasattr(value, "should_stop"):
+        return value
+    return PRUNERS[checks.choice("pruner", value, (*PRUNERS, None))]()
+
+
+def _installed(module):
+    return importlib.util.find_spec(module) is not None
+
+
+def choose(space, max_trials, objectives):
+    """Name of the algorithm for a space, and why it is taken."""
+    count = _space.size(space, limit=max_trials or 1000)
+    if space and count is not None:
+        return "grid", f"the space has only {count} combinations"
+    if objectives > 1 and _installed("optuna"):
+        return "nsga2", f"there are {objectives} objectives"
+    if not space:
+        return "random", "the space is not known before the first trial"
+    searched = _moves.searched(space)
+    numeric = all(map(_space.is_numeric, searched))
+    if _space.is_conditional(space):
+        return "evolution", "the space has conditional parts"
+    if numeric and len(searched) <= MOST_DIMENSIONS and _installed("sklearn"):
+        return "bayesian", f"the space is {len(searched)} numbers"
+    if _installed("optuna"):
+        return "tpe", "the space mixes names and numbers"
+    return "evolution", "the space mixes names and numbers, and Optuna is missing"
+
+
+def make(name, options, arguments):
+    """The oracle called `name`; `options` are its own, `arguments` those of all."""
+    from keras_strategies import tuning
+
+    if name in OPTUNA:
+        return tuning.OptunaOracle(sampler=name, **options, **arguments)
+    cls = {
+        "grid": tuning.GridSearchOracle,
+        "random": tuning.RandomSearchOracle,
+        "bayesian": tuning.BayesianOptimizationOracle,
+        "hyperband": tuning.HyperbandOracle,
+        "evolution": tuning.EvolutionOracle,
+    }[name]
+    return cls(**options, **arguments)
+
+
+def checked(value):
+    """A name of `NAMES` or an oracle of this package."""
+    if isinstance(value, str):
+        return checks.choice("algorithm", value, NAMES)
+    if isinstance(value, RepairedOracle):
+        return value
+    if isinstance(value, keras_tuner.Oracle):
+        checks.fail(
+            "`algorithm` must be a name or an oracle of keras_strategies.tuning",
+            algorithm=value,
+            fix="Those of KerasTuner have repaired subclasses of the same name here.",
+        )
+    return checks.fail(
+        "`algorithm` must be a name or an oracle", error=TypeError, algorithm=value
+    )

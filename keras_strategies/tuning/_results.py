@@ -1,0 +1,94 @@
+"""What a search has found."""
+
+import os
+
+from keras_strategies.tuning import _space, _trial_runs
+
+
+class Results:
+    """The part of `Tuner` that answers questions."""
+
+    def checkpoint_path(self, trial_id):
+        """File with the weights of a trial's best epoch."""
+        return os.path.join(
+            self.oracle._get_trial_dir(trial_id), "checkpoint.weights.h5"
+        )
+
+    def load_model(self, trial):
+        trial.hyperparameters = _space.Space.of(trial.hyperparameters)
+        model = self._try_build(trial.hyperparameters)
+        _trial_runs.read_weights(
+            model,
+            self._get_build_config_fname(trial.trial_id),
+            self.checkpoint_path(trial.trial_id),
+        )
+        return model
+
+    def _best(self, number):
+        best = self.oracle.get_best_trials(number)
+        if not best:
+            raise RuntimeError(f"No trial has completed yet. {self._failures()}")
+        return best
+
+    def get_best_models(self, num_models=1):
+        """The models of the best trials with the weights of their best epochs."""
+        return [self.load_model(trial) for trial in self._best(num_models)]
+
+    def get_best_hyperparameters(self, num_trials=1):
+        """The `HyperParameters` of the best trials, the best first."""
+        return [trial.hyperparameters for trial in self._best(num_trials)]
+
+    def pareto_front(self):
+        """The completed trials that no other one beats in every objective.
+
+        With one objective these are the best trial and those equal to it. They come in
+        the order of the first objective, the best first.
+        """
+        objectives = getattr(self.oracle.objective, "objectives", None) or [
+            self.oracle.objective
+        ]
+        trials = self.oracle.finished()
+        rows = []
+        for trial in trials:
+            values = [self.oracle.metric(trial, o.name) for o in objectives]
+            rows.append(
+                [
+                    -v if o.direction == "max" else v
+                    for v, o in zip(values, objectives, strict=True)
+                ]
+            )
+        front = [
+            (row, trial)
+            for row, trial in zip(rows, trials, strict=True)
+            if not any(_dominates(other, row) for other in rows)
+        ]
+        return [trial for _, trial in sorted(front, key=lambda pair: pair[0])]
+
+    def results(self):
+        """One dict a trial, in the order of their start.
+
+        The keys are `trial`, `status` (`COMPLETED`, `PRUNED`, `FAILED` or `RUNNING`),
+        `score`, `best_epoch` (from 1), `seconds`, `message`, a `value/` for each
+        hyperparameter that was active and a `metric/` for each metric.
+        """
+        return [self._row(self.oracle.trials[key]) for key in self.oracle.start_order]
+
+    def _row(self, trial):
+        completed = trial.status == "COMPLETED"
+        pruned = completed and trial.trial_id in self.oracle.pruned
+        values = trial.hyperparameters.values.items()
+        metrics = trial.metrics.metrics if completed else {}
+        return {
+            "trial": trial.trial_id,
+            "status": "PRUNED" if pruned else trial.status,
+            "score": trial.score,
+            "best_epoch": trial.best_step + 1 if completed else None,
+            "seconds": self.oracle.seconds.get(trial.trial_id),
+            "message": trial.message,
+            **{f"value/{name}": _space.decode(value) for name, value in values},
+            **{f"metric/{m}": self.oracle.metric(trial, m) for m in sorted(metrics)},
+        }
+
+
+def _dominates(a, b):
+    return all(p <= q for p, q in zip(a, b, strict=True)) and a != b
