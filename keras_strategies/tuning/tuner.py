@@ -26,6 +26,10 @@ def _as_hypermodel(hypermodel):
     return wrapped
 
 
+def _count(name, value, optional=False):
+    return checks.integer(name, value, low=1, optional=optional)
+
+
 class Tuner(Searching, Results, keras_tuner.Tuner):
     """Searches the hyperparameters of any model: one class for every algorithm.
 
@@ -139,9 +143,7 @@ class Tuner(Searching, Results, keras_tuner.Tuner):
     ):
         arguments = {
             "objective": objective,
-            "max_trials": checks.integer(
-                "max_trials", max_trials, low=1, optional=True
-            ),
+            "max_trials": _count("max_trials", max_trials, optional=True),
             "seed": checks.integer("seed", seed, low=0, optional=True),
             "hyperparameters": hyperparameters,
             "tune_new_entries": tune_new_entries,
@@ -149,22 +151,19 @@ class Tuner(Searching, Results, keras_tuner.Tuner):
             "max_retries_per_trial": checks.integer(
                 "max_retries_per_trial", max_retries_per_trial, low=0
             ),
-            "max_consecutive_failed_trials": checks.integer(
+            "max_consecutive_failed_trials": _count(
                 "max_consecutive_failed_trials",
                 max_consecutive_failed_trials,
-                low=1,
                 optional=True,
             ),
         }
         self.seed = seed
         self.cv = _trial_runs.check_cv(cv)
-        checks.integer("executions_per_trial", executions_per_trial, low=1)
+        _count("executions_per_trial", executions_per_trial)
         self.time_limit = checks.real(
             "time_limit", time_limit, low=0, low_open=True, optional=True
         )
-        self.max_checkpoints = checks.integer(
-            "max_checkpoints", max_checkpoints, low=1, optional=True
-        )
+        self.max_checkpoints = _count("max_checkpoints", max_checkpoints, optional=True)
         self._fit_ranges = {
             name: _ranges.int_range(name, value, low=1)
             for name, value in zip(FIT, (batch_size, epochs), strict=True)
