@@ -7,9 +7,11 @@ Layers that keep XLA on and run in `tf.data` on every backend: `RandomAffine` do
 geometric operations in one resample, `RandomColorAffine` all changes of colour with
 one matrix, `TrivialAugmentWide` one operation of random strength an image; `GridMask`,
 `RandomCutout`, `RandomMosaic` and `ChannelShuffle` take out, mix and reorder.
+`fuse` turns a stack of Keras's geometric layers into one `RandomAffine`.
 """
 
 from keras_strategies.augmentation.channel_shuffle import ChannelShuffle
+from keras_strategies.augmentation.fuse import fuse
 from keras_strategies.augmentation.grid_mask import GridMask
 from keras_strategies.augmentation.image_data_generator import ImageDataGenerator
 from keras_strategies.augmentation.random_affine import RandomAffine
@@ -27,4 +29,5 @@ __all__ = [
     "RandomCutout",
     "RandomMosaic",
     "TrivialAugmentWide",
+    "fuse",
 ]

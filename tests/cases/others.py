@@ -5,6 +5,7 @@ Each has tests of its own; the policy tests check names, docstrings and docs.
 
 OTHERS = [
     "augmentation.ImageDataGenerator",
+    "augmentation.fuse",
     "callbacks.LearningRateFinder",
     "callbacks.get_state",
     "callbacks.set_state",
