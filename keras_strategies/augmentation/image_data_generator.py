@@ -1,5 +1,6 @@
 """Images turned, moved, mirrored and recoloured at random while a model trains."""
 
+import copy
 import warnings
 
 import keras
@@ -85,6 +86,14 @@ class ImageDataGenerator(Flows):
         dtype: Type of the batches. Default: Keras's `floatx`.
         probability: Chance that an image is transformed at all; the others are
             normalized only. In [0, 1], default 1.
+        mixup: Alpha of MixUp (Zhang et al., 2018,
+            [arXiv:1710.09412](https://arxiv.org/abs/1710.09412)): images and labels
+            of a batch are blended in pairs, by a share of Beta(alpha, alpha). 0.2 is
+            usual; 0 (default) for none. Labels must be floats, such as one-hot.
+        cutmix: Alpha of CutMix (Yun et al., 2019,
+            [arXiv:1905.04899](https://arxiv.org/abs/1905.04899)): a rectangle comes
+            from another image. 1 is usual; 0 (default) for none. With both, each
+            batch draws one.
         threads: How many threads share a batch, at least 1. Default `None`: as many
             as the process has processors.
         keras_compatible: Whether to keep the defects of Keras's class. Default
@@ -158,6 +167,8 @@ class ImageDataGenerator(Flows):
         dtype=None,
         *,
         probability=1.0,
+        mixup=0.0,
+        cutmix=0.0,
         threads=None,
         keras_compatible=False,
     ):
@@ -195,6 +206,8 @@ class ImageDataGenerator(Flows):
         )
         self.dtype = np.dtype(keras.config.floatx() if dtype is None else dtype).name
         self.probability = checks.real("probability", probability, low=0, high=1)
+        self.mixup = checks.real("mixup", mixup, low=0)
+        self.cutmix = checks.real("cutmix", cutmix, low=0)
         self.threads = checks.integer("threads", threads, low=1, optional=True)
         self.keras_compatible = checks.boolean("keras_compatible", keras_compatible)
         self.mean = self.std = self.zca_whitening_matrix = None
@@ -229,6 +242,23 @@ class ImageDataGenerator(Flows):
         self.samplewise_center = bool(own_center)
         self.featurewise_std_normalization = bool(std)
         self.samplewise_std_normalization = bool(own_std)
+
+    def preview(self, x, n=9, columns=None, seed=None):
+        """The first images, augmented but not mixed, as one picture.
+
+        Args:
+            x: Images, an array of rank 4.
+            n: How many. Default 9.
+            columns: How many in a row; by default about a square.
+            seed: Of the transforms; `None` takes NumPy's global one.
+
+        Returns:
+            Array `(height, width, 3)` of uint8.
+        """
+        plain = copy.copy(self)
+        plain.mixup = plain.cutmix = 0.0  # they need labels
+        flow = plain.flow(x[:n], batch_size=n, shuffle=False, seed=seed)
+        return flow.preview(n, columns)
 
     def fit(self, x, augment=False, rounds=1, seed=None):
         """Computes what featurewise normalization and whitening need.

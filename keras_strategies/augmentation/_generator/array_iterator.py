@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 
 from keras_strategies.augmentation._generator.iterator import BatchIterator
+from keras_strategies.augmentation._generator.mixing import check_mixing
+from keras_strategies.augmentation._generator.targets import make_targets
 from keras_strategies.augmentation._generator.transform import transform_images
 
 
@@ -57,6 +59,7 @@ class NumpyArrayIterator(BatchIterator):
         sample_weight=None,
         subset=None,
         ignore_class_split=False,
+        targets=None,
         **kwargs,
     ):
         x, others = _unpack(x)
@@ -66,6 +69,7 @@ class NumpyArrayIterator(BatchIterator):
         part = part_of(subset, len(x), generator.validation_split)
         if y is not None and subset is not None and not ignore_class_split:
             self._check_classes(np.asarray(y), generator.validation_split)
+        self._start, whole = part.start or 0, len(x)
         x = x[part]
         dtype = np.dtype(generator.dtype)
         self.x = x if x.dtype == np.uint8 else x.astype(dtype, copy=False)
@@ -82,6 +86,9 @@ class NumpyArrayIterator(BatchIterator):
         self._first = generator.data_format == "channels_first"
         shape = self.x.shape[1:]
         self._shape = (*shape[1:], shape[0]) if self._first else shape
+        self._targets = make_targets(generator, whole, self._shape, **(targets or {}))
+        extra = ["the other inputs"] if self.x_misc else []
+        check_mixing(generator, self.y, [*self._targets, *extra])
         super().__init__(generator, len(self.x), **kwargs)
 
     @staticmethod
@@ -110,12 +117,15 @@ class NumpyArrayIterator(BatchIterator):
         images = transform_images(generator, read, draws, shape, self.x.dtype)
         return images, samples
 
-    def _with_targets(self, images, samples, draws, random):
+    def _with_targets(self, images, samples, draws):
         images = [images, *(other[samples] for other in self.x_misc)]
-        batch = (images if self.x_misc else images[0],)
-        if self.y is None:
-            return batch[0]
-        batch += (self.y[samples],)
+        images = images if self.x_misc else images[0]
+        targets = {} if self.y is None else {"labels": self.y[samples]}
+        for name, make in self._targets.items():
+            targets[name] = make(samples + self._start, draws)
+        if not targets:
+            return images
+        batch = images, next(iter(targets.values())) if len(targets) == 1 else targets
         if self.sample_weight is not None:
             batch += (self.sample_weight[samples],)
         return batch

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.augmentation._generator.iterator import BatchIterator
+from keras_strategies.augmentation._generator.mixing import check_mixing
 from keras_strategies.augmentation._generator.reading import CHANNELS, Reader
 from keras_strategies.augmentation._generator.transform import transform_images
 
@@ -59,6 +60,9 @@ class FileIterator(BatchIterator):
         self.image_shape = (shape[2], *shape[:2]) if first else shape
         self.on_error = checks.choice("on_error", on_error, ("raise", "skip"))
         self._skipped = {}
+        mixed = {"categorical": [0.0], "binary": [0.0], "raw": self.labels}
+        labels = mixed.get(class_mode)
+        check_mixing(generator, labels, [])
         super().__init__(generator, self.samples, **kwargs)
 
     @property
@@ -69,7 +73,8 @@ class FileIterator(BatchIterator):
     @property
     def labels(self):
         """The class or the target of every file."""
-        return self._targets if hasattr(self, "_targets") else self.classes
+        targets = getattr(self, "_targets", None)
+        return getattr(self, "classes", None) if targets is None else targets
 
     @property
     def skipped(self):
@@ -115,7 +120,7 @@ class FileIterator(BatchIterator):
             )
         self._skipped[sample] = str(error)
 
-    def _with_targets(self, images, samples, draws, random):
+    def _with_targets(self, images, samples, draws):
         mode = self.class_mode
         if mode is None:
             return images

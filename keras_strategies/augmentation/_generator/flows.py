@@ -34,9 +34,20 @@ class Flows:
         save_format="png",
         ignore_class_split=False,
         subset=None,
+        *,
+        masks=None,
+        boxes=None,
+        keypoints=None,
+        mask_cval=0,
+        min_area=1.0,
+        min_visibility=0.0,
         **kwargs,
     ):
         """Batches of augmented images from arrays.
+
+        The second part of a batch is the labels, or the masks, boxes or keypoints
+        where no others are given; of several, a dict with the keys `labels`, `masks`,
+        `boxes` and `keypoints`.
 
         Args:
             x: Images, an array of rank 4, or a pair of it and an array or a list of
@@ -51,9 +62,29 @@ class Flows:
             save_format: Their ending.
             ignore_class_split: Whether the subsets may have different classes.
             subset: `"training"`, `"validation"` or `None`, see `validation_split`.
+            masks: Segmentation masks `(images, height, width)`, with channels or
+                without, moved with the images and read at the nearest pixel.
+            boxes: Bounding boxes, an array `(images, n, 4)` or a list of `(n, 4)`:
+                left, top, right and bottom edge in pixels. Or a dict of `boxes` and
+                `labels`. In a batch they are cut to the image; those that left it,
+                and padding, are -1 with the label -1.
+            keypoints: Array `(images, n, 2)` of x and y, pixel centres being whole
+                numbers, or with a third column, which is 0 outside of the image.
+            mask_cval: What `fill_mode="constant"` fills masks with. Default 0.
+            min_area: Smallest area of a box in pixels that stays. Default 1.
+            min_visibility: Smallest part of a moved box inside of the image that
+                stays, in [0, 1]. Default 0.
             **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
                 `keras.utils.PyDataset`.
         """
+        targets = {
+            "masks": masks,
+            "boxes": boxes,
+            "keypoints": keypoints,
+            "mask_cval": mask_cval,
+            "min_area": min_area,
+            "min_visibility": min_visibility,
+        }
         return NumpyArrayIterator(
             self,
             x,
@@ -61,6 +92,7 @@ class Flows:
             sample_weight=sample_weight,
             subset=subset,
             ignore_class_split=ignore_class_split,
+            targets=targets,
             batch_size=batch_size,
             shuffle=shuffle,
             seed=seed,

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.augmentation._generator.draws import draw_block
+from keras_strategies.augmentation._generator.mixing import mix_batch
 from keras_strategies.augmentation._generator.pictures import grid, save_pictures
 
 # Images whose parameters are drawn at once: drawing a batch by itself would cost as
@@ -31,7 +32,7 @@ class BatchIterator(keras.utils.PyDataset):
     In `fit` it is a `keras.utils.PyDataset`; iterated over, it never ends, as Keras's
     iterators. Subclasses have `_shape` (height, width, channels),
     `_images(samples, draws)` that returns images and the places of their samples,
-    and `_with_targets(images, samples, draws, random)`.
+    and `_with_targets(images, samples, draws)`.
     """
 
     prefetch = 0  # batches that plain iteration makes ahead
@@ -118,7 +119,11 @@ class BatchIterator(keras.utils.PyDataset):
                 self.save_format,
                 random(),
             )
-        return self._with_targets(images, samples, draws, random)
+        batch = self._with_targets(images, samples, draws)
+        generator = self.image_data_generator
+        if generator.mixup or generator.cutmix:
+            return mix_batch(generator, batch, random())
+        return batch
 
     def _channels_last(self, images):
         if self.image_data_generator.data_format == "channels_first":
