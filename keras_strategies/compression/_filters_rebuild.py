@@ -68,7 +68,7 @@ class Rebuild:
     def _copy_layer(self, layer):
         # The code of a Lambda comes from a live layer here, not from a file.
         trust = {"safe_mode": False} if type(layer) is keras.layers.Lambda else {}
-        with keras.saving.custom_object_scope(_own_objects(layer)):
+        with keras.saving.custom_object_scope(own_objects(layer)):
             return type(layer).from_config(self._config(layer), **trust)
 
     def _config(self, layer):
@@ -145,7 +145,7 @@ def compile_objects(model):
     return by_name(things)
 
 
-def _own_objects(layer):
+def own_objects(layer):
     """The classes in a layer, and the functions it keeps such as its activation."""
     things = [type(part) for part in _parts(layer)]
     for part in _parts(layer):

@@ -11,10 +11,16 @@ from keras_strategies.tuning.bayesian_optimization_oracle import (
 )
 from keras_strategies.tuning.evolution_oracle import EvolutionOracle
 from keras_strategies.tuning.grid_search_oracle import GridSearchOracle
+from keras_strategies.tuning.hyper_activation import HyperActivation
+from keras_strategies.tuning.hyper_augment import HyperAugment
 from keras_strategies.tuning.hyper_cnn import HyperCNN
+from keras_strategies.tuning.hyper_initializer import HyperInitializer
 from keras_strategies.tuning.hyper_mlp import HyperMLP
+from keras_strategies.tuning.hyper_optimizer import HyperOptimizer
+from keras_strategies.tuning.hyper_regularization import HyperRegularization
 from keras_strategies.tuning.hyper_resnet import HyperResNet
 from keras_strategies.tuning.hyper_rnn import HyperRNN
+from keras_strategies.tuning.hyper_schedule import HyperSchedule
 from keras_strategies.tuning.hyper_transformer import HyperTransformer
 from keras_strategies.tuning.hyperband_oracle import HyperbandOracle
 from keras_strategies.tuning.keras_classifier import KerasClassifier
@@ -23,16 +29,23 @@ from keras_strategies.tuning.median_pruner import MedianPruner
 from keras_strategies.tuning.optuna_oracle import OptunaOracle
 from keras_strategies.tuning.random_search_oracle import RandomSearchOracle
 from keras_strategies.tuning.successive_halving_pruner import SuccessiveHalvingPruner
+from keras_strategies.tuning.tune_model import tune_model
 from keras_strategies.tuning.tuner import Tuner
 
 __all__ = [
     "BayesianOptimizationOracle",
     "EvolutionOracle",
     "GridSearchOracle",
+    "HyperActivation",
+    "HyperAugment",
     "HyperCNN",
+    "HyperInitializer",
     "HyperMLP",
+    "HyperOptimizer",
     "HyperRNN",
+    "HyperRegularization",
     "HyperResNet",
+    "HyperSchedule",
     "HyperTransformer",
     "HyperbandOracle",
     "KerasClassifier",
@@ -42,4 +55,5 @@ __all__ = [
     "RandomSearchOracle",
     "SuccessiveHalvingPruner",
     "Tuner",
+    "tune_model",
 ]
