@@ -1,0 +1,153 @@
+"""What callbacks and schedules cost, as a ratio to a fit without them.
+
+    scripts/benchmark callbacks [--rounds N] [--steps N] [--each] [--network cnn|mlp]
+
+A network whose training step takes about 10 ms (two convolutions, 0.1 million weights;
+`mlp` has 0.9 million, on which clipping and averaging have more to do) is trained
+without callbacks, with a stack of eight (a scheduler for each batch, clipping, early
+stopping, an average of the weights, gradient norms, bars, recovery from NaN, a time
+budget), and with a schedule in its optimizer. The fits take turns, in one process; each
+has an epoch that compiles, which is left out, and then three that count. Figures are
+medians of the time of an epoch, by that without callbacks; ratios of processor times
+are given too, because other work on the machine disturbs them less. `--each` adds a row
+for each of the eight alone. `KERAS_BACKEND` chooses the backend.
+"""
+
+import argparse
+import io
+import os
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from rich.console import Console
+
+from keras_strategies import callbacks, schedules
+
+TARGET = 1.05
+BATCH, COUNTED = 128, 3
+
+
+class _Timer(keras.callbacks.Callback):
+    """Seconds and processor seconds from the begin of an epoch to its end.
+
+    Two of them, around the other callbacks, share a list.
+    """
+
+    async_safe = True
+
+    def __init__(self, times, last):
+        super().__init__()
+        self.times, self.last = times, last
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self.last:
+            self.times.append((time.perf_counter(), time.process_time()))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.last:
+            wall, processor = self.times[-1]
+            self.times[-1] = (
+                time.perf_counter() - wall,
+                time.process_time() - processor,
+            )
+
+
+def _eight():
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
+    return {
+        "CosineDecayScheduler, each batch": callbacks.CosineDecayScheduler(
+            initial_learning_rate=0.01, update="batch"
+        ),
+        "GradientClipping": callbacks.GradientClipping(global_clipnorm=1.0),
+        "EarlyStopping": callbacks.EarlyStopping(monitor="loss", patience=99),
+        "WeightAveraging, each step": callbacks.WeightAveraging(decay=0.99),
+        "GradientMonitor": callbacks.GradientMonitor(),
+        "ProgressBar": callbacks.ProgressBar(console=terminal),
+        "NaNRecovery": callbacks.NaNRecovery(),
+        "TimeBudget, each batch": callbacks.TimeBudget(3600, update="batch"),
+    }
+
+
+def _cnn():
+    layers = [keras.Input((784,)), keras.layers.Reshape((28, 28, 1))]
+    for filters in (16, 32):
+        layers.append(keras.layers.Conv2D(filters, 3, activation="relu"))
+        layers.append(keras.layers.MaxPooling2D())
+    layers += [keras.layers.Flatten(), keras.layers.Dense(128, activation="relu")]
+    return layers
+
+
+def _mlp():
+    dense = [keras.layers.Dense(512, activation="relu") for _ in range(3)]
+    return [keras.Input((784,)), *dense]
+
+
+def _model(layers, rate=0.01):
+    model = keras.Sequential([*layers(), keras.layers.Dense(10)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(rate, momentum=0.9), loss=loss)
+    return model
+
+
+def _times(model, used, x, y):
+    """Medians over the epochs that count: seconds and processor seconds of a step."""
+    times = []
+    around = [_Timer(times, last=False), *used, _Timer(times, last=True)]
+    model.fit(x, y, batch_size=BATCH, epochs=1 + COUNTED, callbacks=around, verbose=0)
+    steps = len(x) // BATCH
+    return [
+        statistics.median(column) / steps for column in zip(*times[1:], strict=True)
+    ]
+
+
+def _variants(layers, each, total):
+    """`{name: (model, function that makes the callbacks)}`."""
+    one_cycle = schedules.OneCycle(0.01, total_steps=total)
+    variants = {
+        "no callbacks": (_model(layers), list),
+        "a schedule in the optimizer": (_model(layers, one_cycle), list),
+        "eight callbacks": (_model(layers), lambda: list(_eight().values())),
+    }
+    if each:
+        for name in _eight():
+            variants[name] = (_model(layers), lambda name=name: [_eight()[name]])
+    return variants
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=100, help="steps in an epoch")
+    parser.add_argument("--each", action="store_true")
+    parser.add_argument("--network", choices=("cnn", "mlp"), default="cnn")
+    arguments = parser.parse_args()
+    layers = {"cnn": _cnn, "mlp": _mlp}[arguments.network]
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(BATCH * arguments.steps, 784)).astype("float32")
+    y = rng.integers(0, 10, size=len(x))
+    total = arguments.steps * (1 + COUNTED) * arguments.rounds
+    variants = _variants(layers, arguments.each, total)
+    found = {name: [] for name in variants}
+    for _ in range(arguments.rounds):
+        for name, (model, make) in variants.items():
+            found[name].append(_times(model, make(), x, y))
+    plain = found["no callbacks"]
+    print(f"{keras.backend.backend()} backend, {arguments.rounds} rounds in turns")
+    print(f"{'':<34}{'ms a step':>10}{'ratio':>8}{'processor':>11}")
+    for name, values in found.items():
+        step = statistics.median(wall for wall, _ in values)
+        ratios = [
+            statistics.median(v[i] / p[i] for v, p in zip(values, plain, strict=True))
+            for i in range(2)
+        ]
+        print(f"{name:<34}{step * 1000:>10.2f}{ratios[0]:>8.3f}{ratios[1]:>11.3f}")
+    print(f"Aim: eight callbacks at most {TARGET} on a step of 10 ms.")
+
+
+if __name__ == "__main__":
+    main()
