@@ -1,8 +1,8 @@
 """Callbacks that add a strategy to a compiled model, for one `fit` or for many.
 
-Learning-rate schedulers for any optimizer (`StepDecayScheduler`,
-`ExponentialDecayScheduler`, `CosineDecayScheduler`) and `GradientClipping`. Each
-keeps what it has learned behind `get_state()` and `set_state(state)`.
+Schedulers for rates and other numbers, stopping, clipping, averages of the weights,
+recovery, unfreezing, and monitors that show what a training does. Each keeps what it
+has learned behind `get_state()` and `set_state(state)`.
 """
 
 from keras_strategies.callbacks.accumulation_scheduler import AccumulationScheduler
@@ -17,6 +17,7 @@ from keras_strategies.callbacks.gradient_monitor import GradientMonitor
 from keras_strategies.callbacks.gradual_unfreezing import GradualUnfreezing
 from keras_strategies.callbacks.label_smoothing_scheduler import LabelSmoothingScheduler
 from keras_strategies.callbacks.learning_rate_finder import LearningRateFinder
+from keras_strategies.callbacks.learning_rate_scheduler import LearningRateScheduler
 from keras_strategies.callbacks.memory_monitor import MemoryMonitor
 from keras_strategies.callbacks.momentum_scheduler import MomentumScheduler
 from keras_strategies.callbacks.nan_recovery import NaNRecovery
@@ -44,6 +45,7 @@ __all__ = [
     "GradualUnfreezing",
     "LabelSmoothingScheduler",
     "LearningRateFinder",
+    "LearningRateScheduler",
     "MemoryMonitor",
     "MomentumScheduler",
     "NaNRecovery",

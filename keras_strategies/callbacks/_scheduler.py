@@ -44,8 +44,8 @@ class LearningRateCallback(PositionCallback):
         self._variables = self._earlier_rates = None
 
     def on_train_begin(self, logs=None):
-        variables = _rate_variables(self.model, type(self).__name__)
-        held = [_read(variable) for variable in variables]
+        variables = rate_variables(self.model, type(self).__name__)
+        held = [read_rate(variable) for variable in variables]
         known = self._drove(variables)
         if self.initial_learning_rate is not None:
             base_rates = [self.initial_learning_rate] * len(variables)
@@ -93,14 +93,14 @@ class LearningRateCallback(PositionCallback):
 
     def _logged(self):
         optimizers = base_optimizers(self._fit_model.optimizer)
-        rates = [_read(variable) for variable in self._variables]
+        rates = [read_rate(variable) for variable in self._variables]
         if len(optimizers) == 1:
             return {"learning_rate": rates[0]}
         names = [f"learning_rate_{optimizer.name}" for optimizer in optimizers]
         return dict(zip(names, rates, strict=True))
 
 
-def _read(variable):
+def read_rate(variable):
     return float(keras.ops.convert_to_numpy(variable))
 
 
@@ -108,14 +108,15 @@ def _tolerance():
     return 1e-2 if keras.config.floatx() in ("float16", "bfloat16") else 1e-6
 
 
-def _rate_variables(model, name):
+def rate_variables(model, name):
     """The learning-rate variable of each optimizer; refuses schedule objects."""
     variables = []
     for leaf in updating_optimizers(model, name):
         held = held_learning_rate(leaf)
         if not isinstance(held, keras.Variable):
             checks.fail(
-                f"{name} needs an optimizer whose learning rate is a number",
+                f"{name} needs an optimizer whose learning rate is a number. This "
+                "optimizer was created with a `LearningRateSchedule`",
                 fix="Compile the model with a float learning rate, or leave the "
                 "callback out and let the schedule set the rate.",
                 error=TypeError,

@@ -7,7 +7,7 @@ import numpy as np
 from keras_strategies._internal import checks, optional
 from keras_strategies.callbacks import _rate_suggestions, _snapshots
 from keras_strategies.callbacks._resumable import ResumableCallback
-from keras_strategies.callbacks._scheduler import _rate_variables
+from keras_strategies.callbacks._scheduler import rate_variables
 
 _METHODS = tuple(_rate_suggestions.METHODS)
 
@@ -94,7 +94,7 @@ class LearningRateFinder(ResumableCallback):
         )
         self.stop_factor = checks.real("stop_factor", stop_factor, low=1, low_open=True)
         self._before = None  # [(variables, their values)] while the test runs
-        self._rate_variables = ()
+        self.rate_variables = ()
         self._reset()
 
     def _reset(self):
@@ -133,7 +133,7 @@ class LearningRateFinder(ResumableCallback):
         self.restore()  # what a test that failed has left behind
         super().on_train_begin(logs)
         model = self.model
-        rate_variables = _rate_variables(model, "LearningRateFinder")
+        found_variables = rate_variables(model, "LearningRateFinder")
         params = self.params or {}
         if params.get("steps") is not None:
             batches = params["steps"] * params["epochs"]
@@ -151,7 +151,7 @@ class LearningRateFinder(ResumableCallback):
             )
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        self._rate_variables = rate_variables
+        self.found_variables = found_variables
         self._before = [
             (variables, _snapshots.read(variables))
             for variables in (
@@ -165,7 +165,7 @@ class LearningRateFinder(ResumableCallback):
         model = self.model  # JAX: puts the values back into the variables
         model.reset_metrics()
         rate = self._rate()
-        for variable in self._rate_variables:
+        for variable in self.found_variables:
             variable.assign(rate)
         self._next_rate = rate
 

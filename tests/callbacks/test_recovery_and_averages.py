@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import callbacks
+from tests.callbacks.keras_suites import run_keras_suite
 from tests.callbacks.scripted import line_model, run, weight
 
 X = np.ones((8, 1), "float32")
@@ -281,3 +282,21 @@ def test_keras_callbacks_go_on_waiting(make):
 def test_state_of_an_unknown_callback_is_an_error():
     with pytest.raises(TypeError, match="ModelCheckpoint"):
         callbacks.get_state(keras.callbacks.CSVLogger("log.csv"))
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="Keras's tests compile with XLA"
+)
+def test_averages_pass_the_tests_of_keras_for_its_own(monkeypatch):
+    ran = run_keras_suite(
+        monkeypatch,
+        "swap_ema_weights_test",
+        "SwapEMAWeights",
+        callbacks.WeightAveraging,
+        # Ours needs no use_ema=True; and a second device would need a fresh process.
+        skip=(
+            "test_swap_ema_weights_with_invalid_optimizer",
+            "test_swap_ema_weights_with_tf_distribute",
+        ),
+    )
+    assert ran == 3

@@ -82,6 +82,11 @@ CALLBACKS = [
         "callback",
         make=lambda: {"schedule": {0: 0.2, 1: 0.1}},
     ),
+    Case(
+        "callbacks.LearningRateScheduler",
+        "callback",
+        make=lambda: {"schedule": lambda step, rate: 0.97 * rate, "update": "batch"},
+    ),
     Case("callbacks.MemoryMonitor", "callback", make=lambda: {"update_freq": 2}),
     Case("callbacks.NaNRecovery", "callback", make=lambda: {"verbose": 0}),
     Case(
