@@ -7,11 +7,8 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import (
-    batches_seen,
-    compile_function,
-    current_values,
-)
+from keras_strategies._internal.keras_private import batches_seen, current_values
+from keras_strategies._internal.keras_private.averages import DeviceAverages
 from keras_strategies.callbacks import _batch_norm, _snapshots
 from keras_strategies.callbacks._resumable import ResumableCallback
 
@@ -57,7 +54,8 @@ class WeightAveraging(ResumableCallback):
         warmup: Whether `"ema"` begins with a smaller decay. Defaults to `True`.
         start_epoch: First epoch, from 0, that is averaged. Defaults to `0`.
         update_freq: Steps (`"ema"`) or epochs (`"swa"`) from one update to the next,
-            at least 1. Defaults to `1`.
+            at least 1. The decay is that of so many steps; `10` costs a tenth and
+            averages hardly differently. Defaults to `1`.
         swap_on_epoch: Whether later callbacks see the average at the end of each
             epoch. Defaults to `False`.
         batch_norm_data: Training inputs for the statistics of `BatchNormalization`,
@@ -124,7 +122,7 @@ class WeightAveraging(ResumableCallback):
         """
         if self._averages is None:
             return None
-        arrays = iter([np.array(keras.ops.convert_to_numpy(a)) for a in self._averages])
+        arrays = iter(self._averages.arrays())
         return [next(arrays) if is_float else None for is_float in self._is_float]
 
     @averages.setter
@@ -132,7 +130,7 @@ class WeightAveraging(ResumableCallback):
         self._averages = None
         if arrays is not None:
             self._is_float = [array is not None for array in arrays]
-            self._averages = _tensors(a for a in arrays if a is not None)
+            self._averages = DeviceAverages([a for a in arrays if a is not None])
 
     def set_state(self, state):
         super().set_state(state)
@@ -163,7 +161,6 @@ class WeightAveraging(ResumableCallback):
             _snapshots.write(model.weights, self._raw)
             self._raw = None
         self._fit_model, self._held = model, False
-        self._blend = compile_function(_blend)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._held = False
@@ -208,7 +205,6 @@ class WeightAveraging(ResumableCallback):
 
     def on_train_end(self, logs=None):
         model, self._fit_model = self._fit_model, None
-        self._blend = None
         if self._averages is None:
             warnings.warn(
                 "WeightAveraging has averaged nothing: the training ended before "
@@ -261,11 +257,11 @@ class WeightAveraging(ResumableCallback):
         weights = self._fit_model.weights
         self._is_float = [keras.backend.is_float_dtype(v.dtype) for v in weights]
         floats = [v for v, f in zip(weights, self._is_float, strict=True) if f]
-        values = current_values(self._fit_model, floats)
         if self._averages is None:
-            self._averages = _tensors(_snapshots.read(values))
+            values = current_values(self._fit_model, floats)
+            self._averages = DeviceAverages(_snapshots.read(values))
             return
-        self._averages = self._blend(self._averages, values, np.float32(weight))
+        self._averages.move(self._fit_model, floats, weight)
 
     def _swap_in(self):
         if self._averages is not None and self._raw is None:
@@ -293,23 +289,3 @@ def _pairs(given, model):
 
 def _is_float(array):
     return keras.backend.is_float_dtype(str(array.dtype))
-
-
-def _tensors(arrays):
-    """Averages on the device, in at least 32 bits."""
-    return [
-        keras.ops.convert_to_tensor(
-            np.asarray(a, "float64" if a.dtype == "float64" else "float32")
-        )
-        for a in arrays
-    ]
-
-
-def _blend(averages, values, weight):
-    """Moves each average by `weight` of the way to its value."""
-    moved = []
-    for average, value in zip(averages, values, strict=True):
-        value = keras.ops.cast(keras.ops.stop_gradient(value), average.dtype)
-        step = keras.ops.cast(weight, average.dtype)
-        moved.append(average + step * (value - average))
-    return moved

@@ -56,7 +56,7 @@ class _Timer(keras.callbacks.Callback):
             )
 
 
-def _eight():
+def _eight(update_freq=1):
     terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
     return {
         "CosineDecayScheduler, each batch": callbacks.CosineDecayScheduler(
@@ -64,7 +64,9 @@ def _eight():
         ),
         "GradientClipping": callbacks.GradientClipping(global_clipnorm=1.0),
         "EarlyStopping": callbacks.EarlyStopping(monitor="loss", patience=99),
-        "WeightAveraging, each step": callbacks.WeightAveraging(decay=0.99),
+        "WeightAveraging, each step": callbacks.WeightAveraging(
+            decay=0.99, update_freq=update_freq
+        ),
         "GradientMonitor": callbacks.GradientMonitor(),
         "ProgressBar": callbacks.ProgressBar(console=terminal),
         "NaNRecovery": callbacks.NaNRecovery(),
@@ -111,6 +113,10 @@ def _variants(layers, each, total):
         "no callbacks": (_model(layers), list),
         "a schedule in the optimizer": (_model(layers, one_cycle), list),
         "eight callbacks": (_model(layers), lambda: list(_eight().values())),
+        "eight, averaging every 10th step": (
+            _model(layers),
+            lambda: list(_eight(update_freq=10).values()),
+        ),
     }
     if each:
         for name in _eight():

@@ -1,0 +1,72 @@
+"""Averages of weights that live on the device."""
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
+
+from keras_strategies._internal.keras_private.training import (
+    compile_function,
+    current_values,
+)
+
+
+class DeviceAverages:
+    """Averages in at least 32 bits, moved towards the weights in one call.
+
+    Keras compiles only whole training steps. TensorFlow comes from Keras's own lazy
+    import; there the averages are variables that are updated in place, which takes
+    half the time of a function from lists to lists. Keras 3.12 to 3.15.
+    """
+
+    def __init__(self, arrays):
+        arrays = [
+            np.asarray(a, "float64" if a.dtype == "float64" else "float32")
+            for a in arrays
+        ]
+        self._in_place = keras.backend.backend() == "tensorflow"
+        if self._in_place:
+            make = lazy_tensorflow.Variable
+            self._held = [make(array, trainable=False) for array in arrays]
+        else:
+            self._held = [ops.convert_to_tensor(array) for array in arrays]
+        self._move, self._moves = None, []
+
+    def arrays(self):
+        """The averages as NumPy arrays."""
+        return [np.array(ops.convert_to_numpy(average)) for average in self._held]
+
+    def move(self, model, variables, weight):
+        """Moves each average by `weight` of the way to its variable."""
+        if not self._in_place:
+            if self._move is None:
+                self._move = compile_function(_moved)
+            values = current_values(model, variables)
+            self._held = self._move(self._held, values, np.float32(weight))
+            return
+        same = len(variables) == len(self._moves) and all(
+            a is b for a, b in zip(variables, self._moves, strict=True)
+        )
+        if not same:
+            self._move, self._moves = self._compiled(variables), list(variables)
+        self._move(lazy_tensorflow.constant(weight, "float32"))
+
+    def _compiled(self, variables):
+        """A function of the weight alone: the variables are caught, not passed."""
+        held, values = self._held, [variable.value for variable in variables]
+
+        def move(weight):
+            for average, new in zip(held, _moved(held, values, weight), strict=True):
+                average.assign(new)
+
+        scalar = lazy_tensorflow.TensorSpec((), "float32")
+        return lazy_tensorflow.function(move).get_concrete_function(scalar)
+
+
+def _moved(averages, values, weight):
+    moved = []
+    for average, value in zip(averages, values, strict=True):
+        average = ops.convert_to_tensor(average)
+        value = ops.cast(ops.stop_gradient(value), average.dtype)
+        moved.append(average + ops.cast(weight, average.dtype) * (value - average))
+    return moved
