@@ -58,3 +58,10 @@ def along(weight, rank, axis):
     if axis == rank - 1:
         return weight
     return ops.reshape(weight, [-1 if i == axis else 1 for i in range(rank)])
+
+
+def gate_along(gate, rank, axis):
+    """Shapes `(batch, channels)` so that it broadcasts against `rank` axes."""
+    channels = gate.shape[-1]
+    shape = [channels if i == axis else 1 for i in range(rank)]
+    return ops.reshape(gate, [-1, *shape[1:]])

@@ -74,6 +74,11 @@ def test_rebuilt_regularizer_gives_the_same_penalty(case):
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)
+def test_layer_does_not_switch_xla_off(case):
+    assert case.build().supports_jit
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)
 def test_rebuilt_layer_gives_the_same_inference(case):
     x = np.random.default_rng(0).uniform(size=(2, *case.input_shape)).astype("float32")
     layer = case.build()

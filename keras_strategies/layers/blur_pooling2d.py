@@ -1,0 +1,129 @@
+import keras
+import numpy as np
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.layers import _axes
+
+PADDINGS = ("reflect", "same", "valid")
+
+
+def binomial_kernel(size):
+    """The outer product of a row of Pascal's triangle with itself, of sum 1."""
+    row = np.array([1.0])
+    for _ in range(size - 1):
+        row = np.convolve(row, [1.0, 1.0])
+    return np.outer(row, row) / row.sum() ** 2
+
+
+@serializable
+class BlurPooling2D(keras.layers.Layer):
+    """Blurs a feature map before it takes every second pixel.
+
+    Strided convolutions and poolings skip pixels and so break the sampling theorem:
+    shift the picture by one pixel, and the features change. With a blur in front
+    classification becomes steadier and often more accurate. Replace
+
+    - `Conv2D(..., strides=2)` by `Conv2D(...)`, activation, `BlurPooling2D()`;
+    - `MaxPooling2D(2)` by `MaxPooling2D(2, strides=1)`, `BlurPooling2D()`;
+    - `AveragePooling2D(2)` by `BlurPooling2D()`.
+
+    Each channel is convolved with the binomial filter of `kernel_size`, for 3:
+
+    ```
+    kernel = [1 2 1]^T [1 2 1] / 16
+    ```
+
+    Reference:
+
+    - [Zhang, 2019, Making Convolutional Networks Shift-Invariant Again](
+      https://arxiv.org/abs/1904.11486)
+
+    Args:
+        kernel_size: Edge of the filter, at least 2. Defaults to `3`; the article
+            uses 2 to 7.
+        strides: Every how many pixels one is kept, at least 1. Defaults to `2`.
+        padding: `"reflect"` mirrors the border as in the article, `"same"` pads
+            zeros, `"valid"` does not pad. Defaults to `"reflect"`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Input shape:
+        `(batch, height, width, channels)` or, channels first,
+        `(batch, channels, height, width)`.
+
+    Output shape:
+        The same with `ceil(size / strides)` pixels along each edge, with `"valid"`
+        `ceil((size - kernel_size + 1) / strides)`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import BlurPooling2D
+
+    model = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            keras.layers.Conv2D(8, 3, padding="same", activation="relu"),
+            BlurPooling2D(),
+        ]
+    )
+    ```
+    """
+
+    def __init__(
+        self, kernel_size=3, strides=2, padding="reflect", data_format=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.kernel_size = checks.integer("kernel_size", kernel_size, low=2)
+        self.strides = checks.integer("strides", strides, low=1)
+        self.padding = checks.choice("padding", padding, PADDINGS)
+        self.data_format = _axes.data_format(data_format)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def call(self, inputs):
+        first = self.data_format == "channels_first"
+        x = inputs
+        if first:  # one image a channel: not every backend convolves channels first
+            _, channels, height, width = ops.shape(x)
+            x = ops.reshape(x, (-1, height, width, 1))
+        if self.padding != "valid":
+            around = ((self.kernel_size - 1) // 2, self.kernel_size // 2)
+            mode = "reflect" if self.padding == "reflect" else "constant"
+            x = ops.pad(x, [(0, 0), around, around, (0, 0)], mode=mode)
+        kernel = binomial_kernel(self.kernel_size)[:, :, None, None]
+        kernel = np.repeat(kernel, x.shape[-1], axis=2)
+        x = ops.depthwise_conv(
+            x,
+            ops.convert_to_tensor(kernel, dtype=x.dtype),
+            strides=self.strides,
+            padding="valid",
+            data_format="channels_last",
+        )
+        if first:
+            _, height, width, _ = ops.shape(x)
+            x = ops.reshape(x, (-1, channels, height, width))
+        return x
+
+    def compute_output_shape(self, input_shape):
+        shape = list(input_shape)
+        lost = self.kernel_size - 1 if self.padding == "valid" else 0
+        for axis in _axes.spatial_axes(self.data_format, 4):
+            if shape[axis] is not None:
+                shape[axis] = -(-(shape[axis] - lost) // self.strides)
+        return tuple(shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "data_format": self.data_format,
+        }

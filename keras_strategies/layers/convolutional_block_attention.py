@@ -1,0 +1,113 @@
+import keras
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.layers import _axes
+
+
+@serializable
+class ConvolutionalBlockAttention(keras.layers.Layer):
+    """CBAM: weighs first the channels, then the places of a feature map.
+
+    Channels say what is there, places say where. For the end of a convolutional block
+    or of its residual branch.
+
+    ```
+    c = sigmoid(mlp(mean over places) + mlp(maximum over places))
+    x = inputs * c
+    p = sigmoid(conv2d([mean over channels, maximum over channels]))
+    output = x * p
+    ```
+
+    where `mlp` has `max(channels // ratio, 1)` hidden units with ReLU and is the same
+    for both, and the convolution has no bias.
+
+    Reference:
+
+    - [Woo et al., 2018, CBAM](https://arxiv.org/abs/1807.06521)
+
+    Args:
+        ratio: How many times fewer units the hidden layer has than channels come in,
+            at least 1. Defaults to `16`.
+        kernel_size: Edge of the convolution over places, at least 1. Defaults to `7`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Input shape:
+        `(batch, height, width, channels)` or, channels first,
+        `(batch, channels, height, width)`.
+
+    Output shape:
+        The shape of the input.
+
+    Raises:
+        ValueError: If an argument is out of range, or if the channels are unknown.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import ConvolutionalBlockAttention
+
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(32, 3, activation="relu")(inputs)
+    model = keras.Model(inputs, ConvolutionalBlockAttention(ratio=8)(x))
+    ```
+    """
+
+    def __init__(self, ratio=16, kernel_size=7, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.ratio = checks.integer("ratio", ratio, low=1)
+        self.kernel_size = checks.integer("kernel_size", kernel_size, low=1)
+        self.data_format = _axes.data_format(data_format)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape):
+        axis = _axes.channel_axis(self.data_format, 4)
+        channels = _axes.known(input_shape, axis, "ConvolutionalBlockAttention")
+        inner = max(channels // self.ratio, 1)
+        policy = self.dtype_policy
+        self.hidden = keras.layers.Dense(inner, "relu", name="hidden", dtype=policy)
+        self.channels = keras.layers.Dense(channels, name="channels", dtype=policy)
+        self.places = keras.layers.Conv2D(
+            1,
+            self.kernel_size,
+            padding="same",
+            data_format=self.data_format,
+            activation="sigmoid",
+            use_bias=False,
+            name="places",
+            dtype=policy,
+        )
+        self.hidden.build((None, channels))
+        self.channels.build((None, inner))
+        pair = [None] * 4
+        pair[axis] = 2
+        self.places.build(tuple(pair))
+        self.built = True
+
+    def call(self, inputs):
+        axis = _axes.channel_axis(self.data_format, 4)
+        around = _axes.spatial_axes(self.data_format, 4)
+        pooled = (ops.mean(inputs, axis=around), ops.max(inputs, axis=around))
+        average, maximum = (self.channels(self.hidden(p)) for p in pooled)
+        gate = ops.sigmoid(average + maximum)
+        x = inputs * _axes.gate_along(gate, 4, axis)
+        maps = [
+            ops.mean(x, axis=axis, keepdims=True),
+            ops.max(x, axis=axis, keepdims=True),
+        ]
+        return x * self.places(ops.concatenate(maps, axis=axis))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "ratio": self.ratio,
+            "kernel_size": self.kernel_size,
+            "data_format": self.data_format,
+        }

@@ -1,0 +1,108 @@
+import math
+
+import keras
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.layers import _axes
+
+
+def attention_width(channels, gamma=2, beta=1):
+    """The odd number of neighbours that the article takes for so many channels."""
+    width = int(abs((math.log2(channels) + beta) / gamma))
+    return width if width % 2 else width + 1
+
+
+@serializable
+class EfficientChannelAttention(keras.layers.Layer):
+    """Weighs channels by looking at a few neighbouring ones only.
+
+    The effect of `SqueezeExcitation` with a handful of weights: one short convolution
+    along the channels instead of two dense layers, and no narrow layer in between.
+
+    ```
+    s      = mean of each channel over its places
+    output = inputs * sigmoid(conv1d(s, width k, along the channels))
+    k      = the odd number next to (log2(channels) + 1) / 2
+    ```
+
+    Reference:
+
+    - [Wang et al., 2020, ECA-Net](https://arxiv.org/abs/1910.03151)
+
+    Args:
+        kernel_size: Odd width of the convolution, or `None` for `k` as above.
+            Defaults to `None`.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Input shape:
+        `(batch, ..., channels)` with one place axis or more, or channels first.
+
+    Output shape:
+        The shape of the input.
+
+    Raises:
+        ValueError: If `kernel_size` is even, or if the channels are unknown.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import EfficientChannelAttention
+
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(32, 3, activation="relu")(inputs)
+    model = keras.Model(inputs, EfficientChannelAttention()(x))
+    ```
+    """
+
+    def __init__(self, kernel_size=None, data_format=None, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_size = checks.integer(
+            "kernel_size", kernel_size, low=1, optional=True
+        )
+        if kernel_size is not None and kernel_size % 2 == 0:
+            checks.fail(
+                "`kernel_size` must be odd",
+                kernel_size=kernel_size,
+                fix="Channels on both sides of one count alike.",
+            )
+        self.data_format = _axes.data_format(data_format)
+
+    def build(self, input_shape):
+        kind = "EfficientChannelAttention"
+        rank, _ = _axes.rank_and_axis(input_shape, -1, kind, lowest=3)
+        axis = _axes.channel_axis(self.data_format, rank)
+        channels = _axes.known(input_shape, axis, kind)
+        self.attention = keras.layers.Conv1D(
+            1,
+            self.kernel_size or attention_width(channels),
+            padding="same",
+            data_format="channels_last",
+            activation="sigmoid",
+            use_bias=False,
+            name="attention",
+            dtype=self.dtype_policy,
+        )
+        self.attention.build((None, channels, 1))
+        self.built = True
+
+    def call(self, inputs):
+        rank = len(inputs.shape)
+        pooled = ops.mean(inputs, axis=_axes.spatial_axes(self.data_format, rank))
+        gate = ops.squeeze(self.attention(ops.expand_dims(pooled, -1)), -1)
+        axis = _axes.channel_axis(self.data_format, rank)
+        return inputs * _axes.gate_along(gate, rank, axis)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "data_format": self.data_format,
+        }

@@ -1,0 +1,107 @@
+import keras
+from keras import initializers, ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.layers import _axes
+from keras_strategies.layers._channel_weights import ChannelWeights
+
+# Under the root: its derivative at a channel of zeros must be finite.
+TINY = 1e-12
+
+
+def global_response(x, axis, epsilon):
+    """Norm of each channel over its places, divided by the mean of these norms."""
+    places = tuple(i for i in range(1, len(x.shape)) if i != axis)
+    squares = ops.sum(ops.square(x), axis=places, keepdims=True)
+    norms = ops.sqrt(squares + TINY)
+    return norms / (ops.mean(norms, axis=axis, keepdims=True) + epsilon)
+
+
+@serializable
+class GlobalResponseNormalization(ChannelWeights):
+    """Makes the channels of a feature map compete, as in ConvNeXt V2.
+
+    Strong channels are raised over weak ones, which keeps features from collapsing to
+    the same or to dead ones. In ConvNeXt V2 it stands after the activation of the wide
+    layer of each block and makes `LayerScale` unnecessary.
+
+    ```
+    g      = norm of each channel over its places
+    n      = g / (mean of g over the channels + epsilon)
+    output = gamma * (inputs * n) + beta + inputs
+    ```
+
+    `gamma` and `beta` have a value for each channel and start at 0, so that the layer
+    begins as the identity.
+
+    Reference:
+
+    - [Woo et al., 2023, ConvNeXt V2](https://arxiv.org/abs/2301.00808)
+
+    Args:
+        epsilon: Added to the mean norm, above 0. Defaults to `1e-6`.
+        gamma_initializer: Initializer of the factors. Defaults to `"zeros"`.
+        beta_initializer: Initializer of the offsets. Defaults to `"zeros"`.
+        axis: Axis of the channels. Defaults to `-1`; `1` for channels first.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Input shape:
+        `(batch, ..., channels)` with one place axis or more.
+
+    Output shape:
+        The shape of the input.
+
+    Raises:
+        ValueError: If an argument is out of range, or if the channels are unknown.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import GlobalResponseNormalization
+
+    inputs = keras.Input((16, 16, 8))
+    x = keras.layers.Dense(32, activation="gelu")(inputs)
+    x = keras.layers.Dense(8)(GlobalResponseNormalization()(x))
+    model = keras.Model(inputs, keras.layers.Add()([inputs, x]))
+    ```
+    """
+
+    def __init__(
+        self,
+        epsilon=1e-6,
+        gamma_initializer="zeros",
+        beta_initializer="zeros",
+        axis=-1,
+        **kwargs,
+    ):
+        super().__init__(axis=axis, **kwargs)
+        self.epsilon = checks.real("epsilon", epsilon, low=0, low_open=True)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_initializer = initializers.get(beta_initializer)
+
+    def build(self, input_shape):
+        kind = "GlobalResponseNormalization"
+        _axes.rank_and_axis(input_shape, self.axis, kind, lowest=3)
+        self.gamma = self.add_channel_weight(
+            input_shape, "gamma", self.gamma_initializer
+        )
+        self.beta = self.add_channel_weight(input_shape, "beta", self.beta_initializer)
+        self.built = True
+
+    def call(self, inputs):
+        axis = self.axis % len(inputs.shape)
+        # Sums of squares overflow in half precision.
+        exact = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        response = ops.cast(global_response(exact, axis, self.epsilon), inputs.dtype)
+        gamma, beta = (self.along_axis(w, inputs) for w in (self.gamma, self.beta))
+        return inputs * (gamma * response + 1) + beta
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "epsilon": self.epsilon,
+            "gamma_initializer": initializers.serialize(self.gamma_initializer),
+            "beta_initializer": initializers.serialize(self.beta_initializer),
+        }

@@ -1,0 +1,108 @@
+import keras
+from keras import activations, ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.layers import _axes
+
+
+@serializable
+class SqueezeExcitation(keras.layers.Layer):
+    """Weighs the channels of a feature map by what the whole map shows.
+
+    A cheap attention over channels, at the end of a block or of its residual branch.
+    It adds about `2 * channels**2 / ratio` weights and next to no computation.
+
+    ```
+    s      = mean of each channel over its places
+    gate   = gate_activation(W2 activation(W1 s + b1) + b2)
+    output = inputs * gate
+    ```
+
+    where `W1` leads to `max(channels // ratio, 1)` units and `W2` back.
+
+    Reference:
+
+    - [Hu et al., 2018, Squeeze-and-Excitation Networks](
+      https://arxiv.org/abs/1709.01507)
+
+    Args:
+        ratio: How many times fewer units the inner layer has than channels come in,
+            at least 1. Defaults to `16`.
+        activation: Activation of the inner layer. Defaults to `"relu"`.
+        gate_activation: Activation of the gate. Defaults to `"sigmoid"`;
+            `"hard_sigmoid"` is cheaper on a phone.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to
+            `keras.config.image_data_format()`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Input shape:
+        `(batch, ..., channels)` with one place axis or more, or channels first.
+
+    Output shape:
+        The shape of the input.
+
+    Raises:
+        ValueError: If an argument is out of range, or if the channels are unknown.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import SqueezeExcitation
+
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(32, 3, activation="relu")(inputs)
+    model = keras.Model(inputs, SqueezeExcitation(ratio=8)(x))
+    ```
+    """
+
+    def __init__(
+        self,
+        ratio=16,
+        activation="relu",
+        gate_activation="sigmoid",
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.ratio = checks.integer("ratio", ratio, low=1)
+        self.activation = activations.get(activation)
+        self.gate_activation = activations.get(gate_activation)
+        self.data_format = _axes.data_format(data_format)
+
+    def build(self, input_shape):
+        kind = "SqueezeExcitation"
+        rank, _ = _axes.rank_and_axis(input_shape, -1, kind, lowest=3)
+        axis = _axes.channel_axis(self.data_format, rank)
+        channels = _axes.known(input_shape, axis, kind)
+        inner = max(channels // self.ratio, 1)
+        policy = self.dtype_policy
+        self.squeeze = keras.layers.Dense(
+            inner, self.activation, name="squeeze", dtype=policy
+        )
+        self.excite = keras.layers.Dense(
+            channels, self.gate_activation, name="excite", dtype=policy
+        )
+        self.squeeze.build((None, channels))
+        self.excite.build((None, inner))
+        self.built = True
+
+    def call(self, inputs):
+        rank = len(inputs.shape)
+        pooled = ops.mean(inputs, axis=_axes.spatial_axes(self.data_format, rank))
+        gate = self.excite(self.squeeze(pooled))
+        axis = _axes.channel_axis(self.data_format, rank)
+        return inputs * _axes.gate_along(gate, rank, axis)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "ratio": self.ratio,
+            "activation": activations.serialize(self.activation),
+            "gate_activation": activations.serialize(self.gate_activation),
+            "data_format": self.data_format,
+        }

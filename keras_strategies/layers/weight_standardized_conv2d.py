@@ -1,0 +1,90 @@
+import keras
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+
+
+def standardize(kernel, epsilon):
+    """Gives each filter of a kernel `(..., inputs, filters)` mean 0 and variance 1."""
+    axes = tuple(range(len(kernel.shape) - 1))
+    exact = ops.cast(kernel, keras.backend.result_type(kernel.dtype, "float32"))
+    centered = exact - ops.mean(exact, axis=axes, keepdims=True)
+    variance = ops.mean(ops.square(centered), axis=axes, keepdims=True)
+    return ops.cast(centered / ops.sqrt(variance + epsilon), kernel.dtype)
+
+
+@serializable
+class WeightStandardizedConv2D(keras.layers.Conv2D):
+    """`Conv2D` whose filters are standardized before each use.
+
+    Smooths the loss as batch normalization does, without looking at the batch: with
+    `GroupNormalization` after it, networks train with batches of one or two images as
+    well as with batch normalization on large ones.
+
+    For each filter `w`, over its places and input channels:
+
+    ```
+    kernel = (w - mean(w)) / sqrt(variance(w) + epsilon)
+    ```
+
+    The trained variable stays `w`. An exported model holds the standardized kernel, so
+    that the layer costs there what `Conv2D` costs.
+
+    Reference:
+
+    - [Qiao et al., 2019, Weight Standardization](https://arxiv.org/abs/1903.10520)
+
+    Args:
+        filters: Number of filters.
+        kernel_size: Size of the filters, an integer or two.
+        strides: Steps of the convolution, an integer or two. Defaults to `(1, 1)`.
+        padding: `"valid"` or `"same"`. Defaults to `"valid"`.
+        epsilon: Added to the variance of the weights, above 0. Defaults to `1e-5`.
+        **kwargs: The other arguments of `keras.layers.Conv2D`.
+
+    Input shape:
+        That of `keras.layers.Conv2D`.
+
+    Output shape:
+        That of `keras.layers.Conv2D`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import WeightStandardizedConv2D
+
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            WeightStandardizedConv2D(8, 3, padding="same", use_bias=False),
+            keras.layers.GroupNormalization(4),
+            keras.layers.ReLU(),
+        ]
+    )
+    ```
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=(1, 1),
+        padding="valid",
+        epsilon=1e-5,
+        **kwargs,
+    ):
+        super().__init__(
+            filters, kernel_size, strides=strides, padding=padding, **kwargs
+        )
+        self.epsilon = checks.real("epsilon", epsilon, low=0, low_open=True)
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, standardize(kernel, self.epsilon))
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
