@@ -14,6 +14,7 @@ from keras_strategies.tuning.grid_search_oracle import GridSearchOracle
 from keras_strategies.tuning.hyper_activation import HyperActivation
 from keras_strategies.tuning.hyper_augment import HyperAugment
 from keras_strategies.tuning.hyper_cnn import HyperCNN
+from keras_strategies.tuning.hyper_compression import HyperCompression
 from keras_strategies.tuning.hyper_initializer import HyperInitializer
 from keras_strategies.tuning.hyper_mlp import HyperMLP
 from keras_strategies.tuning.hyper_optimizer import HyperOptimizer
@@ -21,6 +22,7 @@ from keras_strategies.tuning.hyper_regularization import HyperRegularization
 from keras_strategies.tuning.hyper_resnet import HyperResNet
 from keras_strategies.tuning.hyper_rnn import HyperRNN
 from keras_strategies.tuning.hyper_schedule import HyperSchedule
+from keras_strategies.tuning.hyper_transfer_learning import HyperTransferLearning
 from keras_strategies.tuning.hyper_transformer import HyperTransformer
 from keras_strategies.tuning.hyperband_oracle import HyperbandOracle
 from keras_strategies.tuning.keras_classifier import KerasClassifier
@@ -39,6 +41,7 @@ __all__ = [
     "HyperActivation",
     "HyperAugment",
     "HyperCNN",
+    "HyperCompression",
     "HyperInitializer",
     "HyperMLP",
     "HyperOptimizer",
@@ -46,6 +49,7 @@ __all__ = [
     "HyperRegularization",
     "HyperResNet",
     "HyperSchedule",
+    "HyperTransferLearning",
     "HyperTransformer",
     "HyperbandOracle",
     "KerasClassifier",

@@ -115,3 +115,9 @@ class TunedFit(keras_tuner.HyperModel):
 def _takes_batch_size(data):
     """Whether `fit` cuts `data` into batches itself, as it does arrays."""
     return all(hasattr(part, "shape") for part in keras.tree.flatten(data))
+
+
+def quiet_phase(bound, epochs):
+    """Arguments of `fit` for a first phase of `epochs` that the tuner does not see."""
+    without = ("validation_data", "callbacks", "validation_freq")
+    return {k: v for k, v in bound.items() if k not in without} | {"epochs": epochs}

@@ -34,7 +34,7 @@ AUGMENTATIONS = {
 }
 
 
-def default_model(input_shape, classes, task):
+def default_model(input_shape, classes, task, width=1.0):
     """The network to vary where none is given: small, compiled with Adam."""
     shape = _task.input_shape(input_shape)
     outputs = _task.outputs(checks.choice("task", task, _task.TASKS), classes)
@@ -42,13 +42,14 @@ def default_model(input_shape, classes, task):
     x = inputs = keras.Input(shape)
     if len(shape) == 3:
         for filters in (32, 64):
+            filters = max(round(width * filters), 1)
             x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
             if min(shape[:2]) > 4:
                 x = keras.layers.MaxPooling2D()(x)
     if len(shape) > 1:
         x = keras.layers.Flatten()(x)
     for _ in range(1 if len(shape) == 3 else 2):
-        x = keras.layers.Dense(64, activation="relu")(x)
+        x = keras.layers.Dense(max(round(width * 64), 1), activation="relu")(x)
     x = keras.layers.Dense(outputs, activation=activation, dtype="float32")(x)
     model = keras.Model(inputs, x)
     model.compile("adam", loss, metrics=[metric])
@@ -137,12 +138,16 @@ class TunedModel(TunedFit):
 
     def build(self, hp):
         values = self._sample(hp)
-        model = rewrite(self.model, values["changes"], self.keep_weights)
+        source = self._source(values)
+        model = rewrite(source, values["changes"], self.keep_weights)
         compile_like(model, self.model, optimizer=self._optimizer(values))
         if model.built:
             # So that the weights a tuner saved find the optimizer's variables.
             model.optimizer.build(model.trainable_variables)
         return model
+
+    def _source(self, values):
+        return self.model
 
     def _optimizer(self, values):
         settings = values["optimizer_settings"]
