@@ -4,6 +4,7 @@ import importlib
 
 # module -> the extra of this package that brings it
 _EXTRAS = {
+    "cloudpickle": "tuning",
     "cmaes": "tuning",
     "jax": "jax",
     "litert_quantizer": "quantizer",

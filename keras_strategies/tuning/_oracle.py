@@ -40,14 +40,17 @@ class RepairedOracle(Persistent):
         self.algorithm = None  # its name, if it was made from one
         self.pruner = None
         self.lease = None  # seconds without a sign of life
-        self.deadline = None  # on time.monotonic()
+        self.clock = time.monotonic
+        self.deadline = None  # on the clock
         self.stop_reason = None
+        self._exhausted = False  # a worker was told that there is no further trial
+        self._before_reload = {}
         self._curves = {}  # trial id -> {epoch: objective}
         self.pruned = {}  # trial id -> epoch
         self._started = {}  # trial id -> time.time()
         self.seconds = {}  # trial id -> how long it ran
         self.proposal_seconds = []
-        self._seen = {}  # tuner id -> time.monotonic()
+        self._seen = {}  # tuner id -> the clock
         self._lost = {}  # trial id -> times its worker was lost
 
     # Proposals
@@ -103,7 +106,7 @@ class RepairedOracle(Persistent):
     @locked
     def create_trial(self, tuner_id):
         self.requeue_lost()
-        self._seen[tuner_id] = time.monotonic()
+        self._seen[tuner_id] = self.clock()
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
         self.tuner_ids.add(tuner_id)
@@ -152,6 +155,7 @@ class RepairedOracle(Persistent):
 
     def _no_trial(self, tuner_id, status):
         if status == TrialStatus.STOPPED:
+            self._exhausted = True
             self.tuner_ids.discard(tuner_id)
             self._seen.pop(tuner_id, None)
         return Trial(self.hyperparameters.copy(), status=status)
@@ -161,7 +165,7 @@ class RepairedOracle(Persistent):
         """Takes the metrics after an epoch; "STOPPED" if the trial shall end."""
         for tuner_id, trial in self.ongoing_trials.items():
             if trial.trial_id == trial_id:
-                self._seen[tuner_id] = time.monotonic()
+                self._seen[tuner_id] = self.clock()
         curve = self._curves.setdefault(trial_id, {})
         if self.objective.has_value(logs):
             curve[epoch] = float(self.objective.get_value(logs))
@@ -185,7 +189,7 @@ class RepairedOracle(Persistent):
         return [self._curves[key] for key in sorted(keys) if key in self._curves]
 
     def _is_over(self):
-        return self.deadline is not None and time.monotonic() > self.deadline
+        return self.deadline is not None and self.clock() > self.deadline
 
     @locked
     def end_trial(self, trial):
@@ -215,11 +219,12 @@ class RepairedOracle(Persistent):
         self._display.on_trial_end(known)
 
     def _score(self, trial):
-        self.score_trial(trial)
-        if trial.score is None or not math.isfinite(trial.score):
+        value = trial.metrics.get_last_value(self.objective.name)
+        if value is None or not math.isfinite(value):
             trial.status = TrialStatus.INVALID
-            value, trial.score = trial.score, None
             trial.message = f"The objective {self.objective.name} is {value}."
+            return
+        self.score_trial(trial)
 
     def _retry(self, trial):
         if trial.status != TrialStatus.INVALID:
@@ -249,7 +254,7 @@ class RepairedOracle(Persistent):
     @locked
     def alive(self, tuner_id):
         """A sign of life of a worker; `False` if its trial was given to another."""
-        self._seen[tuner_id] = time.monotonic()
+        self._seen[tuner_id] = self.clock()
         return tuner_id in self.ongoing_trials
 
     @locked
@@ -257,7 +262,7 @@ class RepairedOracle(Persistent):
         """Takes the trials of workers that were silent for longer than the lease."""
         if self.lease is None:
             return
-        now = time.monotonic()
+        now = self.clock()
         for tuner_id in list(self.tuner_ids | set(self.ongoing_trials)):
             if now - self._seen.setdefault(tuner_id, now) > self.lease:
                 self.forget(tuner_id, f"no sign of life for {self.lease:g} s")
@@ -286,7 +291,22 @@ class RepairedOracle(Persistent):
     def is_done(self):
         """Whether no worker and no trial is left."""
         self.requeue_lost()
-        return not (self.ongoing_trials or self.tuner_ids or self._retry_queue)
+        return self.is_over() and not (self.ongoing_trials or self.tuner_ids)
+
+    @locked
+    def is_over(self):
+        """Whether no further trial will be proposed."""
+        if self._retry_queue and not self.stop_reason:
+            return False
+        full = self.max_trials and len(self.end_order) >= self.max_trials
+        return bool(full or self._exhausted or self.stop_reason)
+
+    def keep_ongoing(self):
+        """After a reload: trials under way stay with the workers that live."""
+        self.ongoing_trials = self._before_reload
+        kept = {trial.trial_id for trial in self.ongoing_trials.values()}
+        self._retry_queue = [key for key in self._retry_queue if key not in kept]
+        self.tuner_ids |= set(self.ongoing_trials)
 
     # Space
 
@@ -316,7 +336,8 @@ class RepairedOracle(Persistent):
         for name, value in metrics.items():
             if not trial.metrics.exists(name):
                 trial.metrics.register(name, direction=self._direction(name))
-            trial.metrics.update(name, value, step=step)
+            # `MetricsTracker.update` would warn of a value that is not a number.
+            trial.metrics.metrics[name].update(float(value), step)
         return trial
 
     def _direction(self, name):

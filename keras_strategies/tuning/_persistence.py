@@ -78,7 +78,7 @@ class Persistent:
             if open_ and trial_id not in self._retry_queue:
                 trial.metrics = Trial(None).metrics
                 self._retry_queue.append(trial_id)
-        self.ongoing_trials = {}
+        self._before_reload, self.ongoing_trials = self.ongoing_trials, {}
 
     def get_state(self):
         state = super().get_state()

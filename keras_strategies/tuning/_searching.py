@@ -1,13 +1,17 @@
 """How a tuner runs its trials."""
 
+import contextlib
 import time
+import traceback
 
 import keras
 import keras_tuner
+from keras_tuner import errors
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space, _trial_runs
+from keras_strategies.tuning._isolated import Isolated, TrialError
 
 # Arguments of `fit` that can be searched.
 FIT = ("batch_size", "epochs")
@@ -21,6 +25,20 @@ class Searching:
 
         `verbose` 0 shows nothing, 1 a table, 2 a line a trial and Keras's own lines.
         """
+        with self._prepared(fit_args, fit_kwargs, verbose):
+            if self._is_chief():
+                self._serve()
+            elif self._is_worker():
+                with self._heartbeat():
+                    self._loop(*fit_args, **fit_kwargs)
+            else:
+                self._loop(*fit_args, **fit_kwargs)
+        if not self._is_worker():
+            self._check_outcome()
+
+    @contextlib.contextmanager
+    def _prepared(self, fit_args, fit_kwargs, verbose):
+        """Checks the arguments, says what comes and shows it while it runs."""
         for name in FIT:
             if name in self._fit_ranges and fit_kwargs.get(name) is not None:
                 checks.fail(
@@ -34,15 +52,19 @@ class Searching:
         self.oracle.verbose = verbose
         self.oracle.stop_reason = None
         if self.time_limit is not None:
-            self.oracle.deadline = time.monotonic() + self.time_limit
+            self.oracle.deadline = self.oracle.clock() + self.time_limit
         self.save()
         display = self.oracle._display
         display.on_search_begin(self._budget(fit_kwargs))
+        self._isolated = None
         try:
-            self._loop(*fit_args, **fit_kwargs)
+            with contextlib.ExitStack() as stack:
+                if self.trial_in_subprocess:
+                    isolated = Isolated(self, fit_args, fit_kwargs)
+                    self._isolated = stack.enter_context(isolated)
+                yield
         finally:
             display.on_search_end()
-        self._check_outcome()
 
     def _loop(self, *fit_args, **fit_kwargs):
         self.on_search_begin()
@@ -149,14 +171,36 @@ class Searching:
             )
         return model
 
+    def _try_run_and_update_trial(self, trial, *fit_args, **fit_kwargs):
+        try:
+            self._run_and_update_trial(trial, *fit_args, **fit_kwargs)
+            trial.status = TrialStatus.COMPLETED
+        except errors.FatalError:
+            raise
+        except errors.FailedTrialError as error:
+            trial.status, trial.message = TrialStatus.FAILED, str(error)
+        except TrialError as error:
+            trial.status, trial.message = TrialStatus.INVALID, str(error)
+        except Exception:
+            # Recorded in the trial; the search goes on.
+            trial.status = TrialStatus.INVALID
+            trial.message = traceback.format_exc()
+
     def _run_and_update_trial(self, trial, *fit_args, **fit_kwargs):
         _trial_runs.remove_checkpoint(self.checkpoint_path(trial.trial_id))
-        results = self.run_trial(trial, *fit_args, **fit_kwargs)
-        metrics, epoch = _trial_runs.reduced(results, self.oracle.objective)
+        if self._isolated is not None:
+            metrics, epoch = self._isolated.run(trial)
+        else:
+            results = self.run_trial(trial, *fit_args, **fit_kwargs)
+            metrics, epoch = _trial_runs.reduced(results, self.oracle.objective)
         self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
 
     def on_trial_end(self, trial):
         super().on_trial_end(trial)
+        if not self._is_worker():
+            self._drop_checkpoints()
+
+    def _drop_checkpoints(self):
         if self.max_checkpoints is None:
             return
         best = self.oracle.get_best_trials(self.max_checkpoints)

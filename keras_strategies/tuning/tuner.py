@@ -6,6 +6,7 @@ import keras_tuner
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _algorithms, _folders, _ranges, _trial_runs
+from keras_strategies.tuning._parallel import Parallel
 from keras_strategies.tuning._results import Results
 from keras_strategies.tuning._searching import FIT, Searching
 from keras_strategies.tuning.random_search_oracle import RandomSearchOracle
@@ -30,7 +31,7 @@ def _count(name, value, optional=False):
     return checks.integer(name, value, low=1, optional=optional)
 
 
-class Tuner(Searching, Results, keras_tuner.Tuner):
+class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
     """Searches the hyperparameters of any model: one class for every algorithm.
 
     A `keras_tuner.Tuner`: `search`, `get_best_models`, `get_best_hyperparameters`,
@@ -80,6 +81,16 @@ class Tuner(Searching, Results, keras_tuner.Tuner):
         epochs: `(low, high)` to search the number of epochs. Default `None`.
         time_limit: Seconds after which no further trial starts and the running one
             ends with its epoch. `None` (default) for no limit.
+        trial_in_subprocess: Whether each trial gets a process of its own: nothing
+            leaks into the next, and one that crashes is recorded as failed. Costs the
+            start of Keras, a few seconds a trial. Default `False`.
+        trial_time_limit: Seconds after which the process of a trial is killed and the
+            trial has failed; needs `trial_in_subprocess`. Default `None`.
+        trial_memory_limit: MiB that the process of a trial may take beyond what Keras
+            and the data took at its start (Linux); needs `trial_in_subprocess`. Default
+            `None`.
+        worker_timeout: Seconds without a sign of life after which the trial of a worker
+            is given to another one, above 0. Default 60.
         max_checkpoints: Number of trials, the best, whose weights stay on disk, at
             least 1. `None` (default) keeps all.
         max_retries_per_trial: Further attempts for a failed trial. Default 0.
@@ -116,6 +127,13 @@ class Tuner(Searching, Results, keras_tuner.Tuner):
     ```
     """
 
+    def __new__(cls, *args, **kwargs):
+        made = super().__new__(cls)
+        # What another process needs to make the same tuner.
+        made.recipe = (cls, args, kwargs)
+        made._isolated = None
+        return made
+
     def __init__(
         self,
         hypermodel=None,
@@ -135,6 +153,10 @@ class Tuner(Searching, Results, keras_tuner.Tuner):
         batch_size=None,
         epochs=None,
         time_limit=None,
+        trial_in_subprocess=False,
+        trial_time_limit=None,
+        trial_memory_limit=None,
+        worker_timeout=60,
         max_checkpoints=None,
         max_retries_per_trial=0,
         max_consecutive_failed_trials=None,
@@ -160,6 +182,10 @@ class Tuner(Searching, Results, keras_tuner.Tuner):
         self.seed = seed
         self.cv = _trial_runs.check_cv(cv)
         _count("executions_per_trial", executions_per_trial)
+        self._check_limits(trial_in_subprocess, trial_time_limit, trial_memory_limit)
+        self.worker_timeout = checks.real(
+            "worker_timeout", worker_timeout, low=0, low_open=True
+        )
         self.time_limit = checks.real(
             "time_limit", time_limit, low=0, low_open=True, optional=True
         )
@@ -189,6 +215,22 @@ class Tuner(Searching, Results, keras_tuner.Tuner):
             **kwargs,
         )
         self._check_combination()
+        self._join()
+
+    def _check_limits(self, trial_in_subprocess, seconds, mebibytes):
+        self.trial_in_subprocess = checks.boolean(
+            "trial_in_subprocess", trial_in_subprocess
+        )
+        limits = {"trial_time_limit": seconds, "trial_memory_limit": mebibytes}
+        for name, value in limits.items():
+            value = checks.real(name, value, low=0, low_open=True, optional=True)
+            if value is not None and not trial_in_subprocess:
+                checks.fail(
+                    f"`{name}` needs a process for each trial",
+                    **{name: value},
+                    fix="Pass trial_in_subprocess=True.",
+                )
+            setattr(self, name, value)
 
     def _make_oracle(self, algorithm, hypermodel, arguments, options, folder):
         if not isinstance(algorithm, str):

@@ -1,0 +1,83 @@
+"""A trial in a process of its own: it can crash, hang or leak without harm."""
+
+import os
+import secrets
+import subprocess
+import tempfile
+
+from keras_tuner import errors
+
+from keras_strategies.tuning import _channel, _processes, _space
+from keras_strategies.tuning._persistence import write_json
+
+
+class Isolated:
+    """Runs trials in processes, one after the other, as a context."""
+
+    def __init__(self, tuner, fit_args, fit_kwargs):
+        self.tuner, self.fit_args, self.fit_kwargs = tuner, fit_args, fit_kwargs
+
+    def __enter__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="trials-")
+        self._job = os.path.join(self._folder.name, "job")
+        _processes.write_job(self._job, self.tuner, self.fit_args, self.fit_kwargs)
+        return self
+
+    def __exit__(self, *details):
+        self._folder.cleanup()
+
+    def run(self, trial):
+        """Returns the metrics and best epoch of `trial`, or raises how it failed."""
+        tuner = self.tuner
+        given = os.path.join(self._folder.name, f"{trial.trial_id}.given")
+        found = os.path.join(self._folder.name, f"{trial.trial_id}.found")
+        log = os.path.join(self._folder.name, f"{trial.trial_id}.log")
+        token = secrets.token_hex(16)
+        with _channel.Server(tuner.oracle, token=token, methods=("report",)) as server:
+            write_json(
+                given,
+                {
+                    "trial": trial.get_state(),
+                    "port": server.port,
+                    "seed": tuner.oracle.seed,
+                    "memory": tuner.trial_memory_limit,
+                },
+            )
+            process = _processes.start(
+                "trial",
+                self._job,
+                log,
+                (given, found),
+                {"KERAS_STRATEGIES_TOKEN": token},
+            )
+            self._wait(process)
+        if not os.path.exists(found):
+            raise errors.FailedTrialError(
+                f"The process of the trial was {_processes.ending(process)}.\n"
+                f"{_processes.tail(log)}"
+            )
+        return self._outcome(trial, _processes.read_json(found))
+
+    def _wait(self, process):
+        limit = self.tuner.trial_time_limit
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired as error:
+            raise errors.FailedTrialError(
+                f"The trial ran longer than `trial_time_limit` ({limit:g} s)."
+            ) from error
+        finally:
+            _processes.stop(process)
+
+    def _outcome(self, trial, found):
+        if "error" in found:
+            kind = getattr(errors, found["kind"], None)
+            if kind is not None:
+                raise kind(found["error"])
+            raise TrialError(found["error"])
+        trial.hyperparameters = _space.Space.from_config(found["hyperparameters"])
+        return found["metrics"], found["epoch"]
+
+
+class TrialError(Exception):
+    """What the process of a trial raised, with its traceback as text."""
