@@ -31,6 +31,10 @@ def _count(name, value, optional=False):
     return checks.integer(name, value, low=1, optional=optional)
 
 
+def _positive(name, value, optional=False):
+    return checks.real(name, value, low=0, low_open=True, optional=optional)
+
+
 class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
     """Searches the hyperparameters of any model: one class for every algorithm.
 
@@ -183,12 +187,8 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
         self.cv = _trial_runs.check_cv(cv)
         _count("executions_per_trial", executions_per_trial)
         self._check_limits(trial_in_subprocess, trial_time_limit, trial_memory_limit)
-        self.worker_timeout = checks.real(
-            "worker_timeout", worker_timeout, low=0, low_open=True
-        )
-        self.time_limit = checks.real(
-            "time_limit", time_limit, low=0, low_open=True, optional=True
-        )
+        self.worker_timeout = _positive("worker_timeout", worker_timeout)
+        self.time_limit = _positive("time_limit", time_limit, optional=True)
         self.max_checkpoints = _count("max_checkpoints", max_checkpoints, optional=True)
         self._fit_ranges = {
             name: _ranges.int_range(name, value, low=1)
@@ -223,7 +223,7 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
         )
         limits = {"trial_time_limit": seconds, "trial_memory_limit": mebibytes}
         for name, value in limits.items():
-            value = checks.real(name, value, low=0, low_open=True, optional=True)
+            value = _positive(name, value, optional=True)
             if value is not None and not trial_in_subprocess:
                 checks.fail(
                     f"`{name}` needs a process for each trial",
