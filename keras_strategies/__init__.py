@@ -17,7 +17,7 @@ from keras_strategies import (
     schedules,
 )
 
-_LAZY = ("compat", "tuning")
+_LAZY = ("compat", "training", "tuning")
 
 __all__ = [
     "__version__",
@@ -30,6 +30,7 @@ __all__ = [
     "optimizers",
     "regularizers",
     "schedules",
+    "training",
     "tuning",
 ]
 

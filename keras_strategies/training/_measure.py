@@ -1,0 +1,219 @@
+"""How long an epoch takes, one candidate after the other, within a budget."""
+
+import time
+from typing import NamedTuple
+
+import keras
+
+from keras_strategies.training._candidates import BY_NAME, PLAIN
+from keras_strategies.training._installation import Installation
+from keras_strategies.training._launches import number_of_batches
+
+# An epoch is timed on as many of its steps as take about so long.
+SECONDS_A_TRIAL = 0.5
+# XLA compiles about so many times longer than TensorFlow traces the same step.
+XLA_FACTOR = 3
+# Promising ones first, as the budget may not be enough for all.
+ORDER = [
+    BY_NAME[name]
+    for name in (
+        "plain",
+        "graph-epoch",
+        "xla-epoch",
+        "xla-step",
+        "graph-block",
+        "xla-block",
+        "graph-step",
+    )
+]
+# Short of a gain of so much, plain `fit` stays.
+LEAST_GAIN = 0.03
+
+
+class Measurement(NamedTuple):
+    """What was found out about one candidate.
+
+    Attributes:
+        name: Name of the candidate.
+        seconds: Seconds for an epoch, `None` if it was not measured.
+        compile_seconds: Seconds that its first steps took, compilation included.
+        bytes: Bytes of data that it holds on the device.
+        note: Why it was not measured, or empty.
+    """
+
+    name: str
+    seconds: float | None = None
+    compile_seconds: float | None = None
+    bytes: int | None = None
+    note: str = ""
+
+
+class _EpochTimes(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        self.times = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._begin = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.times.append(time.perf_counter() - self._begin)
+
+
+class Trial:
+    """One candidate on the way: compiled once, timed as often as wanted."""
+
+    def __init__(self, model, candidate, sources, settings):
+        self.model, self.candidate, self.sources = model, candidate, sources
+        choices = dict.fromkeys(("train", "test", "predict"), candidate)
+        self.installation = Installation(model, choices, **settings)
+        self.total = number_of_batches(sources["rows"], settings["batch_size"])
+        self.compile_seconds = self.steps = self.seconds = None
+
+    def run(self, epochs=1):
+        """Times some epochs and keeps the least; compiles at the first call."""
+        self.installation.install()
+        try:
+            if self.steps is None:
+                few = min(2, self.total)
+                begin = time.perf_counter()
+                self._fit(few, 1)
+                self.compile_seconds = time.perf_counter() - begin
+                a_step = self._fit(few, 1)[0] / few
+                wanted = max(few, int(SECONDS_A_TRIAL / max(a_step, 1e-6)))
+                self.steps = self.total if 2 * wanted > self.total else wanted
+            least = min(self._fit(self.steps, epochs)) * self.total / self.steps
+        finally:
+            self.installation.remove()
+        self.seconds = min(least, self.seconds or least)
+
+    def _fit(self, steps, epochs):
+        """Seconds of each epoch of `steps` steps."""
+        times, is_launched = _EpochTimes(), self.candidate.is_launched
+        self.installation.trial = None if steps == self.total else steps
+        x, y, sample_weight = self.sources["fit"]
+        self.model.fit(
+            x,
+            y,
+            sample_weight=sample_weight,
+            batch_size=self.installation.batch_size,
+            steps_per_epoch=None if is_launched else self.installation.trial,
+            epochs=epochs,
+            verbose=0,
+            callbacks=[times],
+        )
+        self.installation.trial = None
+        return times.times
+
+    def predicted_seconds(self, others):
+        """What a first `run` will take at least, as far as other trials tell."""
+        traced = [t.compile_seconds for t in others if t.candidate.compiler != "xla"]
+        if not traced:
+            return 0.0
+        factor = XLA_FACTOR if self.candidate.compiler == "xla" else 1
+        return factor * min(traced)
+
+    def measurement(self):
+        return Measurement(
+            self.candidate.name,
+            self.seconds,
+            self.compile_seconds,
+            self.installation.held_bytes,
+        )
+
+
+class Found(NamedTuple):
+    """What `measure` returns."""
+
+    choices: dict
+    measurements: list
+    notes: list
+    installation: Installation | None
+
+
+def measure(model, candidates, sources, settings, budget_seconds, put_back):
+    """Times the candidates in turn and chooses."""
+    if len(candidates) == 1:
+        return _only(candidates[0])
+    deadline = time.perf_counter() + budget_seconds
+    left = lambda: deadline - time.perf_counter()  # noqa: E731
+    trials, skipped = [], []
+    for candidate in sorted(set(candidates) | {PLAIN}, key=ORDER.index):
+        trial = Trial(model, candidate, sources, settings)
+        predicted = trial.predicted_seconds(trials)
+        if trials and predicted > left():
+            note = f"left out: about {predicted:.0f} s to compile, over the budget"
+            skipped.append(Measurement(candidate.name, note=note))
+            continue
+        try:
+            run(trial, put_back, epochs=2)
+        except Exception as error:
+            if candidate == PLAIN:
+                raise
+            text = f"failed: {type(error).__name__}: {error}".split("\n")[0]
+            skipped.append(Measurement(candidate.name, note=text[:160]))
+            continue
+        trials.append(trial)
+    _in_turns(trials, put_back, left)
+    return _found([trial.measurement() for trial in trials], skipped, trials)
+
+
+def run(trial, put_back, epochs):
+    """Times one candidate; the model is as before afterwards."""
+    try:
+        trial.run(epochs)
+    finally:
+        put_back()
+
+
+def _in_turns(trials, put_back, left):
+    """Times the best few and plain again, in turns: the machine may be busy."""
+    for _ in range(3):
+        least = min(trial.seconds for trial in trials)
+        close = [t for t in trials if t.candidate == PLAIN or t.seconds < 1.3 * least]
+        if len(close) < 2 or left() < 3 * SECONDS_A_TRIAL * len(close):
+            return
+        for trial in close:
+            run(trial, put_back, epochs=1)
+
+
+def _found(measured, skipped, trials):
+    choice = choose(measured)
+    chosen = next(trial for trial in trials if trial.candidate.name == choice)
+    notes = [_why(choice, measured)]
+    choices = dict.fromkeys(("train", "test", "predict"), choice)
+    installation = None if choice == PLAIN.name else chosen.installation
+    return Found(choices, measured + skipped, notes, installation)
+
+
+def _only(candidate):
+    """The one candidate that there is, unmeasured."""
+    choices = dict.fromkeys(("train", "test", "predict"), candidate.name)
+    notes = [f"It was the only candidate; nothing was measured: {candidate.name}."]
+    return Found(choices, [Measurement(candidate.name)], notes, None)
+
+
+def choose(measurements):
+    """The name of the fastest; plain `fit` unless another one gains enough."""
+    plain = next(item for item in measurements if item.name == PLAIN.name)
+    best = min(measurements, key=lambda item: item.seconds)
+    if best.seconds > (1 - LEAST_GAIN) * plain.seconds:
+        return PLAIN.name
+    return best.name
+
+
+def _why(choice, measured):
+    """A sentence about XLA for `explain`."""
+    seconds = {item.name: item.seconds for item in measured}
+
+    def best(compiler):
+        names = [name for name in seconds if BY_NAME[name].compiler == compiler]
+        return min(names, key=seconds.get, default=None)
+
+    xla, graph = best("xla"), best("graph")
+    if xla is None or graph is None:
+        return f"{choice} was the fastest of {', '.join(seconds)}."
+    return (
+        f"The best with XLA, {xla}, took {seconds[xla]:.3g} s an epoch; the best "
+        f"without, {graph}, {seconds[graph]:.3g} s; plain fit "
+        f"{seconds[PLAIN.name]:.3g} s."
+    )
