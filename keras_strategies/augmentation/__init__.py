@@ -8,6 +8,10 @@ geometric operations in one resample, `RandomColorAffine` all changes of colour 
 one matrix, `TrivialAugmentWide` one operation of random strength an image; `GridMask`,
 `RandomCutout`, `RandomMosaic` and `ChannelShuffle` take out, mix and reorder.
 `fuse` turns a stack of Keras's geometric layers into one `RandomAffine`.
+
+Texts: `SynonymReplacement`, `RandomInsertion`, `RandomSwap`, `RandomDeletion` (EDA),
+`TypoNoise` and `BackTranslation`; `TextAugmenter` makes the enlarged set.
+`WordNetThesaurus` and `EmbeddingThesaurus` know synonyms.
 """
 
 from keras_strategies.augmentation.channel_shuffle import ChannelShuffle
@@ -18,16 +22,34 @@ from keras_strategies.augmentation.random_affine import RandomAffine
 from keras_strategies.augmentation.random_color_affine import RandomColorAffine
 from keras_strategies.augmentation.random_cutout import RandomCutout
 from keras_strategies.augmentation.random_mosaic import RandomMosaic
+from keras_strategies.augmentation.text.back_translation import BackTranslation
+from keras_strategies.augmentation.text.embedding_thesaurus import EmbeddingThesaurus
+from keras_strategies.augmentation.text.random_deletion import RandomDeletion
+from keras_strategies.augmentation.text.random_insertion import RandomInsertion
+from keras_strategies.augmentation.text.random_swap import RandomSwap
+from keras_strategies.augmentation.text.synonym_replacement import SynonymReplacement
+from keras_strategies.augmentation.text.text_augmenter import TextAugmenter
+from keras_strategies.augmentation.text.typo_noise import TypoNoise
+from keras_strategies.augmentation.text.word_net_thesaurus import WordNetThesaurus
 from keras_strategies.augmentation.trivial_augment_wide import TrivialAugmentWide
 
 __all__ = [
+    "BackTranslation",
     "ChannelShuffle",
+    "EmbeddingThesaurus",
     "GridMask",
     "ImageDataGenerator",
     "RandomAffine",
     "RandomColorAffine",
     "RandomCutout",
+    "RandomDeletion",
+    "RandomInsertion",
     "RandomMosaic",
+    "RandomSwap",
+    "SynonymReplacement",
+    "TextAugmenter",
     "TrivialAugmentWide",
+    "TypoNoise",
+    "WordNetThesaurus",
     "fuse",
 ]

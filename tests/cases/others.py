@@ -4,7 +4,16 @@ Each has tests of its own; the policy tests check names, docstrings and docs.
 """
 
 OTHERS = [
+    "augmentation.BackTranslation",
+    "augmentation.EmbeddingThesaurus",
     "augmentation.ImageDataGenerator",
+    "augmentation.RandomDeletion",
+    "augmentation.RandomInsertion",
+    "augmentation.RandomSwap",
+    "augmentation.SynonymReplacement",
+    "augmentation.TextAugmenter",
+    "augmentation.TypoNoise",
+    "augmentation.WordNetThesaurus",
     "augmentation.fuse",
     "callbacks.LearningRateFinder",
     "callbacks.get_state",

@@ -1,0 +1,1 @@
+"""Augmentation of texts; the public names are in `keras_strategies.augmentation`."""
