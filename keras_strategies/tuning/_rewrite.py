@@ -92,7 +92,7 @@ def rewrite(model, changes, keep_weights=False):
         return _with_weights(model, copy) if keep_weights else copy
     graph = model
     if isinstance(model, keras.Sequential):  # layers can be put into a graph only
-        graph = keras.Model(model.inputs, model.outputs, name=model.name)
+        graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     rewriter = _Rewriter(graph, changes)
     inputs = [
         keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name)

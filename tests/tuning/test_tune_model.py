@@ -121,6 +121,7 @@ def test_nothing_changed_is_the_same_function():
         np.testing.assert_allclose(
             copy.predict(x, verbose=0), model.predict(x, verbose=0)
         )
+        assert copy.output_shape == model.output_shape
         fresh = rewrite(model, Changes())
         assert fresh.count_params() == model.count_params()
         same = [
