@@ -1,6 +1,7 @@
 """Bars for epochs and batches."""
 
 import atexit
+import importlib.util
 import time
 import weakref
 
@@ -18,7 +19,7 @@ class ProgressBar(ResumableCallback):
     It takes the place of the bar of Keras, whatever `verbose` is, and says how long
     the whole training will take. In a terminal and in a notebook a line stays for
     each epoch, with its time and metrics, above the bars; where the output goes to a
-    file or a pipe there are only the lines. The bars are drawn by another thread,
+    file or a pipe, or to a notebook without `ipywidgets`, there are only the lines. The bars are drawn by another thread,
     some times a second, and no step waits for them.
 
     Args:
@@ -84,8 +85,7 @@ class ProgressBar(ResumableCallback):
         self._out = self.console or Console()
         self._epochs = self.params.get("epochs") or 1
         self._steps = self.params.get("steps")
-        drawable = self._out.is_terminal or self._out.is_jupyter
-        if self.mode == "bars" or (self.mode == "auto" and drawable):
+        if self.mode == "bars" or (self.mode == "auto" and _drawable(self._out)):
             self._bars = _Bars(self._out, self._epochs)
             _active = weakref.ref(self)
 
@@ -177,6 +177,12 @@ class _Bars:
     def stop(self):
         atexit.unregister(self.stop)
         self._progress.stop()
+
+
+def _drawable(console):
+    if console.is_jupyter:  # rich draws there through widgets
+        return importlib.util.find_spec("ipywidgets") is not None
+    return console.is_terminal
 
 
 def _number(value):

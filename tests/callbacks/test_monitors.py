@@ -9,7 +9,11 @@ import pytest
 
 from keras_strategies import callbacks
 from keras_strategies._internal.keras_private import devices
-from keras_strategies.callbacks import memory_monitor, throughput_monitor
+from keras_strategies.callbacks import (
+    memory_monitor,
+    progress_bar,
+    throughput_monitor,
+)
 from tests.contract import models
 
 BACKEND = keras.backend.backend()
@@ -209,6 +213,17 @@ def test_chosen_metrics_and_unknown_lengths():
     text = bar.console.file.getvalue()
     assert "loss" in text and "mae" not in text
     assert bar._steps == 3
+
+
+@pytest.mark.parametrize("widgets", (True, False))
+def test_a_notebook_needs_widgets_for_bars(monkeypatch, widgets):
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), force_jupyter=True)
+    monkeypatch.setattr(
+        progress_bar.importlib.util, "find_spec", lambda name: widgets or None
+    )
+    assert progress_bar._drawable(console) is widgets
 
 
 def test_bars_of_a_fit_that_failed_make_place():
