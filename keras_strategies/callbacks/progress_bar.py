@@ -19,8 +19,9 @@ class ProgressBar(ResumableCallback):
     It takes the place of the bar of Keras, whatever `verbose` is, and says how long
     the whole training will take. In a terminal and in a notebook a line stays for
     each epoch, with its time and metrics, above the bars; where the output goes to a
-    file or a pipe, or to a notebook without `ipywidgets`, there are only the lines. The bars are drawn by another thread,
-    some times a second, and no step waits for them.
+    file or a pipe, or to a notebook without `ipywidgets`, there are only the lines.
+    The bars are drawn by another thread, some times a second, and no step waits for
+    them.
 
     Args:
         metrics: Names of the metrics to show, for example `["loss", "val_loss"]`.

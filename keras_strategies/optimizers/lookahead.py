@@ -65,13 +65,13 @@ class Lookahead(OptimizerWrapper):
         known = keras_private.updated_variables(self)
         # The slow weights start from the first weights, whenever those are loaded.
         starts = ops.equal(self.iterations, 0)
-        for slow, variable in zip(self._slow, known, strict=True):
-            now = ops.convert_to_tensor(variable)
-            slow.assign(ops.where(starts, now, ops.convert_to_tensor(slow)))
+        begun = [
+            ops.where(starts, ops.convert_to_tensor(v), ops.convert_to_tensor(slow))
+            for slow, v in zip(self._slow, known, strict=True)
+        ]
         self.inner_optimizer.apply(gradients, variables)
         synchronizes = ops.equal(self.iterations % self.sync_period, 0)
-        for slow, variable in zip(self._slow, known, strict=True):
-            before = ops.convert_to_tensor(slow)
+        for slow, before, variable in zip(self._slow, begun, known, strict=True):
             fast = ops.convert_to_tensor(variable)
             moved = before + ops.cast(self.slow_step_size, before.dtype) * (
                 fast - before
