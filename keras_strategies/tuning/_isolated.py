@@ -1,5 +1,6 @@
 """A trial in a process of its own: it can crash, hang or leak without harm."""
 
+import contextlib
 import os
 import secrets
 import subprocess
@@ -18,20 +19,23 @@ class Isolated:
         self.tuner, self.fit_args, self.fit_kwargs = tuner, fit_args, fit_kwargs
 
     def __enter__(self):
-        self._folder = tempfile.TemporaryDirectory(prefix="trials-")
-        self._job = os.path.join(self._folder.name, "job")
-        _processes.write_job(self._job, self.tuner, self.fit_args, self.fit_kwargs)
+        with contextlib.ExitStack() as stack:
+            folder = tempfile.TemporaryDirectory(prefix="trials-")
+            self._folder = stack.enter_context(folder)
+            self._job = os.path.join(self._folder, "job")
+            _processes.write_job(self._job, self.tuner, self.fit_args, self.fit_kwargs)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *details):
-        self._folder.cleanup()
+        self._stack.close()
 
     def run(self, trial):
         """Returns the metrics and best epoch of `trial`, or raises how it failed."""
         tuner = self.tuner
-        given = os.path.join(self._folder.name, f"{trial.trial_id}.given")
-        found = os.path.join(self._folder.name, f"{trial.trial_id}.found")
-        log = os.path.join(self._folder.name, f"{trial.trial_id}.log")
+        given = os.path.join(self._folder, f"{trial.trial_id}.given")
+        found = os.path.join(self._folder, f"{trial.trial_id}.found")
+        log = os.path.join(self._folder, f"{trial.trial_id}.log")
         token = secrets.token_hex(16)
         with _channel.Server(tuner.oracle, token=token, methods=("report",)) as server:
             write_json(

@@ -3,10 +3,20 @@
 import os
 
 from keras_strategies.tuning import _space, _trial_runs
+from keras_strategies.tuning._persistence import write_json
 
 
 class Results:
     """The part of `Tuner` that answers questions."""
+
+    def _get_tuner_fname(self):
+        # One name for every process, so that any of them finds what another did.
+        return os.path.join(str(self.project_dir), "tuner.json")
+
+    def save(self):
+        if not self._is_worker():
+            self.oracle.save()
+        write_json(self._get_tuner_fname(), self.get_state())
 
     def checkpoint_path(self, trial_id):
         """File with the weights of a trial's best epoch."""

@@ -128,6 +128,7 @@ class BayesianOptimizationOracle(
     def _fitted(self, x, y, refine=True):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor, kernels
+        from threadpoolctl import threadpool_limits
 
         kernel = self._kernel
         if kernel is None or np.size(kernel.k1.k2.length_scale) != x.shape[1]:
@@ -141,7 +142,8 @@ class BayesianOptimizationOracle(
             n_restarts_optimizer=int(refine and self._kernel is None),
             random_state=self.seed % 2**32,
         )
-        with warnings.catch_warnings():
+        # The matrices are small: threads would only wait for each other.
+        with warnings.catch_warnings(), threadpool_limits(1):
             # A scale at its bound says that the hyperparameter does not matter.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(x, (y - y.mean()) / (spread if spread > 0 else 1.0))
