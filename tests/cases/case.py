@@ -20,6 +20,7 @@ class Case:
         random: The output in training is random.
         apply: Layers: how the layer is called, `apply(layer, x)`.
         setting: Callbacks: model and data they need, see tests/contract/pool.py.
+            Regularizers: `"activity"` for those of outputs.
     """
 
     target: str

@@ -72,6 +72,7 @@ OTHERS = [
     "optimizers.SkipLargeUpdates",
     "optimizers.Transform",
     "optimizers.ZeroNonFinite",
+    "regularizers.apply",
     "schedules.plot",
     "tuning.BayesianOptimizationOracle",
     "tuning.EvolutionOracle",

@@ -31,6 +31,12 @@ REGULARIZERS = [
         make=lambda: {"factor": 0.02, "squared": False, "axis": -1},
     ),
     Case(
+        "regularizers.KLSparsity",
+        "regularizer",
+        make=lambda: {"factor": 0.02, "target": 0.3, "axis": 1},
+        setting="activity",
+    ),
+    Case(
         "regularizers.LogBarrier",
         "regularizer",
         make=lambda: {"factor": 0.02, "limit": 0.5, "margin": 0.1},
@@ -39,5 +45,11 @@ REGULARIZERS = [
         "regularizers.SpectralNorm",
         "regularizer",
         make=lambda: {"factor": 0.02, "power_iterations": 1},
+    ),
+    Case(
+        "regularizers.TemporalActivation",
+        "regularizer",
+        make=lambda: {"alpha": 0.02, "beta": 0.03, "axis": -1},
+        setting="activity",
     ),
 ]

@@ -25,13 +25,14 @@ def layers_model(shape):
 
 
 def regularizers_model():
-    """Every registered regularizer on a Dense and on a Conv2D kernel."""
+    """Every registered regularizer on kernels or outputs of a Dense and a Conv2D."""
     inputs = keras.Input((6, 6, 2))
     branches = []
     for case in REGULARIZERS:
-        x = keras.layers.Conv2D(4, 3, kernel_regularizer=case.build())(inputs)
+        place = f"{case.setting or 'kernel'}_regularizer"
+        x = keras.layers.Conv2D(4, 3, **{place: case.build()})(inputs)
         x = keras.layers.Flatten()(x)
-        branches.append(keras.layers.Dense(2, kernel_regularizer=case.build())(x))
+        branches.append(keras.layers.Dense(2, **{place: case.build()})(x))
     total = branches[0] if len(branches) == 1 else keras.layers.Add()(branches)
     return keras.Model(inputs, total, name="regularizers")
 

@@ -31,6 +31,10 @@ from keras_strategies._internal.keras_private.optimizers import (
     track,
     updated_variables,
 )
+from keras_strategies._internal.keras_private.regularizers import (
+    holds_regularizers,
+    set_held_regularizer,
+)
 from keras_strategies._internal.keras_private.training import (
     checkpoint_memory,
     compile_function,
@@ -59,6 +63,7 @@ __all__ = [
     "gradients",
     "graph_nodes",
     "held_learning_rate",
+    "holds_regularizers",
     "input_signature",
     "is_called_by_itself",
     "is_frozen_by_scope",
@@ -70,6 +75,7 @@ __all__ = [
     "owns",
     "print_message",
     "set_checkpoint_memory",
+    "set_held_regularizer",
     "slot",
     "stop_carrying",
     "track",
