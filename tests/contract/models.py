@@ -25,15 +25,18 @@ def layers_model(shape):
 
 
 def regularizers_model():
-    """Every registered regularizer on kernels or outputs of a Dense and a Conv2D."""
+    """Every registered regularizer, in turns on a Conv2D and on a Dense."""
     inputs = keras.Input((6, 6, 2))
-    branches = []
-    for case in REGULARIZERS:
-        place = f"{case.setting or 'kernel'}_regularizer"
-        x = keras.layers.Conv2D(4, 3, **{place: case.build()})(inputs)
-        x = keras.layers.Flatten()(x)
-        branches.append(keras.layers.Dense(2, **{place: case.build()})(x))
-    total = branches[0] if len(branches) == 1 else keras.layers.Add()(branches)
+    flat = keras.layers.Flatten()(inputs)
+    images, vectors = [], []
+    for number, case in enumerate(REGULARIZERS):
+        place = {f"{case.setting or 'kernel'}_regularizer": case.build()}
+        if number % 2:
+            images.append(keras.layers.Conv2D(4, 3, **place)(inputs))
+        else:
+            vectors.append(keras.layers.Dense(4, **place)(flat))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()(images))
+    total = keras.layers.Dense(2)(keras.layers.Add()([x, *vectors]))
     return keras.Model(inputs, total, name="regularizers")
 
 
