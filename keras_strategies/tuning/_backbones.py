@@ -59,7 +59,13 @@ def unfreeze(backbone, fraction):
 
 def check_backbone(value):
     """One model, one function that makes a model, or names, which may be several."""
-    if isinstance(value, keras.Model) or (callable(value) and value is not None):
+    if isinstance(value, keras.Model) and not value.built:
+        checks.fail(
+            "`backbone` must be built",
+            fix="Begin a Sequential model with keras.Input.",
+            backbone=value.name,
+        )
+    if callable(value):  # a model, too
         return value
     from keras_strategies.tuning import _ranges
 

@@ -53,6 +53,12 @@ class Changes:
 
 def check_rewritable(model, changes):
     """Fails early where `rewrite` could not do what `changes` ask for."""
+    if isinstance(model, keras.Sequential) and not model.built:
+        checks.fail(
+            "`model` must be built",
+            fix="Begin it with keras.Input, or call it once.",
+            model=model.name,
+        )
     if changes.any() and operation_calls(model) is None:
         checks.fail(
             "The layers of a subclassed model cannot be changed from outside",

@@ -348,5 +348,9 @@ def test_bad_arguments(arguments, error, match):
 def test_model_must_be_compiled():
     with pytest.raises(ValueError, match="must be compiled"):
         tuning.tune_model(keras.Sequential([keras.Input((4,)), layers.Dense(1)]))
+    unbuilt = keras.Sequential([layers.Dense(1)])
+    unbuilt.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="must be built.*keras.Input"):
+        tuning.tune_model(unbuilt)
     with pytest.raises(TypeError, match="`model` must be a Model"):
         tuning.tune_model("network")

@@ -1,0 +1,69 @@
+"""Every hypermodel declares its space and builds its smallest model, on any backend."""
+
+import keras
+import keras_tuner
+import pytest
+
+from keras_strategies import tuning
+
+IMAGE, TEXT = (4, 4, 1), (3,)
+OWN = {
+    "HyperMLP": (TEXT, {"layers": 1, "units": 2}),
+    "HyperCNN": (IMAGE, {"blocks": 1, "filters": 2, "units": 2}),
+    "HyperResNet": (IMAGE, {"stages": 1, "blocks": 1, "filters": 2}),
+    "HyperRNN": (TEXT, {"vocabulary_size": 4, "embedding": 2, "units": 2}),
+    "HyperTransformer": (
+        TEXT,
+        {"vocabulary_size": 4, "layers": 1, "heads": 2, "head_size": 2},
+    ),
+}
+VARIED = (
+    "HyperActivation",
+    "HyperAugment",
+    "HyperCompression",
+    "HyperInitializer",
+    "HyperOptimizer",
+    "HyperRegularization",
+    "HyperSchedule",
+    "tune_model",
+)
+
+
+@pytest.fixture(scope="module")
+def network():
+    layers = [
+        keras.Input(IMAGE),
+        keras.layers.Conv2D(2, 3, activation="relu"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(2, activation="softmax"),
+    ]
+    model = keras.Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_every_hypermodel_is_here():
+    names = {name for name in tuning.__all__ if name.startswith("Hyper")}
+    here = {*OWN, *VARIED, "HyperTransferLearning"} - {"tune_model"}
+    assert here == names - {"HyperbandOracle"}
+
+
+@pytest.mark.parametrize("name", [*OWN, *VARIED, "HyperTransferLearning"])
+def test_builds(name, network):
+    make = getattr(tuning, name)
+    if name in OWN:
+        shape, arguments = OWN[name]
+        hypermodel = make(shape, classes=2, **arguments)
+    elif name == "tune_model":
+        hypermodel = make(network)
+    elif name == "HyperTransferLearning":
+        backbone = keras.Sequential([keras.Input(IMAGE), keras.layers.Conv2D(2, 3)])
+        hypermodel = make(IMAGE, classes=2, backbone=backbone)
+    else:
+        hypermodel = make(model=network)
+    assert isinstance(hypermodel, keras_tuner.HyperModel)
+    hp = keras_tuner.HyperParameters()
+    hypermodel.declare_hyperparameters(hp)
+    model = hypermodel.build(hp)
+    assert model.compiled and model.output_shape == (None, 2)
+    assert hp.space
