@@ -21,9 +21,6 @@ class OptunaOracle(RepairedOracle, keras_tuner.Oracle):
     Gaussian process model what is always active and draw the rest at random; NSGA-II
     is for several objectives.
 
-    With `storage` several processes, on one machine or many, search together without a
-    chief: each runs the same script with its own `tuner_id` on the same storage.
-
     Reference: Akiba et al., 2019, [Optuna](https://arxiv.org/abs/1907.10902).
 
     Args:
