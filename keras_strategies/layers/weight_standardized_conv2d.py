@@ -28,8 +28,7 @@ class WeightStandardizedConv2D(keras.layers.Conv2D):
     kernel = (w - mean(w)) / sqrt(variance(w) + epsilon)
     ```
 
-    The trained variable stays `w`. An exported model holds the standardized kernel, so
-    that the layer costs there what `Conv2D` costs.
+    The trained variable stays `w`; the kernel is computed from it at each call.
 
     Reference:
 
