@@ -27,8 +27,6 @@ def test_copies_stand_behind_their_text_and_are_shared_out():
         own = enlarged[5 * i : 5 * i + 5]
         assert own[0] == text
         assert sorted(own[1:]) == [text + "+"] * 2 + [text + "-"] * 2
-    orders = {tuple(t[-1] for t in TextAugmenter([_mark("+"), _mark("-")], 2)(TEXTS))}
-    assert orders
 
 
 def test_all_operations_in_their_order_and_no_originals():
