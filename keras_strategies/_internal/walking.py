@@ -13,14 +13,20 @@ def all_layers(model):
     return [layer for layer in flatten_layers(model) if layer is not model]
 
 
+def innermost_optimizer(optimizer):
+    """Unwraps `LossScaleOptimizer` and other wrappers through `inner_optimizer`."""
+    while getattr(optimizer, "inner_optimizer", None) is not None:
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
 def base_optimizers(optimizer):
     """Returns the optimizers that really update variables, as a list.
 
     Unwraps `LossScaleOptimizer` and other wrappers through `inner_optimizer`
     and `MultiOptimizer` through `optimizers`.
     """
-    while getattr(optimizer, "inner_optimizer", None) is not None:
-        optimizer = optimizer.inner_optimizer
+    optimizer = innermost_optimizer(optimizer)
     children = getattr(optimizer, "optimizers", None)
     if children:
         return [leaf for child in children for leaf in base_optimizers(child)]

@@ -4,6 +4,7 @@ import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import batches_seen
+from keras_strategies._internal.walking import innermost_optimizer
 from keras_strategies.callbacks._base import StatefulCallback
 
 UPDATES = ("batch", "epoch")
@@ -94,7 +95,4 @@ class PositionCallback(StatefulCallback):
         )
 
     def _batch_counter(self):
-        optimizer = self._fit_model.optimizer
-        while getattr(optimizer, "inner_optimizer", None) is not None:
-            optimizer = optimizer.inner_optimizer
-        return batches_seen(optimizer)
+        return batches_seen(innermost_optimizer(self._fit_model.optimizer))

@@ -19,12 +19,12 @@ class ScalableRate:
     @property
     def rate(self):
         """Learning rate now."""
-        return _number(self.optimizer.learning_rate)
+        return read_rate(self.optimizer.learning_rate)
 
     @property
     def value(self):
         """What `set` sets: the learning rate, or the scale."""
-        return _number(self._held)
+        return read_rate(self._held)
 
     def set(self, value):
         if self._schedule is None:
@@ -75,9 +75,9 @@ def rate_logs(model):
     """Learning rates under the names that Keras gives them in the logs."""
     leaves = base_optimizers(model.optimizer)
     if len(leaves) == 1:
-        return {"learning_rate": _number(leaves[0].learning_rate)}
+        return {"learning_rate": read_rate(leaves[0].learning_rate)}
     return {
-        f"learning_rate_{leaf.name}": _number(leaf.learning_rate) for leaf in leaves
+        f"learning_rate_{leaf.name}": read_rate(leaf.learning_rate) for leaf in leaves
     }
 
 
@@ -90,5 +90,6 @@ def _scaled_schedule(schedule):
     return next((item for item in found if item is not None), None)
 
 
-def _number(value):
+def read_rate(value):
+    """The number in a learning rate's variable or tensor."""
     return float(keras.ops.convert_to_numpy(value))

@@ -8,9 +8,9 @@ from keras_strategies._internal.keras_private import (
     assign_optimizer_variables,
     held_learning_rate,
 )
-from keras_strategies._internal.walking import base_optimizers
 from keras_strategies.callbacks._base import updating_optimizers
 from keras_strategies.callbacks._position import PositionCallback
+from keras_strategies.callbacks._rates import rate_logs, read_rate
 from keras_strategies.schedules import curves
 
 
@@ -92,16 +92,7 @@ class LearningRateCallback(PositionCallback):
         return any(np.allclose(rates, held, rtol=tolerance, atol=0) for rates in left)
 
     def _logged(self):
-        optimizers = base_optimizers(self._fit_model.optimizer)
-        rates = [read_rate(variable) for variable in self._variables]
-        if len(optimizers) == 1:
-            return {"learning_rate": rates[0]}
-        names = [f"learning_rate_{optimizer.name}" for optimizer in optimizers]
-        return dict(zip(names, rates, strict=True))
-
-
-def read_rate(variable):
-    return float(keras.ops.convert_to_numpy(variable))
+        return rate_logs(self._fit_model)
 
 
 def _tolerance():

@@ -11,7 +11,8 @@ from keras_strategies._internal.keras_private import (
 )
 from keras_strategies._internal.walking import base_optimizers
 from keras_strategies.callbacks._position import PositionCallback
-from keras_strategies.callbacks._scheduler import rate_variables, read_rate
+from keras_strategies.callbacks._rates import rate_logs, read_rate
+from keras_strategies.callbacks._scheduler import rate_variables
 from keras_strategies.callbacks._values import checked_values, value_at
 
 
@@ -94,7 +95,9 @@ class LearningRateScheduler(PositionCallback):
         return checks.real("scheduled learning rate", value, low=0)
 
     def _print(self, epoch, rates):
-        names = [optimizer.name for optimizer in self._optimizers()]
+        names = [
+            optimizer.name for optimizer in base_optimizers(self._fit_model.optimizer)
+        ]
         for name, rate in zip(names, rates, strict=True):
             whose = f"{name} " if len(rates) > 1 else ""
             print_message(
@@ -102,15 +105,8 @@ class LearningRateScheduler(PositionCallback):
                 f"learning rate to {rate}."
             )
 
-    def _optimizers(self):
-        return base_optimizers(self._fit_model.optimizer)
-
     def _logged(self):
-        rates = [read_rate(variable) for variable in self._variables]
-        if len(rates) == 1:
-            return {"learning_rate": rates[0]}
-        names = [f"learning_rate_{leaf.name}" for leaf in self._optimizers()]
-        return dict(zip(names, rates, strict=True))
+        return rate_logs(self._fit_model)
 
 
 def _takes_rate(schedule):

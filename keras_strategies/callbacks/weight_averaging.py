@@ -9,6 +9,7 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import batches_seen, current_values
 from keras_strategies._internal.keras_private.averages import DeviceAverages
+from keras_strategies._internal.walking import innermost_optimizer
 from keras_strategies.callbacks import _batch_norm, _snapshots
 from keras_strategies.callbacks._resumable import ResumableCallback
 
@@ -226,9 +227,7 @@ class WeightAveraging(ResumableCallback):
         self._fit_model = None
 
     def _batches_seen(self):
-        optimizer = self.model.optimizer
-        while getattr(optimizer, "inner_optimizer", None) is not None:
-            optimizer = optimizer.inner_optimizer
+        optimizer = innermost_optimizer(self.model.optimizer)
         return int(keras.ops.convert_to_numpy(batches_seen(optimizer)))
 
     def _end_epoch(self):
