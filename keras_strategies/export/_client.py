@@ -15,9 +15,9 @@ from keras_strategies.export.export_error import ExportError
 
 START_TIMEOUT = 300.0
 _STDERR_KEPT = 2000
-# The converter keeps memory of every model. A worker that once held more is ended
-# after its reply, and the next request starts another.
-PEAK_KEPT = 4 * 2**30
+# The converter keeps memory of every model. A worker that holds more is ended after
+# its reply, and the next request starts another.
+HELD_AT_MOST = 4 * 2**30
 
 
 def _environment():
@@ -141,7 +141,7 @@ class Worker:
             except BaseException:  # its state is unknown, also after Ctrl-C
                 self.stop()
                 raise
-            if reply.get("peak", 0) > PEAK_KEPT:
+            if reply.get("held", 0) > HELD_AT_MOST:
                 self.stop()
         if "error" in reply:
             raise WorkerError(reply["error"]["type"], reply["error"]["message"])

@@ -1,7 +1,7 @@
 """The process that converts: JSON lines on stdin and stdout, one at a time.
 
 A request is `{"id", "command", "arguments", "timeout"}`, the reply `{"id",
-"result", "peak"}`, with the bytes of memory it once held, or `{"id", "error":
+"result", "held"}`, with the bytes of memory it holds, or `{"id", "error":
 {"type", "message"}}`. It ends when stdin closes, when its parent is gone, and by
 SIGALRM when a request outlives its time limit, so that nothing is left behind even if
 the converter hangs.
@@ -11,11 +11,12 @@ import importlib
 import json
 import math
 import os
-import resource
 import signal
 import sys
 import threading
 import time
+
+import psutil
 
 
 def _watch(parent):
@@ -31,10 +32,12 @@ def _command(name):
     return getattr(module, function)
 
 
-def _peak():
-    """Bytes this process held at most; macOS counts bytes, Linux kilobytes."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024
+def _held():
+    """Bytes of memory of this process.
+
+    Not `ru_maxrss`: on Linux a new process starts with its parent's.
+    """
+    return psutil.Process().memory_info().rss
 
 
 def _serve(requests, replies):
@@ -44,7 +47,7 @@ def _serve(requests, replies):
         signal.alarm(math.ceil(request["timeout"]) + 5)
         try:
             result = _command(request["command"])(**request["arguments"])
-            reply = {"id": request["id"], "result": result, "peak": _peak()}
+            reply = {"id": request["id"], "result": result, "held": _held()}
             reply = json.dumps(reply)
         except Exception as error:  # every failure becomes a reply
             text = {"type": type(error).__name__, "message": str(error)}

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from keras_strategies.export import ExportError, _client
+from keras_strategies.export import ExportError, _client, _worker
 
 ECHO = """
 import json, os, signal, sys, time
@@ -19,7 +19,7 @@ for line in sys.stdin:
     if command == "echo":
         reply = {"id": request["id"], "result": request["arguments"]}
     elif command == "grow":
-        reply = {"id": request["id"], "result": {}, "peak": 2**40}
+        reply = {"id": request["id"], "result": {}, "held": 2**40}
     elif command == "fail":
         reply = {"id": request["id"], "error": {"type": "KeyError", "message": "no"}}
     elif command == "die":
@@ -187,3 +187,11 @@ def test_a_worker_that_holds_too_much_memory_is_replaced(worker):
     assert worker.pid is None and _gone(pid)
     assert _ask(worker, "echo", a=2) == {"a": 2}
     assert worker.pid != pid
+
+
+def test_the_worker_reports_what_it_holds_not_what_it_once_held():
+    """The most it once held would be its parent's, on Linux."""
+    block = bytearray(os.urandom(1) * 2**28)
+    with_block = _worker._held()
+    del block
+    assert _worker._held() < with_block - 2**27
