@@ -147,7 +147,9 @@ def test_flow_gives_the_transforms_of_its_draws():
             low, high = warped.min(), warped.max()
             shifted = np.clip(warped + draws.channel_shift[i], low, high)
             expected = np.clip(shifted * draws.brightness[i], 0, 255)
-            np.testing.assert_allclose(image, expected, atol=0.01)
+            # Half a level may be rounded either way, and is then brightened.
+            assert np.abs(image - expected).max() < 2.01
+            assert np.abs(image - expected).mean() < 0.01
 
 
 @pytest.mark.parametrize(

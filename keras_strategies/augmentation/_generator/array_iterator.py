@@ -102,19 +102,25 @@ class NumpyArrayIterator(BatchIterator):
             )
 
     def _images(self, samples, draws):
-        generator, order = self.image_data_generator, samples.tolist()
+        x, order = self.x, samples.tolist()
         if self._first:
 
             def read(i):
-                return self.x[order[i]].transpose(1, 2, 0)
+                return x[order[i]].transpose(1, 2, 0)
 
         else:
 
             def read(i):
-                return self.x[order[i]]
+                return x[order[i]]
 
-        shape = (len(order), *self._shape)
-        images = transform_images(generator, read, draws, shape, self.x.dtype)
+        images = transform_images(
+            self.image_data_generator,
+            read,
+            draws,
+            (len(order), *self._shape),
+            x.dtype,
+            ready=not self._first and x.flags.c_contiguous,
+        )
         return images, samples
 
     def _with_targets(self, images, samples, draws):

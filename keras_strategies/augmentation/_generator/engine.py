@@ -103,23 +103,30 @@ def fill_batch(read, draws, out, source_dtype, resampling, **options):
         resampling: `Resampling`.
         options: `standardize(part)` returns a few images of `out` normalized, perhaps
             in place. `truncate`: see `shift_and_brighten`. `threads`: how many to use
-            at most. `heavy`: whether reading is worth threads by itself.
+            at most. `heavy`: whether reading is worth threads by itself. `ready`:
+            whether images have the type they say and lie in one piece.
     """
-    count, height, width, _ = out.shape
+    dtype = resampling.source_type(source_dtype, draws.matrices is not None)
+    if not (options.get("ready") and dtype == source_dtype):
+        read = functools.partial(_prepared, read, dtype)
     work = functools.partial(
         _fill_slice,
         read,
         draws,
         out,
-        resampling.source_type(source_dtype, draws.matrices is not None),
-        functools.partial(resampling.warper, height, width),
+        dtype,
+        functools.partial(resampling.warper, *out.shape[1:], dtype),
         options.get("standardize"),
         options.get("truncate", False),
     )
     slices = options.get("threads") or available_threads()
     if not options.get("heavy"):
         slices = min(slices, out.size // _VALUES_A_SLICE)
-    run_slices(work, count, slices)
+    run_slices(work, len(out), slices)
+
+
+def _prepared(read, dtype, i):
+    return np.ascontiguousarray(read(i), dtype)
 
 
 def _fill_slice(read, draws, out, dtype, make_warp, standardize, truncate, start, stop):
@@ -128,8 +135,10 @@ def _fill_slice(read, draws, out, dtype, make_warp, standardize, truncate, start
     group = max(1, _BUFFER_BYTES // max(1, out[0].size * dtype.itemsize))
     group = min(group, stop - start)
     buffer = None if direct else np.empty((group, *out.shape[1:]), dtype)
-    maps = None if draws.matrices is None else list(draws.matrices)
-    active, warp = draws.active.tolist(), make_warp()
+    active, maps = draws.active.tolist(), None
+    if draws.matrices is not None:
+        warp, shift = make_warp()
+        maps = list(draws.matrices + shift)
     for first in range(start, stop, group):
         part = out[first : min(first + group, stop)]
         warped = part if direct else buffer[: len(part)]
@@ -138,8 +147,6 @@ def _fill_slice(read, draws, out, dtype, make_warp, standardize, truncate, start
             if maps is None or not active[i]:
                 place[...] = image
                 continue
-            if image.dtype != dtype or not image.flags.c_contiguous:
-                image = np.ascontiguousarray(image, dtype)
             warp(image, maps[i], place)
         if photometric:
             for i, place in enumerate(warped, first):
@@ -150,7 +157,9 @@ def _fill_slice(read, draws, out, dtype, make_warp, standardize, truncate, start
         elif not direct:
             part[...] = warped
         if standardize is not None:
-            part[...] = standardize(part)
+            done = standardize(part)
+            if done is not part:
+                part[...] = done
 
 
 def photometric_values(draws, i):

@@ -88,7 +88,9 @@ class BatchIterator(keras.utils.PyDataset):
             if block is None:
                 height, width = self._shape[:2]
                 random = np.random.default_rng((self._root, *key))
-                count = batches * self.batch_size
+                # Of the last block only what there is.
+                there = min(batches, len(self) - key[1] * batches)
+                count = there * self.batch_size
                 block = draw_block(
                     self.image_data_generator, random, count, height, width
                 )

@@ -78,6 +78,8 @@ def batch_standardizer(generator, dtype):
     if special or g.samplewise_std_normalization or g.zca_whitening:
         return functools.partial(_standardize_batch, g, first)
     scale, offset = g.rescale or 1.0, 0.0
+    if scale == 1 and not (g.featurewise_center or g.featurewise_std_normalization):
+        return None
     if g.featurewise_center:
         if g.mean is None:
             _unfitted("featurewise_center")

@@ -10,11 +10,13 @@ from keras_strategies.augmentation._generator.resampling import Resampling
 
 def _resampling(generator):
     g = generator
-    return Resampling(g.interpolation_order, g.fill_mode, g.cval)
+    ranges = (g.rotation_range, g.width_shift_range, g.height_shift_range)
+    still = not any(ranges) and not g.shear_range and list(g.zoom_range) == [1, 1]
+    return Resampling(g.interpolation_order, g.fill_mode, g.cval, not still)
 
 
 def transform_images(
-    generator, read, draws, shape, source_dtype, heavy=False, normalize=True
+    generator, read, draws, shape, source_dtype, normalize=True, **options
 ):
     """A batch of transformed and normalized images.
 
@@ -24,8 +26,8 @@ def transform_images(
         draws: The `Draws` of the batch.
         shape: `(batch, height, width, channels)`.
         source_dtype: Type of the images.
-        heavy: Whether reading is worth threads by itself.
         normalize: Whether the images are normalized.
+        options: `heavy` and `ready` of `fill_batch`.
 
     Returns:
         Array in the data format and the type of the generator.
@@ -42,7 +44,7 @@ def transform_images(
         standardize=batch_standardizer(generator, working) if normalize else None,
         truncate=generator.keras_compatible,
         threads=generator.threads,
-        heavy=heavy,
+        **options,
     )
     if generator.data_format == "channels_first":
         batch = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
@@ -64,7 +66,8 @@ def transform_one(generator, x, parameters):
         dtype = resampling.source_type(image.dtype)
         moved = np.empty(image.shape, dtype)
         source = np.ascontiguousarray(image, dtype)
-        resampling.warper(height, width)(source, map_[0], moved)
+        warp, shift = resampling.warper(*source.shape, dtype)
+        warp(source, map_[0] + shift, moved)
         image = moved
     shift, brightness = (
         parameters.get(name) for name in ("channel_shift_intensity", "brightness")
