@@ -11,6 +11,7 @@ _EXTRAS = {
     "matplotlib": "plots",
     "nltk": "text",
     "optuna": "tuning",
+    "pandas": "tuning",
     "sklearn": "tuning",
     "torch": "torch",
 }

@@ -30,6 +30,7 @@ from keras_strategies.tuning.keras_regressor import KerasRegressor
 from keras_strategies.tuning.median_pruner import MedianPruner
 from keras_strategies.tuning.optuna_oracle import OptunaOracle
 from keras_strategies.tuning.random_search_oracle import RandomSearchOracle
+from keras_strategies.tuning.results_dataframe import results_dataframe
 from keras_strategies.tuning.successive_halving_pruner import SuccessiveHalvingPruner
 from keras_strategies.tuning.tune_model import tune_model
 from keras_strategies.tuning.tuner import Tuner
@@ -59,5 +60,6 @@ __all__ = [
     "RandomSearchOracle",
     "SuccessiveHalvingPruner",
     "Tuner",
+    "results_dataframe",
     "tune_model",
 ]

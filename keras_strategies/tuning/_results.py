@@ -2,7 +2,7 @@
 
 import os
 
-from keras_strategies.tuning import _space, _trial_runs
+from keras_strategies.tuning import _records, _space, _trial_runs
 from keras_strategies.tuning._persistence import write_json
 
 
@@ -54,25 +54,9 @@ class Results:
         With one objective these are the best trial and those equal to it. They come in
         the order of the first objective, the best first.
         """
-        objectives = getattr(self.oracle.objective, "objectives", None) or [
-            self.oracle.objective
-        ]
-        trials = self.oracle.finished()
-        rows = []
-        for trial in trials:
-            values = [self.oracle.metric(trial, o.name) for o in objectives]
-            rows.append(
-                [
-                    -v if o.direction == "max" else v
-                    for v, o in zip(values, objectives, strict=True)
-                ]
-            )
-        front = [
-            (row, trial)
-            for row, trial in zip(rows, trials, strict=True)
-            if not any(_dominates(other, row) for other in rows)
-        ]
-        return [trial for _, trial in sorted(front, key=lambda pair: pair[0])]
+        rows = [row for row in self.results() if _records.is_complete(row)]
+        front = _records.front(rows, _records.objectives(self.oracle))
+        return [self.oracle.trials[row["trial"]] for row in front]
 
     def results(self):
         """One dict a trial, in the order of their start.
@@ -81,24 +65,4 @@ class Results:
         `score`, `best_epoch` (from 1), `seconds`, `message`, a `value/` for each
         hyperparameter that was active and a `metric/` for each metric.
         """
-        return [self._row(self.oracle.trials[key]) for key in self.oracle.start_order]
-
-    def _row(self, trial):
-        completed = trial.status == "COMPLETED"
-        pruned = completed and trial.trial_id in self.oracle.pruned
-        values = trial.hyperparameters.values.items()
-        metrics = trial.metrics.metrics if completed else {}
-        return {
-            "trial": trial.trial_id,
-            "status": "PRUNED" if pruned else trial.status,
-            "score": trial.score,
-            "best_epoch": trial.best_step + 1 if completed else None,
-            "seconds": self.oracle.seconds.get(trial.trial_id),
-            "message": trial.message,
-            **{f"value/{name}": _space.decode(value) for name, value in values},
-            **{f"metric/{m}": self.oracle.metric(trial, m) for m in sorted(metrics)},
-        }
-
-
-def _dominates(a, b):
-    return all(p <= q for p, q in zip(a, b, strict=True)) and a != b
+        return _records.rows(self.oracle)

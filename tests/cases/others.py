@@ -101,5 +101,6 @@ OTHERS = [
     "tuning.RandomSearchOracle",
     "tuning.SuccessiveHalvingPruner",
     "tuning.Tuner",
+    "tuning.results_dataframe",
     "tuning.tune_model",
 ]
