@@ -8,5 +8,6 @@ are its own.
 from keras_strategies.training.accelerate import accelerate
 from keras_strategies.training.execution_plan import ExecutionPlan
 from keras_strategies.training.one_call import fit
+from keras_strategies.training.xla_report import XlaReport, xla_report
 
-__all__ = ["ExecutionPlan", "accelerate", "fit"]
+__all__ = ["ExecutionPlan", "XlaReport", "accelerate", "fit", "xla_report"]

@@ -15,6 +15,7 @@ from keras_strategies._internal.keras_private.callbacks import (
 from keras_strategies._internal.keras_private.launches import (
     LaunchAdapter,
     are_arrays,
+    auto_jit_compile,
     build_for,
     packed_arrays,
     split_validation,
@@ -79,6 +80,7 @@ class Installation:
             "evaluate": self._evaluate,
             "predict": self._predict,
             "compile": self._compile,
+            "get_compile_config": self._compile_config,
         }
         for kind, name in FUNCTIONS.items():
             self._wrappers[f"make_{name}"] = functools.partial(self._make, kind)
@@ -108,6 +110,13 @@ class Installation:
     def _compile(self, call, *args, **kwargs):
         self.drop("the model was compiled again")
         return call(*args, **kwargs)
+
+    def _compile_config(self, call):
+        """Stores `jit_compile` as it was meant: a file may go to another machine."""
+        config = call()
+        if config.get("jit_compile") == auto_jit_compile(self.model):
+            config["jit_compile"] = "auto"
+        return config
 
     def _make(self, kind, call, force=False):
         made = call(force=force)

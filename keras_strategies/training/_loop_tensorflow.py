@@ -85,14 +85,17 @@ class TensorFlowPrediction:
         import tensorflow as tf
 
         self._tf, self._model, self._batch_size = tf, model, batch_size
+        self._xla = xla
         self._loop = compiled(tf, self._run_loop, xla)
         self._single = compiled(tf, self._run_single, xla)
 
     def __call__(self, launch):
         tf, parts = self._tf, []
         if launch.full:
-            first = tf.constant(launch.first)
-            parts.append(self._loop(launch.data, launch.order, first, launch.full))
+            first, full = tf.constant(launch.first), launch.full
+            # XLA wants to know how large the outputs are.
+            full = full if self._xla else tf.constant(full)
+            parts.append(self._loop(launch.data, launch.order, first, full))
         if launch.rest:
             begin = (launch.first + launch.full) * self._batch_size
             begin = tf.constant(begin)

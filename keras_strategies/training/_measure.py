@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import keras
 
-from keras_strategies.training._candidates import BY_NAME, PLAIN
+from keras_strategies._internal.keras_private.launches import unpacked
+from keras_strategies.training._candidates import BLOCK_STEPS, BY_NAME, PLAIN
 from keras_strategies.training._installation import Installation
 from keras_strategies.training._launches import number_of_batches
 
@@ -26,6 +27,7 @@ ORDER = [
         "graph-step",
     )
 ]
+KINDS = ("train", "test", "predict")
 # Short of a gain of so much, plain `fit` stays.
 LEAST_GAIN = 0.03
 
@@ -64,7 +66,7 @@ class Trial:
 
     def __init__(self, model, candidate, sources, settings):
         self.model, self.candidate, self.sources = model, candidate, sources
-        choices = dict.fromkeys(("train", "test", "predict"), candidate)
+        choices = dict.fromkeys(KINDS, candidate)
         self.installation = Installation(model, choices, **settings)
         self.total = number_of_batches(sources["rows"], settings["batch_size"])
         self.compile_seconds = self.steps = self.seconds = None
@@ -154,7 +156,17 @@ def measure(model, candidates, sources, settings, budget_seconds, put_back):
             continue
         trials.append(trial)
     _in_turns(trials, put_back, left)
-    return _found([trial.measurement() for trial in trials], skipped, trials)
+    measured = [trial.measurement() for trial in trials]
+    choice = choose(measured)
+    chosen = next(trial for trial in trials if trial.candidate.name == choice)
+    if choice == PLAIN.name:
+        choices, installation = dict.fromkeys(KINDS, choice), None
+    else:
+        choices, installation = {"train": choice}, chosen.installation
+        for kind in ("test", "predict"):
+            choices[kind] = _inference(kind, chosen, sources, left, put_back)
+        installation.choices = {kind: BY_NAME[name] for kind, name in choices.items()}
+    return Found(choices, measured + skipped, [_why(choice, measured)], installation)
 
 
 def run(trial, put_back, epochs):
@@ -176,18 +188,57 @@ def _in_turns(trials, put_back, left):
             run(trial, put_back, epochs=1)
 
 
-def _found(measured, skipped, trials):
-    choice = choose(measured)
-    chosen = next(trial for trial in trials if trial.candidate.name == choice)
-    notes = [_why(choice, measured)]
-    choices = dict.fromkeys(("train", "test", "predict"), choice)
-    installation = None if choice == PLAIN.name else chosen.installation
-    return Found(choices, measured + skipped, notes, installation)
+def _inference(kind, chosen, sources, left, put_back):
+    """The name of the fastest way to evaluate or predict; plain without time."""
+    seconds, candidates = {}, _inference_candidates(kind, chosen.candidate)
+    for candidate in candidates:
+        factor = 2 if candidate.compiler == "xla" else 1
+        if left() < factor * chosen.compile_seconds + SECONDS_A_TRIAL:
+            break
+        choices = {**chosen.installation.choices, kind: candidate}
+        chosen.installation.choices = choices
+        chosen.installation.install()
+        try:
+            seconds[candidate.name] = inference_seconds(kind, chosen, sources)
+        finally:
+            chosen.installation.remove()
+            put_back()
+    best = min(seconds, key=seconds.get, default=PLAIN.name)
+    gains = best in seconds and seconds[best] < (1 - LEAST_GAIN) * seconds[PLAIN.name]
+    return best if gains else PLAIN.name
+
+
+def _inference_candidates(kind, chosen):
+    """Plain first. XLA compiles for each number of rows when it predicts."""
+    names = [PLAIN.name]
+    if keras.backend.backend() == "tensorflow":
+        names.append("graph-block")
+    if chosen.compiler == "xla" and kind == "test":
+        names.append("xla-block")
+    return [BY_NAME[name] for name in names]
+
+
+def inference_seconds(kind, trial, sources):
+    """The least seconds of some calls on a part of the data."""
+    size, times = trial.installation.batch_size, []
+    head = keras.tree.map_structure(
+        lambda leaf: None if leaf is None else leaf[: BLOCK_STEPS * size],
+        sources["arrays"],
+    )
+    x, y, weight = unpacked(head)
+    for _ in range(4):
+        begin = time.perf_counter()
+        if kind == "test":
+            trial.model.evaluate(x, y, size, 0, weight)
+        else:
+            trial.model.predict(x, size, 0)
+        times.append(time.perf_counter() - begin)
+    return min(times[1:])
 
 
 def _only(candidate):
     """The one candidate that there is, unmeasured."""
-    choices = dict.fromkeys(("train", "test", "predict"), candidate.name)
+    choices = dict.fromkeys(KINDS, candidate.name)
     notes = [f"It was the only candidate; nothing was measured: {candidate.name}."]
     return Found(choices, [Measurement(candidate.name)], notes, None)
 

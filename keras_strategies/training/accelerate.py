@@ -17,7 +17,7 @@ from keras_strategies.training._fingerprint import fingerprint
 from keras_strategies.training._launches import row_bytes
 from keras_strategies.training._snapshot import unchanged
 from keras_strategies.training._specification import describe
-from keras_strategies.training._xla import blocking_layers
+from keras_strategies.training._xla import blocking_rows
 from keras_strategies.training.execution_plan import ExecutionPlan, installed_plan
 
 
@@ -162,10 +162,14 @@ def _possible(model, names):
         allowed = [item for item in allowed if item.compiler != "graph"]
         notes.append("On JAX every candidate is compiled by XLA.")
     else:
-        blocking = blocking_layers(model)
+        blocking = blocking_rows(model)
         if blocking:
             allowed = [item for item in allowed if item.compiler != "xla"]
-            text = ", ".join(f"{layer.name} ({why})" for layer, why in blocking)
+            text = "; ".join(
+                f"{row['layer']} ({row['type']}) {row['reason']}, instead: "
+                f"{row['replacement']}"
+                for row in blocking
+            )
             notes.append(f"XLA was not tried, layers block it: {text}.")
     if not allowed and backend == "torch":
         allowed = [PLAIN]

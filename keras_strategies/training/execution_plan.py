@@ -9,10 +9,9 @@ from keras_strategies._internal import checks
 from keras_strategies.training._candidates import BY_NAME, PLAIN
 from keras_strategies.training._fingerprint import environment, fingerprint
 from keras_strategies.training._installation import Installation
-from keras_strategies.training._measure import Measurement
+from keras_strategies.training._measure import KINDS, Measurement
 
 _FORMAT = 1
-_KINDS = ("train", "test", "predict")
 
 
 class ExecutionPlan:
@@ -59,7 +58,7 @@ class ExecutionPlan:
     def __init__(self, choices, measurements=(), details=None):
         self.choices = {
             kind: checks.choice("choices", choices[kind], tuple(BY_NAME))
-            for kind in _KINDS
+            for kind in KINDS
         }
         self.measurements = [Measurement(*item) for item in measurements]
         self.details = dict(details or {})

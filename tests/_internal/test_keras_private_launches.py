@@ -80,6 +80,11 @@ def test_own_steps_are_told_apart():
     assert not launches.is_distributed(model)
 
 
+def test_auto_is_resolved_as_compile_resolves_it():
+    model = _model()
+    assert launches.auto_jit_compile(model) == model.jit_compile
+
+
 def test_settings_are_put_back_after_an_error():
     model = _model()
     with (

@@ -2,16 +2,29 @@
 
 import keras
 import numpy as np
+import pytest
 
 from keras_strategies import training
 
+BACKEND = keras.backend.backend()
 ROWS, BATCH = 74, 8  # nine full batches and one of two rows
+EVEN = 72  # no partial batch, which is one more program to compile
 
 
 def data(rows=ROWS):
     rng = np.random.default_rng(3)
     x = rng.normal(size=(rows, 6)).astype("float32")
     return x, rng.integers(0, 3, size=rows)
+
+
+def small():
+    """What is compiled quickly: a dense layer behind dropout, SGD with momentum."""
+    model = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dropout(0.3, seed=1), keras.layers.Dense(3)]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(momentum=0.9), loss)
+    return model
 
 
 def regularized():
@@ -106,7 +119,12 @@ def plan_for(model, arguments, candidate, **options):
 def candidates():
     """Names of the launched candidates that this backend has."""
     names = ["graph-block", "graph-epoch", "xla-epoch"]
-    backend = keras.backend.backend()
-    if backend == "torch":
+    if BACKEND == "torch":
         return []
-    return names if backend == "tensorflow" else ["xla-block", "xla-epoch"]
+    return names if BACKEND == "tensorflow" else ["xla-block", "xla-epoch"]
+
+
+def dear(backend, *values):
+    """The values of a parameter, slow on a backend that compiles long for them."""
+    marks = [pytest.mark.slow] if backend in (BACKEND, "all") else []
+    return pytest.param(*values, marks=marks)

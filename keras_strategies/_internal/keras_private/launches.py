@@ -193,6 +193,11 @@ def training_settings(model, **settings):
             setattr(model, name, value)
 
 
+def auto_jit_compile(model):
+    """What `jit_compile="auto"` becomes on this machine. Keras 3.12 to 3.15."""
+    return model._resolve_auto_jit_compile()
+
+
 def is_distributed(model):
     """Whether training is spread over devices. Keras 3.12 to 3.15."""
     if keras.backend.backend() == "tensorflow":
