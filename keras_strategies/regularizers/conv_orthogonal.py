@@ -1,14 +1,13 @@
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.registration import serializable
-from keras_strategies.regularizers import _power
-from keras_strategies.regularizers._groups import (
+from keras_strategies._internal import checks, power
+from keras_strategies._internal.groups import (
     as_float32,
     checked_axis,
     to_matrix,
 )
+from keras_strategies._internal.registration import serializable
 
 
 def gram_error(matrix):
@@ -90,7 +89,7 @@ class ConvOrthogonal(keras.regularizers.Regularizer):
         if self.mode == "so":
             size = ops.sum(ops.square(error))
         else:
-            size = _power.largest_eigenvalue_magnitude(error, self.power_iterations)
+            size = power.largest_eigenvalue_magnitude(error, self.power_iterations)
         return ops.cast(self.factor * size, x.dtype)
 
     def get_config(self):

@@ -2,13 +2,13 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.registration import serializable
-from keras_strategies.regularizers._groups import (
+from keras_strategies._internal.groups import (
     absolute,
     as_float32,
     checked_axis,
     positive_axes,
 )
+from keras_strategies._internal.registration import serializable
 from keras_strategies.regularizers.group_lasso import group_lasso
 
 

@@ -2,13 +2,13 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.registration import serializable
-from keras_strategies.regularizers._groups import (
+from keras_strategies._internal.groups import (
     as_float32,
     checked_axis,
     magnitudes,
     safe_root,
 )
+from keras_strategies._internal.registration import serializable
 
 
 def hoyer(sizes, squared=True):

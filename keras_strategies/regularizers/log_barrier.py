@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.groups import as_float32
 from keras_strategies._internal.registration import serializable
-from keras_strategies.regularizers._groups import as_float32
 
 
 def log_barrier(ratio, margin=0.01):

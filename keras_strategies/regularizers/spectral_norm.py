@@ -1,14 +1,13 @@
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.registration import serializable
-from keras_strategies.regularizers import _power
-from keras_strategies.regularizers._groups import (
+from keras_strategies._internal import checks, power
+from keras_strategies._internal.groups import (
     as_float32,
     checked_axis,
     to_matrix,
 )
+from keras_strategies._internal.registration import serializable
 
 
 @serializable
@@ -72,7 +71,7 @@ class SpectralNorm(keras.regularizers.Regularizer):
 
     def __call__(self, x):
         matrix = to_matrix(as_float32(x), self.axis)
-        sigma = _power.largest_singular_value(matrix, self.power_iterations)
+        sigma = power.largest_singular_value(matrix, self.power_iterations)
         return ops.cast(self.factor * ops.square(sigma), x.dtype)
 
     def get_config(self):

@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.groups import as_float32, positive_axes
 from keras_strategies._internal.registration import serializable
-from keras_strategies.regularizers._groups import as_float32, positive_axes
 
 
 def temporal_activation(x, alpha, beta, axis=1):

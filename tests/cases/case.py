@@ -10,7 +10,7 @@ class Case:
 
     Attributes:
         target: Name below `keras_strategies`, e.g. `"layers.StochasticDepth"`.
-        kind: `"schedule"`, `"callback"`, `"layer"`, `"regularizer"` or
+        kind: `"schedule"`, `"callback"`, `"layer"`, `"regularizer"`, `"constraint"` or
             `"sparsity"` (a sparsity schedule).
         make: Called for a fresh dict of constructor arguments.
         input_shape: Layers: shape of the input without the batch axis.

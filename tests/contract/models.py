@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from tests.cases import LAYERS, REGULARIZERS
+from tests.cases import CONSTRAINTS, LAYERS, REGULARIZERS
 
 BATCH = 8
 
@@ -25,12 +25,12 @@ def layers_model(shape):
 
 
 def regularizers_model():
-    """Every registered regularizer, in turns on a Conv2D and on a Dense."""
+    """Every registered regularizer and constraint, on a Conv2D or on a Dense."""
     inputs = keras.Input((6, 6, 2))
     flat = keras.layers.Flatten()(inputs)
     images, vectors = [], []
-    for number, case in enumerate(REGULARIZERS):
-        place = {f"{case.setting or 'kernel'}_regularizer": case.build()}
+    for number, case in enumerate(REGULARIZERS + CONSTRAINTS):
+        place = {f"{case.setting or 'kernel'}_{case.kind}": case.build()}
         if number % 2:
             images.append(keras.layers.Conv2D(4, 3, **place)(inputs))
         else:

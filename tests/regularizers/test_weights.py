@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_strategies._internal import keras_private
+from keras_strategies._internal.power import start_vector
 from keras_strategies.regularizers import (
     ConvOrthogonal,
     ElasticGroupLasso,
@@ -14,7 +15,6 @@ from keras_strategies.regularizers import (
     LogBarrier,
     SpectralNorm,
 )
-from keras_strategies.regularizers._power import start_vector
 
 KERNELS = [(5,), (4, 6), (6, 4), (3, 3, 2, 4)]
 

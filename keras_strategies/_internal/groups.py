@@ -75,3 +75,13 @@ def to_matrix(x, axis):
     if within + axes != tuple(range(len(x.shape))):
         x = ops.transpose(x, within + axes)
     return ops.reshape(x, (-1, columns))
+
+
+def from_matrix(matrix, shape, axis):
+    """Undoes `to_matrix` for a weight of `shape`."""
+    axes = positive_axes(axis, shape)
+    order = tuple(a for a in range(len(shape)) if a not in axes) + axes
+    x = ops.reshape(matrix, [shape[a] for a in order])
+    if order == tuple(range(len(shape))):
+        return x
+    return ops.transpose(x, [order.index(a) for a in range(len(shape))])

@@ -1,0 +1,12 @@
+"""Constraints."""
+
+from tests.cases.case import Case
+
+CONSTRAINTS = [
+    Case("constraints.Orthogonal", "constraint", make=lambda: {"axis": -2}),
+    Case(
+        "constraints.UnitSpectralNorm",
+        "constraint",
+        make=lambda: {"power_iterations": 4, "axis": (-2, -1)},
+    ),
+]
