@@ -1,16 +1,19 @@
 """Layers that Keras does not ship, for any backend.
 
-Regularization by noise (`StochasticDepth`, `DropBlock2D`), activations with weights
-of their own (`Snake`, `AconC`, `LearnableSwish`, `Maxout`), normalization without or
-with less of the batch (`GhostBatchNormalization`, `FilterResponseNormalization`,
-`WeightStandardizedConv2D`), attention over channels and places (`SqueezeExcitation`,
-`ConvolutionalBlockAttention`), pooling (`BlurPooling2D`, `SpatialPyramidPooling2D`) and
-parts of blocks (`LayerScale`). Every layer saves, and runs under XLA and in mixed
-precision.
+Regularization by noise (`StochasticDepth`, `DropBlock2D`, `ConcreteDropout`),
+activations with weights of their own (`Snake`, `AconC`, `LearnableSwish`, `Maxout`),
+normalization with less of the batch or none (`GhostBatchNormalization`,
+`FilterResponseNormalization`, `WeightNormalization`), attention over channels and
+places (`SqueezeExcitation`, `ConvolutionalBlockAttention`), pooling (`BlurPooling2D`,
+`SpatialPyramidPooling2D`, `AttentionPooling`), uncertainty (`MonteCarloDropout`) and
+whole blocks (`ResidualBlock`, `TransformerBlock`). Every layer saves, and runs under
+XLA and in mixed precision.
 """
 
 from keras_strategies.layers.acon_c import AconC
+from keras_strategies.layers.attention_pooling import AttentionPooling
 from keras_strategies.layers.blur_pooling2d import BlurPooling2D
+from keras_strategies.layers.concrete_dropout import ConcreteDropout
 from keras_strategies.layers.convolutional_block_attention import (
     ConvolutionalBlockAttention,
 )
@@ -22,6 +25,7 @@ from keras_strategies.layers.efficient_channel_attention import (
 from keras_strategies.layers.filter_response_normalization import (
     FilterResponseNormalization,
 )
+from keras_strategies.layers.gated_linear_unit import GatedLinearUnit
 from keras_strategies.layers.ghost_batch_normalization import GhostBatchNormalization
 from keras_strategies.layers.global_response_normalization import (
     GlobalResponseNormalization,
@@ -29,6 +33,13 @@ from keras_strategies.layers.global_response_normalization import (
 from keras_strategies.layers.layer_scale import LayerScale
 from keras_strategies.layers.learnable_swish import LearnableSwish
 from keras_strategies.layers.maxout import Maxout
+from keras_strategies.layers.monte_carlo_dropout import (
+    MonteCarloDropout,
+    predict_with_uncertainty,
+)
+from keras_strategies.layers.noisy_dense import NoisyDense
+from keras_strategies.layers.positional_embedding import PositionalEmbedding
+from keras_strategies.layers.residual_block import ResidualBlock
 from keras_strategies.layers.snake import Snake, snake
 from keras_strategies.layers.spatial_pyramid_pooling2d import SpatialPyramidPooling2D
 from keras_strategies.layers.squeeze_excitation import SqueezeExcitation
@@ -36,26 +47,38 @@ from keras_strategies.layers.stochastic_depth import (
     StochasticDepth,
     stochastic_depth_rates,
 )
+from keras_strategies.layers.transformer_block import TransformerBlock
+from keras_strategies.layers.weight_normalization import WeightNormalization
 from keras_strategies.layers.weight_standardized_conv2d import WeightStandardizedConv2D
 
 __all__ = [
     "AconC",
+    "AttentionPooling",
     "BlurPooling2D",
+    "ConcreteDropout",
     "ConvolutionalBlockAttention",
     "DropBlock1D",
     "DropBlock2D",
     "EfficientChannelAttention",
     "FilterResponseNormalization",
+    "GatedLinearUnit",
     "GhostBatchNormalization",
     "GlobalResponseNormalization",
     "LayerScale",
     "LearnableSwish",
     "Maxout",
+    "MonteCarloDropout",
+    "NoisyDense",
+    "PositionalEmbedding",
+    "ResidualBlock",
     "Snake",
     "SpatialPyramidPooling2D",
     "SqueezeExcitation",
     "StochasticDepth",
+    "TransformerBlock",
+    "WeightNormalization",
     "WeightStandardizedConv2D",
+    "predict_with_uncertainty",
     "snake",
     "stochastic_depth_rates",
 ]

@@ -1,0 +1,178 @@
+import math
+
+import keras
+from keras import initializers, ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+
+TINY = 1e-7
+CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+
+
+def concrete_drop(logit, u, temperature):
+    """Relaxed decisions: near 1 with the chance `sigmoid(logit)`, else near 0."""
+    noise = ops.log(u + TINY) - ops.log(1 - u + TINY)
+    return ops.sigmoid((logit + noise) / temperature)
+
+
+def entropy_penalty(logit):
+    """`p log p + (1 - p) log(1 - p)` of `p = sigmoid(logit)`, in a stable form."""
+    p = ops.sigmoid(logit)
+    return -(p * ops.softplus(-logit) + (1 - p) * ops.softplus(logit))
+
+
+@serializable
+class ConcreteDropout(keras.layers.Wrapper):
+    """Dropout on the input of a layer with a rate that is trained.
+
+    Replaces the search over dropout rates: the rate of each layer follows from the
+    data, smaller the more data there is. `predict_with_uncertainty` drops with the
+    trained rates. A wrapper around `Dense` or a convolution; before a convolution whole
+    channels are dropped.
+
+    With `p = sigmoid(logit)`, `u` uniform in `(0, 1)` and the temperature `t`:
+
+    ```
+    drop     = sigmoid((log(p / (1 - p)) + log(u / (1 - u))) / t)
+    training:  output = layer(inputs * (1 - drop) / (1 - p))
+    inference: output = layer(inputs)
+    loss    += weight_regularizer * sum(kernel**2) / (1 - p)
+             + dropout_regularizer * features * (p log p + (1 - p) log(1 - p))
+    ```
+
+    For `N` training samples, a prior length scale `l` and a noise precision `tau` the
+    article takes `weight_regularizer = l**2 / (tau * N)` and
+    `dropout_regularizer = 2 / (tau * N)`, with `tau = 1` for classification (half of
+    it with a cross-entropy loss).
+
+    Reference:
+
+    - [Gal, Hron & Kendall, 2017, Concrete Dropout](https://arxiv.org/abs/1705.07832)
+
+    Args:
+        layer: Layer with a `kernel`, such as `Dense` or `Conv2D`.
+        weight_regularizer: Factor of the first term, at least 0. Defaults to `1e-6`.
+        dropout_regularizer: Factor of the second term, at least 0. Defaults to `1e-5`.
+        rate: Drop probability at the start, in `(0, 1)`. Defaults to `0.1`.
+        temperature: How soft the decisions are, above 0. Defaults to `0.1`.
+        seed: Integer that makes the decisions reproducible, or `None`. Defaults to
+            `None`.
+        **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Input of the wrapped layer.
+        training: Whether features are dropped. Set by Keras in `fit`, `evaluate` and
+            `predict`.
+
+    Input shape:
+        That of the wrapped layer, with known features.
+
+    Output shape:
+        That of the wrapped layer.
+
+    Raises:
+        ValueError: If an argument is out of range, or if the wrapped layer has no
+            kernel.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import ConcreteDropout
+
+    samples = 1000
+    factors = {"weight_regularizer": 1e-2 / samples, "dropout_regularizer": 2 / samples}
+    model = keras.Sequential(
+        [
+            keras.Input((8,)),
+            ConcreteDropout(keras.layers.Dense(64, activation="relu"), **factors),
+            ConcreteDropout(keras.layers.Dense(1), **factors),
+        ]
+    )
+    ```
+    """
+
+    def __init__(
+        self,
+        layer,
+        weight_regularizer=1e-6,
+        dropout_regularizer=1e-5,
+        rate=0.1,
+        temperature=0.1,
+        seed=None,
+        **kwargs,
+    ):
+        checks.instance("layer", layer, keras.layers.Layer)
+        super().__init__(layer, **kwargs)
+        self.weight_regularizer = checks.real(
+            "weight_regularizer", weight_regularizer, low=0
+        )
+        self.dropout_regularizer = checks.real(
+            "dropout_regularizer", dropout_regularizer, low=0
+        )
+        bounds = {"low": 0, "low_open": True}
+        self.rate = checks.real("rate", rate, high=1, high_open=True, **bounds)
+        self.temperature = checks.real("temperature", temperature, **bounds)
+        self.seed = checks.integer("seed", seed, optional=True)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if not isinstance(getattr(self.layer, "kernel", None), keras.Variable):
+            checks.fail(
+                "The wrapped layer must have a kernel",
+                layer=self.layer,
+                fix="Wrap Dense, EinsumDense or a convolution.",
+            )
+        start = math.log(self.rate / (1 - self.rate))
+        self.logit = self.add_weight(
+            name="logit",
+            shape=(),
+            initializer=initializers.Constant(start),
+            autocast=False,
+        )
+        self.built = True
+
+    def _feature_axis(self, rank):
+        first = getattr(self.layer, "data_format", None) == "channels_first"
+        return 1 if first else rank - 1
+
+    def call(self, inputs, training=False):
+        rank = len(inputs.shape)
+        features = inputs.shape[self._feature_axis(rank)]
+        self.add_loss(self._penalty(features))
+        if training:
+            shape = list(ops.shape(inputs))
+            if isinstance(self.layer, CONVOLUTIONS):
+                for axis in set(range(1, rank)) - {self._feature_axis(rank)}:
+                    shape[axis] = 1
+            u = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+            logit = ops.cast(self.logit, "float32")
+            drop = concrete_drop(logit, u, self.temperature)
+            scale = (1 - drop) * (1 + ops.exp(logit))  # 1 / (1 - p) = 1 + exp(logit)
+            inputs = inputs * ops.cast(scale, inputs.dtype)
+        return self.layer(inputs)
+
+    def _penalty(self, features):
+        logit = ops.cast(self.logit, "float32")
+        kernel = ops.cast(self.layer.kernel, "float32")
+        weights = ops.sum(ops.square(kernel)) * (1 + ops.exp(logit))
+        return (
+            self.weight_regularizer * weights
+            + self.dropout_regularizer * features * entropy_penalty(logit)
+        )
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "weight_regularizer": self.weight_regularizer,
+            "dropout_regularizer": self.dropout_regularizer,
+            "rate": self.rate,
+            "temperature": self.temperature,
+            "seed": self.seed,
+        }

@@ -1,0 +1,142 @@
+import keras
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+
+
+def norm(v, axes):
+    """Euclidean norm over all axes but `axes`, in float32 or better."""
+    exact = ops.cast(v, keras.backend.result_type(v.dtype, "float32"))
+    others = tuple(i for i in range(len(v.shape)) if i not in axes)
+    squares = ops.sum(ops.square(exact), axis=others, keepdims=True)
+    # A column of zeros has no direction; its gradient must not become NaN.
+    return ops.sqrt(ops.maximum(squares, 1e-24))
+
+
+def normalize(v, g, axes):
+    """The weights `g * v / norm(v)`; `g` has the length 1 along the other axes."""
+    factor = ops.cast(g, "float32") / ops.cast(norm(v, axes), "float32")
+    return v * ops.cast(factor, v.dtype)
+
+
+@serializable
+class WeightNormalization(keras.layers.Wrapper):
+    """Trains the length and the direction of each weight vector apart.
+
+    A wrapper around `Dense` or a convolution. Gradient steps then have the scale that
+    suits each unit, as with batch normalization, but without depending on the batch, so
+    it suits recurrent use, reinforcement learning and generative models.
+
+    For each output unit, with the wrapped layer's kernel as `v`:
+
+    ```
+    kernel = g * v / norm(v)
+    ```
+
+    `g` starts as `norm(v)`, so wrapping changes no output. Regularizers and constraints
+    of the wrapped layer act on `v`. An exported model holds the product, so that the
+    layer costs there what the plain layer costs. The article's start from the data of a
+    first batch is not done.
+
+    Reference:
+
+    - [Salimans & Kingma, 2016, Weight Normalization](https://arxiv.org/abs/1602.07868)
+
+    Args:
+        layer: Layer with a `kernel`, such as `Dense` or `Conv2D`.
+        axis: Axis or axes of the kernel that number the output units. Defaults to `-1`;
+            `-2` for transposed convolutions, `(-2, -1)` for depthwise ones.
+        **kwargs: Base layer arguments, such as `name` and `dtype`. The dtype is by
+            default that of the wrapped layer.
+
+    Call arguments:
+        inputs: Input of the wrapped layer.
+
+    Input shape:
+        That of the wrapped layer.
+
+    Output shape:
+        That of the wrapped layer.
+
+    Raises:
+        ValueError: If the wrapped layer has no kernel, or no such axis.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies.layers import WeightNormalization
+
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            WeightNormalization(keras.layers.Conv2D(16, 3, activation="relu")),
+            keras.layers.Flatten(),
+            WeightNormalization(keras.layers.Dense(10)),
+        ]
+    )
+    ```
+    """
+
+    def __init__(self, layer, axis=-1, **kwargs):
+        checks.instance("layer", layer, keras.layers.Layer)
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        # The wrapped layer is not called as such, so the wrapper adds this penalty.
+        kwargs.setdefault("activity_regularizer", layer.activity_regularizer)
+        super().__init__(layer, **kwargs)
+        axes = axis if isinstance(axis, list | tuple) else [axis]
+        self.axis = [checks.integer("axis", one) for one in axes]
+        self.supports_masking = layer.supports_masking
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        kernel = getattr(self.layer, "kernel", None)
+        if not isinstance(kernel, keras.Variable):
+            checks.fail(
+                "The wrapped layer must have a kernel",
+                layer=self.layer,
+                fix="Wrap Dense, EinsumDense or a convolution.",
+            )
+        rank = len(kernel.shape)
+        if any(not -rank <= axis < rank for axis in self.axis):
+            checks.fail("`axis` must be of the kernel", axis=self.axis, rank=rank)
+        self.g = self.add_weight(
+            name="g",
+            shape=tuple(
+                size if i in self._axes(rank) else 1
+                for i, size in enumerate(kernel.shape)
+            ),
+            initializer=lambda shape, dtype: ops.cast(
+                norm(ops.convert_to_tensor(kernel), self._axes(rank)), dtype
+            ),
+            autocast=False,
+        )
+        self.built = True
+
+    def _axes(self, rank):
+        return [axis % rank for axis in self.axis]
+
+    def call(self, inputs):
+        layer, kernel = self.layer, self.layer.kernel
+        weights = normalize(
+            ops.convert_to_tensor(kernel), self.g, self._axes(len(kernel.shape))
+        )
+
+        def values(variables):
+            return [weights if v is kernel else v.value for v in variables]
+
+        # The layer runs with the product in place of its variable: gradients reach
+        # both factors, and the variable itself stays `v`.
+        outputs, _ = layer.stateless_call(
+            values(layer.trainable_variables),
+            values(layer.non_trainable_variables),
+            inputs,
+        )
+        return outputs
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "axis": self.axis}
