@@ -126,11 +126,14 @@ class ConcreteDropout(keras.layers.Wrapper):
                 layer=self.layer,
                 fix="Wrap Dense, EinsumDense or a convolution.",
             )
+        self._features = input_shape[self._feature_axis(len(input_shape))]
         start = math.log(self.rate / (1 - self.rate))
         self.logit = self.add_weight(
             name="logit",
             shape=(),
             initializer=initializers.Constant(start),
+            # Not by add_loss in `call`: its tensor stays after a traced step.
+            regularizer=self._penalty,
             autocast=False,
         )
         self.built = True
@@ -141,8 +144,6 @@ class ConcreteDropout(keras.layers.Wrapper):
 
     def call(self, inputs, training=False):
         rank = len(inputs.shape)
-        features = inputs.shape[self._feature_axis(rank)]
-        self.add_loss(self._penalty(features))
         if training:
             shape = list(ops.shape(inputs))
             if isinstance(self.layer, CONVOLUTIONS):
@@ -155,13 +156,13 @@ class ConcreteDropout(keras.layers.Wrapper):
             inputs = inputs * ops.cast(scale, inputs.dtype)
         return self.layer(inputs)
 
-    def _penalty(self, features):
-        logit = ops.cast(self.logit, "float32")
+    def _penalty(self, logit):
+        logit = ops.cast(logit, "float32")
         kernel = ops.cast(self.layer.kernel, "float32")
         weights = ops.sum(ops.square(kernel)) * (1 + ops.exp(logit))
         return (
             self.weight_regularizer * weights
-            + self.dropout_regularizer * features * entropy_penalty(logit)
+            + self.dropout_regularizer * self._features * entropy_penalty(logit)
         )
 
     def compute_output_shape(self, input_shape):
