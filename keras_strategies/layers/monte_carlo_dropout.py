@@ -29,7 +29,7 @@ class MonteCarloDropout(keras.layers.Dropout):
     Several predictions of the same input then differ, and their spread says how sure
     the network is: an approximation of Bayesian inference. `predict_with_uncertainty`
     computes mean and spread. A single `predict` is random, so use `Dropout` where that
-    is not wanted, as in a model for a phone: the random operation is none of TFLite's.
+    is not wanted, as in a model for a phone.
 
     ```
     output = inputs * keep / (1 - rate),  keep ~ Bernoulli(1 - rate), always

@@ -35,9 +35,8 @@ class WeightNormalization(keras.layers.Wrapper):
     ```
 
     `g` starts as `norm(v)`, so wrapping changes no output. Regularizers and constraints
-    of the wrapped layer act on `v`. An exported model holds the product, so that the
-    layer costs there what the plain layer costs. The article's start from the data of a
-    first batch is not done.
+    of the wrapped layer act on `v`. The article's start from the data of a first batch
+    is not done.
 
     Reference:
 
