@@ -42,6 +42,7 @@ def test_moments_of_a_sum_of_dropped_ones(make):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.tensorflow
 def test_two_draws_by_hand():
     model = _model(layers.MonteCarloDropout(0.5, seed=3))
     again = _model(layers.MonteCarloDropout(0.5, seed=3))
@@ -52,12 +53,14 @@ def test_two_draws_by_hand():
     np.testing.assert_allclose(deviation, np.std(draws, 0, ddof=1), rtol=1e-4)
 
 
+@pytest.mark.tensorflow
 def test_only_what_was_made_for_it_is_random():
     model = _model(L.Dropout(0.5), layers.MonteCarloDropout(0.0))
     deviations = layers.predict_with_uncertainty(model, X, samples=2)[1]
     np.testing.assert_array_equal(deviations[0], 0)
 
 
+@pytest.mark.tensorflow
 def test_dropping_layers_inside_models_are_found():
     inner = keras.Sequential([keras.Input((100,)), layers.StochasticDepth(0.5)])
     dropping = layers.ConcreteDropout(L.Dense(100), rate=0.4)
