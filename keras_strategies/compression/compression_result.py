@@ -3,10 +3,9 @@
 import os
 import pathlib
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, files
 from keras_strategies._internal.optional import require
 from keras_strategies.compression import _result_plot
-from keras_strategies.export import _files
 
 _COLUMNS = (
     ("quantization", "numbers", "{}"),
@@ -164,7 +163,7 @@ class CompressionResult:
             os.replace(aside, paths[0])
         finally:
             aside.unlink(missing_ok=True)
-        _files.replace(paths[1], self.content)
+        files.replace(paths[1], self.content)
         return tuple(str(path) for path in paths)
 
     def __str__(self):

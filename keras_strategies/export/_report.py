@@ -5,8 +5,7 @@ import json
 import os
 import pathlib
 
-from keras_strategies._internal import checks
-from keras_strategies.export import _files
+from keras_strategies._internal import checks, files
 
 # What has a place of its own; any other field is listed under "More".
 _PLACED = (
@@ -62,7 +61,7 @@ def write(path, values):
         text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     else:
         text = page(values)
-    _files.replace(path, text.encode())
+    files.replace(path, text.encode())
     return str(path)
 
 

@@ -5,8 +5,8 @@ import os
 import pathlib
 import re
 
-from keras_strategies._internal import checks
-from keras_strategies.export import _envelope, _files
+from keras_strategies._internal import checks, files
+from keras_strategies.export import _envelope
 
 _SUFFIXES = (".c", ".cc", ".cpp")
 # Words of C and C++ that Python does not reserve; a name must be none of them.
@@ -78,8 +78,8 @@ def write_c_array(tflite_path, path=None, *, name=None):
     content = source.read_bytes()
     _envelope.entries(content)  # raises on what is no .tflite file
     header = target.with_suffix(".h")
-    _files.replace(header, _header(name).encode())
-    _files.replace(target, _source(name, header.name, source.name, content))
+    files.replace(header, _header(name).encode())
+    files.replace(target, _source(name, header.name, source.name, content))
     return str(target)
 
 

@@ -3,8 +3,8 @@
 import os
 import pathlib
 
-from keras_strategies._internal import checks
-from keras_strategies.export import _files, _metadata
+from keras_strategies._internal import checks, files
+from keras_strategies.export import _metadata
 
 
 def read_metadata(path):
@@ -95,7 +95,7 @@ def write_metadata(path, metadata):
     metadata = _metadata.checked(metadata)
     path = pathlib.Path(checks.instance("path", path, (str, os.PathLike)))
     content = _metadata.write(_content(path), metadata)
-    _files.replace(path, content)
+    files.replace(path, content)
     return metadata
 
 

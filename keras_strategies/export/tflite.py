@@ -5,10 +5,9 @@ import pathlib
 import tempfile
 import time
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, files
 from keras_strategies.export import (
     _auto,
-    _files,
     _job,
     _messages,
     _metadata,
@@ -225,7 +224,7 @@ def to_tflite(
     search = _options.search(chosen, objective, margin, least)
     job.prepare(representative_data, verify)
     content, figures = _exported(job, search, path, keep_rejected)
-    _files.replace(path, content)
+    files.replace(path, content)
     return ExportResult(
         path=str(path),
         bytes=len(content),
@@ -243,5 +242,5 @@ def _exported(job, search, path, keep_rejected):
             return job.export() if search is None else _auto.export(job, search)
     except _messages.Rejected as refusal:
         if keep_rejected:
-            _files.replace(path.with_name(path.name + ".rejected"), refusal.content)
+            files.replace(path.with_name(path.name + ".rejected"), refusal.content)
         raise refusal.error from None

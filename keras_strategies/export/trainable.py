@@ -9,12 +9,11 @@ import time
 import keras
 import numpy as np
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, files
 from keras_strategies.export import (
     _arrays,
     _client,
     _data,
-    _files,
     _flatbuffer,
     _messages,
     _options,
@@ -144,7 +143,7 @@ def to_trainable_tflite(
     if not figures["weight_change"]:
         notes.append(_STILL)
     parsed = _flatbuffer.parse(content)
-    _files.replace(path, content)
+    files.replace(path, content)
     return TrainableResult(
         path=str(path),
         bytes=len(content),

@@ -5,11 +5,26 @@ import os
 import secrets
 import subprocess
 import tempfile
+import time
 
 from keras_tuner import errors
 
 from keras_strategies.tuning import _channel, _processes, _space
 from keras_strategies.tuning._persistence import write_json
+
+# Seconds to load Keras and the data, and to end after the result is written: no trial
+# pays for these.
+_START, _END = 600, 60
+
+
+def _ended_before(process, path, seconds):
+    """Waits for the end of a process or for a file; `False` if neither came in time."""
+    until = time.monotonic() + seconds
+    while process.poll() is None and not os.path.exists(path):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 class Isolated:
@@ -33,9 +48,13 @@ class Isolated:
     def run(self, trial):
         """Returns the metrics and best epoch of `trial`, or raises how it failed."""
         tuner = self.tuner
-        given = os.path.join(self._folder, f"{trial.trial_id}.given")
-        found = os.path.join(self._folder, f"{trial.trial_id}.found")
-        log = os.path.join(self._folder, f"{trial.trial_id}.log")
+        given, begun, found, log = (
+            os.path.join(self._folder, f"{trial.trial_id}.{kind}")
+            for kind in ("given", "begun", "found", "log")
+        )
+        for path in (begun, found):  # of an earlier attempt
+            if os.path.exists(path):
+                os.remove(path)
         token = secrets.token_hex(16)
         with _channel.Server(tuner.oracle, token=token, methods=("report",)) as server:
             write_json(
@@ -51,10 +70,10 @@ class Isolated:
                 "trial",
                 self._job,
                 log,
-                (given, found),
+                (given, begun, found),
                 {"KERAS_STRATEGIES_TOKEN": token},
             )
-            self._wait(process)
+            self._wait(process, begun, found)
         if not os.path.exists(found):
             raise errors.FailedTrialError(
                 f"The process of the trial was {_processes.ending(process)}.\n"
@@ -62,14 +81,23 @@ class Isolated:
             )
         return self._outcome(trial, _processes.read_json(found))
 
-    def _wait(self, process):
+    def _wait(self, process, begun, found):
         limit = self.tuner.trial_time_limit
         try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired as error:
-            raise errors.FailedTrialError(
-                f"The trial ran longer than `trial_time_limit` ({limit:g} s)."
-            ) from error
+            if limit is None:
+                process.wait()
+                return
+            start = max(_START, limit)
+            if not _ended_before(process, begun, start):
+                raise errors.FailedTrialError(
+                    f"The process of the trial did not start in {start:g} s."
+                )
+            if not _ended_before(process, found, limit):
+                raise errors.FailedTrialError(
+                    f"The trial ran longer than `trial_time_limit` ({limit:g} s)."
+                )
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_END)
         finally:
             _processes.stop(process)
 

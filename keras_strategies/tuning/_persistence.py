@@ -3,10 +3,12 @@
 import functools
 import json
 import os
+import pathlib
 
 import numpy as np
 from keras_tuner.engine.trial import Trial
 
+from keras_strategies._internal import files
 from keras_strategies.tuning import _space
 
 
@@ -23,14 +25,11 @@ def locked(method):
 
 def write_json(path, value):
     """Replaces `path` in one step, so that a killed process leaves no half file."""
-    text = json.dumps(value, default=_plain_number)
-    partial = f"{path}.{os.getpid()}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(partial, path)
+    text = json.dumps(value, default=plain_number)
+    files.replace(pathlib.Path(path), text.encode())
 
 
-def _plain_number(value):
+def plain_number(value):
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"cannot write {type(value).__name__} as JSON")

@@ -1,7 +1,8 @@
 """Entry of the processes that a search starts.
 
-`trial JOB GIVEN FOUND` runs one trial and writes what came of it; `search JOB` runs
-trials that the chief of the environment variables gives, until it has no more.
+`trial JOB GIVEN BEGUN FOUND` runs one trial, writes when it begins and what came of it;
+`search JOB` runs trials that the chief of the environment variables gives, until it has
+no more.
 """
 
 import json
@@ -29,9 +30,9 @@ def _limit_memory(mebibytes):
     """Lets this process take so much more than it has now."""
     import resource
 
-    with open("/proc/self/statm", encoding="ascii") as file:
-        pages = int(file.read().split()[0])
-    most = pages * resource.getpagesize() + int(mebibytes * 2**20)
+    import psutil
+
+    most = psutil.Process().memory_info().vms + int(mebibytes * 2**20)
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
@@ -50,7 +51,7 @@ def _load(path):
     return job, job["cls"](*job["args"], **job["kwargs"])
 
 
-def _trial(job_path, given_path, found_path):
+def _trial(job_path, given_path, begun_path, found_path):
     from keras_strategies.tuning import _channel, _trial_runs
     from keras_strategies.tuning._persistence import write_json
 
@@ -65,6 +66,8 @@ def _trial(job_path, given_path, found_path):
     try:
         if given["memory"] is not None:
             _limit_memory(given["memory"])
+        # From here on the time of the trial counts, not that of loading Keras.
+        write_json(begun_path, time.time())
         results = tuner.run_trial(trial, *job["fit_args"], **job["fit_kwargs"])
         metrics, epoch = _trial_runs.reduced(results, local.objective)
         found = {

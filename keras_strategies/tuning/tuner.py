@@ -89,7 +89,8 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
             leaks into the next, and one that crashes is recorded as failed. Costs the
             start of Keras, a few seconds a trial. Default `False`.
         trial_time_limit: Seconds after which the process of a trial is killed and the
-            trial has failed; needs `trial_in_subprocess`. Default `None`.
+            trial has failed; they count from the start of the trial itself, when Keras
+            and the data are loaded. Needs `trial_in_subprocess`. Default `None`.
         trial_memory_limit: MiB that the process of a trial may take beyond what Keras
             and the data took at its start (Linux); needs `trial_in_subprocess`. Default
             `None`.

@@ -1,8 +1,5 @@
 """A small real search with stock KerasTuner, for any hypermodel; shared fixtures."""
 
-import contextlib
-import gc
-
 import keras_tuner
 import pytest
 from sklearn.datasets import load_digits
@@ -20,22 +17,6 @@ def space(hypermodel, **values):
     hp.values = dict(values)
     hypermodel.declare_hyperparameters(hp)
     return hp
-
-
-@contextlib.contextmanager
-def cheap_trials():
-    """A few eager steps cost less than tracing a graph for each trial.
-
-    KerasTuner collects garbage before each; what is there already is left out.
-    """
-    import tensorflow as tf
-
-    gc.collect()
-    gc.freeze()
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-    gc.unfreeze()
 
 
 def search(hypermodel, x, y, directory, objective="val_accuracy", epochs=1):

@@ -42,24 +42,6 @@ def softmax(X, y, loss="sparse_categorical_crossentropy", activation="softmax"):
     return model
 
 
-@pytest.fixture(autouse=True)
-def eager():
-    """Tiny fits: a few eager steps cost less than tracing a graph for each."""
-    if keras.backend.backend() != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not apply to tf.data functions:UserWarning"
-)
-
-
 # The listing
 
 

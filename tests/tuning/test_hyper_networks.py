@@ -6,7 +6,7 @@ import pytest
 from keras_tuner import errors
 
 from keras_strategies import layers, tuning
-from tests.tuning.searching import cheap_trials, digits, search, space
+from tests.tuning.searching import digits, search, space
 
 
 def images(**arguments):
@@ -69,15 +69,12 @@ def test_space_is_complete_and_any_point_builds(name):
     top = {item.name: item.prob_to_value(0.999) for item in hp.space}
     largest = hypermodel.build(space(hypermodel, **top))
     assert largest.count_params() > model.count_params()
-    assert largest.predict(x[:2], verbose=0).shape == (2, 10)
+    assert largest(x[:2]).shape == (2, 10)
 
 
 @pytest.mark.tensorflow
-@pytest.mark.filterwarnings("ignore:.*does not apply to tf.data functions:UserWarning")
-@pytest.mark.parametrize("name", NAMES)
-def test_search_reloads_its_best_model(name, tmp_path):
-    with cheap_trials():
-        search(small(name), *data_for(name), tmp_path)
+def test_search_reloads_its_best_model(tmp_path):
+    search(small("HyperCNN"), *data_for("HyperCNN"), tmp_path)
 
 
 @pytest.mark.slow
@@ -157,7 +154,7 @@ def test_rnn_cells_directions_and_series():
             recurrent = kinds(model, cls)
         assert [type(layer) for layer in recurrent] == [cls, cls]
         assert [layer.return_sequences for layer in recurrent] == [True, False]
-    assert model.predict(np.ones((2, 5, 3)), verbose=0).shape == (2, 1)
+    assert model(np.ones((2, 5, 3))).shape == (2, 1)
 
 
 @pytest.mark.parametrize("name", ["HyperRNN", "HyperTransformer"])
@@ -177,9 +174,12 @@ def test_padding_changes_nothing(name):
         weights[at] = weights[at][:3]
     cut.set_weights(weights)
     np.testing.assert_allclose(
-        model.predict(text, verbose=0), cut.predict(text[:, :3], verbose=0), atol=1e-5
+        keras.ops.convert_to_numpy(model(text)),
+        keras.ops.convert_to_numpy(cut(text[:, :3])),
+        atol=1e-5,
     )
-    assert np.isfinite(model.predict(np.zeros((1, 6), int), verbose=0)).all()
+    padding = keras.ops.convert_to_numpy(model(np.zeros((1, 6), int)))
+    assert np.isfinite(padding).all()
 
 
 # The part of the space that belongs to fit

@@ -7,12 +7,9 @@ import pytest
 
 from keras_strategies import tuning
 from keras_strategies.tuning._backbones import preprocess
-from tests.tuning.searching import cheap_trials, digits, search, space
+from tests.tuning.searching import digits, search, space
 
 layers = keras.layers
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not apply to tf.data functions:UserWarning"
-)
 
 
 def backbone(input_shape=(8, 8, 1)):
@@ -40,8 +37,7 @@ def transfer(**arguments):
 @pytest.mark.tensorflow
 def test_transfer_learning_searches_and_reloads(tmp_path):
     hypermodel = transfer(head_epochs=1, learning_rate=0.01)
-    with cheap_trials():
-        tuner, model = search(hypermodel, *images(), tmp_path, epochs=2)
+    tuner, model = search(hypermodel, *images(), tmp_path, epochs=2)
     assert {item.name for item in tuner.oracle.get_space().space} == {
         *("unfreeze", "fine_tune_factor", "dropout")
     }
@@ -163,8 +159,7 @@ def test_compression_searches_two_objectives(tmp_path):
     ]
     hypermodel = tuning.HyperCompression((64,), classes=10, batch_size=32)
     x, y = digits(96)
-    with cheap_trials():
-        tuner, model = search(hypermodel, x / 16, y, tmp_path, objective, epochs=2)
+    tuner, model = search(hypermodel, x / 16, y, tmp_path, objective, epochs=2)
     sizes = {}
     for trial in tuner.oracle.trials.values():
         values = trial.hyperparameters.values

@@ -7,7 +7,7 @@ import pytest
 from keras_strategies import tuning
 from keras_strategies.augmentation import RandomAffine
 from keras_strategies.tuning._rewrite import Changes, rewrite
-from tests.tuning.searching import cheap_trials, digits, search, space
+from tests.tuning.searching import digits, search, space
 
 FAST = {"batch_size": 64}
 HYPER = {
@@ -71,8 +71,13 @@ def hyper(name, shape=(8, 8, 1), **arguments):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.filterwarnings("ignore:.*does not apply to tf.data functions:UserWarning")
-@pytest.mark.parametrize("name", [*NAMES, "tune_model"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name != "HyperOptimizer" else [])
+        for name in (*NAMES, "tune_model")
+    ],
+)
 def test_search_reloads_its_best_model(name, tmp_path):
     x, y = digits()
     shape = (64,)
@@ -84,8 +89,7 @@ def test_search_reloads_its_best_model(name, tmp_path):
     else:
         hypermodel = hyper(name, shape)
     epochs = None if name == "tune_model" else 1
-    with cheap_trials():
-        tuner, _ = search(hypermodel, x / 16, y, tmp_path, epochs=epochs)
+    tuner, _ = search(hypermodel, x / 16, y, tmp_path, epochs=epochs)
     for trial in tuner.oracle.trials.values():
         declared = {item.name for item in space(hypermodel).space}
         assert declared >= set(trial.hyperparameters.values)
