@@ -25,10 +25,19 @@ from keras_strategies.tuning.hyper_schedule import HyperSchedule
 from keras_strategies.tuning.hyper_transfer_learning import HyperTransferLearning
 from keras_strategies.tuning.hyper_transformer import HyperTransformer
 from keras_strategies.tuning.hyperband_oracle import HyperbandOracle
+from keras_strategies.tuning.hyperparameter_importance import hyperparameter_importance
 from keras_strategies.tuning.keras_classifier import KerasClassifier
 from keras_strategies.tuning.keras_regressor import KerasRegressor
 from keras_strategies.tuning.median_pruner import MedianPruner
 from keras_strategies.tuning.optuna_oracle import OptunaOracle
+from keras_strategies.tuning.plots import (
+    plot_history,
+    plot_importance,
+    plot_intermediate_values,
+    plot_parallel_coordinates,
+    plot_pareto_front,
+    plot_slices,
+)
 from keras_strategies.tuning.random_search_oracle import RandomSearchOracle
 from keras_strategies.tuning.results_dataframe import results_dataframe
 from keras_strategies.tuning.successive_halving_pruner import SuccessiveHalvingPruner
@@ -60,6 +69,13 @@ __all__ = [
     "RandomSearchOracle",
     "SuccessiveHalvingPruner",
     "Tuner",
+    "hyperparameter_importance",
+    "plot_history",
+    "plot_importance",
+    "plot_intermediate_values",
+    "plot_parallel_coordinates",
+    "plot_pareto_front",
+    "plot_slices",
     "results_dataframe",
     "tune_model",
 ]

@@ -104,6 +104,13 @@ OTHERS = [
     "tuning.RandomSearchOracle",
     "tuning.SuccessiveHalvingPruner",
     "tuning.Tuner",
+    "tuning.hyperparameter_importance",
+    "tuning.plot_history",
+    "tuning.plot_importance",
+    "tuning.plot_intermediate_values",
+    "tuning.plot_parallel_coordinates",
+    "tuning.plot_pareto_front",
+    "tuning.plot_slices",
     "tuning.results_dataframe",
     "tuning.tune_model",
 ]
