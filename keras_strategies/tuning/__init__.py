@@ -28,6 +28,7 @@ from keras_strategies.tuning.hyperband_oracle import HyperbandOracle
 from keras_strategies.tuning.hyperparameter_importance import hyperparameter_importance
 from keras_strategies.tuning.keras_classifier import KerasClassifier
 from keras_strategies.tuning.keras_regressor import KerasRegressor
+from keras_strategies.tuning.log_hparams import log_hparams
 from keras_strategies.tuning.median_pruner import MedianPruner
 from keras_strategies.tuning.optuna_oracle import OptunaOracle
 from keras_strategies.tuning.plots import (
@@ -70,6 +71,7 @@ __all__ = [
     "SuccessiveHalvingPruner",
     "Tuner",
     "hyperparameter_importance",
+    "log_hparams",
     "plot_history",
     "plot_importance",
     "plot_intermediate_values",

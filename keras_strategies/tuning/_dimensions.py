@@ -52,15 +52,19 @@ class Labels:
         return [(self.fraction(value), number(value)) for value in self.values]
 
 
-def dimensions(oracle, rows, names=None):
-    """The axes of the hyperparameters, those that were searched unless named."""
+def dimensions(oracle, rows, names=None, unseen=False):
+    """The axes of the hyperparameters, those that were searched unless named.
+
+    With `unseen` also those that were active in none of `rows`. A trial can stand for
+    the oracle: both have the space.
+    """
     known = _records.value_names(oracle, rows)
     made = []
     for name in known if names is None else names:
         found = [row[f"value/{name}"] for row in rows if f"value/{name}" in row]
         hps = [hp for hp in oracle.hyperparameters.space if hp.name == name]
-        if found and (names is not None or _varies(hps, found)):
-            made.append(_dimension(name, hps, found))
+        if (found or unseen) and (names is not None or _varies(hps, found)):
+            made.append(dimension(name, hps, found))
     return made
 
 
@@ -70,10 +74,10 @@ def _varies(hps, found):
     return any(value != found[0] for value in found)
 
 
-def _dimension(name, hps, found):
+def dimension(name, hps, found):
     default = _space.decode(hps[0].default) if hps else found[0]
     ranges = [hp for hp in hps if isinstance(hp, kinds.Float | kinds.Int)]
-    if ranges and len(ranges) == len(hps) and all(map(_is_number, found)):
+    if ranges and len(ranges) == len(hps) and all(map(is_number, found)):
         low = min([hp.min_value for hp in ranges] + found)
         high = max([hp.max_value for hp in ranges] + found)
         log = low > 0 and all(hp.sampling == "log" for hp in ranges)
@@ -87,12 +91,12 @@ def _dimension(name, hps, found):
     for value in values:
         if not any(_same(value, other) for other in unique):
             unique.append(value)
-    if all(map(_is_number, unique)):
+    if all(map(is_number, unique)):
         unique.sort()
     return Labels(name, unique, default)
 
 
-def _is_number(value):
+def is_number(value):
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

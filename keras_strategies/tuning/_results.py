@@ -2,7 +2,7 @@
 
 import os
 
-from keras_strategies.tuning import _records, _space, _trial_runs
+from keras_strategies.tuning import _records, _space, _trial_log, _trial_runs
 from keras_strategies.tuning._persistence import write_json
 
 
@@ -17,6 +17,9 @@ class Results:
         if not self._is_worker():
             self.oracle.save()
         write_json(self._get_tuner_fname(), self.get_state())
+
+    def _configure_tensorboard_dir(self, callbacks, trial, execution=0):
+        _trial_log.prepare(callbacks, trial, execution, self.oracle)
 
     def checkpoint_path(self, trial_id):
         """File with the weights of a trial's best epoch."""

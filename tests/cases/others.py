@@ -105,6 +105,7 @@ OTHERS = [
     "tuning.SuccessiveHalvingPruner",
     "tuning.Tuner",
     "tuning.hyperparameter_importance",
+    "tuning.log_hparams",
     "tuning.plot_history",
     "tuning.plot_importance",
     "tuning.plot_intermediate_values",
