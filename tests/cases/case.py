@@ -10,8 +10,8 @@ class Case:
 
     Attributes:
         target: Name below `keras_strategies`, e.g. `"layers.StochasticDepth"`.
-        kind: `"schedule"`, `"callback"`, `"layer"`, `"regularizer"`, `"constraint"` or
-            `"sparsity"` (a sparsity schedule).
+        kind: `"schedule"`, `"callback"`, `"layer"`, `"regularizer"`, `"constraint"`,
+            `"initializer"` or `"sparsity"` (a sparsity schedule).
         make: Called for a fresh dict of constructor arguments.
         input_shape: Layers: shape of the input without the batch axis.
         values: Schedules of any sort: `(step, expected)` pairs in closed form,

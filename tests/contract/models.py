@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from tests.cases import CONSTRAINTS, LAYERS, REGULARIZERS
+from tests.cases import CONSTRAINTS, INITIALIZERS, LAYERS, REGULARIZERS
 
 BATCH = 8
 
@@ -25,7 +25,7 @@ def layers_model(shape):
 
 
 def regularizers_model():
-    """Every registered regularizer and constraint, on a Conv2D or on a Dense."""
+    """Every registered regularizer, constraint and initializer in some layer."""
     inputs = keras.Input((6, 6, 2))
     flat = keras.layers.Flatten()(inputs)
     images, vectors = [], []
@@ -35,6 +35,10 @@ def regularizers_model():
             images.append(keras.layers.Conv2D(4, 3, **place)(inputs))
         else:
             vectors.append(keras.layers.Dense(4, **place)(flat))
+    for case in INITIALIZERS:
+        images.append(
+            keras.layers.Conv2D(4, 3, kernel_initializer=case.build())(inputs)
+        )
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()(images))
     total = keras.layers.Dense(2)(keras.layers.Add()([x, *vectors]))
     return keras.Model(inputs, total, name="regularizers")

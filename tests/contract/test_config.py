@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.cases import CASES, LAYERS, REGULARIZERS, SCHEDULES, SPARSITY
+from tests.cases import CASES, INITIALIZERS, LAYERS, REGULARIZERS, SCHEDULES, SPARSITY
 
 SERIALIZABLE = [case for case in CASES if case.kind != "callback"]
 
@@ -71,6 +71,15 @@ def test_rebuilt_regularizer_gives_the_same_penalty(case):
     first, second = thing(kernel), _rebuild(thing)(kernel)
     assert float(first) == float(second)
     assert float(first) > 0
+
+
+@pytest.mark.parametrize("case", INITIALIZERS, ids=lambda case: case.id)
+def test_rebuilt_initializer_gives_the_same_kernel(case):
+    thing = case.build()
+    first, second = thing((3, 3, 2, 4)), _rebuild(thing)((3, 3, 2, 4), dtype="float32")
+    first, second = map(keras.ops.convert_to_numpy, (first, second))
+    np.testing.assert_array_equal(first, second)
+    assert first.dtype == np.float32 and first.any()
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.id)

@@ -1,0 +1,74 @@
+import keras
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.registration import serializable
+from keras_strategies.initializers._kernels import at_center, check_kernel
+
+
+@serializable
+class DeltaOrthogonal(keras.initializers.Orthogonal):
+    """Makes a convolution at the start an orthogonal map of each pixel's channels.
+
+    A random kernel mixes neighbouring pixels and blurs what passes through many
+    layers. This one keeps the length of every signal exactly, however deep the
+    network: convolutions of ten thousand layers without normalization or shortcuts
+    were trained from it. Orthogonal kernels, which `keras.initializers.Orthogonal`
+    makes of the flattened kernel, do not have that property. TensorFlow had it in
+    its Keras 1 and Keras 3 does not.
+
+    ```
+    kernel[position, i, o] = gain * Q[i, o]  at the center, 0 elsewhere
+    ```
+
+    with `Q` a random matrix with orthonormal rows, from the QR decomposition of a
+    normal one. For an even length the center is the one that Keras's `"same"` padding
+    uses, the left of the two. The number of filters must be at least that of the
+    input channels, or signals would get lost.
+
+    Reference:
+
+    - [Xiao et al., 2018, Dynamical Isometry and a Mean Field Theory of
+      CNNs](https://arxiv.org/abs/1806.05393)
+
+    Args:
+        gain: Factor of the kernel, greater than 0; about 1 for tanh, sqrt(2) for
+            ReLU. Defaults to `1.0`.
+        seed: Integer, or a `keras.random.SeedGenerator` for new numbers at each
+            call. Defaults to `None`, a random integer.
+
+    Raises:
+        TypeError: If `gain` is no number.
+        ValueError: If `gain` is out of its range or, when called, if the shape is not
+            that of a convolution or has fewer filters than input channels.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_strategies.initializers import DeltaOrthogonal
+
+    layer = keras.layers.Conv2D(
+        32, 3, padding="same", kernel_initializer=DeltaOrthogonal(seed=1)
+    )
+    x = np.random.default_rng(0).normal(size=(1, 8, 8, 16)).astype("float32")
+    y = keras.ops.convert_to_numpy(layer(x))
+    print(np.linalg.norm(y) / np.linalg.norm(x))  # 1.0
+    ```
+    """
+
+    def __init__(self, gain=1.0, seed=None):
+        gain = checks.real("gain", gain, low=0, low_open=True)
+        super().__init__(gain=gain, seed=seed)
+
+    def __call__(self, shape, dtype=None):
+        inputs, filters = check_kernel(shape)
+        if inputs > filters:
+            checks.fail(
+                "`shape` must have at least as many filters as input channels",
+                shape=tuple(shape),
+                fix="Use more filters, or keras.initializers.Orthogonal.",
+            )
+        matrix = super().__call__((inputs, filters), dtype="float32")
+        return ops.cast(at_center(matrix, shape), dtype or keras.config.floatx())
