@@ -41,6 +41,7 @@ from keras_strategies.tuning.plots import (
 )
 from keras_strategies.tuning.random_search_oracle import RandomSearchOracle
 from keras_strategies.tuning.results_dataframe import results_dataframe
+from keras_strategies.tuning.save_report import save_report
 from keras_strategies.tuning.successive_halving_pruner import SuccessiveHalvingPruner
 from keras_strategies.tuning.tune_model import tune_model
 from keras_strategies.tuning.tuner import Tuner
@@ -79,5 +80,6 @@ __all__ = [
     "plot_pareto_front",
     "plot_slices",
     "results_dataframe",
+    "save_report",
     "tune_model",
 ]

@@ -113,5 +113,6 @@ OTHERS = [
     "tuning.plot_pareto_front",
     "tuning.plot_slices",
     "tuning.results_dataframe",
+    "tuning.save_report",
     "tuning.tune_model",
 ]
