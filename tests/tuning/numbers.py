@@ -41,7 +41,12 @@ class Stock(keras_tuner.RandomSearch):
     """The same with a tuner of KerasTuner."""
 
     def run_trial(self, trial, *args, **kwargs):
-        return outcome(**trial.hyperparameters.values)
+        found = outcome(**trial.hyperparameters.values)
+        # KerasTuner does not compute the sum of several objectives from a dict.
+        return {
+            **found,
+            self.oracle.objective.name: self.oracle.objective.get_value(found),
+        }
 
 
 def search(folder, objective="val_loss", cls=Numbers, **kwargs):

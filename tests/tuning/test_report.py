@@ -84,9 +84,9 @@ def test_page_of_one_objective(found, tmp_path):
 def test_page_of_two_objectives_of_a_tuner_of_kerastuner(tmp_path):
     made = numbers.search(tmp_path, numbers.TWO, cls=numbers.Stock, max_trials=5)
     page = read(made, tmp_path / "report.html", title="Loss and size")
-    rows = [row for row in _records.rows(made.oracle)]
+    rows = _records.rows(made.oracle)
     front = [
-        row["trial"] for row in _records.front(rows, dict(val_loss="min", size="max"))
+        row["trial"] for row in _records.front(rows, _records.objectives(made.oracle))
     ]
     head = [row[0] for row in page.rows if row][: len(front)]
     assert head == front
