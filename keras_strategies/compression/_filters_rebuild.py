@@ -1,12 +1,15 @@
 """A copy of a model with fewer channels, made with Keras's public interface."""
 
-from inspect import isroutine
-
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.copying import (
+    compile_objects,
+    copy_variables,
+    own_objects,
+    parts,
+)
 from keras_strategies.compression import _filters_graph
 from keras_strategies.compression._filters_analysis import positions
 
@@ -106,11 +109,8 @@ class Rebuild:
         """Gives a copy the weights that stay, and their `trainable`."""
         plan = self.analysis.plans.get(id(old))
         if plan is None:
-            for one, other in zip(_parts(old), _parts(new), strict=True):
-                saved = {}
-                one.save_own_variables(saved)
-                if saved:
-                    other.load_own_variables(saved)
+            for one, other in zip(parts(old), parts(new), strict=True):
+                copy_variables(one, other)
         else:
             new.set_weights(
                 [self._cut(plan, i, weight) for i, weight in enumerate(old.weights)]
@@ -126,38 +126,3 @@ class Rebuild:
                 value, positions(self.analysis, atoms, self.removed), axis=axis
             )
         return value
-
-
-def _parts(layer):
-    """A layer and all layers in it; nothing for an operation without weights."""
-    if not isinstance(layer, keras.layers.Layer):
-        return []
-    return [layer, *all_layers(layer)]
-
-
-def compile_objects(model):
-    """The loss functions and the classes a model was compiled with, by name."""
-    if not model.compiled:
-        return {}
-    things = [type(model.optimizer)]
-    for loss in keras.tree.flatten(model.loss):
-        things.append(loss if hasattr(loss, "__name__") else type(loss))
-    return by_name(things)
-
-
-def own_objects(layer):
-    """The classes in a layer, and the functions it keeps such as its activation."""
-    things = [type(part) for part in _parts(layer)]
-    for part in _parts(layer):
-        things += [thing for thing in vars(part).values() if isroutine(thing)]
-    return by_name(things)
-
-
-def by_name(things):
-    """Those that neither Keras nor Python itself finds by their name."""
-    known = ("keras.", "keras_strategies.", "builtins")
-    return {
-        thing.__name__: thing
-        for thing in things
-        if not (getattr(thing, "__module__", None) or "builtins").startswith(known)
-    }

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.copying import by_name, compile_objects
 from keras_strategies._internal.walking import all_layers, base_optimizers
 from keras_strategies.compression import _qat_graph, _search_data
 from keras_strategies.compression._distillation import distilling
-from keras_strategies.compression._filters_rebuild import by_name, compile_objects
 from keras_strategies.compression.prune_filters import prune_filters
 
 # At how many steps the largest value of a learning rate schedule is looked for.

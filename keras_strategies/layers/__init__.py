@@ -30,6 +30,7 @@ from keras_strategies.layers.ghost_batch_normalization import GhostBatchNormaliz
 from keras_strategies.layers.global_response_normalization import (
     GlobalResponseNormalization,
 )
+from keras_strategies.layers.insert import insert
 from keras_strategies.layers.layer_scale import LayerScale
 from keras_strategies.layers.learnable_swish import LearnableSwish
 from keras_strategies.layers.maxout import Maxout
@@ -78,6 +79,7 @@ __all__ = [
     "TransformerBlock",
     "WeightNormalization",
     "WeightStandardizedConv2D",
+    "insert",
     "predict_with_uncertainty",
     "snake",
     "stochastic_depth_rates",

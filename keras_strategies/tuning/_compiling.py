@@ -3,7 +3,7 @@
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies.compression._filters_rebuild import compile_objects
+from keras_strategies._internal.copying import compile_objects
 from keras_strategies.tuning import _task
 
 

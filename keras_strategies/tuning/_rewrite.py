@@ -5,10 +5,14 @@ import dataclasses
 import keras
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.copying import (
+    compile_objects,
+    copy_variables,
+    own_objects,
+)
 from keras_strategies._internal.keras_private import operation_calls
 from keras_strategies._internal.walking import all_layers
 from keras_strategies.augmentation import RandomAffine
-from keras_strategies.compression._filters_rebuild import compile_objects, own_objects
 
 _DROPOUTS = (
     keras.layers.Dropout,
@@ -139,10 +143,7 @@ def _fill(old, new, keep_weights):
             one, keras.layers.BatchNormalization
         )
         if keep_weights or not one.trainable or holds_data:
-            saved = {}
-            one.save_own_variables(saved)
-            if saved:
-                other.load_own_variables(saved)
+            copy_variables(one, other)
 
 
 class _Rewriter:

@@ -55,6 +55,7 @@ OTHERS = [
     "export.to_trainable_tflite",
     "export.write_c_array",
     "export.write_metadata",
+    "layers.insert",
     "layers.predict_with_uncertainty",
     "layers.snake",
     "layers.stochastic_depth_rates",
