@@ -17,7 +17,7 @@ from keras_strategies._internal.keras_private.launches import (
     are_arrays,
     auto_jit_compile,
     build_for,
-    packed_arrays,
+    is_dataset,
     split_validation,
     training_settings,
     unpacked,
@@ -27,15 +27,7 @@ from keras_strategies.training._candidates import (
     launch_steps,
     most_steps,
 )
-from keras_strategies.training._launches import (
-    Blocks,
-    Cuts,
-    Resident,
-    number_of_batches,
-    row_bytes,
-    shuffled,
-    shuffled_in_batches,
-)
+from keras_strategies.training._launches import shuffled, shuffled_in_batches
 from keras_strategies.training._session import (
     FUNCTIONS,
     Feed,
@@ -43,7 +35,8 @@ from keras_strategies.training._session import (
     make_function,
     make_loop,
 )
-from keras_strategies.training._specification import describe, difference
+from keras_strategies.training._sources import Dataset, given_arrays
+from keras_strategies.training._specification import difference
 
 
 class Installation:
@@ -133,7 +126,7 @@ class Installation:
 
     def _fit(self, call, *args, **kwargs):
         given = _bind("fit", self.model, args, kwargs)
-        prepared, problem = self._prepare(given)
+        data, problem = self._prepare(given)
         if problem:
             self.drop(problem)
             return call(*args, **kwargs)
@@ -141,7 +134,7 @@ class Installation:
             with self._stock_functions("train", "test"):
                 return call(*args, **kwargs)
         with contextlib.ExitStack() as stack:
-            return call(**self._launched_fit(stack, given, *prepared))
+            return call(**self._launched_fit(stack, given, data))
 
     def _evaluate(self, call, *args, **kwargs):
         given = _bind("evaluate", self.model, args, kwargs)
@@ -149,101 +142,98 @@ class Installation:
         if is_inner or isinstance(given["x"], LaunchAdapter):
             return call(*args, **kwargs)
         sources = (given["x"], given["y"], given["sample_weight"])
-        return self._without_training("test", call, given, sources)
+        return self._launched_call("test", call, given, sources)
 
     def _predict(self, call, *args, **kwargs):
         given = _bind("predict", self.model, args, kwargs)
-        return self._without_training("predict", call, given, (given["x"], None, None))
+        return self._launched_call("predict", call, given, (given["x"], None, None))
 
     # How they do it.
 
     def _prepare(self, given):
-        """`((arrays, rows), problem)`: the training data, or why they do not fit."""
+        """`(data, problem)`: the training data, or why they do not fit."""
         x, y, weight = given["x"], given["y"], given["sample_weight"]
-        if not are_arrays(x, y, weight):
-            return None, "it was made for arrays, `fit` was given other data"
-        if given["validation_split"] and given["validation_data"] is None:
-            (x, y, weight), given["validation_data"] = split_validation(
-                x, y, weight, given["validation_split"]
-            )
-            given["validation_split"] = 0.0
-        arrays, rows, batch_size = packed_arrays(
-            x,
-            y,
-            weight,
-            given["batch_size"],
-            given["class_weight"],
-            given["steps_per_epoch"],
-        )
-        if arrays is None:
-            return None, "it was made for dense arrays, `fit` was given others"
-        problem = difference(self.data, describe(arrays))
-        if not problem and batch_size != self.batch_size:
+        launched = self.choices["train"].is_launched
+        if is_dataset(x):
+            data = Dataset(x, given["class_weight"], given["shuffle"])
+        elif not are_arrays(x, y, weight):
+            made_for = self.data["source"]
+            return None, f"it was made for {made_for}, `fit` was given other data"
+        else:
+            if given["validation_split"] and given["validation_data"] is None:
+                (x, y, weight), given["validation_data"] = split_validation(
+                    x, y, weight, given["validation_split"]
+                )
+                given["validation_split"] = 0.0
+            names = ("batch_size", "class_weight", "steps_per_epoch")
+            data = given_arrays(x, y, weight, *(given[name] for name in names))
+            if data is None:
+                return None, "it was made for dense arrays, `fit` was given others"
+        problem = difference(self.data, data.description)
+        if not problem and is_dataset(x) and launched and not data.open():
+            problem = "the dataset is empty"
+        if not problem and data.batch_size not in (None, self.batch_size):
             problem = (
                 f"it was made for batch_size={self.batch_size}, `fit` uses "
-                f"batch_size={batch_size}"
+                f"batch_size={data.batch_size}"
             )
-        return (arrays, rows), problem
+        return data, problem
 
-    def _launched_fit(self, stack, given, arrays, rows):
+    def _launched_fit(self, stack, given, data):
         """Opens the session of a fit; returns the arguments for Keras's loop."""
-        choice, size = self.choices["train"], self.batch_size
-        self._build(arrays)
-        total, exact = number_of_batches(rows, size), False
-        limit = keras.config.max_steps_per_epoch()
-        if given["steps_per_epoch"] or limit:
-            wanted = [n for n in (given["steps_per_epoch"], limit) if n]
-            total, exact = min(wanted), True
-        held, largest = _nbytes(arrays), row_bytes(arrays) * size
+        build_for(self.model, data.head)
+        steps_per_epoch = _least(given["steps_per_epoch"])
         validation = self._validation(given)
-        if validation:
-            held += _nbytes(validation[0])
-            largest = max(largest, row_bytes(validation[0]) * validation[2])
-        resident = choice.launch == "epoch" and held <= self.memory_limit
-        most = most_steps(choice.launch, largest, self.memory_limit)
-        steps = launch_steps(total, total if resident else most, exact)
-        self.held_bytes = held if resident else BLOCKS_HELD * steps * largest
-        feeds = {
-            "train": self._adapter(
-                stack,
-                arrays,
-                Cuts(rows, size, steps, self.trial),
-                resident,
-                self._order(given),
-            )
-        }
+        sources = [data] if validation is None else [data, validation]
+        resident, steps = self._launch_size(sources, steps_per_epoch)
+        if data.nbytes is None:
+            source = data.source(device(), steps, steps_per_epoch)
+        else:
+            order = self._order(given)
+            source = data.source(device(), steps, resident, order, self.trial)
+        feeds = {"train": self._adapter(stack, data, source)}
         given.update(x=feeds["train"][1], y=None, sample_weight=None, batch_size=None)
         given.update(class_weight=None)
-        if validation:
-            cuts = Cuts(*validation[1:], steps)
-            feeds["test"] = self._adapter(stack, validation[0], cuts, resident)
-            given.update(validation_data=(feeds["test"][1],), validation_steps=None)
-        sizes = {"train": size, "test": validation[2] if validation else size}
-        stack.enter_context(self._launching(feeds, sizes, steps))
+        if validation is not None:
+            limit = _least(given["validation_steps"])
+            if validation.nbytes is None:
+                source = validation.source(device(), steps, limit)
+            else:
+                source = validation.source(device(), steps, resident)
+                given["validation_steps"] = None
+            feeds["test"] = self._adapter(stack, validation, source)
+            given["validation_data"] = (feeds["test"][1],)
+        stack.enter_context(self._launching(feeds, steps))
         return given
 
+    def _launch_size(self, sources, steps_per_epoch):
+        """`(resident, steps)`: whether arrays stay on the device; steps of a launch."""
+        launch = self.choices["train"].launch
+        held = sum(data.nbytes or 0 for data in sources)
+        resident = launch == "epoch" and held <= self.memory_limit
+        in_blocks = [data for data in sources if data.nbytes is None or not resident]
+        held = held if resident else 0
+        total = steps_per_epoch or sources[0].batches
+        # Rows that stay are cut at the same places in each epoch.
+        exact = bool(steps_per_epoch) and sources[0].nbytes is not None
+        if not in_blocks:
+            self.held_bytes = held
+            return resident, launch_steps(total, total, exact)
+        largest = max(data.batch_bytes for data in in_blocks)
+        most = most_steps(
+            "block" if resident else launch, largest, self.memory_limit - held
+        )
+        steps = launch_steps(total, most, exact)
+        self.held_bytes = held + BLOCKS_HELD * steps * largest
+        return resident, steps
+
     def _validation(self, given):
-        """`(arrays, rows, batch_size)` of validation data that are arrays."""
+        """Validation data of `fit` as a source, `None` if there are none."""
         if given["validation_data"] is None:
             return None
         sources = unpacked(given["validation_data"])
         size = given["validation_batch_size"] or given["batch_size"]
-        return self._arrays(sources, size, given["validation_steps"])
-
-    def _arrays(self, sources, batch_size, steps):
-        """`(arrays, rows, batch_size)`, cut to the rows of `steps` steps."""
-        if not are_arrays(*sources):
-            return None
-        arrays, rows, batch_size = packed_arrays(*sources, batch_size, None, steps)
-        if arrays is None:
-            return None
-        limits = [n for n in (steps, keras.config.max_steps_per_epoch()) if n]
-        if limits and min(limits) * batch_size < rows:
-            rows = min(limits) * batch_size
-            arrays = keras.tree.map_structure(
-                lambda leaf: None if leaf is None else leaf[:rows], arrays
-            )
-        return arrays, rows, batch_size
+        return _without_training(sources, size, given["validation_steps"])
 
     def _order(self, given):
         """The order of the rows in each pass of a fit, `None` as they lie."""
@@ -253,44 +243,50 @@ class Installation:
         make = shuffled_in_batches if given["shuffle"] == "batch" else shuffled
         return make(seed)
 
-    def _adapter(self, stack, arrays, cuts, resident, order=None, blanks=False):
+    def _adapter(self, stack, data, source, blanks=False):
         """`(feed, adapter)` for Keras's loop."""
-        source = Resident if resident else Blocks
-        feed = Feed(source(device(), arrays, cuts, order), blanks)
+        feed = Feed(source, blanks)
         stack.callback(feed.close)
-        return feed, LaunchAdapter(feed, cuts.batch_size, cuts.batches)
+        batches = data.batches if data.nbytes is None else source.cuts.batches
+        adapter = LaunchAdapter(feed, data.batch_size, batches, data.adapter)
+        return feed, adapter
 
-    def _without_training(self, kind, call, given, sources):
-        choice = self.choices[kind]
-        found = None
-        if choice.is_launched:
-            found = self._arrays(sources, given["batch_size"], given["steps"])
-        if found is None:
+    def _launched_call(self, kind, call, given, sources):
+        """`evaluate` or `predict`."""
+        data, launched = None, self.choices[kind].is_launched
+        # To predict a dataset in launches its number of batches had to be known.
+        if launched and (kind == "test" or not is_dataset(sources[0])):
+            data = _without_training(sources, given["batch_size"], given["steps"])
+        if data is None:
             with self._stock_functions(kind):
                 return call(**given)
-        arrays, rows, size = found
         if kind == "test":
-            self._build(arrays)
+            build_for(self.model, data.head)
         with contextlib.ExitStack() as stack:
-            most = most_steps("block", row_bytes(arrays) * size, self.memory_limit)
-            steps = launch_steps(number_of_batches(rows, size), most)
-            blanks = kind == "predict"
-            cuts = Cuts(rows, size, steps)
-            feed = self._adapter(stack, arrays, cuts, False, blanks=blanks)
-            given.update(x=feed[1], batch_size=None, steps=None)
+            most = most_steps("block", data.batch_bytes, self.memory_limit)
+            if data.nbytes is None:
+                limit = _least(given["steps"])
+                steps = launch_steps(limit or data.batches, most)
+                source = data.source(device(), steps, limit)
+            else:
+                steps = launch_steps(data.batches, most)
+                source = data.source(device(), steps)
+                given["steps"] = None
+            feed = self._adapter(stack, data, source, blanks=kind == "predict")
+            given.update(x=feed[1], batch_size=None)
             if kind == "test":
                 given.update(y=None, sample_weight=None)
-            stack.enter_context(self._launching({kind: feed}, {kind: size}, steps))
+            stack.enter_context(self._launching({kind: feed}, steps))
             return call(**given)
 
     @contextlib.contextmanager
-    def _launching(self, feeds, sizes, steps):
+    def _launching(self, feeds, steps):
         """Keras's loops call our functions for the kinds of step in `feeds`."""
         model, outer = self.model, self._live
         settings = {"steps_per_execution": steps, **dict.fromkeys(FUNCTIONS.values())}
         with training_settings(model, **settings):
             puts = {
-                kind: functools.partial(self._put, kind, feed, sizes[kind])
+                kind: functools.partial(self._put, kind, feed)
                 for kind, (feed, _) in feeds.items()
             }
             for put in puts.values():
@@ -305,24 +301,18 @@ class Installation:
             setattr(model, FUNCTIONS[kind], None)
         self._forced.clear()
 
-    def _build(self, arrays):
-        """What a loop cannot make while it is traced, unless it is there."""
-        size = self.batch_size
-        head = keras.tree.map_structure(
-            lambda leaf: None if leaf is None else leaf[:size], arrays
-        )
-        build_for(self.model, head)
-
-    def _put(self, kind, feed, batch_size):
-        compiler = self.choices[kind].compiler
-        key = (kind, compiler, batch_size)
-        if key not in self._loops:
-            self._loops[key] = make_loop(
-                self.model, kind, batch_size, compiler == "xla"
-            )
+    def _put(self, kind, feed):
         stock = functools.partial(self._make_stock, kind)
-        function = make_function(self._loops[key], stock, feed)
-        setattr(self.model, FUNCTIONS[kind], function)
+        loop = functools.partial(self._loop, kind)
+        setattr(self.model, FUNCTIONS[kind], make_function(loop, stock, feed))
+
+    def _loop(self, kind, *given):
+        """Runs a launch, which is the last argument, in the loop for its size."""
+        compiler, size = self.choices[kind].compiler, given[-1].batch_size
+        key = (kind, compiler, size)
+        if key not in self._loops:
+            self._loops[key] = make_loop(self.model, kind, size, compiler == "xla")
+        return self._loops[key](*given)
 
     def _make_stock(self, kind):
         """Keras's own function, for data that are no launches."""
@@ -350,9 +340,19 @@ class Installation:
                 self._stock[kind, jit] = getattr(model, FUNCTIONS[kind])
 
 
-def _nbytes(arrays):
-    leaves = keras.tree.flatten(arrays)
-    return sum(leaf.nbytes for leaf in leaves if leaf is not None)
+def _least(steps):
+    """The number of steps within Keras's own limit, `None` without either."""
+    limits = [n for n in (steps, keras.config.max_steps_per_epoch()) if n]
+    return min(limits, default=None)
+
+
+def _without_training(sources, batch_size, steps):
+    """What `evaluate`, `predict` or a validation is given, `None` for other data."""
+    if is_dataset(sources[0]):
+        data = Dataset(sources[0])
+        return data if data.is_fixed and data.open() else None
+    data = given_arrays(*sources, batch_size, None, steps)
+    return None if data is None else data.cut(steps)
 
 
 def _bind(name, model, args, kwargs):

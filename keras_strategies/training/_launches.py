@@ -1,5 +1,6 @@
 """Where the rows of a launch come from: device memory, blocks, or a stream."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ class Launch(NamedTuple):
         full: Number of full batches.
         rest: Rows of the partial batch behind them, or 0.
         loose: Whether batches of these data differ in size, in this launch or not.
+        batch_size: Rows of a full batch.
+        then: A `Launch` that belongs to this one, with batches of another shape.
         batches: Number of batches, the partial one included.
     """
 
@@ -26,6 +29,8 @@ class Launch(NamedTuple):
     full: int
     rest: int
     loose: bool = False
+    batch_size: int | None = None
+    then: Any = None
 
     @property
     def batches(self):
@@ -83,7 +88,8 @@ class Resident:
         if self.order is not None:
             order = self.order(self.device, self.cuts, number)
         for first, full, rest in self.cuts.launches():
-            yield Launch(self.data, order, first, full, rest, self.cuts.loose)
+            launch = Launch(self.data, order, first, full, rest, self.cuts.loose)
+            yield launch._replace(batch_size=self.cuts.batch_size)
 
     def close(self):
         """Lets go of the device's memory."""
@@ -104,7 +110,7 @@ class Blocks:
         if self.order is not None:
             order = np.asarray(self.order(self.device, self.cuts, number))
         cuts = self.cuts.launches()
-        yield from ahead(lambda cut: self._block(order, *cut), cuts)
+        yield from ahead(self._block(order, *cut) for cut in cuts)
 
     def _block(self, order, first, full, rest):
         size = self.cuts.batch_size
@@ -124,23 +130,118 @@ class Blocks:
             return taken
 
         data = self.device.to_device(keras.tree.map_structure(cut, self.arrays))
-        return Launch(data, None, 0, full, rest, self.cuts.loose)
+        return Launch(data, None, 0, full, rest, self.cuts.loose, size)
 
     def close(self):
         """Nothing is held between launches."""
 
 
-def ahead(make, items):
-    """Yields `make(item)` for each item, the next one under way in a thread."""
+class Stream:
+    """Batches as they come, up to `steps` to a launch; the next is made meanwhile.
+
+    Batches of one size and one shape go together. One with fewer rows ends such a run;
+    whatever else comes between is a run of its own in the same launch.
+
+    Args:
+        device: Module of the backend.
+        read: Makes an iterator over batches for each pass.
+        steps: Batches of a launch.
+        limit: After how many batches a launch ends early, `None` for never.
+        loose: Whether the dataset leaves the number of rows of its batches open.
+    """
+
+    def __init__(self, device, read, steps, limit=None, loose=True):
+        self.device, self._read, self._steps = device, read, steps
+        self._limit, self._loose = limit, loose
+        self._size = None
+
+    def __iter__(self):
+        yield from ahead(self._launches())
+
+    def _launches(self):
+        batches, lengths = self._read(), [self._steps]
+        if self._limit is not None:
+            starts = range(0, self._limit, self._steps)
+            lengths = [min(self._steps, self._limit - start) for start in starts]
+        for length in itertools.cycle(lengths):
+            taken = list(itertools.islice(batches, length))
+            if not taken:
+                return
+            made = [self._linked(taken)]
+            del taken
+            yield made.pop()
+
+    def _linked(self, batches):
+        self._size = self._size or rows_of(batches[0])
+        launch = None
+        for run in reversed(runs(batches, self._size)):
+            launch = self._launch(run)._replace(then=launch)
+        return launch
+
+    def _launch(self, run):
+        size = self._size
+        rest = 0 if rows_of(run[-1]) == size else rows_of(run[-1])
+        full = len(run) - bool(rest)
+        rows = size * self._steps if full else rest
+
+        def join(*leaves):
+            if leaves[0] is None:
+                return None
+            block = np.zeros((rows, *leaves[0].shape[1:]), leaves[0].dtype)
+            np.concatenate(leaves, out=block[: full * size + rest])
+            return block
+
+        block = run[0] if not full else keras.tree.map_structure(join, *run)
+        data = self.device.to_device(block)
+        return Launch(data, None, 0, full, rest, self._loose, size)
+
+    def close(self):
+        """Nothing is held between launches."""
+
+
+def runs(batches, size):
+    """Cuts a list of batches into runs: some of `size` rows and one with fewer."""
+    found = []
+    for batch in batches:
+        last = found[-1][-1] if found else None
+        joins = (
+            last is not None
+            and rows_of(last) == size >= rows_of(batch)
+            and inner_shapes(last) == inner_shapes(batch)
+        )
+        if joins:
+            found[-1].append(batch)
+        else:
+            found.append([batch])
+    return found
+
+
+def inner_shapes(batch):
+    """Shape of a row and type of each array."""
+    leaves = keras.tree.flatten(batch)
+    return [None if leaf is None else (leaf.shape[1:], leaf.dtype) for leaf in leaves]
+
+
+def rows_of(batch):
+    """Number of rows of a batch."""
+    return max(len(leaf) for leaf in keras.tree.flatten(batch) if leaf is not None)
+
+
+def ahead(iterator):
+    """Yields from an iterator, the next item under way in a thread.
+
+    No item is held on to while it is used: there are three at most, the one in use,
+    the next, and the one being made when the next is asked for.
+    """
+    end = object()
     with ThreadPoolExecutor(1) as pool:
-        future = None
-        for item in items:
-            following = pool.submit(make, item)
-            if future is not None:
-                yield future.result()
-            future = following
-        if future is not None:
-            yield future.result()
+        following = pool.submit(next, iterator, end)
+        while True:
+            ready = [following.result()]
+            if ready[0] is end:
+                return
+            following = pool.submit(next, iterator, end)
+            yield ready.pop()
 
 
 def shuffled(seed):

@@ -126,6 +126,13 @@ def to_device(arrays):
     )
 
 
+def wait(results):
+    """Until they are computed."""
+    import jax
+
+    jax.block_until_ready(results)
+
+
 def permutation(rows, seed, number):
     """The order of the rows in pass `number`, made on the device."""
     import jax

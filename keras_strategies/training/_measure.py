@@ -1,14 +1,13 @@
 """How long an epoch takes, one candidate after the other, within a budget."""
 
 import time
+import warnings
 from typing import NamedTuple
 
 import keras
 
-from keras_strategies._internal.keras_private.launches import unpacked
 from keras_strategies.training._candidates import BLOCK_STEPS, BY_NAME, PLAIN
 from keras_strategies.training._installation import Installation
-from keras_strategies.training._launches import number_of_batches
 
 # An epoch is timed on as many of its steps as take about so long.
 SECONDS_A_TRIAL = 0.5
@@ -64,11 +63,11 @@ class _EpochTimes(keras.callbacks.Callback):
 class Trial:
     """One candidate on the way: compiled once, timed as often as wanted."""
 
-    def __init__(self, model, candidate, sources, settings):
-        self.model, self.candidate, self.sources = model, candidate, sources
+    def __init__(self, model, candidate, sample, settings):
+        self.model, self.candidate, self.sample = model, candidate, sample
         choices = dict.fromkeys(KINDS, candidate)
         self.installation = Installation(model, choices, **settings)
-        self.total = number_of_batches(sources["rows"], settings["batch_size"])
+        self.total = sample.batches
         self.compile_seconds = self.steps = self.seconds = None
 
     def run(self, epochs=1):
@@ -90,19 +89,24 @@ class Trial:
 
     def _fit(self, steps, epochs):
         """Seconds of each epoch of `steps` steps."""
-        times, is_launched = _EpochTimes(), self.candidate.is_launched
-        self.installation.trial = None if steps == self.total else steps
-        x, y, sample_weight = self.sources["fit"]
-        self.model.fit(
-            x,
-            y,
-            sample_weight=sample_weight,
-            batch_size=self.installation.batch_size,
-            steps_per_epoch=None if is_launched else self.installation.trial,
-            epochs=epochs,
-            verbose=0,
-            callbacks=[times],
-        )
+        times, part = _EpochTimes(), None if steps == self.sample.known else steps
+        cuts_itself = self.candidate.is_launched and not self.sample.is_dataset
+        self.installation.trial = part if cuts_itself else None
+        x, y, sample_weight = self.sample.given
+        with warnings.catch_warnings():
+            # A dataset that cannot be shuffled, or whose end was not known.
+            warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
+            warnings.filterwarnings("ignore", message="Your input ran out of data")
+            self.model.fit(
+                x,
+                y,
+                sample_weight=sample_weight,
+                batch_size=self.installation.batch_size,
+                steps_per_epoch=None if cuts_itself else part,
+                epochs=epochs,
+                verbose=0,
+                callbacks=[times],
+            )
         self.installation.trial = None
         return times.times
 
@@ -132,7 +136,7 @@ class Found(NamedTuple):
     installation: Installation | None
 
 
-def measure(model, candidates, sources, settings, budget_seconds, put_back):
+def measure(model, candidates, sample, settings, budget_seconds, put_back):
     """Times the candidates in turn and chooses."""
     if len(candidates) == 1:
         return _only(candidates[0])
@@ -140,7 +144,7 @@ def measure(model, candidates, sources, settings, budget_seconds, put_back):
     left = lambda: deadline - time.perf_counter()  # noqa: E731
     trials, skipped = [], []
     for candidate in sorted(set(candidates) | {PLAIN}, key=ORDER.index):
-        trial = Trial(model, candidate, sources, settings)
+        trial = Trial(model, candidate, sample, settings)
         predicted = trial.predicted_seconds(trials)
         if trials and predicted > left():
             note = f"left out: about {predicted:.0f} s to compile, over the budget"
@@ -164,7 +168,7 @@ def measure(model, candidates, sources, settings, budget_seconds, put_back):
     else:
         choices, installation = {"train": choice}, chosen.installation
         for kind in ("test", "predict"):
-            choices[kind] = _inference(kind, chosen, sources, left, put_back)
+            choices[kind] = _inference(kind, chosen, left, put_back)
         installation.choices = {kind: BY_NAME[name] for kind, name in choices.items()}
     return Found(choices, measured + skipped, [_why(choice, measured)], installation)
 
@@ -188,8 +192,10 @@ def _in_turns(trials, put_back, left):
             run(trial, put_back, epochs=1)
 
 
-def _inference(kind, chosen, sources, left, put_back):
+def _inference(kind, chosen, left, put_back):
     """The name of the fastest way to evaluate or predict; plain without time."""
+    if kind == "predict" and chosen.sample.is_dataset:
+        return PLAIN.name
     seconds, candidates = {}, _inference_candidates(kind, chosen.candidate)
     for candidate in candidates:
         factor = 2 if candidate.compiler == "xla" else 1
@@ -199,7 +205,7 @@ def _inference(kind, chosen, sources, left, put_back):
         chosen.installation.choices = choices
         chosen.installation.install()
         try:
-            seconds[candidate.name] = inference_seconds(kind, chosen, sources)
+            seconds[candidate.name] = inference_seconds(kind, chosen)
         finally:
             chosen.installation.remove()
             put_back()
@@ -218,20 +224,16 @@ def _inference_candidates(kind, chosen):
     return [BY_NAME[name] for name in names]
 
 
-def inference_seconds(kind, trial, sources):
+def inference_seconds(kind, trial):
     """The least seconds of some calls on a part of the data."""
     size, times = trial.installation.batch_size, []
-    head = keras.tree.map_structure(
-        lambda leaf: None if leaf is None else leaf[: BLOCK_STEPS * size],
-        sources["arrays"],
-    )
-    x, y, weight = unpacked(head)
+    (x, y, weight), steps = trial.sample.part(BLOCK_STEPS)
     for _ in range(4):
         begin = time.perf_counter()
         if kind == "test":
-            trial.model.evaluate(x, y, size, 0, weight)
+            trial.model.evaluate(x, y, size, 0, weight, steps)
         else:
-            trial.model.predict(x, size, 0)
+            trial.model.predict(x, size, 0, steps)
         times.append(time.perf_counter() - begin)
     return min(times[1:])
 

@@ -1,5 +1,6 @@
 """One call of `fit`, `evaluate` or `predict` whose batches come as launches."""
 
+import collections
 import itertools
 
 import keras
@@ -43,28 +44,37 @@ class Feed:
     On TensorFlow a pass yields the launches. `predict` takes one item a batch there:
     with `blanks` each launch is followed by fillers for its other batches. On JAX the
     loop moves everything it takes out of the data to the device, perhaps ahead of its
-    time: there a pass yields tickets, and `launch` takes what is next in the pass.
+    time: there a pass yields tickets, and `launch` gives what a ticket stands for.
     """
 
     def __init__(self, source, blanks=False):
         self._source, self._blanks, self._passes = source, blanks, []
+        self._ready = {}
 
     def __iter__(self):
+        number = len(self._passes)
         self._passes.append(iter(self._source))
         if is_jax():
-            number = np.full((1,), len(self._passes) - 1, np.int32)
-            return itertools.repeat({_TICKET: number})
+            return self._tickets(number)
         return Pass(self._passes[-1], self._blanks)
+
+    def _tickets(self, number):
+        waiting = self._ready[number] = collections.deque()
+        ticket = {_TICKET: np.full((1,), number, np.int32)}
+        for launch in self._passes[number]:
+            waiting.append(launch)
+            del launch  # or its data would be held until the next is there
+            yield ticket
 
     def launch(self, ticket):
         """The next launch of the pass that a ticket is for."""
-        return next(self._passes[int(ticket[_TICKET][0])])
+        return self._ready[int(ticket[_TICKET][0])].popleft()
 
     def close(self):
         """Ends every pass and frees what they hold."""
         for launches in self._passes:
             launches.close()
-        self._passes = []
+        self._passes, self._ready = [], {}
         self._source.close()
 
 
@@ -99,25 +109,41 @@ class TensorFlowFunction:
 
     def __call__(self, data):
         if isinstance(data, Pass):
-            return self._loop(next(data))
+            return self._run(next(data))
         if isinstance(data, list) and isinstance(data[0], Launch):
-            return self._loop(data[0])
+            return self._run(data[0])
         if self._stock is None:
             self._stock = self._make_stock()
         return self._stock(data)
 
+    def _run(self, launch):
+        logs = None
+        while launch is not None:
+            logs, launch = self._loop(launch), launch.then
+        return logs
+
 
 class JaxFunction:
-    """The same with JAX's signature."""
+    """The same with JAX's signature.
+
+    JAX would go on while a launch runs, and queue one after the other with their data.
+    So the one before the last is waited for.
+    """
 
     def __init__(self, loop, make_stock, feed):
         self._loop, self._make_stock, self._stock = loop, make_stock, None
-        self._feed = feed
+        self._feed, self._last = feed, None
 
     def __call__(self, state, iterator):
         item = next(iterator)
         if isinstance(item, dict) and _TICKET in item:
-            return self._loop(state, self._feed.launch(item))
+            device().wait(self._last)
+            logs, launch = None, self._feed.launch(item)
+            while launch is not None:
+                logs, state = self._loop(state, launch)
+                launch = launch.then
+            self._last = logs
+            return logs, state
         if self._stock is None:
             self._stock = self._make_stock()
         return self._stock(state, itertools.chain([item], iterator))

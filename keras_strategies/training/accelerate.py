@@ -8,15 +8,14 @@ from keras_strategies._internal.keras_private.launches import (
     are_arrays,
     build_for,
     check_step,
+    is_dataset,
     is_distributed,
-    packed_arrays,
 )
 from keras_strategies.training import _measure
 from keras_strategies.training._candidates import ALL, BLOCKS_HELD, BY_NAME, PLAIN
 from keras_strategies.training._fingerprint import fingerprint
-from keras_strategies.training._launches import row_bytes
 from keras_strategies.training._snapshot import unchanged
-from keras_strategies.training._specification import describe
+from keras_strategies.training._sources import Dataset, Sample, given_arrays
 from keras_strategies.training._xla import blocking_rows
 from keras_strategies.training.execution_plan import ExecutionPlan, installed_plan
 
@@ -56,15 +55,21 @@ def accelerate(
     `memory_limit` go to the device in blocks. On JAX everything is compiled by XLA; on
     Torch there is no graph, and the plan says so and is plain `fit`.
 
+    A `tf.data.Dataset` or a `PyDataset` is read ahead in blocks of up to 64 batches,
+    the next one while the steps of one run. It is iterated over while it is measured,
+    a part of it each time: a seeded order of `Dataset.shuffle` goes on from there.
+
     The plan is dropped, with a warning, when the model is compiled again and when
     `fit` is given data of another structure, shape or batch size.
 
     Args:
         model: Built and compiled model.
-        x: Inputs, as for `fit`: an array, or a list or dict of arrays.
-        y: Targets, as for `fit`.
-        sample_weight: Sample weights, as for `fit`.
-        batch_size: Rows of a batch. Defaults to `32`, as in `fit`.
+        x: Inputs, as for `fit`: an array, a list or dict of arrays, or a
+            `tf.data.Dataset` or `keras.utils.PyDataset` of batches.
+        y: Targets, as for `fit`. None with a dataset.
+        sample_weight: Sample weights, as for `fit`. None with a dataset.
+        batch_size: Rows of a batch. Defaults to `32`, as in `fit`. A dataset has its
+            own.
         budget_seconds: Seconds that measuring may take, greater than 0. Plain `fit` is
             measured in any case; a candidate that would exceed the budget, as far as
             the ones before it tell, is left out. Defaults to `20`.
@@ -80,8 +85,9 @@ def accelerate(
 
     Raises:
         ValueError: If the model is not built or not compiled, runs eagerly or is
-            distributed, if data do not match the model or hold NaN or infinity, or if
-            an argument is out of its range. The model is then as before.
+            distributed, if data (of a dataset: the first batch) do not match the model
+            or hold NaN or infinity, or if an argument is out of its range. The model
+            is then as before.
 
     Example:
 
@@ -104,28 +110,28 @@ def accelerate(
     checks.integer("seed", seed, low=0, high=2**31 - 1, optional=True)
     names = _names(candidates)
     _check_model(model)
-    arrays, rows = _checked_data(model, x, y, sample_weight, batch_size)
-    needed = BLOCKS_HELD * row_bytes(arrays) * min(batch_size, rows)
+    data = _checked_data(model, x, y, sample_weight, batch_size)
+    needed = BLOCKS_HELD * data.batch_bytes
     if memory_limit < needed:
         checks.fail(
             f"`memory_limit` must hold {BLOCKS_HELD} batches, {needed} bytes here",
             memory_limit=memory_limit,
         )
+    possible, notes = _possible(model, names, data)
     settings = {
-        "data": describe(arrays),
-        "batch_size": batch_size,
+        "data": data.description,
+        "batch_size": data.batch_size,
         "memory_limit": memory_limit,
         "seed": seed,
     }
     if installed_plan(model) is not None:
         installed_plan(model).remove()
-    possible, notes = _possible(model, names)
-    sources = {"fit": (x, y, sample_weight), "rows": rows, "arrays": arrays}
+    with unchanged(model):
+        build_for(model, data.head)
     with unchanged(model) as put_back:
-        build_for(model, _head(arrays, min(batch_size, rows)))
-    with unchanged(model) as put_back:
+        sample = Sample((x, y, sample_weight), data)
         found = _measure.measure(
-            model, possible, sources, settings, budget_seconds, put_back
+            model, possible, sample, settings, budget_seconds, put_back
         )
     details = {
         **settings,
@@ -148,31 +154,37 @@ def _names(candidates):
     return list(candidates)
 
 
-def _possible(model, names):
-    """The candidates that the backend and the layers allow, and why not others."""
+def _possible(model, names, data):
+    """The candidates that backend, layers and data allow, and why not others."""
     backend, notes = keras.backend.backend(), []
     allowed = [BY_NAME[name] for name in names]
     if backend == "torch":
-        allowed = [item for item in allowed if item == PLAIN]
+        allowed = [item for item in allowed if item == PLAIN] or [PLAIN]
         notes.append(
             "On Torch only graph-less candidates exist: every step is Python, there "
             "is nothing to launch at once. Plain `fit` is used."
         )
-    elif backend == "jax":
+        return allowed, notes
+    if data.nbytes is None:
+        allowed = [item for item in allowed if item.launch != "epoch"]
+        notes.append("A dataset is fed in blocks; it does not stay on the device.")
+        if not data.is_fixed:
+            allowed = [item for item in allowed if not item.is_launched]
+            notes.append(
+                "Its batches are of strings or of several shapes: only single steps "
+                "were tried."
+            )
+    if backend == "jax":
         allowed = [item for item in allowed if item.compiler != "graph"]
         notes.append("On JAX every candidate is compiled by XLA.")
-    else:
-        blocking = blocking_rows(model)
-        if blocking:
-            allowed = [item for item in allowed if item.compiler != "xla"]
-            text = "; ".join(
-                f"{row['layer']} ({row['type']}) {row['reason']}, instead: "
-                f"{row['replacement']}"
-                for row in blocking
-            )
-            notes.append(f"XLA was not tried, layers block it: {text}.")
-    if not allowed and backend == "torch":
-        allowed = [PLAIN]
+    elif blocking := blocking_rows(model):
+        allowed = [item for item in allowed if item.compiler != "xla"]
+        text = "; ".join(
+            f"{row['layer']} ({row['type']}) {row['reason']}, instead: "
+            f"{row['replacement']}"
+            for row in blocking
+        )
+        notes.append(f"XLA was not tried, layers block it: {text}.")
     if not allowed:
         checks.fail(
             f"no candidate is possible here ({' '.join(notes)})", candidates=names
@@ -209,20 +221,26 @@ def _check_model(model):
 
 
 def _checked_data(model, x, y, sample_weight, batch_size):
-    """`(arrays, rows)` after a symbolic step of the model and a look for NaN."""
-    if not are_arrays(x, y, sample_weight):
-        checks.fail(
-            "`x`, `y` and `sample_weight` must be arrays or nests of arrays",
-            error=TypeError,
-            x=type(x),
-        )
-    arrays, rows, _ = packed_arrays(x, y, sample_weight, batch_size, None)
-    if arrays is None:
-        checks.fail("`x` and `y` must be dense arrays", x=type(x))
-    if not rows:
-        checks.fail("`x` must have rows", rows=rows)
+    """`Arrays` or a `Dataset`, after a symbolic step of the model on it."""
+    if is_dataset(x):
+        data = _opened(x, y, sample_weight)
+        arrays = data.head
+    else:
+        if not are_arrays(x, y, sample_weight):
+            checks.fail(
+                "`x`, `y` and `sample_weight` must be arrays or nests of arrays; only "
+                "`x` may also be a `tf.data.Dataset` or a `PyDataset`",
+                error=TypeError,
+                x=type(x),
+            )
+        data = given_arrays(x, y, sample_weight, batch_size)
+        if data is None:
+            checks.fail("`x` and `y` must be dense arrays", x=type(x))
+        if not data.rows:
+            checks.fail("`x` must have rows", rows=data.rows)
+        arrays = data.arrays
     for number, leaf in enumerate(keras.tree.flatten(arrays)):
-        if leaf is None or leaf.dtype.kind != "f":
+        if leaf is None or getattr(leaf.dtype, "kind", None) != "f":
             continue
         bad = int(leaf.size - np.isfinite(leaf).sum())
         if bad:
@@ -231,14 +249,24 @@ def _checked_data(model, x, y, sample_weight, batch_size):
                 array=number,
                 values_that_are_not_finite=bad,
             )
-    _check_match(model, _head(arrays, min(batch_size, rows)))
-    return arrays, rows
+    _check_match(model, data.head)
+    return data
 
 
-def _head(arrays, rows):
-    return keras.tree.map_structure(
-        lambda leaf: None if leaf is None else leaf[:rows], arrays
-    )
+def _opened(x, y, sample_weight):
+    """A `Dataset` whose first batch was read."""
+    if y is not None or sample_weight is not None:
+        checks.fail(
+            "`y` and `sample_weight` must come out of the dataset",
+            y=type(y),
+            sample_weight=type(sample_weight),
+        )
+    data = Dataset(x)
+    if data.specification is None:
+        checks.fail("batches of the dataset must be dense", x=type(x))
+    if not data.open():
+        checks.fail("the dataset must have batches", x=type(x))
+    return data
 
 
 def _check_match(model, batch):

@@ -112,3 +112,42 @@ def test_the_unseeded_generator_is_put_back():
         np.testing.assert_array_equal(
             keras.ops.convert_to_numpy(second), keras.ops.convert_to_numpy(third)
         )
+
+
+class _Batches(keras.utils.PyDataset):
+    num_batches = 2
+
+    def __getitem__(self, index):
+        return [np.full((4 - index, 3), index, "float32"), np.array([0] * (4 - index))]
+
+
+def test_datasets_are_read_as_fit_reads_them():
+    x = _Batches()
+    assert launches.is_dataset(x) and not launches.is_dataset(np.ones(3))
+    adapter = launches.batch_adapter(x, class_weight={0: 2.0}, shuffle=True)
+    assert adapter.num_batches == 2 and adapter.shuffle
+    images, labels, weights = launches.first_batch(adapter)
+    assert images.shape == (4, 3) and labels.shape == (4,)
+    np.testing.assert_array_equal(weights, [2, 2, 2, 2])
+    (images, *_), varies = launches.batch_specification(adapter)
+    assert images.shape == (4, 3) and images.dtype == "float32" and varies
+
+
+@pytest.mark.tensorflow
+def test_nothing_is_taken_from_a_dataset_to_describe_it():
+    import tensorflow as tf
+
+    def rows():
+        raise AssertionError("read")
+        yield
+
+    signature = tf.TensorSpec((None, 3), tf.float16)
+    dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
+    assert launches.is_dataset(dataset)
+    adapter = launches.batch_adapter(dataset, shuffle=True)
+    found, varies = launches.batch_specification(adapter)
+    assert found.shape == (None, 3) and found.dtype == "float16" and varies
+    dense = tf.data.Dataset.from_tensor_slices(np.ones((4, 3))).batch(2, True)
+    assert not launches.batch_specification(launches.batch_adapter(dense))[1]
+    sparse = tf.data.Dataset.from_tensors(tf.sparse.from_dense([[1.0]]))
+    assert launches.batch_specification(launches.batch_adapter(sparse))[0] is None

@@ -69,7 +69,7 @@ def _regularized_arguments():
         "x": x,
         "y": y,
         "sample_weight": weights,
-        "validation_data": (x[:20], y[:20], weights[:20]),
+        "validation_data": (x[:16], y[:16], weights[:16]),
     }
 
 

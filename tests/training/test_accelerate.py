@@ -33,7 +33,7 @@ def times(monkeypatch):
         trial.compile_seconds = given.get("compile", 0.1)
         trial.seconds = given.get(name, 1.0)
 
-    def inference_seconds(kind, trial, sources):
+    def inference_seconds(kind, trial):
         return given.get(f"{kind} {trial.installation.choices[kind].name}", 1.0)
 
     monkeypatch.setattr(_measure, "run", run)

@@ -11,9 +11,11 @@ from keras.src.trainers.data_adapters import (
     array_slicing,
     data_adapter_utils,
     get_data_adapter,
+    is_tf_dataset,
 )
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 
 class LaunchAdapter(DataAdapter):
@@ -104,12 +106,54 @@ def packed_arrays(x, y, sample_weight, batch_size, class_weight, steps=None):
     return keras.tree.lists_to_tuples(arrays), rows, batch_size
 
 
+def is_dataset(x):
+    """Whether `fit` takes it as a `tf.data.Dataset` or as a `PyDataset`.
+
+    The test for the first imports no TensorFlow. Keras 3.12 to 3.15.
+    """
+    return isinstance(x, keras.utils.PyDataset) or is_tf_dataset(x)
+
+
 def batch_adapter(x, class_weight=None, shuffle=False):
-    """The adapter of `fit` for data that come in batches. Keras 3.12 to 3.15."""
-    is_dataset = isinstance(x, keras.utils.PyDataset) and x.num_batches is not None
-    return get_data_adapter(
-        x, class_weight=class_weight, shuffle=shuffle if is_dataset else False
-    )
+    """The adapter of `fit` for such data. Keras 3.12 to 3.15."""
+    finite = isinstance(x, keras.utils.PyDataset) and x.num_batches is not None
+    shuffle = bool(shuffle) and finite
+    return get_data_adapter(x, class_weight=class_weight, shuffle=shuffle)
+
+
+def batch_specification(adapter):
+    """`(specification, varies)` of the batches of a `batch_adapter`.
+
+    The first is a structure of `KerasTensor`, `None` if a batch is not dense; the
+    second tells whether the number of rows is open. Nothing is taken from a
+    `tf.data.Dataset`; a `PyDataset` makes its first batch. Keras 3.12 to 3.15.
+    """
+    if isinstance(adapter, PyDatasetAdapter):
+        batch = first_batch(adapter)
+        leaves = keras.tree.flatten(batch)
+        if not all(leaf is None or isinstance(leaf, np.ndarray) for leaf in leaves):
+            return None, True
+        return keras.tree.map_structure(_symbolic, batch), True
+    specification = adapter._dataset.element_spec
+    leaves = keras.tree.flatten(specification)
+    shapes = [getattr(leaf, "shape", None) for leaf in leaves if leaf is not None]
+    if not all(
+        type(leaf).__name__ == "TensorSpec" and leaf.shape.rank
+        for leaf in leaves
+        if leaf is not None
+    ):
+        return None, True
+    varies = any(shape[0] is None for shape in shapes)
+    return keras.tree.map_structure(_symbolic, specification), varies
+
+
+def first_batch(adapter):
+    """The first batch of a `PyDataset` as `fit` reads it, in NumPy.
+
+    Keras 3.12 to 3.15.
+    """
+    batch = adapter._standardize_batch(adapter.py_dataset[0])
+    return next(data_adapter_utils.get_numpy_iterator([batch]))
 
 
 def split_validation(x, y, sample_weight, validation_split):
@@ -158,7 +202,8 @@ def check_step(model, batch):
 def _symbolic(leaf):
     if leaf is None:
         return None
-    return keras.KerasTensor(leaf.shape, keras.backend.standardize_dtype(leaf.dtype))
+    shape = tuple(leaf.shape)
+    return keras.KerasTensor(shape, keras.backend.standardize_dtype(leaf.dtype))
 
 
 def has_stock_step(model, name):
