@@ -31,6 +31,7 @@ from keras_strategies.tuning.keras_regressor import KerasRegressor
 from keras_strategies.tuning.log_hparams import log_hparams
 from keras_strategies.tuning.median_pruner import MedianPruner
 from keras_strategies.tuning.optuna_oracle import OptunaOracle
+from keras_strategies.tuning.optuna_storage_oracle import OptunaStorageOracle
 from keras_strategies.tuning.plots import (
     plot_history,
     plot_importance,
@@ -68,6 +69,7 @@ __all__ = [
     "KerasRegressor",
     "MedianPruner",
     "OptunaOracle",
+    "OptunaStorageOracle",
     "RandomSearchOracle",
     "SuccessiveHalvingPruner",
     "Tuner",

@@ -5,7 +5,7 @@ import importlib.util
 import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies.tuning import _moves, _space
+from keras_strategies.tuning import _moves, _space, _studies
 from keras_strategies.tuning._oracle import RepairedOracle
 from keras_strategies.tuning.median_pruner import MedianPruner
 from keras_strategies.tuning.successive_halving_pruner import SuccessiveHalvingPruner
@@ -47,10 +47,25 @@ def choose(space, max_trials, objectives):
     return "evolution", "the space mixes names and numbers, and Optuna is missing"
 
 
+def shared(name, objectives):
+    """Name of the algorithm for a search through a storage of Optuna."""
+    if name == "auto":
+        return "nsga2" if objectives > 1 else "tpe"
+    if name not in _studies.SAMPLERS:
+        names = ", ".join(_studies.SAMPLERS)
+        checks.fail(
+            f"With `storage` the algorithm must be Optuna's: {names}",
+            algorithm=name,
+        )
+    return name
+
+
 def make(name, options, arguments):
     """The oracle called `name`; `options` are its own, `arguments` those of all."""
     from keras_strategies import tuning
 
+    if "storage" in options:
+        return tuning.OptunaStorageOracle(sampler=name, **options, **arguments)
     if name in OPTUNA:
         return tuning.OptunaOracle(sampler=name, **options, **arguments)
     cls = {

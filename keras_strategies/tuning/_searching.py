@@ -28,7 +28,7 @@ class Searching:
         with self._prepared(fit_args, fit_kwargs, verbose):
             if self._is_chief():
                 self._serve()
-            elif self._is_worker():
+            elif self._is_worker() or hasattr(self.oracle, "storage_lease"):
                 with self._heartbeat():
                     self._loop(*fit_args, **fit_kwargs)
             else:

@@ -1,6 +1,8 @@
 """Between KerasTuner's hyperparameters and Optuna's studies."""
 
+import contextlib
 import hashlib
+import warnings
 
 from keras_tuner.engine import hyperparameters as kinds
 
@@ -10,9 +12,7 @@ from keras_strategies.tuning import _space
 SAMPLERS = ("tpe", "gp", "cmaes", "nsga2", "random")
 
 
-def sampler(name, seed, max_trials):
-    import warnings
-
+def sampler(name, seed, max_trials, parallel=False):
     import optuna
 
     with warnings.catch_warnings():
@@ -20,7 +20,12 @@ def sampler(name, seed, max_trials):
         if name == "tpe":
             startup = min(10, max(4, (max_trials or 40) // 4))
             return optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=startup, multivariate=True, group=True
+                seed=seed,
+                n_startup_trials=startup,
+                multivariate=True,
+                group=True,
+                # What runs elsewhere counts as bad, so that two do not try the same.
+                constant_liar=parallel,
             )
         if name == "gp":
             require("torch", '`sampler="gp"`')
@@ -34,15 +39,34 @@ def sampler(name, seed, max_trials):
         return optuna.samplers.RandomSampler(seed=seed)
 
 
-def study(sampler, directions):
+def study(sampler, directions, **storage):
+    import optuna
+
+    with logging(optuna.logging.WARNING):
+        return optuna.create_study(sampler=sampler, directions=directions, **storage)
+
+
+@contextlib.contextmanager
+def logging(level):
+    """Optuna says no less than `level` in this context."""
     import optuna
 
     before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(level)
     try:
-        return optuna.create_study(sampler=sampler, directions=directions)
+        yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+@contextlib.contextmanager
+def quiet_sampling():
+    """CMA-ES and GP say for each conditional value that it is drawn; not here."""
+    import optuna
+
+    with warnings.catch_warnings(), logging(optuna.logging.ERROR):
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def state(name):

@@ -1,7 +1,5 @@
 """Optuna's samplers behind KerasTuner's search."""
 
-import warnings
-
 import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 from keras_tuner.engine.trial import TrialStatus
@@ -97,16 +95,22 @@ class OptunaOracle(RepairedOracle, keras_tuner.Oracle):
         for _ in range(self._max_collisions):
             trial = self.study.ask()
             values = self._suggested(trial)
-            if not self._duplicate(values):
+            if self._is_wanted(trial, values):
                 return self._taken(trial_id, trial, values)
             self.study.tell(trial, state=_studies.state("FAIL"))
         values = self._random_values()
         if values is None:
             return {"status": TrialStatus.STOPPED, "values": None}
         self.study.enqueue_trial(_studies.parameters(self.hyperparameters, values))
+        return self._take_queued(trial_id, values)
+
+    def _take_queued(self, trial_id, values):
         trial = self.study.ask()
         self._suggested(trial)
         return self._taken(trial_id, trial, values)
+
+    def _is_wanted(self, trial, values):
+        return not self._duplicate(values)
 
     def _taken(self, trial_id, trial, values):
         trial.set_user_attr("trial_id", trial_id)
@@ -117,29 +121,37 @@ class OptunaOracle(RepairedOracle, keras_tuner.Oracle):
         def value_of(hp):
             if isinstance(hp, kinds.Fixed):
                 return hp.value
-            with warnings.catch_warnings():
-                # CMA-ES and GP say for each conditional value that it is drawn.
-                warnings.simplefilter("ignore", UserWarning)
-                raw = _studies.suggest(trial, hp)
-            return _studies.value(hp, raw)
+            return _studies.value(hp, _studies.suggest(trial, hp))
 
-        return _space.fill(self.hyperparameters.space, {}, value_of)
+        with _studies.quiet_sampling():
+            return _space.fill(self.hyperparameters.space, {}, value_of)
 
     def ended(self, trial):
         super().ended(trial)
         live = self._live.pop(trial.trial_id, None)
         if live is None:
             return
+        self._tell(live, trial, *self._outcome(live, trial))
+
+    def _outcome(self, live, trial):
+        """The values and the state that the study is told."""
         if trial.status != TrialStatus.COMPLETED:
-            self.study.tell(live, state=_studies.state("FAIL"))
-            return
-        curve = self._curves.get(trial.trial_id, {})
-        if trial.trial_id in self.pruned and len(self._directions()) == 1:
-            for epoch, value in sorted(curve.items()):
-                live.report(value, epoch)
-            self.study.tell(live, state=_studies.state("PRUNED"))
-        else:
-            self.study.tell(live, self.objective_values(trial))
+            return None, "FAIL"
+        if trial.trial_id not in self.pruned or len(self._directions()) > 1:
+            return self.objective_values(trial), "COMPLETE"
+        for epoch, value in sorted(self._curves.get(trial.trial_id, {}).items()):
+            live.report(value, epoch)
+        return None, "PRUNED"
+
+    def _tell(self, live, trial, values, state):
+        found = trial.hyperparameters
+        known = _studies.parameters(found, found.values)
+        if state == "COMPLETE" and known.keys() != live.params.keys():
+            # The model declared more during the trial: a sampler that looks at what
+            # all trials have would find nothing.
+            _studies.adopt(self.study, found, found.values, values)
+            values, state = None, "FAIL"
+        self.study.tell(live, values, state=_studies.state(state))
 
     def objective_values(self, trial):
         """The value of each objective of a completed trial."""

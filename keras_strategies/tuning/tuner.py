@@ -96,6 +96,10 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
             `None`.
         worker_timeout: Seconds without a sign of life after which the trial of a worker
             is given to another one, above 0. Default 60.
+        storage: Path of a journal file, URL of a database, or a storage of Optuna, for
+            a search of several processes without a chief: each runs the same script.
+            See `OptunaStorageOracle`; the algorithm must be one of Optuna's. `None`
+            (default) for trials in the folder.
         max_checkpoints: Number of trials, the best, whose weights stay on disk, at
             least 1. `None` (default) keeps all.
         max_retries_per_trial: Further attempts for a failed trial. Default 0.
@@ -162,6 +166,7 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
         trial_time_limit=None,
         trial_memory_limit=None,
         worker_timeout=60,
+        storage=None,
         max_checkpoints=None,
         max_retries_per_trial=0,
         max_consecutive_failed_trials=None,
@@ -198,15 +203,19 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
         }
         algorithm = _algorithms.checked(algorithm)
         pruner = _algorithms.pruner(pruner)
+        options = dict(algorithm_options or {})
+        if storage is not None:
+            algorithm = self._check_storage(algorithm, objective, overwrite)
+            options |= {"storage": storage, "study_name": project_name}
         folder = _folders.check_writable(directory, project_name)
         if overwrite:
             shutil.rmtree(folder)
         self._explored = False
         hypermodel = _as_hypermodel(hypermodel)
-        oracle = self._make_oracle(
-            algorithm, hypermodel, arguments, algorithm_options or {}, folder
-        )
+        oracle = self._make_oracle(algorithm, hypermodel, arguments, options, folder)
         oracle.pruner = pruner
+        if storage is not None:
+            oracle.storage_lease = self.worker_timeout
         super().__init__(
             oracle,
             hypermodel,
@@ -232,6 +241,16 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
                     fix="Pass trial_in_subprocess=True.",
                 )
             setattr(self, name, value)
+
+    def _check_storage(self, algorithm, objective, overwrite):
+        if overwrite:
+            checks.fail(
+                "`overwrite` must be False with a `storage`, where others may search",
+                fix="Delete the study before, or name another project.",
+                overwrite=overwrite,
+            )
+        count = len(objective) if isinstance(objective, list) else 1
+        return _algorithms.shared(algorithm, count)
 
     def _make_oracle(self, algorithm, hypermodel, arguments, options, folder):
         if not isinstance(algorithm, str):

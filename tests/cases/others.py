@@ -102,6 +102,7 @@ OTHERS = [
     "tuning.KerasRegressor",
     "tuning.MedianPruner",
     "tuning.OptunaOracle",
+    "tuning.OptunaStorageOracle",
     "tuning.RandomSearchOracle",
     "tuning.SuccessiveHalvingPruner",
     "tuning.Tuner",

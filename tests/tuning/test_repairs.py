@@ -332,3 +332,14 @@ def test_a_space_declared_inside_the_first_trial_keeps_a_second_worker_waiting()
     first.status = TrialStatus.COMPLETED
     oracle.end_trial(first)
     assert oracle.create_trial("b").hyperparameters.values.keys() == {"x"}
+
+
+def test_what_a_model_declares_in_its_first_trial_reaches_the_sampler(tmp_path):
+    tuner = Quadratic(algorithm="tpe", max_trials=3, directory=tmp_path, seed=1)
+    tuner.search(verbose=0)
+    study = tuner.oracle.study
+    told = [t.params for t in study.trials if t.state.name == "COMPLETE"]
+    assert [set(params) for params in told] == [{"x"}] * 3
+    again = Quadratic(algorithm="tpe", max_trials=5, directory=tmp_path, seed=1)
+    again.search(verbose=0)
+    assert len(again.results()) == 5
