@@ -47,10 +47,17 @@ def choose(space, max_trials, objectives):
     return "evolution", "the space mixes names and numbers, and Optuna is missing"
 
 
-def shared(name, objectives):
+def shared(name, objective, overwrite):
     """Name of the algorithm for a search through a storage of Optuna."""
+    if overwrite:
+        checks.fail(
+            "`overwrite` must be False with a `storage`, where others may search",
+            fix="Delete the study before, or name another project.",
+            overwrite=overwrite,
+        )
     if name == "auto":
-        return "nsga2" if objectives > 1 else "tpe"
+        several = isinstance(objective, list) and len(objective) > 1
+        return "nsga2" if several else "tpe"
     if name not in _studies.SAMPLERS:
         names = ", ".join(_studies.SAMPLERS)
         checks.fail(

@@ -184,9 +184,7 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
                 "max_retries_per_trial", max_retries_per_trial, low=0
             ),
             "max_consecutive_failed_trials": _count(
-                "max_consecutive_failed_trials",
-                max_consecutive_failed_trials,
-                optional=True,
+                "max_consecutive_failed_trials", max_consecutive_failed_trials, True
             ),
         }
         self.seed = seed
@@ -205,7 +203,7 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
         pruner = _algorithms.pruner(pruner)
         options = dict(algorithm_options or {})
         if storage is not None:
-            algorithm = self._check_storage(algorithm, objective, overwrite)
+            algorithm = _algorithms.shared(algorithm, objective, overwrite)
             options |= {"storage": storage, "study_name": project_name}
         folder = _folders.check_writable(directory, project_name)
         if overwrite:
@@ -214,8 +212,6 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
         hypermodel = _as_hypermodel(hypermodel)
         oracle = self._make_oracle(algorithm, hypermodel, arguments, options, folder)
         oracle.pruner = pruner
-        if storage is not None:
-            oracle.storage_lease = self.worker_timeout
         super().__init__(
             oracle,
             hypermodel,
@@ -242,16 +238,6 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
                 )
             setattr(self, name, value)
 
-    def _check_storage(self, algorithm, objective, overwrite):
-        if overwrite:
-            checks.fail(
-                "`overwrite` must be False with a `storage`, where others may search",
-                fix="Delete the study before, or name another project.",
-                overwrite=overwrite,
-            )
-        count = len(objective) if isinstance(objective, list) else 1
-        return _algorithms.shared(algorithm, count)
-
     def _make_oracle(self, algorithm, hypermodel, arguments, options, folder):
         if not isinstance(algorithm, str):
             self.algorithm_reason = "given as an oracle"
@@ -274,6 +260,8 @@ class Tuner(Searching, Parallel, Results, keras_tuner.Tuner):
             arguments = {**arguments, "max_trials": 10}
         oracle = _algorithms.make(algorithm, options, arguments)
         oracle.algorithm = algorithm
+        if hasattr(oracle, "storage_lease"):
+            oracle.storage_lease = self.worker_timeout
         return oracle
 
     def _explore(self, hypermodel, arguments):
