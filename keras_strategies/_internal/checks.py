@@ -5,6 +5,7 @@ Every function returns the checked value, so that `__init__` reads
 """
 
 import numbers
+import re
 
 
 def message(rule, received, fix=""):
@@ -107,3 +108,14 @@ def instance(name, value, kinds, *, optional=False, fix=""):
         names = " or ".join(kind.__name__ for kind in wanted)
         fail(f"`{name}` must be a {names}", fix=fix, error=TypeError, **{name: value})
     return value
+
+
+def pattern(name, value, *, optional=False, fix="Give a regular expression."):
+    """Checks a regular expression and returns it compiled; `None` matches all."""
+    if instance(name, value, str, optional=optional, fix=fix) is None:
+        return re.compile("")
+    try:
+        return re.compile(value)
+    except re.error as error:
+        rule = f"`{name}` must be a valid regular expression ({error})"
+        raise ValueError(message(rule, {name: value})) from error

@@ -1,7 +1,5 @@
 """Regularizers for a model that exists."""
 
-import re
-
 import keras
 
 from keras_strategies._internal import checks, keras_private
@@ -76,9 +74,7 @@ def apply(model, kernel=None, bias=None, activity=None, only=None):
     ```
     """
     checks.instance("model", model, keras.Model)
-    if only is not None:
-        checks.instance("only", only, str, fix="Give a regular expression.")
-    wanted = _pattern(only)
+    wanted = checks.pattern("only", only, optional=True)
     given = {"kernel": kernel, "bias": bias, "activity": activity}
     given = {name: item for name, item in given.items() if item is not None}
     if not given:
@@ -97,17 +93,6 @@ def apply(model, kernel=None, bias=None, activity=None, only=None):
         change()
     _trace_again(model)
     return model
-
-
-def _pattern(only):
-    try:
-        return re.compile(only or "")
-    except re.error as error:
-        raise ValueError(
-            checks.message(
-                f"`only` must be a valid regular expression ({error})", {"only": only}
-            )
-        ) from error
 
 
 def _regularizer(name, item):

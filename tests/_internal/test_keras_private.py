@@ -129,6 +129,18 @@ def test_owns_and_moving_average():
     assert float(keras.ops.sum(average + 0.0)) == pytest.approx(0.5)
 
 
+def test_assign_in_a_call_also_where_a_call_computes_in_float16():
+    class Counting(keras.layers.Dense):
+        def call(self, inputs):
+            keras_private.assign_in_a_call(self.bias, [2.00001])
+            return super().call(inputs)
+
+    layer = Counting(1, dtype="mixed_float16", kernel_initializer="zeros")
+    y = keras.ops.convert_to_numpy(layer(np.ones((1, 1), "float32")))
+    assert y.dtype == "float16" and y == 2
+    assert layer.get_weights()[1] == np.float32([2.00001])
+
+
 def test_is_frozen_by_scope():
     given, left_out = keras.Variable(1.0), keras.Variable(1.0)
     assert not keras_private.is_frozen_by_scope(left_out)

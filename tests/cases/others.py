@@ -57,6 +57,7 @@ OTHERS = [
     "export.write_metadata",
     "layers.insert",
     "layers.predict_with_uncertainty",
+    "initializers.lsuv_init",
     "layers.snake",
     "layers.stochastic_depth_rates",
     "optimizers.AdaBelief",

@@ -44,6 +44,7 @@ from keras_strategies._internal.keras_private.training import (
     set_checkpoint_memory,
 )
 from keras_strategies._internal.keras_private.variables import (
+    assign_in_a_call,
     is_frozen_by_scope,
     unwatch_updates,
     watch_updates,
@@ -51,6 +52,7 @@ from keras_strategies._internal.keras_private.variables import (
 
 __all__ = [
     "BaseImagePreprocessingLayer",
+    "assign_in_a_call",
     "assign_optimizer_variables",
     "backend_ops",
     "batches_seen",

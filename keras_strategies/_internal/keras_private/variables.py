@@ -5,6 +5,7 @@ from keras.src.backend.common.stateless_scope import (
     get_stateless_scope,
     in_stateless_scope,
 )
+from keras.src.backend.common.variables import AutocastScope
 
 
 class _WatchedVariable(keras.Variable):
@@ -53,3 +54,14 @@ def is_frozen_by_scope(variable):
     if not in_stateless_scope():
         return False
     return get_stateless_scope().get_current_value(variable) is None
+
+
+def assign_in_a_call(variable, value):
+    """Assigns to `variable` while a layer is called, also in mixed precision.
+
+    There a variable shows a copy in the precision of the computation, and on Torch
+    `assign` changes that copy only: the value is lost without an error. The scope
+    that casts has no public name. Keras 3.12 to 3.15.
+    """
+    with AutocastScope(None):
+        variable.assign(value)

@@ -1,0 +1,104 @@
+"""Layers with kernels, and looking at what they compute in a call of the model."""
+
+import contextlib
+import inspect
+
+import keras
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.walking import all_layers
+
+KERNELS = ("kernel", "pointwise_kernel")
+_WEIGHTS = (*KERNELS, "depthwise_kernel", "recurrent_kernel", "embeddings")
+# They call the layers inside them once a time step, in a loop that may be traced.
+LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
+_ABSENT = object()
+
+
+def check_model(model):
+    """Refuses what is no model, or one of which some weights do not exist yet."""
+    checks.instance("model", model, keras.Model)
+    unbuilt = [
+        layer.name
+        for layer in all_layers(model)
+        if not layer.built and any(hasattr(layer, name) for name in _WEIGHTS)
+    ]
+    if unbuilt or not model.built:
+        checks.fail(
+            "`model` must be built: its weights do not exist yet",
+            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
+            model=model.name,
+            unbuilt_layers=unbuilt,
+        )
+
+
+def outside_loops(model):
+    """The layers below `model`, loops included, without those inside loops."""
+    layers = all_layers(model)
+    loops = [layer for layer in layers if isinstance(layer, LOOPS)]
+    inside = {id(layer) for loop in loops for layer in all_layers(loop)}
+    return [layer for layer in layers if id(layer) not in inside]
+
+
+def weight_of(layer, names=_WEIGHTS):
+    """The kernel that a layer itself holds, or `None`."""
+    for name in names:
+        weight = getattr(layer, name, None)
+        if isinstance(weight, keras.Variable) and len(weight.shape) > 1:
+            is_float = keras.backend.is_float_dtype(weight.dtype)
+            return weight if is_float else None
+    return None
+
+
+def own_activation(layer):
+    """The function a layer with a kernel applies to its outputs, or `None`."""
+    if isinstance(layer, LOOPS) or weight_of(layer) is None:
+        return None
+    activation = getattr(layer, "activation", None)
+    return activation if callable(activation) else None
+
+
+@contextlib.contextmanager
+def shadowed(replacements):
+    """Replaces attributes of layers, `[(layer, name, value)]`, inside the block.
+
+    Straight in the dict of the instance: Keras and Torch keep account of layers and
+    variables that are assigned, and would keep a trace of it.
+    """
+    before = [
+        (vars(layer), name, vars(layer).get(name, _ABSENT))
+        for layer, name, _ in replacements
+    ]
+    try:
+        for layer, name, value in replacements:
+            vars(layer)[name] = value
+        yield
+    finally:
+        for attributes, name, value in reversed(before):
+            if value is _ABSENT:
+                attributes.pop(name, None)
+            else:
+                attributes[name] = value
+
+
+def call_in_training(model, batch):
+    """Calls `model` the way a training step does."""
+    if "training" in inspect.signature(model.call).parameters:
+        return model(batch, training=True)
+    return model(batch)
+
+
+def float_tensors(structure):
+    """The tensors of floating-point numbers in a structure, in order."""
+    return [
+        leaf
+        for leaf in keras.tree.flatten(structure)
+        if leaf is not None
+        and keras.backend.is_float_dtype(keras.backend.standardize_dtype(leaf.dtype))
+    ]
+
+
+def number(x):
+    """A scalar tensor as a Python number."""
+    return float(ops.convert_to_numpy(ops.stop_gradient(x)))
