@@ -114,7 +114,9 @@ def take_rows(jax, data, order, begin, rows):
     if order is None:
         return jax.tree.map(lambda leaf: cut(leaf, begin), data)
     order = cut(order, begin)
-    return jax.tree.map(lambda leaf: jax.numpy.take(leaf, order, axis=0), data)
+    # Rows are there: to check it costs a tenth of a small model's step.
+    take = lambda leaf: leaf.at[order].get(mode="promise_in_bounds")  # noqa: E731
+    return jax.tree.map(take, data)
 
 
 def to_device(arrays):

@@ -11,8 +11,8 @@ from keras_strategies.training._installation import Installation
 
 # An epoch is timed on as many of its steps as take about so long.
 SECONDS_A_TRIAL = 0.5
-# XLA compiles about so many times longer than TensorFlow traces the same step.
-XLA_FACTOR = 3
+# XLA compiles up to so many times longer than TensorFlow traces the same step.
+XLA_FACTOR = 4
 # Promising ones first, as the budget may not be enough for all.
 ORDER = [
     BY_NAME[name]
@@ -27,6 +27,8 @@ ORDER = [
     )
 ]
 KINDS = ("train", "test", "predict")
+# So often a way to evaluate or predict is timed, the compiling call included.
+CALLS = 4
 # Short of a gain of so much, plain `fit` stays.
 LEAST_GAIN = 0.03
 
@@ -110,13 +112,32 @@ class Trial:
         self.installation.trial = None
         return times.times
 
-    def predicted_seconds(self, others):
-        """What a first `run` will take at least, as far as other trials tell."""
-        traced = [t.compile_seconds for t in others if t.candidate.compiler != "xla"]
-        if not traced:
-            return 0.0
-        factor = XLA_FACTOR if self.candidate.compiler == "xla" else 1
-        return factor * min(traced)
+    @property
+    def is_xla(self):
+        """Whether XLA compiles it; Keras's own step, if the model is set so."""
+        compiler = self.candidate.compiler
+        return self.model.jit_compile if compiler == "plain" else compiler == "xla"
+
+    def is_as(self, plain):
+        """Whether it runs the very program of plain `fit`."""
+        return not self.candidate.is_launched and self.is_xla == plain.is_xla
+
+    @property
+    def run_seconds(self):
+        """Seconds that one more epoch of `run` takes."""
+        return self.seconds * self.steps / self.total
+
+    def forecast(self, others):
+        """`(compile seconds, seconds)` of a first `run`, after what others took."""
+        if not others:
+            return 0.0, 0.0
+        alike = [t.compile_seconds for t in others if t.is_xla == self.is_xla]
+        if alike:
+            compilation = max(alike)
+        else:
+            compilation = min(t.compile_seconds for t in others)
+            compilation *= XLA_FACTOR if self.is_xla else 1
+        return compilation, compilation + 3 * others[0].run_seconds
 
     def measurement(self):
         return Measurement(
@@ -145,10 +166,9 @@ def measure(model, candidates, sample, settings, budget_seconds, put_back):
     trials, skipped = [], []
     for candidate in sorted(set(candidates) | {PLAIN}, key=ORDER.index):
         trial = Trial(model, candidate, sample, settings)
-        predicted = trial.predicted_seconds(trials)
-        if trials and predicted > left():
-            note = f"left out: about {predicted:.0f} s to compile, over the budget"
-            skipped.append(Measurement(candidate.name, note=note))
+        without = _without_trial(trial, trials, left())
+        if without is not None:
+            skipped.append(without)
             continue
         try:
             run(trial, put_back, epochs=2)
@@ -173,6 +193,21 @@ def measure(model, candidates, sample, settings, budget_seconds, put_back):
     return Found(choices, measured + skipped, [_why(choice, measured)], installation)
 
 
+def _without_trial(trial, trials, left):
+    """What is known of a candidate that need not or cannot be timed, else `None`."""
+    if not trials:
+        return None
+    name = trial.candidate.name
+    if trial.is_as(trials[0]):
+        note = "the same as plain, so the model is compiled"
+        return trials[0].measurement()._replace(name=name, note=note)
+    compilation, seconds = trial.forecast(trials)
+    if seconds > left:
+        note = f"left out: about {compilation:.0f} s to compile, over the budget"
+        return Measurement(name, note=note)
+    return None
+
+
 def run(trial, put_back, epochs):
     """Times one candidate; the model is as before afterwards."""
     try:
@@ -186,7 +221,7 @@ def _in_turns(trials, put_back, left):
     for _ in range(3):
         least = min(trial.seconds for trial in trials)
         close = [t for t in trials if t.candidate == PLAIN or t.seconds < 1.3 * least]
-        if len(close) < 2 or left() < 3 * SECONDS_A_TRIAL * len(close):
+        if len(close) < 2 or left() < 1.5 * sum(trial.run_seconds for trial in close):
             return
         for trial in close:
             run(trial, put_back, epochs=1)
@@ -197,9 +232,11 @@ def _inference(kind, chosen, left, put_back):
     if kind == "predict" and chosen.sample.is_dataset:
         return PLAIN.name
     seconds, candidates = {}, _inference_candidates(kind, chosen.candidate)
+    steps = min(BLOCK_STEPS, chosen.total)
+    calls = CALLS * steps * chosen.seconds / chosen.total
     for candidate in candidates:
         factor = 2 if candidate.compiler == "xla" else 1
-        if left() < factor * chosen.compile_seconds + SECONDS_A_TRIAL:
+        if left() < factor * chosen.compile_seconds + calls:
             break
         choices = {**chosen.installation.choices, kind: candidate}
         chosen.installation.choices = choices
@@ -228,7 +265,7 @@ def inference_seconds(kind, trial):
     """The least seconds of some calls on a part of the data."""
     size, times = trial.installation.batch_size, []
     (x, y, weight), steps = trial.sample.part(BLOCK_STEPS)
-    for _ in range(4):
+    for _ in range(CALLS):
         begin = time.perf_counter()
         if kind == "test":
             trial.model.evaluate(x, y, size, 0, weight, steps)

@@ -32,6 +32,7 @@ def times(monkeypatch):
             order.append(name)
         trial.compile_seconds = given.get("compile", 0.1)
         trial.seconds = given.get(name, 1.0)
+        trial.steps = trial.total
 
     def inference_seconds(kind, trial):
         return given.get(f"{kind} {trial.installation.choices[kind].name}", 1.0)
@@ -85,6 +86,8 @@ def test_the_fastest_is_chosen_if_it_gains_enough(model, times):
     assert plan.choice == fast and times["order"][0] == "plain"
     assert plan.choices["test"] == plan.choices["predict"] == "plain"
     assert "chosen" in plan.table() and "2.00" in plan.table()
+    step = "graph-step" if BACKEND == "tensorflow" else "xla-step"
+    assert step not in times["order"] and "same as plain" in plan.table()
     assert "xla-epoch" in plan.explain()
     times.update({"test xla-block": 0.5, "predict xla-block": 0.1})
     plan = training.accelerate(model, x, y, batch_size=BATCH)
@@ -103,6 +106,12 @@ def test_what_fails_or_takes_too_long_is_named(model, times):
     assert plan.choice == "plain"
     if BACKEND == "tensorflow":
         assert "over the budget" in table
+    if BACKEND == "tensorflow":
+        times.update({"compile": 10.0})
+        plan = training.accelerate(model, x, y, batch_size=BATCH, budget_seconds=30)
+        found = {item.name: item.note for item in plan.measurements}
+        assert "about 40 s to compile" in found["xla-step"]
+        assert found["graph-epoch"] == ""
     times.update({"compile": 0.1})
     plan = training.accelerate(model, x, y, batch_size=BATCH)
     assert "failed: RuntimeError: no such kernel" in plan.table()
