@@ -12,9 +12,12 @@ one matrix, `TrivialAugmentWide` one operation of random strength an image; `Gri
 Texts: `SynonymReplacement`, `RandomInsertion`, `RandomSwap`, `RandomDeletion` (EDA),
 `TypoNoise` and `BackTranslation`; `TextAugmenter` makes the enlarged set.
 `WordNetThesaurus` and `EmbeddingThesaurus` know synonyms.
+
+`distribute` runs pipelines on the workers of the tf.data service.
 """
 
 from keras_strategies.augmentation.channel_shuffle import ChannelShuffle
+from keras_strategies.augmentation.distribute import distribute
 from keras_strategies.augmentation.fuse import fuse
 from keras_strategies.augmentation.grid_mask import GridMask
 from keras_strategies.augmentation.image_data_generator import ImageDataGenerator
@@ -51,5 +54,6 @@ __all__ = [
     "TrivialAugmentWide",
     "TypoNoise",
     "WordNetThesaurus",
+    "distribute",
     "fuse",
 ]

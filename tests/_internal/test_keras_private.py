@@ -66,6 +66,33 @@ def test_is_called_by_itself():
     assert seen[-1] is False
 
 
+def test_seeds_from_serves_an_image_layer_inside_the_block_only():
+    class Counted(keras.random.SeedGenerator):
+        drawn = 0
+
+        def next(self, ordered=True):
+            self.drawn += 1
+            return super().next(ordered)
+
+    given, own = Counted(5), keras.random.SeedGenerator(5)
+    layer, images = keras.layers.RandomFlip(seed=1), np.zeros((2, 4, 4, 1), "float32")
+    state = np.array(keras.ops.convert_to_numpy(layer.generator.state))
+    assert keras_private.runs_in_tf_data(layer)
+    assert not keras_private.runs_in_tf_data(keras.layers.Dropout(0.5))
+    with keras_private.seeds_from(layer, given):
+        layer(images, training=True)
+    assert given.drawn > 0
+    after = keras.ops.convert_to_numpy(layer.generator.state)
+    np.testing.assert_array_equal(after, state)
+    layer(images, training=True)
+    assert (keras.ops.convert_to_numpy(layer.generator.state) != state).any()
+    for _ in range(given.drawn):
+        own.next()
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(own.state), keras.ops.convert_to_numpy(given.state)
+    )
+
+
 def test_outermost_is_the_model_that_was_called():
     seen = []
 

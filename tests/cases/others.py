@@ -14,6 +14,7 @@ OTHERS = [
     "augmentation.TextAugmenter",
     "augmentation.TypoNoise",
     "augmentation.WordNetThesaurus",
+    "augmentation.distribute",
     "augmentation.fuse",
     "callbacks.LearningRateFinder",
     "callbacks.get_state",

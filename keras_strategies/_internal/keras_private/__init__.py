@@ -10,6 +10,8 @@ from keras_strategies._internal.keras_private.calls import (
     exact_scopes,
     is_called_by_itself,
     outermost,
+    runs_in_tf_data,
+    seeds_from,
 )
 from keras_strategies._internal.keras_private.gradients import gradients
 from keras_strategies._internal.keras_private.graphs import (
@@ -76,6 +78,8 @@ __all__ = [
     "own_variables",
     "owns",
     "print_message",
+    "runs_in_tf_data",
+    "seeds_from",
     "set_checkpoint_memory",
     "set_held_regularizer",
     "slot",

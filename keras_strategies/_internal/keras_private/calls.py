@@ -61,6 +61,30 @@ def outermost(layer):
     return layer._get_call_context().entry_layer
 
 
+def runs_in_tf_data(layer):
+    """Whether `layer` is one that Keras makes fit for `tf.data` on every backend.
+
+    Their common base is not exported; the method is its alone. Keras 3.12 to 3.15.
+    """
+    return hasattr(layer, "_get_seed_generator")
+
+
+@contextlib.contextmanager
+def seeds_from(layer, generator):
+    """Lets an image layer draw its seeds from `generator` inside the block.
+
+    Keras's image layers ask a private method for their generator, once a call, and
+    hand it on to layers that they hold. Its state is a variable, which a graph that
+    runs elsewhere can only copy. Keras 3.12 to 3.15.
+    """
+    # Around Keras's own setting of attributes, which tracks what it is given.
+    object.__setattr__(layer, "_get_seed_generator", lambda backend=None: generator)
+    try:
+        yield
+    finally:
+        object.__delattr__(layer, "_get_seed_generator")
+
+
 @contextlib.contextmanager
 def exact_scopes():
     """Names TensorFlow operations after the path of their layer, exactly.

@@ -1,0 +1,169 @@
+"""Pipelines that draw by element and epoch, for the tf.data service."""
+
+import functools
+import itertools
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import seeds_from
+
+# Names of this package -> those of tf.data.experimental.service.ShardingPolicy.
+SHARDING = {"dynamic": "DYNAMIC", "data": "DATA", "file": "FILE", "off": "OFF"}
+_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+_REPEATS = {"RepeatDataset", "ForeverRepeatDataset"}
+_ASSIGNS = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
+
+
+class ElementSeeds(keras.random.SeedGenerator):
+    """Seeds made from the number pair of an element instead of a variable.
+
+    Args:
+        numbers: Tensor of two integers.
+    """
+
+    def __init__(self, numbers):
+        # Not the parent's, which would make a variable.
+        self._numbers, self._drawn = numbers, 0
+
+    def next(self, ordered=True):
+        import tensorflow as tf
+
+        self._drawn += 1
+        return tf.random.experimental.stateless_fold_in(self._numbers, self._drawn)
+
+
+def check_pipeline(dataset, augments):
+    """Refuses what the workers cannot do, or would do wrong, without a word."""
+    import tensorflow as tf
+
+    variant = tf.data.experimental.to_variant(dataset)
+    graph = tf.compat.v1.GraphDef.FromString(
+        tf.raw_ops.DatasetToGraphV2(input_dataset=variant).numpy()
+    )
+    outer = {node.op for node in graph.node}
+    inner = {node.op for f in graph.library.function for node in f.node_def}
+    if (outer | inner) & _PYTHON:
+        raise ValueError(
+            "`dataset` must not call Python (from_generator, py_function, "
+            "numpy_function, text operations), of which the workers have none. Read "
+            "and change the data with TensorFlow's operations."
+        )
+    if inner & _ASSIGNS:
+        raise ValueError(
+            "`dataset` must not change a variable, as random layers do with their "
+            "seed: each worker would start from the same seeds in every epoch. Give "
+            "such layers in `layers`."
+        )
+    if not augments:
+        return
+    if outer & _REPEATS:
+        raise ValueError(
+            "`dataset` must not repeat what `layers` augment: every repetition would "
+            "get the same numbers. Repeat the result."
+        )
+    if any(op.startswith(("BatchDataset", "ParallelBatchDataset")) for op in outer):
+        raise ValueError(
+            "`dataset` must have single elements, which `layers` augment one by one. "
+            "Batch the result."
+        )
+
+
+def seeded_layers(dataset, layers, seed, key):
+    """`pipeline(epoch)`: `dataset` augmented by numbers of (seed, epoch, element)."""
+    import tensorflow as tf
+
+    alone = not isinstance(dataset.element_spec, tuple)
+
+    def augment(epoch, *element):
+        identity = _identity(element, key)
+        numbers = tf.stack([tf.constant(seed, tf.int64), epoch])
+        numbers = tf.random.experimental.stateless_fold_in(numbers, identity)
+        seeds = ElementSeeds(numbers)
+        first, *others = element
+        for layer in layers:
+            with seeds_from(layer, seeds):
+                first = layer(first, training=True)
+        return first if alone else (first, *others)
+
+    # Traced once; every epoch calls the same function.
+    spec = dataset.element_spec
+    specs = (spec,) if alone else spec
+    traced = tf.function(augment, autograph=False).get_concrete_function(
+        tf.TensorSpec((), tf.int64), *specs
+    )
+    if any(tensor.dtype == tf.resource for tensor in traced.captured_inputs):
+        _check_states(traced, layers)
+
+    def pipeline(epoch):
+        run = functools.partial(traced, tf.cast(epoch, tf.int64))
+        return dataset.map(lambda *e: run(*e), num_parallel_calls=tf.data.AUTOTUNE)
+
+    return pipeline
+
+
+def _check_states(traced, layers):
+    """Layers that keep a state draw from it, whatever the element."""
+    graph = traced.graph.as_graph_def()
+    inner = {node.op for f in graph.library.function for node in f.node_def}
+    if (inner | {node.op for node in graph.node}) & _ASSIGNS:
+        names = [type(layer).__name__ for layer in layers]
+        fix = "Only image layers draw from given seeds."
+        checks.fail("`layers` must not change a variable", fix=fix, layers=names)
+
+
+def _identity(element, key):
+    """What an element is told by: an int64."""
+    import tensorflow as tf
+
+    if key is None:
+        parts = tf.nest.flatten(element, expand_composites=True)
+        name = tf.strings.join([tf.io.serialize_tensor(part) for part in parts])
+    else:
+        name = tf.convert_to_tensor(key(*element))
+        if name.shape.rank not in (0, None):
+            rule = "`key` must return a scalar"
+            checks.fail(rule, shape=tuple(name.shape))
+    if name.dtype == tf.string:
+        return tf.strings.to_hash_bucket_fast(name, 2**63 - 1)
+    if not name.dtype.is_integer:
+        rule = "`key` must return an integer or a string"
+        checks.fail(rule, error=TypeError, dtype=name.dtype.name)
+    return tf.cast(name, tf.int64)
+
+
+def epoch_after_epoch(dataset, pipeline, service, sharding, initial_epoch):
+    """A dataset of which each pass is the next epoch."""
+    import tensorflow as tf
+
+    served = tf.data.experimental.service
+    mode = getattr(served.ShardingPolicy, SHARDING[sharding])
+    if pipeline is None:
+        if service is None:
+            return dataset
+        return dataset.apply(served.distribute(mode, service))
+    counter = itertools.count(initial_epoch)
+    if service is None:
+        epochs = _once_a_pass(lambda: next(counter), tf.int64)
+        return epochs.flat_map(pipeline)
+    spec = pipeline(0).element_spec
+
+    def register():
+        # What the workers run does not know how often it ran: each epoch is a
+        # pipeline of its own.
+        return served.register_dataset(service, pipeline(next(counter))).numpy()
+
+    return _once_a_pass(register, tf.string).flat_map(
+        lambda name: served.from_dataset_id(mode, service, name, element_spec=spec)
+    )
+
+
+def _once_a_pass(make, dtype):
+    """A dataset of one element, made anew in each pass."""
+    import tensorflow as tf
+
+    def elements():
+        yield make()
+
+    spec = tf.TensorSpec((), dtype)
+    return tf.data.Dataset.from_generator(elements, output_signature=spec)
