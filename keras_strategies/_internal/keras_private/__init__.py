@@ -34,7 +34,9 @@ from keras_strategies._internal.keras_private.optimizers import (
     updated_variables,
 )
 from keras_strategies._internal.keras_private.regularizers import (
+    additional_loss,
     holds_regularizers,
+    kept_losses,
     set_held_regularizer,
 )
 from keras_strategies._internal.keras_private.training import (
@@ -54,6 +56,7 @@ from keras_strategies._internal.keras_private.variables import (
 
 __all__ = [
     "BaseImagePreprocessingLayer",
+    "additional_loss",
     "assign_in_a_call",
     "assign_optimizer_variables",
     "backend_ops",
@@ -71,6 +74,7 @@ __all__ = [
     "input_signature",
     "is_called_by_itself",
     "is_frozen_by_scope",
+    "kept_losses",
     "metric_direction",
     "moving_average",
     "operation_calls",
