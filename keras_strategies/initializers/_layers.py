@@ -94,7 +94,7 @@ def float_tensors(structure):
     return [
         leaf
         for leaf in keras.tree.flatten(structure)
-        if leaf is not None
+        if hasattr(leaf, "dtype")
         and keras.backend.is_float_dtype(keras.backend.standardize_dtype(leaf.dtype))
     ]
 
