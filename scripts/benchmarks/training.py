@@ -94,16 +94,26 @@ def compiled(name):
     return model
 
 
+def dataset(x, y):
+    """The same in a `tf.data` pipeline, shuffled."""
+    import tensorflow as tf
+
+    rows = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(1024)
+    return rows.batch(BATCH).prefetch(tf.data.AUTOTUNE)
+
+
 def seconds(model, x, y, epochs):
     """Seconds for an epoch of a fit."""
     begin = time.perf_counter()
-    model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
+    model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0, shuffle=y is not None)
     return (time.perf_counter() - begin) / epochs
 
 
-def compare(name, samples, rounds, most_seconds, budget):
+def compare(name, samples, rounds, most_seconds, budget, as_dataset=False):
     """One row: the plan, its cost, and both ways in turns."""
     x, y = data(name, samples)
+    if as_dataset:
+        x, y = dataset(x, y), None
     plain, fast = compiled(name), compiled(name)
     begin = time.perf_counter()
     plan = training.accelerate(fast, x, y, batch_size=BATCH, budget_seconds=budget)
@@ -129,7 +139,7 @@ def compare(name, samples, rounds, most_seconds, budget):
         "fast": quick,
         "ratio": statistics.median(ratios),
         "range": (min(ratios), max(ratios)),
-        "target": TARGETS.get(keras.backend.backend(), {}).get(name),
+        "target": not as_dataset and TARGETS.get(keras.backend.backend(), {}).get(name),
     }
 
 
@@ -140,12 +150,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=180, help="of turns a model")
     parser.add_argument("--budget", type=float, default=20, help="to choose a plan")
+    parser.add_argument("--dataset", action="store_true", help="feed by tf.data")
     parser.add_argument("--plans", action="store_true", help="print their tables")
     given = parser.parse_args()
     print(f"backend {keras.backend.backend()}, {given.samples} samples")
     print("model        plan          choosing s  plain s  with plan s  ratio (range)")
     for name in given.only:
-        row = compare(name, given.samples, given.rounds, given.seconds, given.budget)
+        settings = (given.samples, given.rounds, given.seconds, given.budget)
+        row = compare(name, *settings, given.dataset)
         least, most = row["range"]
         target = f"  (target >= {row['target']})" if row["target"] else ""
         print(

@@ -1,6 +1,8 @@
 """Choosing a plan: what stays as it was, what is refused, what drops a plan."""
 
+import json
 import random
+import zipfile
 
 import keras
 import numpy as np
@@ -132,14 +134,20 @@ def test_layers_that_block_xla_are_named(times):
         training.accelerate(model, x, x[:, 0, 0], candidates=["xla-step"])
 
 
-def test_jit_compile_is_saved_as_auto(model):
+def test_jit_compile_is_saved_as_auto(model, tmp_path):
+    def saved():
+        model.save(tmp_path / "model.keras")
+        with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+            config = json.loads(archive.read("config.json"))
+        return config["compile_config"]["jit_compile"]
+
     x, y = data()
-    resolved = model.jit_compile
-    assert model.get_compile_config()["jit_compile"] is resolved
+    assert saved() is model.jit_compile
     plan = training.accelerate(model, x, y, None, BATCH, candidates=["plain"])
-    assert model.get_compile_config()["jit_compile"] == "auto"
+    assert saved() == "auto"
+    assert keras.models.load_model(tmp_path / "model.keras").compiled
     plan.remove()
-    assert model.get_compile_config()["jit_compile"] is resolved
+    assert saved() is model.jit_compile
     if BACKEND == "tensorflow":
         model.compile("sgd", model.loss, jit_compile=True)
         training.accelerate(model, x, y, None, BATCH, candidates=["plain"])
