@@ -3,7 +3,14 @@
 import argparse
 import sys
 
-from keras_strategies.cli import benchmark, compare, export, inspect, quickstart
+from keras_strategies.cli import (
+    benchmark,
+    compare,
+    export,
+    inspect,
+    quickstart,
+    tune,
+)
 from keras_strategies.cli.errors import UsageError
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
@@ -25,6 +32,7 @@ def build_parser():
     inspect.add_parser(commands)
     benchmark.add_parser(commands)
     compare.add_parser(commands)
+    tune.add_parser(commands)
     return parser
 
 

@@ -1,0 +1,154 @@
+"""What `keras-strategies tune` reads: the model and the data."""
+
+import importlib
+import os
+import sys
+
+from keras_strategies.cli import artifacts
+from keras_strategies.cli.errors import UsageError
+
+_KNOWN = ("x", "y", "x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
+
+
+class Data:
+    """`train`, `validation` and `test` as pairs of arrays; None what is not there."""
+
+    def __init__(self, arguments):
+        path, arrays = arguments.data, _arrays(arguments.data)
+        self.train = _pair(arrays, path, ("x", "y"), ("x_train", "y_train"))
+        if self.train is None:
+            raise UsageError(
+                f"`--data` must hold x and y, or x_train and y_train. Received: {path} "
+                f"with {', '.join(arrays) or 'nothing'}"
+            )
+        self.validation = _pair(arrays, path, ("x_val", "y_val"))
+        self.test = _pair(arrays, path, ("x_test", "y_test"))
+        split = arguments.validation_split
+        if self.validation is not None:
+            if split is not None or arguments.folds is not None:
+                raise UsageError(
+                    "`--validation-split` and `--folds` must not be given if --data "
+                    f"holds x_val and y_val. Received: {path}"
+                )
+        elif arguments.folds is None:
+            self._split(0.2 if split is None else split, arguments.seed or 0)
+        elif split is not None:
+            raise UsageError("`--validation-split` must not be given with `--folds`")
+
+    def _split(self, fraction, seed):
+        import numpy as np
+
+        x, y = self.train
+        count = round(fraction * len(x))
+        if not 0 < count < len(x):
+            raise UsageError(
+                "`--validation-split` must leave examples on both sides. Received: "
+                f"{fraction:g} of {len(x)} examples"
+            )
+        # The same examples each time, so that an interrupted search can go on.
+        order = np.random.default_rng(seed).permutation(len(x))
+        held, rest = np.sort(order[:count]), np.sort(order[count:])
+        self.train = x[rest], y[rest]
+        self.validation = x[held], y[held]
+
+
+def _arrays(path):
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            arrays = {name: found[name] for name in found.files}
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            f"`--data` must be a .npz file of numbers. Received: {path} "
+            f"({artifacts.one_line(error)})"
+        ) from error
+    unknown = [name for name in arrays if name not in _KNOWN]
+    if unknown:
+        raise UsageError(
+            f"`--data` must hold arrays called {', '.join(_KNOWN)}. Received: {path} "
+            f"with {', '.join(unknown)}"
+        )
+    return arrays
+
+
+def _pair(arrays, path, *names):
+    for both in names:
+        present = [name for name in both if name in arrays]
+        if not present:
+            continue
+        if len(present) == 1:
+            raise UsageError(
+                f"`--data` must hold {' and '.join(both)}, not one: {path}"
+            )
+        x, y = (arrays[name] for name in both)
+        if not x.ndim or not y.ndim or len(x) != len(y):
+            raise UsageError(
+                f"{both[0]} and {both[1]} must have the same number of examples. "
+                f"Received: shapes {x.shape} and {y.shape} in {path}"
+            )
+        return x, y
+    return None
+
+
+def model(text, unsafe):
+    """What `--model` names, as a hypermodel or a build function."""
+    import keras
+    import keras_tuner
+
+    from keras_strategies import tuning
+
+    found = _loaded(text, unsafe) if text.endswith(".keras") else _imported(text)
+    if isinstance(found, keras.Model):
+        with artifacts.usage_errors():
+            return tuning.tune_model(found)
+    if isinstance(found, keras_tuner.HyperModel):
+        return found
+    if isinstance(found, type) or not callable(found):
+        raise UsageError(
+            "`--model` must name a function build(hp), a HyperModel or a compiled "
+            f"Keras model. Received: {text}, which is {found!r}"
+        )
+    return found
+
+
+def _loaded(path, unsafe):
+    import keras
+
+    with artifacts.usage_errors():
+        try:
+            return keras.models.load_model(path, safe_mode=not unsafe)
+        except ValueError as error:
+            if "safe_mode" not in str(error):
+                raise
+            raise UsageError(
+                f"{path} holds code (a lambda), which is not run unless asked for. "
+                "Pass --unsafe if you trust the file."
+            ) from error
+
+
+def _imported(text):
+    module, _, name = text.partition(":")
+    if not module or not name:
+        raise UsageError(
+            "`--model` must be pkg.module:NAME or a .keras file. Received: " + text
+        )
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # Another missing module is an error of theirs, and shows as it is.
+        if error.name is None or not (module + ".").startswith(error.name + "."):
+            raise
+        raise UsageError(
+            f"`--model` must name a module that can be imported from here. Received: "
+            f"{text} (there is no module {error.name})"
+        ) from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise UsageError(f"`--model`: {module} has no {name}")
+        found = getattr(found, part)
+    return found

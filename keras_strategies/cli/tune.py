@@ -1,0 +1,320 @@
+"""`keras-strategies tune`: a search for hyperparameters."""
+
+import csv
+import sys
+
+from keras_strategies.cli import artifacts
+from keras_strategies.cli.errors import UsageError
+from keras_strategies.cli.output import check_folder, written_aside
+
+EPOCHS = 10
+EXAMPLE = """model:
+  pkg.module:NAME   a function build(hp) that returns a compiled model, a KerasTuner
+                    HyperModel, or a compiled Keras model, found from this folder
+  model.keras       a compiled Keras model; its training is searched (tune_model)
+
+data:
+  .npz with x and y (or x_train and y_train). With x_val and y_val these judge the
+  trials, else a part of x and y does. With x_test and y_test the best model is
+  evaluated on these at the end.
+
+files: best.keras (or front_TRIAL.keras for several objectives), results.csv and
+  report.html, and the folder search. The same command again goes on where an
+  interrupted search ended, also with more trials.
+
+exit codes:
+  0 done, 1 no trial completed, 2 bad use, 130 interrupted.
+
+example:
+  keras-strategies tune --model pkg.module:build --data x.npz --algorithm tpe \\
+      --trials 50 --objective val_accuracy
+  keras-strategies tune --model model.keras --data x.npz --workers 2 --pruner median
+"""
+
+
+def add_parser(commands):
+    parser = artifacts.add_command(
+        commands,
+        "tune",
+        help="search hyperparameters",
+        description=(
+            "Searches the hyperparameters of a model and leaves the best model, a "
+            "table of all trials and a report in a folder."
+        ),
+        epilog=EXAMPLE,
+    )
+    parser.add_argument("--model", required=True, metavar="MODEL", help="see below")
+    parser.add_argument("--data", required=True, metavar="FILE.npz", help="see below")
+    parser.add_argument(
+        "-o", "--output", default="tuned", metavar="DIR", help="folder (tuned)"
+    )
+    _add_search(parser)
+    _add_training(parser)
+    parser.add_argument(
+        "--no-report", action="store_true", help="no report.html (needs Matplotlib)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="delete an earlier search in DIR"
+    )
+    parser.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run code inside the .keras file (lambdas); only for files you trust",
+    )
+    artifacts.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_search(parser):
+    group = parser.add_argument_group("search")
+    group.add_argument(
+        "--objective",
+        action="append",
+        metavar="NAME[:min|:max]",
+        help="metric to optimize (val_loss); given several times: several objectives",
+    )
+    group.add_argument(
+        "--algorithm",
+        default="auto",
+        metavar="NAME",
+        help="grid, random, bayesian, hyperband, tpe, gp, cmaes, nsga2, evolution or "
+        "auto (auto: chosen from the space)",
+    )
+    group.add_argument(
+        "--trials",
+        type=artifacts.whole(1, 10**6),
+        metavar="N",
+        help="trials at most (10; all of a grid or of Hyperband)",
+    )
+    group.add_argument("--pruner", metavar="NAME", help="median or asha (none)")
+    group.add_argument(
+        "--time-limit",
+        type=artifacts.whole(1, 10**9),
+        metavar="SECONDS",
+        help="no further trial after that (no limit)",
+    )
+    group.add_argument(
+        "--workers",
+        type=artifacts.whole(1, 1000),
+        default=1,
+        metavar="N",
+        help="processes that search (1)",
+    )
+    group.add_argument(
+        "--isolate",
+        action="store_true",
+        help="a process for each trial: one that crashes ends nothing else",
+    )
+    group.add_argument("--seed", type=artifacts.whole(0, 2**31 - 1), metavar="N")
+
+
+def _add_training(parser):
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--epochs",
+        type=artifacts.whole(1, 10**6),
+        metavar="N",
+        help=f"epochs of a trial ({EPOCHS}, unless the model searches them); for "
+        "Hyperband the most",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=artifacts.whole(1, 10**6),
+        metavar="N",
+        help="examples a step (Keras's 32, unless the model searches it)",
+    )
+    group.add_argument(
+        "--validation-split",
+        type=artifacts.fraction,
+        metavar="F",
+        help="part of the data, drawn at random, that judges the trials (0.2)",
+    )
+    group.add_argument(
+        "--folds",
+        type=artifacts.whole(2, 1000),
+        metavar="N",
+        help="cross-validation with so many folds instead",
+    )
+
+
+def run(arguments):
+    from keras_strategies import tuning
+    from keras_strategies.cli import _tune_inputs
+    from keras_strategies.tuning import _records
+
+    folder = check_folder(arguments.output)
+    if not arguments.no_report:
+        _require_report()
+    data = _tune_inputs.Data(arguments)
+    model = _tune_inputs.model(arguments.model, arguments.unsafe)
+    with artifacts.usage_errors():
+        tuner = tuning.Tuner(
+            model,
+            _objectives(arguments.objective or ["val_loss"]),
+            max_trials=arguments.trials,
+            algorithm=arguments.algorithm,
+            pruner=arguments.pruner,
+            directory=folder,
+            overwrite=arguments.overwrite,
+            seed=arguments.seed,
+            cv=arguments.folds,
+            time_limit=arguments.time_limit,
+            trial_in_subprocess=arguments.isolate,
+            algorithm_options=_options(arguments),
+        )
+    if not _searched(tuner, arguments, data):
+        return 1
+    files, scores = _write(tuner, folder, arguments, data)
+    rows = _records.rows(tuner.oracle)
+    if arguments.json:
+        artifacts.print_json(_summary(tuner, rows, files, scores))
+    else:
+        _show(tuner, rows, files, scores)
+    return 0
+
+
+def _require_report():
+    from keras_strategies._internal.optional import require
+
+    for module in ("matplotlib.figure", "optuna", "sklearn"):
+        require(module, "The report of `keras-strategies tune` (--no-report)")
+
+
+def _objectives(texts):
+    found = [_objective(text) for text in texts]
+    return found if len(found) > 1 else found[0]
+
+
+def _objective(text):
+    import keras_tuner
+
+    name, _, direction = text.partition(":")
+    if not direction:
+        return name
+    if direction not in ("min", "max"):
+        raise UsageError(f"`--objective` must end in :min or :max. Received: {text}")
+    return keras_tuner.Objective(name, direction)
+
+
+def _options(arguments):
+    if arguments.algorithm == "hyperband" and arguments.epochs is not None:
+        return {"max_epochs": arguments.epochs}
+    return None
+
+
+def _searched(tuner, arguments, data):
+    """Runs the search; `False` if no trial completed."""
+    from keras_tuner import errors
+
+    fit = {"verbose": 0 if arguments.json else 1}
+    searched = {hp.name for hp in tuner.oracle.get_space().space}
+    if arguments.algorithm != "hyperband":
+        if arguments.epochs is not None:
+            fit["epochs"] = arguments.epochs
+        elif "epochs" not in searched:
+            fit["epochs"] = EPOCHS
+    if arguments.batch_size is not None:
+        fit["batch_size"] = arguments.batch_size
+    if data.validation is not None:
+        fit["validation_data"] = data.validation
+    try:
+        if arguments.workers > 1:
+            tuner.search_parallel(arguments.workers, *data.train, **fit)
+        else:
+            tuner.search(*data.train, **fit)
+    except errors.FatalError as error:
+        raise UsageError(artifacts.one_line(error)) from error
+    except RuntimeError as error:
+        # What Tuner raises if no trial completed, with the last message.
+        print(f"keras-strategies: {error}", file=sys.stderr)  # noqa: T201
+        return False
+    return True
+
+
+def _write(tuner, folder, arguments, data):
+    """Returns the names of the files and the test metrics of the best model."""
+    from keras_strategies import tuning
+    from keras_strategies.tuning import _records
+
+    scores = None
+    with written_aside(folder) as aside:
+        front = tuner.pareto_front()
+        several = len(_records.objectives(tuner.oracle)) > 1
+        for trial in front if several else tuner.oracle.get_best_trials(1):
+            model = tuner.load_model(trial)
+            name = f"front_{trial.trial_id}.keras" if several else "best.keras"
+            model.save(aside / name)
+            if data.test is not None and not several:
+                scores = model.evaluate(*data.test, verbose=0, return_dict=True)
+        _write_table(tuner, aside / "results.csv")
+        if not arguments.no_report:
+            tuning.save_report(tuner, aside / "report.html", title=arguments.model)
+        files = sorted(path.name for path in aside.iterdir())
+    return [str(folder / name) for name in files], scores
+
+
+def _write_table(tuner, path):
+    from keras_strategies.tuning import _records
+
+    rows = _records.rows(tuner.oracle)
+    names = dict.fromkeys(key for row in rows for key in row)
+    order = ("metric/", "value/")  # the last sorts first
+    columns = sorted(names, key=lambda n: [n.startswith(p) for p in order])
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _best(tuner, rows):
+    from keras_strategies.tuning import _records
+
+    objectives = _records.objectives(tuner.oracle)
+    return _records.front([r for r in rows if _records.is_complete(r)], objectives)
+
+
+def _part(row, prefix):
+    return {k[len(prefix) :]: v for k, v in row.items() if k.startswith(prefix)}
+
+
+def _summary(tuner, rows, files, scores):
+    from keras_strategies.tuning import _records
+
+    states = [row["status"].lower() for row in rows]
+    return {
+        "algorithm": tuner.oracle.algorithm,
+        "objectives": _records.objectives(tuner.oracle),
+        "trials": {state: states.count(state) for state in dict.fromkeys(states)},
+        "best": [
+            {
+                "trial": row["trial"],
+                "epoch": row["best_epoch"],
+                "values": _part(row, "value/"),
+                "metrics": _part(row, "metric/"),
+            }
+            for row in _best(tuner, rows)
+        ],
+        "test": scores,
+        "files": files,
+    }
+
+
+def _show(tuner, rows, files, scores):
+    from keras_strategies.tuning import _records
+    from keras_strategies.tuning._display import number
+
+    names = list(_records.objectives(tuner.oracle))
+    columns = ("trial", *(f">{name}" for name in names), "values")
+    found = [
+        (
+            row["trial"],
+            *(number(row[f"metric/{name}"]) for name in names),
+            ", ".join(f"{k} {number(v)}" for k, v in _part(row, "value/").items()),
+        )
+        for row in _best(tuner, rows)
+    ]
+    artifacts.print_table("Best", columns, found)
+    if scores:
+        tested = [(name, number(value)) for name, value in scores.items()]
+        artifacts.print_table("On the test data", ("", ""), tested)
+    artifacts.print_table("Files", ("",), [(name,) for name in files])
