@@ -1,5 +1,6 @@
 """`keras-strategies tune`: a search for hyperparameters."""
 
+import contextlib
 import csv
 import sys
 
@@ -138,7 +139,21 @@ def _add_training(parser):
 
 
 def run(arguments):
-    from keras_strategies import tuning
+    # With --json nothing else goes to stdout, whatever KerasTuner or the model prints.
+    aside = sys.stderr if arguments.json else sys.stdout
+    with contextlib.redirect_stdout(aside):
+        found = _run(arguments)
+    if found is None:
+        return 1
+    if arguments.json:
+        artifacts.print_json(_summary(*found))
+    else:
+        _show(*found)
+    return 0
+
+
+def _run(arguments):
+    """Returns the tuner, its rows, the files and test metrics; None if all failed."""
     from keras_strategies.cli import _tune_inputs
     from keras_strategies.tuning import _records
 
@@ -146,15 +161,24 @@ def run(arguments):
     if not arguments.no_report:
         _require_report()
     data = _tune_inputs.Data(arguments)
-    model = _tune_inputs.model(arguments.model, arguments.unsafe)
+    tuner = _tuner(arguments, _tune_inputs.model(arguments.model, arguments.unsafe))
+    if not _searched(tuner, arguments, data):
+        return None
+    files, scores = _write(tuner, folder, arguments, data)
+    return tuner, _records.rows(tuner.oracle), files, scores
+
+
+def _tuner(arguments, model):
+    from keras_strategies import tuning
+
     with artifacts.usage_errors():
-        tuner = tuning.Tuner(
+        return tuning.Tuner(
             model,
             _objectives(arguments.objective or ["val_loss"]),
             max_trials=arguments.trials,
             algorithm=arguments.algorithm,
             pruner=arguments.pruner,
-            directory=folder,
+            directory=arguments.output,
             overwrite=arguments.overwrite,
             seed=arguments.seed,
             cv=arguments.folds,
@@ -162,15 +186,6 @@ def run(arguments):
             trial_in_subprocess=arguments.isolate,
             algorithm_options=_options(arguments),
         )
-    if not _searched(tuner, arguments, data):
-        return 1
-    files, scores = _write(tuner, folder, arguments, data)
-    rows = _records.rows(tuner.oracle)
-    if arguments.json:
-        artifacts.print_json(_summary(tuner, rows, files, scores))
-    else:
-        _show(tuner, rows, files, scores)
-    return 0
 
 
 def _require_report():
@@ -250,6 +265,9 @@ def _write(tuner, folder, arguments, data):
         if not arguments.no_report:
             tuning.save_report(tuner, aside / "report.html", title=arguments.model)
         files = sorted(path.name for path in aside.iterdir())
+    for path in folder.glob("front_*.keras"):  # of an earlier front
+        if path.name not in files:
+            path.unlink()
     return [str(folder / name) for name in files], scores
 
 

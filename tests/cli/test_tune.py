@@ -117,6 +117,8 @@ def test_search_leaves_model_table_and_report_and_goes_on(use, folder):
 
 
 def test_several_objectives_leave_the_front(use, folder):
+    (folder / "two").mkdir()
+    (folder / "two" / "front_9.keras").write_text("of an earlier front")
     code, printed = use(
         "--model tuned_module:hyper --data given.npz -o two --trials 2 --no-report "
         "--objective val_loss --objective val_mae:min --algorithm random --json"
