@@ -96,15 +96,15 @@ def _pair(arrays, path, *names):
 def model(text, unsafe):
     """What `--model` names, as a hypermodel or a build function."""
     import keras
-    import keras_tuner
 
     from keras_strategies import tuning
+    from keras_strategies.tuning import _command
 
     found = _loaded(text, unsafe) if text.endswith(".keras") else _imported(text)
     if isinstance(found, keras.Model):
         with artifacts.usage_errors():
             return tuning.tune_model(found)
-    if isinstance(found, keras_tuner.HyperModel):
+    if _command.is_hypermodel(found):
         return found
     if isinstance(found, type) or not callable(found):
         raise UsageError(

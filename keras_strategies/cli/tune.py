@@ -201,14 +201,14 @@ def _objectives(texts):
 
 
 def _objective(text):
-    import keras_tuner
+    from keras_strategies.tuning import _command
 
     name, _, direction = text.partition(":")
     if not direction:
         return name
     if direction not in ("min", "max"):
         raise UsageError(f"`--objective` must end in :min or :max. Received: {text}")
-    return keras_tuner.Objective(name, direction)
+    return _command.objective(name, direction)
 
 
 def _options(arguments):
@@ -219,7 +219,7 @@ def _options(arguments):
 
 def _searched(tuner, arguments, data):
     """Runs the search; `False` if no trial completed."""
-    from keras_tuner import errors
+    from keras_strategies.tuning import _command
 
     fit = {"verbose": 0 if arguments.json else 1}
     searched = {hp.name for hp in tuner.oracle.get_space().space}
@@ -237,7 +237,7 @@ def _searched(tuner, arguments, data):
             tuner.search_parallel(arguments.workers, *data.train, **fit)
         else:
             tuner.search(*data.train, **fit)
-    except errors.FatalError as error:
+    except _command.FatalError as error:
         raise UsageError(artifacts.one_line(error)) from error
     except RuntimeError as error:
         # What Tuner raises if no trial completed, with the last message.
