@@ -3,6 +3,7 @@ import numpy as np
 from keras import layers
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.copying import copy_layer
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.walking import all_layers
 from keras_strategies.layers._drop_block import DropBlock
@@ -99,7 +100,7 @@ class _Active(keras.layers.Wrapper):
 
 
 def _activated(layer):
-    copy = type(layer).from_config(layer.get_config())
+    copy = copy_layer(layer)
     return _Active(copy, name=layer.name) if isinstance(layer, RANDOM) else copy
 
 
