@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -156,7 +157,9 @@ def test_layers_that_ignore_the_given_seeds_are_refused():
 @pytest.fixture
 def servers():
     """A dispatcher and two workers in processes, as scripts/data_service has them."""
-    command = [sys.executable, SERVERS, "--port", "5931", "--workers", "2"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    command = [sys.executable, SERVERS, "--port", port, "--workers", "2"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     pids = []
     for line in process.stdout:
