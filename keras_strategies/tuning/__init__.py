@@ -46,6 +46,7 @@ from keras_strategies.tuning.save_report import save_report
 from keras_strategies.tuning.successive_halving_pruner import SuccessiveHalvingPruner
 from keras_strategies.tuning.tune_model import tune_model
 from keras_strategies.tuning.tuner import Tuner
+from keras_strategies.tuning.tuner_search_cv import TunerSearchCV
 
 __all__ = [
     "BayesianOptimizationOracle",
@@ -73,6 +74,7 @@ __all__ = [
     "RandomSearchOracle",
     "SuccessiveHalvingPruner",
     "Tuner",
+    "TunerSearchCV",
     "hyperparameter_importance",
     "log_hparams",
     "plot_history",

@@ -113,6 +113,7 @@ OTHERS = [
     "tuning.RandomSearchOracle",
     "tuning.SuccessiveHalvingPruner",
     "tuning.Tuner",
+    "tuning.TunerSearchCV",
     "tuning.hyperparameter_importance",
     "tuning.log_hparams",
     "tuning.plot_history",

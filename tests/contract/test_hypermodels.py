@@ -48,22 +48,35 @@ def test_every_hypermodel_is_here():
     assert here == names - {"HyperbandOracle"}
 
 
-@pytest.mark.parametrize("name", [*OWN, *VARIED, "HyperTransferLearning"])
-def test_builds(name, network):
-    make = getattr(tuning, name)
+def make(name, network):
+    """The smallest hypermodel of a name."""
+    cls = getattr(tuning, name)
     if name in OWN:
         shape, arguments = OWN[name]
-        hypermodel = make(shape, classes=2, **arguments)
-    elif name == "tune_model":
-        hypermodel = make(network)
-    elif name == "HyperTransferLearning":
+        return cls(shape, classes=2, **arguments)
+    if name == "tune_model":
+        return cls(network)
+    if name == "HyperTransferLearning":
         backbone = keras.Sequential([keras.Input(IMAGE), keras.layers.Conv2D(2, 3)])
-        hypermodel = make(IMAGE, classes=2, backbone=backbone)
-    else:
-        hypermodel = make(model=network)
+        return cls(IMAGE, classes=2, backbone=backbone)
+    return cls(model=network)
+
+
+NAMES = [*OWN, *VARIED, "HyperTransferLearning"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_builds_in_a_tuner(name, network, tmp_path):
+    hypermodel = make(name, network)
     assert isinstance(hypermodel, keras_tuner.HyperModel)
     hp = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(hp)
-    model = hypermodel.build(hp)
-    assert model.compiled and model.output_shape == (None, 2)
     assert hp.space
+    tuner = tuning.Tuner(
+        hypermodel, "val_loss", max_trials=1, algorithm="random", directory=tmp_path
+    )
+    space = tuner.oracle.get_space()
+    declared = [(item.name, item.conditions) for item in hp.space]
+    assert [(item.name, item.conditions) for item in space.space] == declared
+    model = hypermodel.build(space)
+    assert model.compiled and model.output_shape == (None, 2)
