@@ -68,9 +68,8 @@ class TunerSearchCV(_Base):
 
     Raises:
         ImportError: If scikit-learn, or what the algorithm needs, is missing.
-        ValueError: In `fit`, if an argument cannot be used.
+        ValueError: In `fit`, if an argument cannot be used, or each fit has failed.
         TypeError: In `fit`, if an argument has the wrong type.
-        RuntimeError: In `fit`, if no candidate has a score.
 
     Example:
 
@@ -150,8 +149,7 @@ class TunerSearchCV(_Base):
     def _run_search(self, evaluate_candidates):
         searched = SearchedParameters(self.param_distributions)
         oracle = self._make_oracle(searched.space)
-        self.failures_ = []
-        count = 0
+        self.failures_, self._nothing_fitted = [], True
         with tempfile.TemporaryDirectory(prefix="search-") as folder:
             oracle._set_project_dir(folder, "search")
             while True:
@@ -164,11 +162,10 @@ class TunerSearchCV(_Base):
                 if score is not None:
                     oracle.update_trial(trial.trial_id, {"score": score})
                     trial.status = TrialStatus.COMPLETED
-                    count += 1
                 oracle.end_trial(trial)
-        if not count:
-            last = self.failures_[-1][1] if self.failures_ else "the space is empty"
-            raise RuntimeError(f"No candidate has a score. The last one: {last}")
+        if self._nothing_fitted:
+            last = self.failures_[-1][1] if self.failures_ else "None was tried."
+            raise ValueError(f"No candidate has a score. {last}")
 
     def _make_oracle(self, space):
         from sklearn.utils import check_random_state
@@ -203,6 +200,7 @@ class TunerSearchCV(_Base):
                 raise
             self.failures_.append((parameters, str(error)))
             return None
+        self._nothing_fitted = False
         metric = "score"
         if "mean_test_score" not in results:
             metric = self.refit

@@ -131,7 +131,7 @@ def test_a_candidate_that_fails_is_recorded_and_the_search_goes_on():
     assert search.best_params_ == {"max_depth": 1}
     ((params, message),) = search.failures_
     assert params == {"max_depth": -1} and "fits failed" in message
-    with pytest.raises(RuntimeError, match="No candidate has a score"):
+    with pytest.raises(ValueError, match="No candidate has a score"):
         TunerSearchCV(tree(), {"max_depth": [-1]}, cv=2).fit(X, Y)
     with pytest.raises(ValueError, match="'max_depth' parameter"):
         TunerSearchCV(tree(), grid, cv=2, error_score="raise").fit(X, Y)
