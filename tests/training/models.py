@@ -17,6 +17,29 @@ def data(rows=ROWS):
     return x, rng.integers(0, 3, size=rows)
 
 
+class Batches(keras.utils.PyDataset):
+    """The rows of `data` in batches, without an end if `endless`."""
+
+    def __init__(self, rows=ROWS, endless=False, bad=False):
+        super().__init__()
+        self.x, self.y = data(rows)
+        self.endless, self.epochs = endless, 0
+        if bad:
+            self.x[0, 0] = np.nan
+
+    @property
+    def num_batches(self):
+        return None if self.endless else -(-len(self.x) // BATCH)
+
+    def __getitem__(self, index):
+        begin = index * BATCH % len(self.x)
+        rows = slice(begin, begin + BATCH)
+        return self.x[rows], self.y[rows]
+
+    def on_epoch_end(self):
+        self.epochs += 1
+
+
 def small():
     """What is compiled quickly: a dense layer behind dropout, SGD with momentum."""
     model = keras.Sequential(

@@ -15,6 +15,7 @@ from tests.training.models import (
     BATCH,
     EVEN,
     ROWS,
+    Batches,
     candidates,
     data,
     dear,
@@ -24,29 +25,6 @@ from tests.training.models import (
 BLOCK = candidates()[0:1]
 LIMIT = 3 * 4 * BATCH * (6 * 4 + 8)  # three blocks of four batches
 NO_DEVICE = types.SimpleNamespace(to_device=lambda arrays: arrays)
-
-
-class Batches(keras.utils.PyDataset):
-    """The rows of `data` in batches, without an end if `endless`."""
-
-    def __init__(self, rows=ROWS, endless=False, bad=False):
-        super().__init__()
-        self.x, self.y = data(rows)
-        self.endless, self.epochs = endless, 0
-        if bad:
-            self.x[0, 0] = np.nan
-
-    @property
-    def num_batches(self):
-        return None if self.endless else -(-len(self.x) // BATCH)
-
-    def __getitem__(self, index):
-        begin = index * BATCH % len(self.x)
-        rows = slice(begin, begin + BATCH)
-        return self.x[rows], self.y[rows]
-
-    def on_epoch_end(self):
-        self.epochs += 1
 
 
 class Narrow(Batches):
@@ -247,3 +225,11 @@ def test_batches_of_several_shapes_are_fed_one_by_one():
         training.accelerate(model, varied, candidates=["graph-block"])
     plan = training.accelerate(model, varied, candidates=["plain"])
     assert plan.choice == "plain"
+
+
+def test_one_call_takes_a_dataset():
+    model = small()
+    history = training.fit(
+        model, Batches(EVEN), epochs=1, candidates=["plain"], verbose=0
+    )
+    assert history.epoch == [0] and model._execution_plan.is_installed

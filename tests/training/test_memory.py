@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from keras_strategies.training import _installation, _session
-from tests.training.models import BATCH, EVEN, candidates, data, dear, plan_for
+from tests.training.models import BATCH, EVEN, Batches, candidates, data, dear, plan_for
 
 ROW = 6 * 4 + 8  # bytes
 
@@ -29,7 +29,6 @@ class Device:
             self.most = max(self.most, self.now)
 
     def to_device(self, arrays):
-        gc.collect()  # what only waits for the collector is free
         moved = self._module.to_device(arrays)
         for leaf in keras.tree.flatten(moved):
             if leaf is not None:
@@ -39,8 +38,9 @@ class Device:
         return moved
 
 
-LAUNCHED = candidates()[1:2]
+BLOCK, LAUNCHED = candidates()[0:1], candidates()[1:2]
 LIMITS = [
+    *(dear("jax", "dataset", name, 3 * 4 * BATCH * ROW) for name in BLOCK),
     *(("blocks", name, 3 * 4 * BATCH * ROW) for name in LAUNCHED),
     *(dear("jax", "whole", name, (EVEN + 32) * ROW) for name in LAUNCHED),
 ]
@@ -53,8 +53,10 @@ def test_data_stay_within_the_limit(what, candidate, limit, monkeypatch):
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     x, y = data(EVEN)
-    plan = plan_for(model, {"x": x, "y": y}, candidate, memory_limit=limit)
     held = (x[:32], y[:32])
+    if what == "dataset":
+        x, y = Batches(EVEN), None
+    plan = plan_for(model, {"x": x, "y": y}, candidate, memory_limit=limit)
     model.fit(x, y, BATCH, 2, 0, validation_data=held, shuffle=False)
     assert 0 < device.most <= plan._installation.held_bytes <= limit
     gc.collect()
