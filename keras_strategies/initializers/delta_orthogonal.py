@@ -14,8 +14,8 @@ class DeltaOrthogonal(keras.initializers.Orthogonal):
     layers. This one keeps the length of every signal exactly, however deep the
     network: convolutions of ten thousand layers without normalization or shortcuts
     were trained from it. Orthogonal kernels, which `keras.initializers.Orthogonal`
-    makes of the flattened kernel, do not have that property. TensorFlow had it in
-    its Keras 1 and Keras 3 does not.
+    makes of the flattened kernel, do not have that property. JAX has this initializer
+    as `jax.nn.initializers.delta_orthogonal`; Keras 3 has not.
 
     ```
     kernel[position, i, o] = gain * Q[i, o]  at the center, 0 elsewhere

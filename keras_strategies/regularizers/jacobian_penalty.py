@@ -16,7 +16,7 @@ class JacobianPenalty(InputGradientPenalty):
 
     A model whose outputs change little where its inputs change a little withstands
     noise and adversarial perturbations better and often generalizes better from few
-    samples. A step costs about twice the time. In training the loss becomes
+    samples. A step costs two to four times as much. In training the loss becomes
 
     ```
     loss + factor * 1/2 * mean over samples ||J||_F^2

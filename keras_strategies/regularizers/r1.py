@@ -14,7 +14,7 @@ class R1(InputGradientPenalty):
     Where the generator already makes the right distribution, a discriminator should
     be flat around real samples; otherwise training circles around the solution. R1
     is the usual remedy, simpler than the penalty of WGAN-GP because it needs no
-    interpolated samples. A step costs about twice the time. In training the loss
+    interpolated samples. A step costs two to four times as much. In training the loss
     becomes
 
     ```

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_strategies.initializers import initialization_report, zero_gamma
+from tests.markers import slow_on_jax
 
 X = np.random.default_rng(0).normal(size=(32, 16)).astype("float32")
 
@@ -47,6 +48,7 @@ def test_moments_are_those_of_numpy():
     assert report.warnings == []
 
 
+@slow_on_jax
 def test_explosions_and_vanishing_are_named_where_they_begin():
     small = keras.initializers.RandomNormal(stddev=0.02, seed=1)
     report = initialization_report(_dense(5, "relu", small), X)
@@ -97,6 +99,7 @@ def net():
     return model, x
 
 
+@slow_on_jax
 def test_recommendations_and_no_side_effects(net):
     model, x = net
     before = [ops.convert_to_numpy(v) for v in model.variables]
@@ -125,6 +128,7 @@ def test_recommendations_and_no_side_effects(net):
     ]
 
 
+@slow_on_jax
 def test_bad_arguments_are_refused(net):
     model, x = net
     with pytest.raises(ValueError, match="`limit` must be"):

@@ -8,9 +8,12 @@ import pytest
 from keras import ops
 
 from keras_strategies.initializers import ICNR, ConvolutionAware, DeltaOrthogonal, Dirac
+from tests.markers import slow_on_jax
 
 MODULE = importlib.import_module("keras_strategies.initializers.convolution_aware")
 BACKEND = keras.backend.backend()
+# JAX compiles each operation for each shape: one rank is enough there.
+SIDES = [(2, 3)] if BACKEND == "jax" else [(5,), (2, 3), (3, 1, 2)]
 CONVOLUTIONS = {
     1: keras.layers.Conv1D,
     2: keras.layers.Conv2D,
@@ -27,7 +30,20 @@ def _images(sides, channels):
     return rng.normal(size=(2, *sides, channels)).astype("float32")
 
 
-@pytest.mark.parametrize("sides", [(5,), (2, 3), (3, 1, 2)], ids=str)
+if BACKEND == "jax":
+
+    def test_delta_orthogonal_has_the_form_of_that_of_jax():
+        import jax
+
+        other = jax.nn.initializers.delta_orthogonal(scale=2.0)
+        other = np.asarray(other(jax.random.key(0), (3, 4, 3, 5)))
+        own = _draw(DeltaOrthogonal(gain=2.0, seed=1), (3, 4, 3, 5))
+        np.testing.assert_array_equal(own != 0, other != 0)
+        matrices = [kernel[1, 1] @ kernel[1, 1].T for kernel in (own, other)]
+        np.testing.assert_allclose(*matrices, atol=1e-5)
+
+
+@pytest.mark.parametrize("sides", SIDES, ids=str)
 def test_delta_orthogonal_keeps_every_length(sides):
     kernel = _draw(DeltaOrthogonal(seed=1), (*sides, 3, 5))
     center = tuple((side - 1) // 2 for side in sides)
@@ -45,7 +61,7 @@ def test_delta_orthogonal_keeps_every_length(sides):
     )
 
 
-@pytest.mark.parametrize("sides", [(5,), (2, 3), (3, 1, 2)], ids=str)
+@pytest.mark.parametrize("sides", SIDES, ids=str)
 def test_dirac_is_the_identity(sides):
     layer = CONVOLUTIONS[len(sides)](
         4, sides, padding="same", kernel_initializer=Dirac()
@@ -77,7 +93,8 @@ if BACKEND == "torch":
         np.testing.assert_array_equal(_draw(Dirac(groups), shape), other)
 
 
-@pytest.mark.parametrize("dims", [1, 2, 3])
+@slow_on_jax
+@pytest.mark.parametrize("dims", [len(sides) for sides in SIDES])
 def test_icnr_begins_as_an_enlargement(dims):
     block = 2**dims
     kernel = _draw(ICNR(2), (3,) * dims + (4, 3 * block))
@@ -103,7 +120,8 @@ def test_icnr_has_the_order_of_depth_to_space():
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("sides", [(5,), (3, 4), (2, 3, 3)], ids=str)
+@slow_on_jax
+@pytest.mark.parametrize("sides", SIDES, ids=str)
 def test_convolution_aware_is_the_transform_of_orthonormal_rows(sides, monkeypatch):
     drawn, original = [], MODULE.orthogonal_rows
 
@@ -130,6 +148,7 @@ def test_convolution_aware_is_the_transform_of_orthonormal_rows(sides, monkeypat
         np.testing.assert_allclose(gram, gram[0, 0] * np.eye(half), atol=1e-4)
 
 
+@slow_on_jax
 def test_convolution_aware_noise_and_single_positions():
     plain = _draw(ConvolutionAware(0.0, seed=1), (3, 3, 4, 8))
     noisy = _draw(ConvolutionAware(0.05, seed=1), (3, 3, 4, 8))
@@ -144,6 +163,7 @@ def test_convolution_aware_noise_and_single_positions():
 RANDOM = [DeltaOrthogonal, ConvolutionAware]
 
 
+@slow_on_jax
 @pytest.mark.parametrize("cls", RANDOM)
 def test_seeds_are_those_of_keras(cls):
     shape = (3, 3, 2, 4)
@@ -155,6 +175,7 @@ def test_seeds_are_those_of_keras(cls):
     np.testing.assert_array_equal(_draw(again, shape), _draw(cls(seed=5), shape))
 
 
+@slow_on_jax
 @pytest.mark.parametrize("cls", [*RANDOM, Dirac, ICNR])
 def test_shapes_and_dtypes(cls):
     assert _draw(cls(), (3, 2, 4), "float16").dtype == "float16"

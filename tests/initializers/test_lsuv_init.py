@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_strategies.initializers import lsuv_init
+from tests.markers import slow_on_jax
 
 BATCH = np.random.default_rng(0).normal(3.0, 20.0, size=(64, 6)).astype("float32")
 
@@ -67,6 +68,7 @@ class _Subclassed(keras.Model):
         return self.frozen(self.rnn(x))
 
 
+@slow_on_jax
 def test_any_model_and_only_kernels():
     model = _Subclassed()
     batch = {"x": BATCH[:, :, None]}
@@ -85,6 +87,7 @@ def test_any_model_and_only_kernels():
     assert len(model.first._flatten_layers(include_self=False)) == 1
 
 
+@slow_on_jax
 def test_kernels_as_they_are_with_a_bias_and_only():
     model = _deep(3, bias_initializer="ones")
     before = _state(model)
@@ -102,6 +105,7 @@ def test_kernels_as_they_are_with_a_bias_and_only():
             np.testing.assert_array_equal(new, old)
 
 
+@slow_on_jax
 def test_mixed_precision_keeps_the_kernels_in_float32():
     keras.config.set_dtype_policy("mixed_float16")
     model = _deep(2)
@@ -118,6 +122,7 @@ class _UnitColumns(keras.layers.Dense):
         return ops.matmul(inputs, kernel)
 
 
+@slow_on_jax
 def test_a_layer_whose_scale_does_not_count_is_named_and_left():
     model = keras.Sequential([keras.Input((6,)), _UnitColumns(4)])
     before = _state(model)

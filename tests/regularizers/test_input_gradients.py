@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_strategies._internal import keras_private
 from keras_strategies.regularizers import R1, JacobianPenalty
+from tests.markers import slow_on_jax
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 3)).astype("float32")
@@ -62,6 +63,7 @@ def test_r1_counts_the_real_samples_only():
         R1(model).penalty(ops.array(X), ops.array(Y), None)
 
 
+@slow_on_jax
 def test_the_jacobian_penalty_is_right_on_average():
     wrapped = JacobianPenalty(_linear(), projections=100, seed=1)
     x = np.tile(X, (8, 1))
