@@ -6,10 +6,12 @@ import pytest
 from scipy.stats import expon, loguniform, poisson, randint
 from sklearn.datasets import load_iris
 from sklearn.exceptions import FitFailedWarning
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.estimator_checks import check_estimator
 
 from keras_strategies.tuning import KerasClassifier, TunerSearchCV
 from keras_strategies.tuning._sklearn_space import SearchedParameters
@@ -169,3 +171,25 @@ def test_errors(wrong, error, message):
     arguments = {"estimator": tree(), "param_distributions": GRID, **wrong}
     with pytest.raises(error, match=message):
         TunerSearchCV(**arguments).fit(X, Y)
+
+
+def failed_checks(search):
+    results = check_estimator(search, on_fail=None, on_skip=None)
+    return {
+        result["check_name"]: repr(result["exception"])
+        for result in results
+        if result["status"] == "failed"
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("estimator", "grid"),
+    [(LogisticRegression(), {"C": [0.1, 1.0]}), (Ridge(), {"alpha": [0.1, 1.0]})],
+    ids=["classifier", "regressor"],
+)
+def test_scikit_learn_takes_it_for_an_estimator(estimator, grid):
+    failed = failed_checks(TunerSearchCV(estimator, grid, cv=2))
+    theirs = failed_checks(GridSearchCV(estimator, grid, cv=2)) if failed else {}
+    assert {name: why for name, why in failed.items() if name not in theirs} == {}
