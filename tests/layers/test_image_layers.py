@@ -156,6 +156,14 @@ def test_pyramid_pooling(data_format, pooling):
     np.testing.assert_allclose(_call(layer, data_format), expected, atol=1e-6)
 
 
+def test_pyramid_pooling_of_equal_windows():
+    layer = layers.SpatialPyramidPooling2D(2, data_format="channels_last")
+    x = X[:, :, :6]
+    windows = [x[:, a : a + 4, b : b + 3] for a in (0, 4) for b in (0, 3)]
+    expected = np.stack([window.max((1, 2)) for window in windows], 1)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer(x)), expected)
+
+
 def test_layers_for_pictures_of_any_size():
     inputs = keras.Input((None, None, 4))
     x = layers.BlurPooling2D(data_format="channels_last")(inputs)
