@@ -7,6 +7,6 @@ CONSTRAINTS = [
     Case(
         "constraints.UnitSpectralNorm",
         "constraint",
-        make=lambda: {"power_iterations": 4, "axis": (-2, -1)},
+        make=lambda: {"power_iterations": 1, "axis": (-2, -1)},
     ),
 ]
