@@ -14,6 +14,7 @@ class Numbers:
     def __init__(self, name, low, high, log, default):
         self.name, self.low, self.high, self.log = name, low, high, log
         self.default = default
+        self.whole = isinstance(low, int) and isinstance(high, int)
 
     def position(self, value):
         return math.log10(value) if self.log else float(value)
@@ -28,9 +29,11 @@ class Numbers:
             middle = math.sqrt(self.low * self.high)
         else:
             middle = (self.low + self.high) / 2
-        whole = isinstance(self.low, int) and isinstance(self.high, int)
-        found = [self.low, round(middle) if whole else middle, self.high]
-        return [(self.fraction(v), f"{v:.3g}") for v in dict.fromkeys(found)]
+        if not self.whole:
+            found = [self.low, middle, self.high]
+            return [(self.fraction(v), f"{v:.3g}") for v in dict.fromkeys(found)]
+        found = [self.low, round(middle), self.high]
+        return [(self.fraction(v), str(v)) for v in dict.fromkeys(found)]
 
 
 class Labels:

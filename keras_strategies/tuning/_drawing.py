@@ -222,6 +222,8 @@ def slices(figure, oracle, names, objective):
             axis.set_xlim(-0.5, len(one.values) - 0.5)
         elif one.log:
             axis.set_xscale("log")
+        elif one.whole:
+            axis.xaxis.get_major_locator().set_params(integer=True)
         drawn = axis.scatter(
             values,
             [row[f"metric/{metric}"] for row in found],

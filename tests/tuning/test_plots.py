@@ -209,3 +209,5 @@ def test_axes_of_values_of_several_kinds():
     assert sizes.values == [16, 32, 64] and sizes.fraction(32) == 0.5
     assert units.log and units.fraction(32) == pytest.approx(0.5)
     assert [text for _, text in units.marks()] == ["8", "32", "128"]
+    wide = _dimensions.Numbers("units", 64, 1024, log=False, default=64)
+    assert [text for _, text in wide.marks()] == ["64", "544", "1024"]
