@@ -115,7 +115,13 @@ def test_policies():
         )
 
 
-@pytest.mark.parametrize("init", list(clustering.CentroidInitialization))
+@pytest.mark.parametrize(
+    "init",
+    [
+        pytest.param(init, marks=[pytest.mark.slow] * (init.name != "KMEANS_PLUS_PLUS"))
+        for init in clustering.CentroidInitialization
+    ],
+)
 def test_the_clustering_tutorial(init, digits):
     x, y = digits
     model = _model()

@@ -32,8 +32,16 @@ def _same_groups(before, after):
 
 @pytest.mark.parametrize(
     ("preserve", "jit_compile"),
-    [("sparsity", "auto"), ("clusters", "auto")]
-    + [("both", jit) for jit in jit_modes() if jit or backend() != "jax"],
+    [
+        pytest.param("sparsity", "auto", marks=pytest.mark.slow),
+        pytest.param("clusters", "auto", marks=pytest.mark.slow),
+        ("both", jit_modes()[-1]),
+        *(
+            pytest.param("both", jit, marks=pytest.mark.slow)
+            for jit in jit_modes()[:-1]
+            if backend() != "jax"
+        ),
+    ],
 )
 def test_it_holds_after_every_step(preserve, jit_compile):
     (x, y), _ = digits()
@@ -119,7 +127,7 @@ def test_strip_ends_it_for_good(tmp_path):
         assert min(counts(model).values()) > 8
 
 
-@pytest.mark.parametrize("load", [False, True])
+@pytest.mark.parametrize("load", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_optimizers_that_average_clip_and_accumulate(load, tmp_path):
     (x, y), _ = digits()
     optimizer = keras.optimizers.AdamW(
@@ -184,6 +192,7 @@ def _sequence_model():
     return keras.Model(inputs, layers.Dense(7)(x))
 
 
+@pytest.mark.slow
 def test_every_kind_of_layer():
     model = both(_sequence_model(), 5)
     before = counts(model)

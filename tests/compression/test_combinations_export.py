@@ -77,7 +77,9 @@ def test_pcqat_end_to_end(tmp_path):
     assert all(np.unique(values).size <= 16 for values, _ in found)
 
 
-@pytest.mark.parametrize("scheme", ["int8", "int8_per_tensor"])
+@pytest.mark.parametrize(
+    "scheme", ["int8", pytest.param("int8_per_tensor", marks=pytest.mark.slow)]
+)
 def test_values_and_scales_in_the_file(scheme, tmp_path):
     (x, _), _ = digits()
     model = both(cnn(), 8)
@@ -126,6 +128,7 @@ def test_a_shared_range_makes_the_download_small(tmp_path):
     assert sizes["clusters"] < 0.85 * sizes[None]
 
 
+@pytest.mark.slow
 def test_negative_gammas_mirror_the_values(tmp_path):
     (x, _), _ = digits()
     model = both(cnn(), 8)
@@ -196,6 +199,7 @@ def _collaborated():
     return compression.strip(model)
 
 
+@pytest.mark.slow
 def test_counts_and_accuracy_against_tfmot(tmp_path):
     (x, y), (x_test, y_test) = digits()
     model = _collaborated()

@@ -130,6 +130,7 @@ def _figures(result):
     ]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_search(made, capsys):
     model, _, _, result = made
     again = _compress(model, verbose=1, max_candidates=3)
@@ -138,6 +139,7 @@ def test_the_same_seed_gives_the_same_search(made, capsys):
     assert len(lines) == 4 and all(line.startswith("compress ") for line in lines)
 
 
+@pytest.mark.slow
 def test_latency_takes_filters_out(made):
     model, *_ = made
     result = _compress(model, target="latency", test_data=TEST, budget=5.0)
@@ -148,6 +150,7 @@ def test_latency_takes_filters_out(made):
     assert result.model.count_params() < model.count_params()
 
 
+@pytest.mark.slow
 def test_a_model_that_nothing_can_be_taken_from(made):
     model, *_ = made
     perfect = VALIDATION[0], model.predict(VALIDATION[0], verbose=0)

@@ -9,6 +9,7 @@ import json
 
 import keras
 import numpy as np
+import pytest
 
 from keras_strategies import optimizers
 from tests.contract import models
@@ -18,13 +19,17 @@ MODES = {
     "mixed_float16": {},
     "xla": {"jit_compile": True},
     "steps_per_execution": {"steps_per_execution": 4},
+    "all_at_once": {"jit_compile": True, "steps_per_execution": 4},
 }
 
 
 def modes():
-    skipped = ("xla", "steps_per_execution")
-    torch = keras.backend.backend() == "torch"
-    return [m for m in MODES if not (torch and m in skipped)]
+    """Plain, and XLA, mixed precision and several steps at once; one by one slowly."""
+    if keras.backend.backend() == "torch":
+        return ["plain", "mixed_float16"]
+    alone = ("mixed_float16", "xla", "steps_per_execution")
+    rest = [pytest.param(mode, marks=pytest.mark.slow) for mode in alone]
+    return ["plain", "all_at_once", *rest]
 
 
 def compiled(setting="", **arguments):

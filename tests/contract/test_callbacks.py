@@ -33,7 +33,7 @@ def _fit(setting, model, callbacks, epochs, initial_epoch=0):
 @pytest.mark.parametrize("mode", pool.modes())
 @pytest.mark.parametrize("case", CALLBACKS, ids=lambda case: case.id)
 def test_trains_twice_with_one_instance(case, mode):
-    if mode == "mixed_float16":
+    if mode in ("mixed_float16", "all_at_once"):
         keras.config.set_dtype_policy("mixed_float16")
     model = pool.pooled(case.setting, mode)
     callback = case.build()

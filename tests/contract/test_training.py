@@ -26,6 +26,7 @@ def _builders():
         yield pytest.param((6, 6, 2), models.regularizers_model, id="regularizers")
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(("shape", "build"), list(_builders()))
 def test_two_epochs_under_xla(shape, build):
@@ -34,12 +35,31 @@ def test_two_epochs_under_xla(shape, build):
 
 
 @pytest.mark.parametrize(("shape", "build"), list(_builders()))
-def test_mixed_precision(shape, build):
-    keras.config.set_dtype_policy("mixed_float16")
+def test_two_epochs_have_finite_losses(shape, build):
     losses = _fit(build(), *models.regression_data(shape), PLAIN)
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.parametrize(("shape", "build"), list(_builders()))
+def test_mixed_precision_and_xla(shape, build):
+    keras.config.set_dtype_policy("mixed_float16")
+    jit = models.jit_modes()[-1]
+    losses = _fit(build(), *models.regression_data(shape), jit)
+    assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize(("shape", "build"), list(_builders()))
+def test_the_same_seed_gives_the_same_model(shape, build):
+    made = []
+    for _ in range(2):
+        keras.utils.set_random_seed(7)
+        made.append([keras.ops.convert_to_numpy(v) for v in build().variables])
+    assert len(made[0]) == len(made[1])
+    for first, second in zip(*made, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "build"), list(_builders()))
 def test_two_epochs_have_finite_losses_and_the_same_seed_the_same(shape, build):
     runs = []

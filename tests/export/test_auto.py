@@ -82,6 +82,7 @@ def test_the_metric_can_refuse(trained, digits, target):
     assert target.with_name(target.name + ".rejected").is_file()
 
 
+@pytest.mark.slow
 def test_without_apart_data_the_samples_are_shared_out(trained, digits, target):
     x, _ = digits
     result = export.to_tflite(

@@ -94,7 +94,9 @@ def _accuracy(runner, x, y):
     [
         (head, keras.optimizers.SGD(0.1, momentum=0.9)),
         (mlp, keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)),
-        (convolutional, keras.optimizers.Adam(0.01)),
+        pytest.param(
+            convolutional, keras.optimizers.Adam(0.01), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_learns_in_the_interpreter(make, optimizer, target):
@@ -302,7 +304,17 @@ def _build(folder, model, data, optimizer=None):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("broken", [None, "still", "rate", "infer", "restore"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        "still",
+        *(
+            pytest.param(b, marks=pytest.mark.slow)
+            for b in ("rate", "infer", "restore")
+        ),
+    ],
+)
 def test_the_check_finds_a_wrong_artifact(broken, tmp_path, monkeypatch):
     """Small steps: differences far below the weights themselves must be seen."""
     model, data = mlp()

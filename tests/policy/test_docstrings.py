@@ -8,6 +8,24 @@ from tests.policy.sources import fenced_python, public_symbols
 
 SYMBOLS = public_symbols()
 
+# Examples that search or train for long; tests of their own cover these.
+SLOW = {
+    "compression.compress",
+    "tuning.HyperActivation",
+    "tuning.HyperAugment",
+    "tuning.HyperCNN",
+    "tuning.HyperCompression",
+    "tuning.HyperInitializer",
+    "tuning.HyperOptimizer",
+    "tuning.HyperRNN",
+    "tuning.HyperRegularization",
+    "tuning.HyperResNet",
+    "tuning.HyperSchedule",
+    "tuning.HyperTransferLearning",
+    "tuning.HyperTransformer",
+    "tuning.tune_model",
+}
+
 
 def _parameters(thing):
     if inspect.ismodule(thing):  # a namespace: its functions are tested where they are
@@ -41,7 +59,13 @@ def test_docstring_names_every_argument(name):
         assert "Args:" in text
 
 
-@pytest.mark.parametrize("name", sorted(SYMBOLS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+        for name in sorted(SYMBOLS)
+    ],
+)
 def test_example_is_there_and_runs(name, tmp_path, monkeypatch):
     thing = SYMBOLS[name]
     if not _constructed_by_users(thing):
