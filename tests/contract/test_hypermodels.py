@@ -2,6 +2,7 @@
 
 import keras
 import keras_tuner
+import numpy as np
 import pytest
 
 from keras_strategies import tuning
@@ -80,3 +81,23 @@ def test_builds_in_a_tuner(name, network, tmp_path):
     assert [(item.name, item.conditions) for item in space.space] == declared
     model = hypermodel.build(space)
     assert model.compiled and model.output_shape == (None, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_tuner_searches_and_rebuilds_the_best(name, network, tmp_path):
+    tuner = tuning.Tuner(
+        make(name, network), "val_loss", max_trials=2, directory=tmp_path, seed=1
+    )
+    shape = TEXT if OWN.get(name, (IMAGE,))[0] == TEXT else IMAGE
+    rng = np.random.default_rng(0)
+    x = rng.integers(1, 4, (48, *shape)).astype("float32")
+    y = rng.integers(0, 2, 48)
+    held = x[32:], y[32:]
+    tuner.search(x[:32], y[:32], validation_data=held, epochs=2, verbose=0)
+    rows = tuner.results()
+    assert [row["status"] for row in rows] == ["COMPLETED"] * 2
+    (model,) = tuner.get_best_models()
+    logs = model.evaluate(*held, verbose=0, return_dict=True)
+    best = min(row["score"] for row in rows)
+    assert logs["loss"] == pytest.approx(best, rel=1e-4)
