@@ -145,7 +145,8 @@ def test_concrete_dropout_drops_whole_channels():
 
 def test_concrete_dropout_learns_its_rate():
     # Nothing to learn from: the entropy drives the rate to one half.
-    layer = layers.ConcreteDropout(keras.layers.Dense(1), 0.0, 1.0, rate=0.1)
+    dense = keras.layers.Dense(1, kernel_initializer="zeros")
+    layer = layers.ConcreteDropout(dense, 0.0, 1.0, rate=0.1)
     model = keras.Sequential([keras.Input((6,)), layer])
     model.compile(keras.optimizers.Adam(0.2), "mse")
     model.fit(X, X[:, :1] * 0, batch_size=1, epochs=6, verbose=0)
