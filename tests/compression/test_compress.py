@@ -6,6 +6,7 @@ import pytest
 
 from keras_strategies import compression, export
 from keras_strategies.export import TFLiteModel
+from tests.markers import slow_on_jax
 
 LAYERS = keras.layers
 
@@ -63,6 +64,7 @@ def made():
     return model, before, steps, result
 
 
+@slow_on_jax
 def test_the_result_is_much_smaller_and_as_good_on_data_never_seen(made):
     model, _, _, result = made
     assert result.met and result.ratio > 7
@@ -79,6 +81,7 @@ def test_the_result_is_much_smaller_and_as_good_on_data_never_seen(made):
     assert result.model.optimizer.iterations == 0 and result.model.compiled
 
 
+@slow_on_jax
 def test_the_given_model_is_untouched(made):
     model, before, steps, _ = made
     for old, new in zip(before, model.get_weights(), strict=True):
@@ -88,6 +91,7 @@ def test_the_given_model_is_untouched(made):
     assert all(weight.constraint is None for weight in model.weights)
 
 
+@slow_on_jax
 def test_files_are_written_and_are_what_was_measured(made, tmp_path):
     _, _, _, result = made
     keras_file, tflite_file = result.save(tmp_path / "new")
@@ -106,6 +110,7 @@ def test_files_are_written_and_are_what_was_measured(made, tmp_path):
     assert np.mean(outputs == artifact.predict(X[:50], verbose=0).argmax(-1)) > 0.9
 
 
+@slow_on_jax
 def test_table_and_picture(made, tmp_path):
     _, _, _, result = made
     text = str(result)
@@ -211,6 +216,7 @@ def test_a_subclassed_regression_with_a_data_set_and_a_teacher():
     assert result.candidates[1]["gzipped_bytes"] < result.candidates[0]["gzipped_bytes"]
 
 
+@slow_on_jax
 def test_a_teacher_helps_where_labels_are_wrong():
     """Fine-tuning on wrong labels ruins a model, unless its teacher knows better."""
     model = _trained()

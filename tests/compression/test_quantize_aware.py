@@ -8,7 +8,6 @@ from sklearn.datasets import load_digits
 from keras_strategies import compression
 from keras_strategies.compression import _qat_layers, _qat_math, _qat_weights
 from tests.compression.common import values
-from tests.contract.models import jit_modes
 
 layers = keras.layers
 
@@ -189,14 +188,11 @@ def test_a_channel_without_gamma_still_learns():
     assert np.abs(values(folded.batch_norm.gamma)).min() > 0
 
 
-@pytest.mark.parametrize("jit_compile", jit_modes()[:1])
-def test_trains_as_well_as_the_float_model(jit_compile):
+def test_trains_as_well_as_the_float_model():
     (x, y), test = digits()
     model = compiled(small_cnn(), rate=3e-3)
     model.fit(x, y, epochs=4, batch_size=32, verbose=0)
-    aware = compiled(
-        compression.quantize_aware(model), rate=3e-4, jit_compile=jit_compile
-    )
+    aware = compiled(compression.quantize_aware(model), rate=3e-4)
     losses = aware.fit(x, y, epochs=1, batch_size=64, verbose=0).history["loss"]
     assert np.isfinite(losses).all()
     expected = model.evaluate(*test, verbose=0)[1]

@@ -6,6 +6,7 @@ import pytest
 
 from tests.cases import REGULARIZERS, SCHEDULES
 from tests.contract import models
+from tests.markers import slow_on_jax
 
 # Compiling is what costs: a graph on TensorFlow, XLA on JAX, nothing on Torch.
 PLAIN = "auto"
@@ -34,6 +35,7 @@ def test_two_epochs_under_xla(shape, build):
     assert np.isfinite(losses).all()
 
 
+@slow_on_jax  # compiled there as in mixed precision
 @pytest.mark.parametrize(("shape", "build"), list(_builders()))
 def test_two_epochs_have_finite_losses(shape, build):
     losses = _fit(build(), *models.regression_data(shape), PLAIN)
