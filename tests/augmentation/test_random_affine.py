@@ -308,6 +308,7 @@ def test_auto_compiles_batches_of_known_size_only():
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_disappears_from_an_exported_model(tmp_path):
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter

@@ -234,6 +234,7 @@ def test_the_quantization_tutorial(digits, tmp_path):
     np.testing.assert_allclose(loaded.predict(x[:4], verbose=0), aware(x[:4]), 1e-5)
 
 
+@pytest.mark.slow
 def test_annotated_layers_alone_are_quantized(digits):
     x, y = digits
     quantization = tfmot.quantization.keras

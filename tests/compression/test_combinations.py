@@ -167,6 +167,7 @@ def test_a_constraint_of_the_layer_holds_too():
     assert isinstance(inner.constraint, keras.constraints.NonNeg)
 
 
+@pytest.mark.slow
 def test_values_of_each_channel():
     def make():
         return keras.Sequential(
@@ -208,6 +209,7 @@ def test_every_kind_of_layer():
         assert (a != b).any()
 
 
+@pytest.mark.slow
 def test_separable_and_nested_layers():
     encoder = keras.Sequential(
         [
@@ -239,6 +241,7 @@ def test_layers_without_zeros_or_clusters_train_freely():
     assert found["hidden"] == 8 and found["logits"] > 100
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_zero_throughout_still_learns():
     (x, y), _ = digits()
     model = pruned(cnn())

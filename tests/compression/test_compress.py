@@ -216,7 +216,7 @@ def test_a_subclassed_regression_with_a_data_set_and_a_teacher():
     assert result.candidates[1]["gzipped_bytes"] < result.candidates[0]["gzipped_bytes"]
 
 
-@slow_on_jax
+@pytest.mark.slow
 def test_a_teacher_helps_where_labels_are_wrong():
     """Fine-tuning on wrong labels ruins a model, unless its teacher knows better."""
     model = _trained()

@@ -12,6 +12,9 @@ import pytest
 from tests.cases import REGULARIZERS, SCHEDULES
 from tests.contract import models
 
+# On JAX a minute, nearly all of it compiling.
+pytestmark = [pytest.mark.slow] * (keras.backend.backend() == "jax")
+
 LOADER = """
 import json, sys
 import numpy as np

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cases import REGULARIZERS, SCHEDULES
 from tests.contract import models
-from tests.markers import slow_on_jax
+from tests.markers import slow_where_compiled
 
 # Compiling is what costs: a graph on TensorFlow, XLA on JAX, nothing on Torch.
 PLAIN = "auto"
@@ -35,13 +35,6 @@ def test_two_epochs_under_xla(shape, build):
     assert np.isfinite(losses).all()
 
 
-@slow_on_jax  # compiled there as in mixed precision
-@pytest.mark.parametrize(("shape", "build"), list(_builders()))
-def test_two_epochs_have_finite_losses(shape, build):
-    losses = _fit(build(), *models.regression_data(shape), PLAIN)
-    assert np.isfinite(losses).all()
-
-
 @pytest.mark.parametrize(("shape", "build"), list(_builders()))
 def test_mixed_precision_and_xla(shape, build):
     keras.config.set_dtype_policy("mixed_float16")
@@ -61,7 +54,7 @@ def test_the_same_seed_gives_the_same_model(shape, build):
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.slow
+@slow_where_compiled
 @pytest.mark.parametrize(("shape", "build"), list(_builders()))
 def test_two_epochs_have_finite_losses_and_the_same_seed_the_same(shape, build):
     runs = []

@@ -99,6 +99,7 @@ def test_without_apart_data_the_samples_are_shared_out(trained, digits, target):
     assert result.calibration_samples == 80
 
 
+@pytest.mark.slow
 def test_refuses_when_nothing_is_good_enough(target):
     model, shapes = models.dense()
     # Half of the weights overflow float16; nothing but float32 is near.

@@ -32,7 +32,13 @@ SLACK = dict.fromkeys(LOOPS, 0.35) | {
 }
 
 
-@pytest.mark.parametrize("kind", models.KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.slow] * (kind in LOOPS[1:]))
+        for kind in models.KINDS
+    ],
+)
 def test_matrix(kind, tmp_path):
     keras.utils.set_random_seed(3)
     model, shapes = models.KINDS[kind]()

@@ -401,6 +401,7 @@ def _cases():
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_gradients_are_tensorflows():
     import tensorflow as tf
 

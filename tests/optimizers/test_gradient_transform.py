@@ -53,7 +53,7 @@ def step(optimizer, weight, gradient):
     return keras.ops.convert_to_numpy(weight)
 
 
-@pytest.mark.parametrize("arguments", modes()[:2], ids=str)
+@pytest.mark.parametrize("arguments", modes()[:2][-1:], ids=str)
 def test_trains_with_everything_at_once(arguments):
     inner = keras.optimizers.AdamW(0.01, weight_decay=0.01)
     model = model_with(
@@ -97,6 +97,7 @@ def test_a_loaded_model_goes_on_as_if_never_interrupted(tmp_path, arguments):
         )
 
 
+@pytest.mark.slow
 def test_a_transform_that_does_nothing_changes_nothing():
     plain = model_with(keras.optimizers.Adam(0.01))
     wrapped = model_with(

@@ -85,6 +85,7 @@ def test_mixed_float16_trains():
     assert np.isfinite(history["loss"]).all()
 
 
+@pytest.mark.slow
 def test_only_the_useful_units_survive():
     """One of eight inputs carries the target; noise keeps the others alive."""
     rng = np.random.default_rng(0)

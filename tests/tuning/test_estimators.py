@@ -257,6 +257,7 @@ def test_bad_targets(y, match):
 # Searches
 
 
+@pytest.mark.slow
 def test_randomized_and_halving_searches():
     from scipy.stats import randint, uniform
 

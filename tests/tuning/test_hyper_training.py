@@ -152,6 +152,7 @@ def test_named_backbones_build_and_save(name, tmp_path):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.slow
 def test_compression_searches_two_objectives(tmp_path):
     objective = [
         keras_tuner.Objective("val_accuracy", "max"),
