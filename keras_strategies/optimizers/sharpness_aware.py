@@ -1,15 +1,14 @@
 """A model that trains towards flat minima."""
 
-import keras
-
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private.two_passes import two_pass_step
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.wrapping import WrapperModel
 from keras_strategies.optimizers.gradients import sharpness_perturbation
 
 
 @serializable
-class SharpnessAware(keras.Model):
+class SharpnessAware(WrapperModel):
     """Trains a model by sharpness-aware minimization (SAM, ASAM).
 
     Minima whose whole neighbourhood has a low loss tend to generalize better than
@@ -72,23 +71,9 @@ class SharpnessAware(keras.Model):
     """
 
     def __init__(self, model, rho=0.05, adaptive=False, name=None):
-        super().__init__(name=name)
-        checks.instance("model", model, keras.Model, fix="Give a Keras model.")
+        super().__init__(model, name)
         self.rho = checks.real("rho", rho, low=0, low_open=True)
         self.adaptive = checks.boolean("adaptive", adaptive)
-        self.model = model
-        self.built = model.built
-
-    def build(self, input_shape):
-        if not self.model.built:
-            self.model.build(input_shape)
-        self.built = True
-
-    def call(self, inputs, training=None):
-        return self.model(inputs, training=training)
-
-    def compute_output_shape(self, input_shape):
-        return self.model.compute_output_shape(input_shape)
 
     def train_step(self, *args):
         return two_pass_step(self, args, self._moves)
@@ -97,17 +82,4 @@ class SharpnessAware(keras.Model):
         return sharpness_perturbation(gradients, weights, self.rho, self.adaptive)
 
     def get_config(self):
-        return {
-            "model": keras.saving.serialize_keras_object(self.model),
-            "rho": self.rho,
-            "adaptive": self.adaptive,
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["model"] = keras.saving.deserialize_keras_object(
-            config["model"], custom_objects=custom_objects
-        )
-        return cls(**config)
+        return {**super().get_config(), "rho": self.rho, "adaptive": self.adaptive}

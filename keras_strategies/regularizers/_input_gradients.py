@@ -4,28 +4,15 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks, keras_private
+from keras_strategies._internal.wrapping import WrapperModel
 
 
-class InputGradientPenalty(keras.Model):
+class InputGradientPenalty(WrapperModel):
     """Base of `JacobianPenalty` and `R1`: adds `penalty` to the loss in training."""
 
     def __init__(self, model, factor, name=None):
-        super().__init__(name=name)
-        checks.instance("model", model, keras.Model, fix="Give a Keras model.")
+        super().__init__(model, name)
         self.factor = checks.real("factor", factor, low=0)
-        self.model = model
-        self.built = model.built
-
-    def build(self, input_shape):
-        if not self.model.built:
-            self.model.build(input_shape)
-        self.built = True
-
-    def call(self, inputs, training=None):
-        return self.model(inputs, training=training)
-
-    def compute_output_shape(self, input_shape):
-        return self.model.compute_output_shape(input_shape)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -66,19 +53,7 @@ class InputGradientPenalty(keras.Model):
         return sum(_squares_of_samples(gradient) for gradient in found)
 
     def get_config(self):
-        return {
-            "model": keras.saving.serialize_keras_object(self.model),
-            "factor": self.factor,
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["model"] = keras.saving.deserialize_keras_object(
-            config["model"], custom_objects=custom_objects
-        )
-        return cls(**config)
+        return {**super().get_config(), "factor": self.factor}
 
 
 def _is_float(leaf):
