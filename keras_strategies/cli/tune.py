@@ -155,11 +155,13 @@ def run(arguments):
 def _run(arguments):
     """Returns the tuner, its rows, the files and test metrics; None if all failed."""
     from keras_strategies.cli import _tune_inputs
-    from keras_strategies.tuning import _records
+    from keras_strategies.tuning import _records, _search_page
 
     folder = check_folder(arguments.output)
     if not arguments.no_report:
-        _require_report()
+        _search_page.require_libraries(
+            "The report of `keras-strategies tune` (--no-report)"
+        )
     data = _tune_inputs.Data(arguments)
     tuner = _tuner(arguments, _tune_inputs.model(arguments.model, arguments.unsafe))
     if not _searched(tuner, arguments, data):
@@ -186,13 +188,6 @@ def _tuner(arguments, model):
             trial_in_subprocess=arguments.isolate,
             algorithm_options=_options(arguments),
         )
-
-
-def _require_report():
-    from keras_strategies._internal.optional import require
-
-    for module in ("matplotlib.figure", "optuna", "sklearn"):
-        require(module, "The report of `keras-strategies tune` (--no-report)")
 
 
 def _objectives(texts):

@@ -1,7 +1,5 @@
 """Which weights of a model can be pruned, and which were asked for."""
 
-import re
-
 import keras
 
 from keras_strategies._internal import checks
@@ -113,15 +111,7 @@ def selector(only):
     if only is None:
         return lambda layer, weight: True
     if isinstance(only, str):
-        try:
-            pattern = re.compile(only)
-        except re.error as error:
-            raise ValueError(
-                checks.message(
-                    f"`only` must be a valid regular expression ({error})",
-                    {"only": only},
-                )
-            ) from error
+        pattern = checks.pattern("only", only)
         return lambda layer, weight: pattern.search(weight.path) is not None
     if callable(only):
         return lambda layer, weight: bool(only(layer))

@@ -16,11 +16,7 @@ def trained(model, trainable):
     """Returns for each of `model.weights` its path, or None if it is frozen."""
     chosen = {id(variable) for variable in model.trainable_variables}
     if trainable is not None:
-        try:
-            pattern = re.compile(checks.instance("trainable", trainable, str))
-        except re.error as error:
-            rule = f"`trainable` must be a regular expression ({error})"
-            checks.fail(rule, trainable=trainable)
+        pattern = checks.pattern("trainable", trainable)
         paths = {id(v): v.path for v in model.trainable_variables}
         chosen = {key for key, path in paths.items() if pattern.search(path)}
     if not chosen:

@@ -1,5 +1,3 @@
-import re
-
 import keras
 
 from keras_strategies._internal import checks
@@ -77,7 +75,7 @@ def insert(model, after, layer_fn):
             built=model.built,
             fix="A subclassed model has no graph to insert into.",
         )
-    insertion = _Insertion(model, _pattern(after), layer_fn)
+    insertion = _Insertion(model, checks.pattern("after", after), layer_fn)
     copy = insertion.copy(model, "")
     if not insertion.new:
         checks.fail(
@@ -88,18 +86,6 @@ def insert(model, after, layer_fn):
     insertion.restore()
     _compile(model, copy, insertion.new)
     return copy
-
-
-def _pattern(after):
-    try:
-        return re.compile(after)
-    except re.error as error:
-        raise ValueError(
-            checks.message(
-                f"`after` must be a valid regular expression ({error})",
-                {"after": after},
-            )
-        ) from error
 
 
 def _is_graph(layer):

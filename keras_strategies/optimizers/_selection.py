@@ -1,7 +1,5 @@
 """Which variables a user means."""
 
-import re
-
 import keras
 import numpy as np
 
@@ -40,15 +38,8 @@ def path_of(variable):
 
 def compiled(name, pattern):
     """Checks a regular expression and returns it compiled."""
-    checks.instance(
-        name, pattern, str, fix="Give a regular expression for variable paths."
-    )
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        return checks.fail(
-            f"`{name}` must be a regular expression ({error})", **{name: pattern}
-        )
+    fix = "Give a regular expression for variable paths."
+    return checks.pattern(name, pattern, fix=fix)
 
 
 def checked_patterns(name, patterns, optional=False):

@@ -3,6 +3,7 @@
 import io
 
 from keras_strategies._internal import pages
+from keras_strategies._internal.optional import require
 from keras_strategies.tuning import _dimensions, _drawing, _records
 from keras_strategies.tuning._display import duration, number
 from keras_strategies.tuning.hyperparameter_importance import (
@@ -12,6 +13,12 @@ from keras_strategies.tuning.hyperparameter_importance import (
 
 MOST_ROWS = 300
 _FAILED = ("FAILED", "INVALID")
+
+
+def require_libraries(purpose):
+    """Raises `ImportError` if a library that `build` needs is missing."""
+    for module in ("matplotlib.figure", "optuna", "sklearn"):
+        require(module, purpose)
 
 
 def build(oracle, title):

@@ -4,7 +4,6 @@ import os
 import pathlib
 
 from keras_strategies._internal import checks, files
-from keras_strategies._internal.optional import require
 from keras_strategies.tuning import _records, _search_page
 
 
@@ -57,8 +56,7 @@ def save_report(tuner, path, title=None):
         raise FileNotFoundError(checks.message(rule, {"path": str(path)}))
     oracle = _records.oracle_of(tuner)
     _records.completed(oracle)
-    for module in ("matplotlib.figure", "optuna", "sklearn"):
-        require(module, "`save_report`")
+    _search_page.require_libraries("`save_report`")
     title = title or getattr(oracle, "_project_name", None) or "Search"
     files.replace(path, _search_page.build(oracle, title).encode())
     return str(path)
