@@ -24,6 +24,7 @@ import tensorflow as tf
 from keras_strategies.augmentation import RandomAffine, RandomColorAffine
 
 WORKERS = 2
+SECONDS = 0.5  # of each measurement, about
 FILL = {"fill_mode": "nearest"}
 
 
@@ -104,8 +105,18 @@ def _in_tf_data(layer, images):
     return draw
 
 
+def _settle():
+    """Waits until no pipeline prepares anything more in the background."""
+    while True:
+        before = time.process_time()
+        time.sleep(0.1)
+        if time.process_time() - before < 0.01:
+            return
+
+
 def _seconds(work, batches):
-    # First what a pipeline prepared while the other one was measured.
+    _settle()
+    # First what the pipeline prepared when it was measured last.
     work(WORKERS + 1)
     start = time.perf_counter()
     work(batches)
@@ -116,12 +127,13 @@ def _measure(pair, size, batch, rounds):
     """Yields one row for each place."""
     shape = (batch, size, size, 3)
     images = np.random.default_rng(0).uniform(size=shape).astype("float32")
-    batches = max(4, 800 // size)
     for place, make in (("model", _in_model), ("tf.data", _in_tf_data)):
         works = [make(build(), images) for build in pair]
         for work in works:
             _seconds(work, 1)  # traces and compiles
-        times = [[_seconds(work, batches) for work in works] for _ in range(rounds)]
+        counts = [max(4, round(SECONDS / _seconds(work, 4))) for work in works]
+        pairs = list(zip(works, counts, strict=True))
+        times = [[_seconds(*pair) for pair in pairs] for _ in range(rounds)]
         keras_rate, own_rate = (
             statistics.median(batch / t for t in column)
             for column in zip(*times, strict=True)
