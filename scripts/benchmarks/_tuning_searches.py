@@ -134,13 +134,14 @@ def _hyperopt_level(space, parent=None, value=None):
                 label, [(v, _hyperopt_level(space, hp.name, v)) for v in values]
             )
             continue
-        low, high = hp.min_value, hp.max_value
-        if hp.sampling == "log":
-            number = h.loguniform(label, np.log(low), np.log(high))
+        log, low, high = hp.sampling == "log", hp.min_value, hp.max_value
+        if log:
+            low, high = np.log(low), np.log(high)
+        if isinstance(hp, KINDS.Int):
+            draw = h.qloguniform if log else h.quniform
+            level[hp.name] = scope.int(draw(label, low, high, 1))
         else:
-            number = h.uniform(label, low, high)
-        whole = isinstance(hp, KINDS.Int)
-        level[hp.name] = scope.int(scope.round(number)) if whole else number
+            level[hp.name] = (h.loguniform if log else h.uniform)(label, low, high)
     return level
 
 
