@@ -30,11 +30,13 @@ class EvolutionOracle(RepairedOracle, keras_tuner.Oracle):
         objective: Name of a metric, `keras_tuner.Objective`, or a list of these.
         max_trials: Trials at most. Default 10.
         startup_trials: Random trials before the first change, at least 2. `None`
-            (default) for a fifth of `max_trials`, between 4 and 20.
+            (default) for a fifth of `max_trials`, between 10 and 20, and at most
+            half of `max_trials`.
         population_size: Trials that can be parents, at least 2. Default 20.
-        sample_size: Trials drawn for each choice of a parent, at least 1. Default 10.
+        sample_size: Trials drawn for each choice of a parent, at least 1; fewer
+            explore more, which pays in searches of hundreds of trials. Default 15.
         scale: Width of a step at the start, as a fraction of the range, in (0, 1].
-            Default 0.2.
+            Default 0.3.
         seed: Integer, or `None` (default) for a different search each time.
         hyperparameters: `keras_tuner.HyperParameters` to search, if known beforehand.
         allow_new_entries: Whether the model may ask for more. Default `True`.
@@ -68,8 +70,8 @@ class EvolutionOracle(RepairedOracle, keras_tuner.Oracle):
         max_trials=10,
         startup_trials=None,
         population_size=20,
-        sample_size=10,
-        scale=0.2,
+        sample_size=15,
+        scale=0.3,
         seed=None,
         hyperparameters=None,
         allow_new_entries=True,
@@ -88,7 +90,8 @@ class EvolutionOracle(RepairedOracle, keras_tuner.Oracle):
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
         if startup_trials is None:
-            startup_trials = min(20, max(4, (max_trials or 100) // 5))
+            trials = max_trials or 100
+            startup_trials = max(2, min(20, max(10, trials // 5), trials // 2))
         self.startup_trials = checks.integer("startup_trials", startup_trials, low=2)
         self.population_size = checks.integer("population_size", population_size, low=2)
         self.sample_size = checks.integer("sample_size", sample_size, low=1)
