@@ -1,6 +1,9 @@
 """Several processes on one search without a chief: real ones where it is slow."""
 
+import ast
 import os
+import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -290,3 +293,19 @@ def test_a_process_killed_in_a_trial_loses_nothing(storage, tmp_path):
     assert {row["status"] for row in rows} == {"COMPLETED"}
     runs = [f.name.partition("-")[0] for f in notes.iterdir()]
     assert sorted(runs) == sorted([*map(str, range(6)), x])
+
+
+@pytest.mark.slow
+def test_ray_starts_the_processes(tmp_path):
+    """The recipe of docs/tuning.md, as it stands there but for the folder."""
+    pytest.importorskip("ray")
+    page = pathlib.Path("docs/tuning.md").read_text()
+    (recipe,) = re.findall(r"```python\n(import ray\n.*?)```", page, re.DOTALL)
+    recipe = recipe.replace("/shared/searches", str(tmp_path))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
+    command = [sys.executable, "-c", recipe]
+    printed = subprocess.run(
+        command, env=env, stdout=subprocess.PIPE, text=True, check=True, timeout=300
+    ).stdout
+    one, other = ast.literal_eval(printed.splitlines()[-1])
+    assert len(one) == 6 and one == other
