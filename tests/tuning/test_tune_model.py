@@ -226,7 +226,7 @@ def test_shared_layer_gets_one_normalization():
 
 
 def test_augmentation_stands_before_the_model_in_training_only():
-    model = network()
+    model = network("tanh")
     settings = {"translation_height_factor": 0.4, "flip_mode": "vertical"}
     copy = rewrite(model, Changes(augmentation=settings), keep_weights=True)
     assert names(copy)[:2] == ["picture", "augmentation"]
