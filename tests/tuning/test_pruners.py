@@ -73,7 +73,7 @@ def test_decisions_are_those_of_optuna(kind, direction):
 
 
 def test_nan_is_behind_everything():
-    pruner = tuning.MedianPruner(startup_trials=1)
+    pruner = tuning.MedianPruner(startup_trials=1, warmup_epochs=1)
     assert pruner.should_stop({0: float("nan")}, [{0: 1.0}], "min")
     assert not pruner.should_stop({0: 2.0}, [{0: float("nan")}], "min")
 
