@@ -41,12 +41,27 @@ def open_storage(storage):
     return optuna.storages.JournalStorage(journal.JournalFileBackend(name))
 
 
+# Where a driver of databases has another name for pip.
+DRIVERS = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}
+
+
 def _database(url, waits=(0.2, 0.4, 0.8, 1.6)):
     import optuna
     import sqlalchemy
 
     try:
         return optuna.storages.RDBStorage(url)
+    except ImportError as error:
+        missing = getattr(error.__cause__ or error.__context__, "name", None)
+        shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
+        raise ImportError(
+            f"`storage` {shown} needs the driver `{missing}`, which cannot be "
+            f"imported. Install it with: pip install '{DRIVERS.get(missing, missing)}'"
+        ) from error
     except sqlalchemy.exc.DatabaseError as error:
         # Of processes that start at once, another one has made the tables.
         integrity = isinstance(error, sqlalchemy.exc.IntegrityError)

@@ -4,6 +4,7 @@ import ast
 import os
 import pathlib
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -47,11 +48,33 @@ def end(made, trial, score=1.0):
     made.end_trial(trial)
 
 
-@pytest.fixture(params=["journal", "sqlite"])
+# URL of an empty PostgreSQL database, where one is at hand: tested there too.
+DATABASE = os.environ.get("TEST_DATABASE_URL")
+
+
+@pytest.fixture(params=["journal", "sqlite", *(["postgresql"] if DATABASE else [])])
 def storage(request, tmp_path):
     if request.param == "journal":
-        return tmp_path / "search.log"
-    return f"sqlite:///{tmp_path}/search.db"
+        yield tmp_path / "search.log"
+    elif request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/search.db"
+    else:
+        yield from schema()
+
+
+def schema():
+    """A part of the database for one test."""
+    import sqlalchemy
+
+    name = f"test_{secrets.token_hex(6)}"
+    engine = sqlalchemy.create_engine(DATABASE)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE SCHEMA {name}"))
+    url = sqlalchemy.make_url(DATABASE)
+    url = url.update_query_dict({"options": f"-csearch_path={name}"})
+    yield url.render_as_string(hide_password=False)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(f"DROP SCHEMA {name} CASCADE"))
 
 
 def values(made):
@@ -234,6 +257,13 @@ def test_errors_come_early(wrong, error, message, tmp_path):
     kwargs = {"storage": str(tmp_path / "log"), "directory": tmp_path, **wrong}
     with pytest.raises(error, match=message):
         Search(**kwargs)
+
+
+def test_a_missing_driver_is_named_and_no_password_shown(tmp_path):
+    url = "mssql+pymssql://me:secret@host/searches"
+    with pytest.raises(ImportError, match="pip install 'pymssql'") as caught:
+        Search(storage=url, directory=tmp_path)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_study_with_other_objectives_is_refused(tmp_path):
