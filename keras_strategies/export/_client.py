@@ -183,6 +183,11 @@ class Worker:
         if code < 0:
             names = {number.value: number.name for number in signal.Signals}
             how = names.get(-code, f"signal {-code}")
+        if code == -signal.SIGKILL:
+            hint = (
+                "That is how the system ends what takes the last of its memory: use a "
+                "machine with more, close other programs, or export parts of the model."
+            )
         tail = self._last_words()
         message = f"The conversion worker died ({how}) while {doing}."
         message += f" {hint}" if hint else ""

@@ -25,6 +25,8 @@ for line in sys.stdin:
     elif command == "die":
         print("the reason", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)
+    elif command == "vanish":
+        os.kill(os.getpid(), signal.SIGKILL)
     elif command == "leave":
         sys.exit(3)
     elif command == "hang":
@@ -79,6 +81,7 @@ def test_exception_inside_leaves_it_alive(worker):
     ("command", "match"),
     [
         ("die", r"died \(SIGSEGV\) while converting\. Try float16\..*the reason"),
+        ("vanish", r"died \(SIGKILL\) while converting\. .* the last of its memory"),
         ("leave", r"died \(exit code 3\)"),
         ("babble", "answered b'not json'"),
     ],
