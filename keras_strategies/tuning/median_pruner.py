@@ -23,7 +23,7 @@ class MedianPruner:
         startup_trials: Trials that must be finished before any is stopped, at
             least 1. Default 5.
         warmup_epochs: Epochs that every trial gets, at least 1. Default 3; with 1,
-            the best of a search was stopped in one of six searches.
+            the best of a search was stopped in one of eight searches.
 
     Raises:
         ValueError: If a number is below 1.
