@@ -1,15 +1,34 @@
-"""Models around a model: the same outputs, another way to train."""
+"""What stands around another object: saved with it, and models around a model."""
 
 import keras
 
 from keras_strategies._internal import checks
 
 
-class WrapperModel(keras.Model):
+class SavedWithInner:
+    """Saves what the attribute and argument called `_INNER` holds in the config."""
+
+    _INNER = None
+
+    def get_config(self):
+        inner = keras.saving.serialize_keras_object(getattr(self, self._INNER))
+        return {self._INNER: inner, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        inner = keras.saving.deserialize_keras_object(
+            config[cls._INNER], custom_objects=custom_objects
+        )
+        return cls(**{**config, cls._INNER: inner})
+
+
+class WrapperModel(SavedWithInner, keras.Model):
     """Base of a model that acts as the `model` it holds and is saved with it.
 
     Subclasses change a part of training and add their arguments to `get_config`.
     """
+
+    _INNER = "model"
 
     def __init__(self, model, name=None):
         super().__init__(name=name)
@@ -27,15 +46,3 @@ class WrapperModel(keras.Model):
 
     def compute_output_shape(self, input_shape):
         return self.model.compute_output_shape(input_shape)
-
-    def get_config(self):
-        model = keras.saving.serialize_keras_object(self.model)
-        return {"model": model, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["model"] = keras.saving.deserialize_keras_object(
-            config["model"], custom_objects=custom_objects
-        )
-        return cls(**config)

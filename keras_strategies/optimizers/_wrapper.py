@@ -3,14 +3,17 @@
 import keras
 
 from keras_strategies._internal import checks, keras_private
+from keras_strategies._internal.wrapping import SavedWithInner
 
 
-class OptimizerWrapper(keras.optimizers.Optimizer):
+class OptimizerWrapper(SavedWithInner, keras.optimizers.Optimizer):
     """Leaves everything to `inner_optimizer` but what subclasses do in `_update`.
 
     Subclasses make their variables in `_build` with `add_variable`. Attributes must
     not hold variables of the model: Keras would take them for the optimizer's own.
     """
+
+    _INNER = "inner_optimizer"
 
     def __init__(self, inner_optimizer, name=None):
         # The learning rate of Keras's constructor is not used: see the property.
@@ -94,18 +97,6 @@ class OptimizerWrapper(keras.optimizers.Optimizer):
             )
         for variable, weight in zip(self.variables, weights, strict=True):
             variable.assign(weight)
-
-    def get_config(self):
-        inner = keras.saving.serialize_keras_object(self.inner_optimizer)
-        return {"inner_optimizer": inner, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["inner_optimizer"] = keras.saving.deserialize_keras_object(
-            config["inner_optimizer"], custom_objects=custom_objects
-        )
-        return cls(**config)
 
 
 def _checked_inner(optimizer):
