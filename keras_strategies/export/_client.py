@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 
+from keras_strategies._internal.signals import signal_name
 from keras_strategies.export.export_error import ExportError
 
 START_TIMEOUT = 300.0
@@ -179,10 +180,7 @@ class Worker:
 
     def _died(self, doing, hint):
         code = self._process.wait()
-        how = f"exit code {code}"
-        if code < 0:
-            names = {number.value: number.name for number in signal.Signals}
-            how = names.get(-code, f"signal {-code}")
+        how = signal_name(code) if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
             hint = (
                 "That is how the system ends what takes the last of its memory: use a "

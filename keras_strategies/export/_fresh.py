@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
 
+from keras_strategies._internal.signals import signal_name
 from keras_strategies.export import _flatbuffer, _messages
 from keras_strategies.export.export_error import ExportError
 
@@ -103,8 +103,7 @@ def _ask(content, path, doing, timeout, **arguments):
     said = done.stderr.decode(errors="replace").strip()
     details = {"returncode": done.returncode, "stderr": said[-2000:]}
     if done.returncode < 0:
-        names = {number.value: number.name for number in signal.Signals}
-        how = names.get(-done.returncode, f"signal {-done.returncode}")
+        how = signal_name(done.returncode)
         raise ExportError(
             f"'{path}' crashes the LiteRT interpreter ({how} while {doing} it): the "
             "file is damaged.",

@@ -8,6 +8,7 @@ import sys
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
+from keras_strategies._internal.signals import signal_name
 
 _TAIL = 3000
 
@@ -87,7 +88,7 @@ def ending(process):
     """How a process that is no more has ended, in words."""
     code = process.returncode
     if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        return f"killed by {signal_name(code)}"
     return f"ended with exit code {code}"
 
 
