@@ -1,5 +1,6 @@
 """A small real search with stock KerasTuner, for any hypermodel; shared fixtures."""
 
+import keras
 import keras_tuner
 import pytest
 from sklearn.datasets import load_digits
@@ -17,6 +18,16 @@ def space(hypermodel, **values):
     hp.values = dict(values)
     hypermodel.declare_hyperparameters(hp)
     return hp
+
+
+def backbone(input_shape=(8, 8, 1)):
+    """A small network to transfer from."""
+    x = inputs = keras.Input(input_shape)
+    for number in (1, 2):
+        x = keras.layers.Conv2D(3, 3, name=f"conv{number}")(x)
+        x = keras.layers.BatchNormalization(name=f"norm{number}")(x)
+        x = keras.layers.ReLU(name=f"relu{number}")(x)
+    return keras.Model(inputs, x, name="backbone")
 
 
 def search(hypermodel, x, y, directory, objective="val_accuracy", epochs=1):

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import tuning
-from tests.tuning.searching import space
-
-
-def backbone(input_shape=(8, 8, 1)):
-    x = inputs = keras.Input(input_shape)
-    x = keras.layers.Conv2D(3, 3, activation="relu")(x)
-    return keras.Model(inputs, x, name="backbone")
-
+from tests.tuning.searching import backbone, space
 
 NAMES = [
     name

@@ -7,18 +7,9 @@ import pytest
 
 from keras_strategies import tuning
 from keras_strategies.tuning._backbones import preprocess
-from tests.tuning.searching import digits, search, space
+from tests.tuning.searching import backbone, digits, search, space
 
 layers = keras.layers
-
-
-def backbone(input_shape=(8, 8, 1)):
-    x = inputs = keras.Input(input_shape)
-    for number in (1, 2):
-        x = layers.Conv2D(3, 3, name=f"conv{number}")(x)
-        x = layers.BatchNormalization(name=f"norm{number}")(x)
-        x = layers.ReLU(name=f"relu{number}")(x)
-    return keras.Model(inputs, x, name="backbone")
 
 
 def images(count=96):
