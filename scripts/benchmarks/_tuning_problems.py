@@ -1,6 +1,7 @@
 """What `scripts/benchmark tuning` searches: spaces and the values of points."""
 
 import functools
+import typing
 
 import keras
 import keras_tuner
@@ -10,6 +11,12 @@ from sklearn.datasets import load_digits
 from keras_strategies import tuning
 
 FUNCTION_TRIALS, DIGITS_TRIALS, EPOCHS = 40, 25, 8
+
+
+def space_of(declare):
+    hp = keras_tuner.HyperParameters()
+    declare(hp)
+    return hp
 
 
 def hartmann_space(hp):
@@ -95,8 +102,7 @@ def digits_space(hp):
 def digits_error(seed, values):
     """Error on the held-out digits after a training."""
     (x, y), held = digits()
-    hp = keras_tuner.HyperParameters()
-    digits_space(hp)
+    hp = space_of(digits_space)
     hp.values = {**hp.values, **values}
     keras.utils.set_random_seed(seed)
     model = network().build(hp)
@@ -105,34 +111,18 @@ def digits_error(seed, values):
     return 1 - model.evaluate(*held, verbose=0, return_dict=True)["accuracy"]
 
 
-def _unseeded(function, seed):
-    return function
+class Problem(typing.NamedTuple):
+    space: typing.Callable  # declares the hyperparameters
+    value: typing.Callable  # of a point; where there are epochs, of a seed and a point
+    trials: int
+    epochs: bool = False
+
+    def evaluate(self, seed):
+        return functools.partial(self.value, seed) if self.epochs else self.value
 
 
-# Space, values for a seed, trials, whether a trial has epochs
 PROBLEMS = {
-    "Hartmann-6": (
-        hartmann_space,
-        functools.partial(_unseeded, hartmann),
-        FUNCTION_TRIALS,
-        False,
-    ),
-    "conditional toy": (
-        toy_space,
-        functools.partial(_unseeded, toy),
-        FUNCTION_TRIALS,
-        False,
-    ),
-    "digits": (
-        digits_space,
-        functools.partial(functools.partial, digits_error),
-        DIGITS_TRIALS,
-        True,
-    ),
+    "Hartmann-6": Problem(hartmann_space, hartmann, FUNCTION_TRIALS),
+    "conditional toy": Problem(toy_space, toy, FUNCTION_TRIALS),
+    "digits": Problem(digits_space, digits_error, DIGITS_TRIALS, epochs=True),
 }
-
-
-def space_of(declare):
-    hp = keras_tuner.HyperParameters()
-    declare(hp)
-    return hp

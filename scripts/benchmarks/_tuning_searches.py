@@ -83,18 +83,17 @@ def hyperopt_search(declare, evaluate, trials, seed):
     """hyperopt's TPE with its defaults, over the space with its conditions."""
     import hyperopt
 
-    found = []
+    found, evaluating = [], []
 
     def objective(drawn):
+        begin = time.process_time()
         found.append(evaluate(_flat(drawn)))
+        evaluating.append(time.process_time() - begin)
         return found[-1]
 
-    start, inside = (
-        time.process_time(),
-        functools.partial(_timed, objective, seconds := []),
-    )
+    start = time.process_time()
     hyperopt.fmin(
-        inside,
+        objective,
         _hyperopt_level(space_of(declare).space),
         algo=hyperopt.tpe.suggest,
         max_evals=trials,
@@ -102,16 +101,8 @@ def hyperopt_search(declare, evaluate, trials, seed):
         show_progressbar=False,
         verbose=False,
     )
-    proposing = time.process_time() - start - sum(seconds)
+    proposing = time.process_time() - start - sum(evaluating)
     return found, [proposing / trials] * trials
-
-
-def _timed(function, seconds, *arguments):
-    start = time.process_time()
-    try:
-        return function(*arguments)
-    finally:
-        seconds.append(time.process_time() - start)
 
 
 def _hyperopt_level(space, parent=None, value=None):

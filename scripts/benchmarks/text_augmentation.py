@@ -70,8 +70,8 @@ def augmenters(thesaurus, copies, seed):
     }
 
 
-def accuracy(texts, labels, test, epochs_of, seed):
-    """Test accuracy after as many steps as `epochs_of` passes over the plain texts."""
+def accuracy(texts, labels, test, steps, seed):
+    """Test accuracy after `steps` steps."""
     keras.utils.set_random_seed(seed)
     vectorize = keras.layers.TextVectorization(WORDS, output_sequence_length=LENGTH)
     vectorize.adapt(texts)
@@ -88,7 +88,7 @@ def accuracy(texts, labels, test, epochs_of, seed):
         ]
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    tokens, steps = np.asarray(vectorize(texts)), epochs_of[0] * epochs_of[1] // BATCH
+    tokens = np.asarray(vectorize(texts))
     rng, chosen = np.random.default_rng(seed), []
     while len(chosen) < steps * BATCH:
         chosen.extend(rng.permutation(len(tokens)))
@@ -123,17 +123,17 @@ def main():
     print(f"{'texts':>6} {'copies':>6}  {'training set':<18} accuracy  difference")
     for size in options.sizes:
         copies = 16 if size <= 500 else 8
+        steps = options.epochs * size // BATCH
         found = {}
         for seed in range(options.seeds):
             rows = np.random.default_rng(seed).choice(len(texts), size, replace=False)
             some, kinds = texts[rows], labels[rows]
-            budget = (options.epochs, size)
-            plain = accuracy(some, kinds, test, budget, seed)
+            plain = accuracy(some, kinds, test, steps, seed)
             found.setdefault("as they are", []).append(plain)
             for name, augmenter in augmenters(thesaurus, copies, seed).items():
                 enlarged = augmenter(some, kinds)
                 found.setdefault(name, []).append(
-                    accuracy(*enlarged, test, budget, seed)
+                    accuracy(*enlarged, test, steps, seed)
                 )
         for name, values in found.items():
             line = f"{size:>6} {copies:>6}  {name:<18} {100 * np.mean(values):7.2f}"

@@ -38,14 +38,15 @@ SEED_STEP = 1000  # neighbouring seeds of KerasTuner's random search share draws
 def one_search(method, problem, seed):
     """Best value, and milliseconds of each proposal; runs in a process of its own."""
     quiet()
-    declare, evaluate, trials, _ = PROBLEMS[problem]
-    values, seconds = METHODS[method](declare, evaluate(seed), trials, seed)
+    given = PROBLEMS[problem]
+    evaluate = given.evaluate(seed)
+    values, seconds = METHODS[method](given.space, evaluate, given.trials, seed)
     return min(values), [1000 * s for s in seconds]
 
 
 def measured(problem, seeds, pool):
     """`{method: (best value of each seed, milliseconds of each proposal)}`."""
-    epochs = PROBLEMS[problem][-1]
+    epochs = PROBLEMS[problem].epochs
     names = [n for n in METHODS if epochs or n != "KerasTuner Hyperband"]
     if importlib.util.find_spec("hyperopt") is None:
         names.remove("hyperopt TPE")
@@ -149,10 +150,10 @@ def main():
     with concurrent.futures.ProcessPoolExecutor(
         arguments.jobs, multiprocessing.get_context("spawn")
     ) as pool:
-        for problem, (_, _, trials, epochs) in PROBLEMS.items():
-            if arguments.only in (None, "digits" if epochs else "functions"):
-                heading(problem, trials, seeds)
-                tables.append(measured(problem, seeds, pool))
+        for name, problem in PROBLEMS.items():
+            if arguments.only in (None, "digits" if problem.epochs else "functions"):
+                heading(name, problem.trials, seeds)
+                tables.append(measured(name, seeds, pool))
         if tables:
             ranks(tables)
         if arguments.only in (None, "pruning"):
