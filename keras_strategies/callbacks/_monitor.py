@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import metric_direction
+from keras_strategies._internal.metrics import known_direction
 
 MODES = ("auto", "min", "max")
 
@@ -61,7 +61,7 @@ class Monitor:
         return value - self.min_delta > reference
 
     def _find_direction(self, model, owner):
-        self.direction = metric_direction(model, self.name.removeprefix("val_"))
+        self.direction = known_direction(self.name, model)
         if self.direction is None:
             checks.fail(
                 f"{owner} cannot tell whether less or more of `{self.name}` is better",

@@ -4,12 +4,8 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.metrics import metric_direction
 from keras_strategies.export._scoring import Scorer
-
-_LESS = ("loss", "error", "entropy", "divergence", "hinge", "poisson", "logcosh")
-_LESS_EXACTLY = ("mse", "mae", "mape", "msle", "rmse", "kld")
-_MORE = ("acc", "auc", "precision", "recall", "iou", "f1", "fbeta", "r2", "cosine")
-_MORE += ("sensitivity", "specificity")
 
 
 class Measure:
@@ -25,7 +21,7 @@ class Measure:
         self._metric = own_metric(model) if metric is None else metric
         self.name = _name(self._metric)
         checks.choice("mode", mode, ("auto", "min", "max"))
-        self.mode = _direction(self.name) if mode == "auto" else mode
+        self.mode = metric_direction(self._metric) if mode == "auto" else mode
 
     def score(self, samples, outputs):
         """The metric of `outputs` on the targets of `samples`."""
@@ -83,16 +79,3 @@ def _name(metric):
     if isinstance(metric, str):
         return metric
     return getattr(metric, "name", None) or getattr(metric, "__name__", "metric")
-
-
-def _direction(name):
-    plain = name.replace("_", "").lower()
-    if plain in _LESS_EXACTLY or any(word in plain for word in _LESS):
-        return "min"
-    if any(word in plain for word in _MORE):
-        return "max"
-    return checks.fail(
-        '`mode` must be "min" or "max" for a metric whose direction is not known',
-        mode="auto",
-        metric=name,
-    )

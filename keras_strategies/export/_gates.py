@@ -1,25 +1,11 @@
 """The limit on what a quantization may cost in the user's own metric."""
 
-import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.metrics import metric_direction
 from keras_strategies.export import _scoring
 from keras_strategies.export.export_error import ExportError
-
-_LOWER_IS_BETTER = (
-    keras.metrics.MeanSquaredError,
-    keras.metrics.MeanAbsoluteError,
-    keras.metrics.RootMeanSquaredError,
-    keras.metrics.MeanAbsolutePercentageError,
-    keras.metrics.MeanSquaredLogarithmicError,
-    keras.metrics.BinaryCrossentropy,
-    keras.metrics.CategoricalCrossentropy,
-    keras.metrics.SparseCategoricalCrossentropy,
-    keras.metrics.KLDivergence,
-    keras.metrics.LogCoshError,
-    keras.metrics.Poisson,
-)
 
 
 class MetricGate:
@@ -35,6 +21,9 @@ class MetricGate:
         self.labels = np.asarray(labels)
         self.metric = metric
         self.limit = limit
+        self.direction = metric_direction(
+            metric, fix="Use a metric or a loss of Keras."
+        )
 
     def check_size(self, count):
         """Refuses labels that do not belong to the `count` samples."""
@@ -65,7 +54,7 @@ class MetricGate:
             )
         name, expected = self._score(reference)
         _, found = self._score(actual)
-        worse = found - expected if self._lower_is_better() else expected - found
+        worse = found - expected if self.direction == "min" else expected - found
         return {
             "metric": name,
             "keras": expected,
@@ -95,11 +84,3 @@ class MetricGate:
         scorer.update({name: self.labels}, {name: values}, None)
         [(label, score)] = scorer.result().items()
         return label, float(score)
-
-    def _lower_is_better(self):
-        metric = self.metric
-        if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
-            return False
-        metric = keras.metrics.get(metric)
-        name = getattr(metric, "name", getattr(metric, "__name__", "")).lower()
-        return isinstance(metric, _LOWER_IS_BETTER) or "error" in name or "loss" in name

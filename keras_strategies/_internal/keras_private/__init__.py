@@ -15,6 +15,7 @@ from keras_strategies._internal.keras_private.calls import (
 )
 from keras_strategies._internal.keras_private.gradients import gradients
 from keras_strategies._internal.keras_private.graphs import (
+    direct_layers,
     flatten_layers,
     graph_nodes,
     input_signature,
@@ -42,10 +43,12 @@ from keras_strategies._internal.keras_private.regularizers import (
 from keras_strategies._internal.keras_private.training import (
     checkpoint_memory,
     compile_function,
+    compiled_metrics,
     current_values,
-    metric_direction,
+    own_direction,
     print_message,
     set_checkpoint_memory,
+    wrapped_function,
 )
 from keras_strategies._internal.keras_private.variables import (
     assign_in_a_call,
@@ -64,7 +67,9 @@ __all__ = [
     "carry",
     "checkpoint_memory",
     "compile_function",
+    "compiled_metrics",
     "current_values",
+    "direct_layers",
     "exact_scopes",
     "flatten_layers",
     "gradients",
@@ -75,10 +80,10 @@ __all__ = [
     "is_called_by_itself",
     "is_frozen_by_scope",
     "kept_losses",
-    "metric_direction",
     "moving_average",
     "operation_calls",
     "outermost",
+    "own_direction",
     "own_variables",
     "owns",
     "print_message",
@@ -92,4 +97,5 @@ __all__ = [
     "unwatch_updates",
     "updated_variables",
     "watch_updates",
+    "wrapped_function",
 ]

@@ -13,6 +13,20 @@ def flatten_layers(model):
     return model._flatten_layers(include_self=False, recursive=True)
 
 
+def direct_layers(layer):
+    """The layers right below `layer`: of a model, in a wrapper, kept as attributes.
+
+    Only models list theirs publicly. The graph inside a Sequential counts as the
+    Sequential itself. Keras 3.12 to 3.15.
+    """
+    found = []
+    for inner in layer._flatten_layers(include_self=False, recursive=False):
+        if inner is getattr(layer, "_functional", None):
+            continue
+        found.append(inner)
+    return found
+
+
 def input_signature(model):
     """The arguments of a call of `model` as a list of structures of `InputSpec`.
 

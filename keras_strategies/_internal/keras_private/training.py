@@ -1,28 +1,38 @@
-"""Training: directions of metrics, values inside an epoch, messages."""
+"""Training: metrics of a model, values inside an epoch, messages."""
 
 import keras
 from keras.src.utils import io_utils
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
 
-def metric_direction(model, name):
-    """`"min"` or `"max"`, whichever is better for the log entry `name`; else `None`.
+def own_direction(metric):
+    """`"min"` or `"max"` where a Keras metric says so itself, else `None`.
 
-    A metric knows its direction only as `_direction`, and the compiled metrics of a
-    model are inside an object of a private class. `name` has no `val_` in front; it
-    may have the name of an output in front. Keras 3.12 to 3.15.
+    A metric knows its direction only as `_direction`. Keras 3.12 to 3.15.
     """
-    if name == "loss" or name.endswith("_loss"):
-        return "min"
-    found = None
-    for metric in getattr(model, "metrics", []):
-        for leaf in getattr(metric, "metrics", [metric]):
-            direction = getattr(leaf, "_direction", None)
-            if leaf.name == name:
-                return "max" if direction == "up" else "min"
-            if name.endswith(f"_{leaf.name}") and direction is not None:
-                found = "max" if direction == "up" else "min"
-    return found
+    direction = getattr(metric, "_direction", None)
+    return {"up": "max", "down": "min"}.get(direction)
+
+
+def wrapped_function(metric):
+    """The function that a metric takes the mean of, or `None`.
+
+    `compile(metrics=[function])` wraps it, and nothing public leads back to it.
+    Keras 3.12 to 3.15.
+    """
+    return getattr(metric, "_fn", None)
+
+
+def compiled_metrics(model):
+    """The metrics of a compiled model, one by one.
+
+    Those of `compile` are inside an object of a private class. Keras 3.12 to 3.15.
+    """
+    return [
+        leaf
+        for metric in getattr(model, "metrics", [])
+        for leaf in getattr(metric, "metrics", [metric])
+    ]
 
 
 def current_values(model, variables):

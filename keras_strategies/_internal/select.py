@@ -1,0 +1,200 @@
+"""Selection of layers and weights by `include=` and `exclude=`.
+
+Every public function that acts on some layers or weights of a model takes the same
+two arguments. Each is `None`, or one entry or a list of entries:
+
+- a regular expression (`str` or `re.Pattern`), which is searched in the path;
+- a layer or a model, which stands for itself and for all in it;
+- a `keras.Variable`, which stands for itself;
+- a function of a layer (of a variable in optimizers) that returns a boolean.
+
+The path of a layer is its name behind the names of the layers around it, without the
+model itself: `"backbone/conv_1"`. The path of a weight is that of its layer and its
+own name: `"backbone/conv_1/kernel"`. What holds for a layer holds for its weights and
+for the layers in it, so that `"^backbone$"` selects all of the backbone.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import direct_layers
+
+Entry: TypeAlias = (
+    str | re.Pattern[str] | keras.layers.Layer | keras.Variable | Callable[[Any], bool]
+)
+Selector: TypeAlias = Entry | Sequence[Entry]
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A layer or weight that may be selected.
+
+    Attributes:
+        path: Its path.
+        item: The layer or weight itself.
+        subject: What a function of the user is called with.
+        around: `(path, layer)` of the layers around it, from the outside to the
+            inside.
+    """
+
+    path: str
+    item: Any
+    subject: Any
+    around: tuple[tuple[str, Any], ...] = ()
+
+
+def layer_targets(model: keras.Model) -> list[Target]:
+    """Returns every layer below `model` once, containers before what is in them."""
+    return list(_walk(model, "", (), {id(model)}))
+
+
+def _walk(layer, prefix, around, seen) -> Iterator[Target]:
+    for inner in direct_layers(layer):
+        if id(inner) in seen:
+            continue
+        seen.add(id(inner))
+        target = Target(prefix + inner.name, inner, inner, around)
+        yield target
+        inside = (*around, (target.path, inner))
+        yield from _walk(inner, f"{target.path}/", inside, seen)
+
+
+def weight_target(layer: Target, weight: keras.Variable) -> Target:
+    """The target of a weight that the layer of a target holds itself."""
+    path = f"{layer.path}/{weight.name}"
+    around = (*layer.around, (layer.path, layer.item))
+    return Target(path, weight, layer.subject, around)
+
+
+def weight_targets(model: keras.Model) -> list[Target]:
+    """Returns every weight of a model once, in the order of its layers."""
+    top = Target("", model, model)
+    targets, seen = [], set()
+    for layer in [top, *layer_targets(model)]:
+        own = {id(w) for inner in direct_layers(layer.item) for w in inner.weights}
+        for weight in layer.item.weights:
+            if id(weight) not in own and id(weight) not in seen:
+                seen.add(id(weight))
+                target = weight_target(layer, weight)
+                if layer is top:
+                    target = dataclasses.replace(target, path=weight.name, around=())
+                targets.append(target)
+    return targets
+
+
+def variable_targets(variables: Iterable[Any]) -> list[Target]:
+    """Targets where only variables are known, as in an optimizer."""
+    return [Target(getattr(v, "path", v.name), v, v) for v in variables]
+
+
+class Selection:
+    """Which targets `include` and `exclude` select; `exclude` wins.
+
+    Args:
+        include: A selector, or `None` for everything.
+        exclude: A selector, or `None` for nothing.
+        inside: Whether what is selected stands for all in it as well.
+        names: Names of the two arguments in errors.
+    """
+
+    def __init__(
+        self,
+        include: Selector | None = None,
+        exclude: Selector | None = None,
+        *,
+        inside: bool = True,
+        names: tuple[str, str] = ("include", "exclude"),
+    ):
+        self.names = names
+        self.received = dict(zip(names, (include, exclude), strict=True))
+        self._inside = inside
+        self._include = None if include is None else entries(names[0], include)
+        self._exclude = [] if exclude is None else entries(names[1], exclude)
+
+    @property
+    def selects_all(self) -> bool:
+        """Whether neither argument was given."""
+        return self._include is None and not self._exclude
+
+    def __call__(self, target: Target) -> bool:
+        included = self._include is None or self._any(self._include, target)
+        return included and not self._any(self._exclude, target)
+
+    def choose(self, targets: Sequence[Target], what: str = "layer") -> list[Target]:
+        """Returns the selected targets.
+
+        Raises:
+            ValueError: If an entry selects nothing, or nothing is left.
+        """
+        self.check_used(targets, what)
+        chosen = [target for target in targets if self(target)]
+        if not chosen:
+            checks.fail(
+                f"`{self.names[0]}` and `{self.names[1]}` must leave a {what}",
+                **self.received,
+                paths=[target.path for target in targets],
+            )
+        return chosen
+
+    def check_used(self, targets: Sequence[Target], what: str = "layer") -> None:
+        """Refuses an entry that selects none of the targets."""
+        pairs = zip(self.names, (self._include or (), self._exclude), strict=True)
+        for name, chosen in pairs:
+            for entry in chosen:
+                if not any(self._fits(entry, target) for target in targets):
+                    checks.fail(
+                        f"`{name}` must match at least one {what}",
+                        fix="A regular expression is searched in these paths.",
+                        **{name: _shown(entry)},
+                        paths=[target.path for target in targets],
+                    )
+
+    def _any(self, chosen, target):
+        return any(self._fits(entry, target) for entry in chosen)
+
+    def _fits(self, entry, target):
+        around = target.around if self._inside else ()
+        if isinstance(entry, re.Pattern):
+            paths = [target.path, *(path for path, _ in around)]
+            return any(entry.search(path) for path in paths)
+        if isinstance(entry, keras.Variable):
+            return target.item is entry
+        if isinstance(entry, keras.layers.Layer):
+            if isinstance(target.item, keras.Variable) and not around:
+                return any(weight is target.item for weight in entry.weights)
+            return any(item is entry for item in (target.item, *(i for _, i in around)))
+        return bool(entry(target.subject))
+
+
+def entries(name: str, selector: Selector) -> list[Any]:
+    """Checks a selector; returns its entries with regular expressions compiled."""
+    several = isinstance(selector, list | tuple | set | frozenset)
+    return [_entry(name, entry) for entry in (selector if several else [selector])]
+
+
+def _entry(name, entry):
+    if isinstance(entry, str):
+        return checks.pattern(name, entry)
+    if isinstance(entry, re.Pattern | keras.Variable) or callable(entry):
+        return entry
+    return checks.fail(
+        f"`{name}` must be a regular expression, a layer, a function of a layer, or a "
+        "list of these",
+        error=TypeError,
+        **{name: entry},
+    )
+
+
+def _shown(entry):
+    return entry.pattern if isinstance(entry, re.Pattern) else entry
+
+
+def exact_pattern(variables: Iterable[Any]) -> str:
+    """A regular expression that the paths of these variables match, and no others."""
+    paths = "|".join(re.escape(getattr(v, "path", v.name)) for v in variables)
+    return f"^({paths})$"
