@@ -98,7 +98,7 @@ def model(text, unsafe):
     import keras
 
     from keras_strategies import tuning
-    from keras_strategies.tuning import _command
+    from keras_strategies.tuning.search import _cli as _command
 
     found = _loaded(text, unsafe) if text.endswith(".keras") else _imported(text)
     if isinstance(found, keras.Model):

@@ -155,7 +155,8 @@ def run(arguments):
 def _run(arguments):
     """Returns the tuner, its rows, the files and test metrics; None if all failed."""
     from keras_strategies.cli import _tune_inputs
-    from keras_strategies.tuning import _records, _search_page
+    from keras_strategies.tuning.reports import _page as _search_page
+    from keras_strategies.tuning.reports import _records
 
     folder = check_folder(arguments.output)
     if not arguments.no_report:
@@ -196,7 +197,7 @@ def _objectives(texts):
 
 
 def _objective(text):
-    from keras_strategies.tuning import _command
+    from keras_strategies.tuning.search import _cli as _command
 
     name, _, direction = text.partition(":")
     if not direction:
@@ -214,7 +215,7 @@ def _options(arguments):
 
 def _searched(tuner, arguments, data):
     """Runs the search; `False` if no trial completed."""
-    from keras_strategies.tuning import _command
+    from keras_strategies.tuning.search import _cli as _command
 
     fit = {"verbose": 0 if arguments.json else 1}
     searched = {hp.name for hp in tuner.oracle.get_space().space}
@@ -244,7 +245,7 @@ def _searched(tuner, arguments, data):
 def _write(tuner, folder, arguments, data):
     """Returns the names of the files and the test metrics of the best model."""
     from keras_strategies import tuning
-    from keras_strategies.tuning import _records
+    from keras_strategies.tuning.reports import _records
 
     scores = None
     with written_aside(folder) as aside:
@@ -267,7 +268,7 @@ def _write(tuner, folder, arguments, data):
 
 
 def _write_table(tuner, path):
-    from keras_strategies.tuning import _records
+    from keras_strategies.tuning.reports import _records
 
     rows = _records.rows(tuner.oracle)
     names = dict.fromkeys(key for row in rows for key in row)
@@ -280,7 +281,7 @@ def _write_table(tuner, path):
 
 
 def _best(tuner, rows):
-    from keras_strategies.tuning import _records
+    from keras_strategies.tuning.reports import _records
 
     objectives = _records.objectives(tuner.oracle)
     return _records.front([r for r in rows if _records.is_complete(r)], objectives)
@@ -291,7 +292,7 @@ def _part(row, prefix):
 
 
 def _summary(tuner, rows, files, scores):
-    from keras_strategies.tuning import _records
+    from keras_strategies.tuning.reports import _records
 
     states = [row["status"].lower() for row in rows]
     return {
@@ -313,8 +314,8 @@ def _summary(tuner, rows, files, scores):
 
 
 def _show(tuner, rows, files, scores):
-    from keras_strategies.tuning import _records
-    from keras_strategies.tuning._display import number
+    from keras_strategies.tuning._space.text import number
+    from keras_strategies.tuning.reports import _records
 
     names = list(_records.objectives(tuner.oracle))
     columns = ("trial", *(f">{name}" for name in names), "values")

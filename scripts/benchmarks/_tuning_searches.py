@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 from _tuning_problems import EPOCHS, space_of
 
-from keras_strategies.tuning import _algorithms
+from keras_strategies.tuning.oracles import _registry as _algorithms
 
 OBJECTIVE = keras_tuner.Objective("loss", "min")
 KINDS = keras_tuner.engine.hyperparameters

@@ -10,7 +10,7 @@ import pytest
 from keras_tuner import errors
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _isolated
+from keras_strategies.tuning._distributed import isolated_trials as _isolated
 from tests.tuning import faults
 
 

@@ -14,7 +14,8 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _channel, _oracle
+from keras_strategies.tuning._distributed import rpc as _channel
+from keras_strategies.tuning.oracles import _base as _oracle
 from tests.tuning import faults
 
 

@@ -9,7 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _dimensions, _records
+from keras_strategies.tuning._space import space as _space
+from keras_strategies.tuning.reports import _axes as _dimensions
+from keras_strategies.tuning.reports import _records
 from tests.tuning import numbers
 
 
@@ -192,7 +194,7 @@ def test_bad_use_is_one_clear_error(found, tmp_path, ax, monkeypatch):
 
 
 def test_axes_of_values_of_several_kinds():
-    hp = tuning._space.Space()
+    hp = _space.Space()
     hp.Choice("mixed", [True, 1, None, (3, 5)])
     hp.Choice("sizes", [64, 16, 32])
     hp.Int("units", 8, 128, sampling="log")

@@ -8,7 +8,7 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _space
+from keras_strategies.tuning._space import space as _space
 
 ORACLES = {
     "random": tuning.RandomSearchOracle,

@@ -9,7 +9,7 @@ import keras_tuner
 import pytest
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _records
+from keras_strategies.tuning.reports import _records
 from tests.tuning import numbers
 
 

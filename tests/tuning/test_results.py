@@ -8,6 +8,7 @@ import pandas
 import pytest
 
 from keras_strategies import tuning
+from keras_strategies.tuning._space import space as _space
 from tests.tuning import numbers
 
 
@@ -84,7 +85,7 @@ def test_values_that_kerastuner_cannot_hold(tmp_path):
         def run_trial(self, trial, *args, **kwargs):
             return float(len(trial.hyperparameters.get("sizes") or ()))
 
-    hp = tuning._space.Space()
+    hp = _space.Space()
     hp.Choice("sizes", [None, (3,), (3, 5)])
     made = Sizes(hyperparameters=hp, algorithm="grid", directory=tmp_path)
     made.search(verbose=0)

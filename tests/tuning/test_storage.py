@@ -17,7 +17,8 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _oracle, _shared_study
+from keras_strategies.tuning._studies import shared_trials as _shared_study
+from keras_strategies.tuning.oracles import _base as _oracle
 from tests.tuning import faults
 
 

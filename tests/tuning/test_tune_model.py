@@ -6,7 +6,7 @@ import pytest
 
 from keras_strategies import tuning
 from keras_strategies.augmentation import RandomAffine
-from keras_strategies.tuning._rewrite import Changes, rewrite
+from keras_strategies.tuning.hypermodels._rewrite import Changes, rewrite
 from tests.tuning.searching import digits, search, space
 
 FAST = {"batch_size": 64}

@@ -7,7 +7,9 @@ import pytest
 from sklearn.model_selection import KFold
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _algorithms, _space
+from keras_strategies.tuning._space import space as _space
+from keras_strategies.tuning.oracles import _registry as _algorithms
+from keras_strategies.tuning.search import _trial_runs
 
 X = np.linspace(-1, 1, 40, dtype="float32").reshape(40, 1)
 Y = (3 * X + 1).astype("float32")
@@ -126,9 +128,7 @@ def test_executions_and_folds_are_averaged(tmp_path):
 )
 def test_folds_hold_each_row_apart(cv):
     weight = np.arange(40.0)
-    runs = list(
-        tuning._trial_runs.folds(cv, (X,), {"y": Y, "sample_weight": weight}, 1)
-    )
+    runs = list(_trial_runs.folds(cv, (X,), {"y": Y, "sample_weight": weight}, 1))
     assert len(runs) == (5 if not isinstance(cv, list) else 2)
     for _, kwargs in runs:
         x, y, weights = kwargs["validation_data"]

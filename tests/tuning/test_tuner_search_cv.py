@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
 from keras_strategies.tuning import KerasClassifier, TunerSearchCV
-from keras_strategies.tuning._sklearn_space import SearchedParameters
+from keras_strategies.tuning.estimators._parameter_space import SearchedParameters
 
 X, Y = load_iris(return_X_y=True)
 GRID = {"max_depth": [1, 3, 2], "criterion": ["gini", "entropy"]}

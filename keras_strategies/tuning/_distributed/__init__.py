@@ -1,0 +1,1 @@
+"""Searches of several processes: calls on the oracle, workers, isolated trials."""

@@ -1,0 +1,1 @@
+"""The search space: hyperparameters, their values, ranges and encodings."""

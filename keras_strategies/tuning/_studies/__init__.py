@@ -1,0 +1,1 @@
+"""Optuna's studies: samplers, distributions, and a storage that processes share."""

@@ -1,0 +1,179 @@
+"""A convolutional network whose shape and training are searched."""
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies.tuning._space import ranges as _ranges
+from keras_strategies.tuning.hypermodels import _task
+from keras_strategies.tuning.hypermodels.networks._network import (
+    HyperNetwork,
+    sample_repeated,
+)
+
+
+def _kernel_size(name, value):
+    value = checks.integer(name, value, low=1)
+    if value % 2 == 0:
+        checks.fail(f"`{name}` must be odd", **{name: value})
+    return value
+
+
+class HyperCNN(HyperNetwork):
+    """A searchable convolutional network for images, trained from scratch.
+
+    The usual first search on small images. Hand it to any tuner of KerasTuner. Each
+    block is one or two convolutions (with batch normalization or without) and a
+    pooling that halves the image; then come global average pooling, one dense layer
+    with dropout, and the head of the task. An image that is too small to be halved
+    again is not pooled.
+
+    | name | values |
+    |---|---|
+    | `blocks` | 2 to 4 |
+    | `filters1`, `filters2`, ... | 16 to 128, one for each block |
+    | `convolutions` | 1 or 2 in each block |
+    | `kernel_size` | 3 or 5 |
+    | `pooling` | max, avg |
+    | `batch_normalization` | yes or no |
+    | `dropout` | 0 to 0.5 |
+    | `units` | 32 to 256 |
+    | `learning_rate` | 0.0001 to 0.01, log scale |
+    | `batch_size` | 16 to 128 |
+
+    Each range is one value, which is then fixed and not searched, or a pair
+    `(low, high)` with both ends included; each choice is one value or several.
+
+    Args:
+        input_shape: `(height, width, channels)`, in the order of Keras's
+            `image_data_format`.
+        classes: Number of classes, or of values for `task="regression"`, as in
+            `HyperMLP`.
+        task: `"classification"`, `"binary"` or `"regression"`; sets head, loss and
+            metric, as in `HyperMLP`. Defaults to `"classification"`.
+        blocks: Number of blocks, at least 1. Defaults to `(2, 4)`.
+        filters: Filters of the convolutions of each block, at least 1. Defaults to
+            `(16, 128)`.
+        convolutions: Convolutions in a block, at least 1. Defaults to `(1, 2)`.
+        kernel_size: Odd sizes of the kernels to choose from. Defaults to `(3, 5)`.
+        pooling: `"max"`, `"avg"` or both. Defaults to `("max", "avg")`.
+        batch_normalization: `True`, `False` or both: whether each convolution is
+            normalized before its activation. Defaults to `(True, False)`.
+        dropout: Dropped fraction before the head, in [0, 1). Defaults to
+            `(0.0, 0.5)`.
+        units: Width of the dense layer, at least 1. Defaults to `(32, 256)`.
+        activation: One name of a Keras activation, or several. Defaults to `"relu"`.
+        **kwargs: `batch_size` (default `(16, 128)`), `epochs`, `schedule`,
+            `optimizer` (default `"adam"`), `learning_rate` (default
+            `(1e-4, 1e-2)`), `loss`, `name` and `tunable`, as in `HyperMLP`.
+
+    Raises:
+        ValueError: If a range or a name cannot be used.
+        TypeError: If an argument has the wrong type.
+
+    Example:
+
+    ```python
+    import keras_tuner
+    import numpy as np
+    from keras_strategies.tuning import HyperCNN
+
+    x = np.random.default_rng(0).normal(size=(32, 8, 8, 1)).astype("float32")
+    y = (x.mean(axis=(1, 2, 3)) > 0).astype("int32")
+    tuner = keras_tuner.RandomSearch(
+        HyperCNN((8, 8, 1), classes=2, blocks=1, filters=(4, 8), units=8),
+        objective="val_accuracy",
+        max_trials=1,
+        overwrite=True,
+    )
+    tuner.search(x, y, validation_split=0.25, epochs=1, verbose=0)
+    model = tuner.get_best_models()[0]
+    ```
+    """
+
+    def __init__(
+        self,
+        input_shape,
+        classes=None,
+        task="classification",
+        blocks=(2, 4),
+        filters=(16, 128),
+        convolutions=(1, 2),
+        kernel_size=(3, 5),
+        pooling=("max", "avg"),
+        batch_normalization=(True, False),
+        dropout=(0.0, 0.5),
+        units=(32, 256),
+        activation="relu",
+        **kwargs,
+    ):
+        shape = _task.input_shape(input_shape, axes=3, fix="Pass (28, 28, 1).")
+        self.blocks = _ranges.int_range("blocks", blocks, low=1)
+        self.filters = _ranges.int_range("filters", filters, low=1)
+        self.convolutions = _ranges.int_range("convolutions", convolutions, low=1)
+        self.kernel_size = _ranges.options("kernel_size", kernel_size, _kernel_size)
+        self.pooling = _ranges.names("pooling", pooling, ("max", "avg"))
+        self.batch_normalization = _ranges.flags(
+            "batch_normalization", batch_normalization
+        )
+        self.dropout = _ranges.float_range(
+            "dropout", dropout, low=0, high=1, high_open=True
+        )
+        self.units = _ranges.int_range("units", units, low=1)
+        self.activation = _ranges.names("activation", activation, _task.activations())
+        super().__init__(shape, classes, task, **kwargs)
+
+    _model_name = "cnn"
+
+    def _sample_network(self, hp):
+        return {
+            "filters": sample_repeated(
+                hp,
+                "blocks",
+                self.blocks,
+                lambda hp, k: _ranges.sample_int(hp, f"filters{k}", self.filters),
+            ),
+            "convolutions": _ranges.sample_int(hp, "convolutions", self.convolutions),
+            "kernel_size": _ranges.sample_name(hp, "kernel_size", self.kernel_size),
+            "pooling": _ranges.sample_name(hp, "pooling", self.pooling),
+            "batch_normalization": _ranges.sample_flag(
+                hp, "batch_normalization", self.batch_normalization
+            ),
+            "dropout": _ranges.sample_float(hp, "dropout", self.dropout),
+            "units": _ranges.sample_int(hp, "units", self.units),
+            "activation": _ranges.sample_name(hp, "activation", self.activation),
+        }
+
+    def _features(self, inputs, values):
+        pooling = {
+            "max": keras.layers.MaxPooling2D,
+            "avg": keras.layers.AveragePooling2D,
+        }[values["pooling"]]
+        x = inputs
+        for filters in values["filters"]:
+            for _ in range(values["convolutions"]):
+                x = self._convolve(x, filters, values)
+            if min(spatial_size(x)) > 1:
+                x = pooling(2)(x)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        x = keras.layers.Dense(values["units"], activation=values["activation"])(x)
+        return keras.layers.Dropout(values["dropout"])(x)
+
+    def _convolve(self, x, filters, values):
+        normalize = values["batch_normalization"]
+        x = keras.layers.Conv2D(
+            filters, values["kernel_size"], padding="same", use_bias=not normalize
+        )(x)
+        if normalize:
+            x = keras.layers.BatchNormalization(axis=channel_axis())(x)
+        return keras.layers.Activation(values["activation"])(x)
+
+
+def channel_axis():
+    """The axis of the channels in a batch of images."""
+    return -1 if keras.config.image_data_format() == "channels_last" else 1
+
+
+def spatial_size(x):
+    """Height and width of a batch of images, or of the shape of one."""
+    shape = tuple(getattr(x, "shape", x))[-3:]
+    return shape[:2] if channel_axis() == -1 else shape[1:]

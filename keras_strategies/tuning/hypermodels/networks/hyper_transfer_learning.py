@@ -1,0 +1,192 @@
+"""A pretrained backbone with a new head, searched and trained in two phases."""
+
+import inspect
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies.tuning._space import ranges as _ranges
+from keras_strategies.tuning.hypermodels import _task
+from keras_strategies.tuning.hypermodels._rewrite import Changes, rewrite
+from keras_strategies.tuning.hypermodels._tuned_fit import quiet_phase
+from keras_strategies.tuning.hypermodels.networks._backbones import (
+    check_backbone,
+    preprocess,
+    three_channels,
+    unfreeze,
+)
+from keras_strategies.tuning.hypermodels.networks._network import HyperNetwork
+
+
+class HyperTransferLearning(HyperNetwork):
+    """Searches transfer learning: the backbone, how much of it to train, and how.
+
+    Each trial trains in two phases. First the head alone, with the whole backbone
+    frozen and the searched learning rate, so that the random head does not spoil the
+    pretrained weights. Then the last part of the backbone, too, with a smaller rate.
+    The tuner sees the epochs of the second phase, which begins at epoch
+    `head_epochs` (but has at least one epoch). Where nothing is unfrozen there is one
+    phase. Batch normalization of the backbone works as at inference in both.
+
+    | name | values |
+    |---|---|
+    | `backbone` | MobileNetV2, EfficientNetV2B0 |
+    | `unfreeze` | 0 to 0.5 of the layers that have weights, from the last |
+    | `head_epochs` | 1 to 5 |
+    | `fine_tune_factor` | 0.01 to 0.3, log scale: rate of the second phase over first |
+    | `dropout` | 0 to 0.5, before the head |
+    | `learning_rate` | 0.0001 to 0.01, log scale |
+    | `batch_size` | 16 to 128 |
+
+    Each range is one value, which is then fixed and not searched, or a pair
+    `(low, high)` with both ends included.
+
+    Reference:
+
+    - [Yosinski et al., 2014, How transferable are features in deep neural
+      networks?](https://arxiv.org/abs/1411.1792)
+    - [Kumar et al., 2022, Fine-Tuning can Distort Pretrained
+      Features](https://arxiv.org/abs/2202.10054)
+
+    Args:
+        input_shape: `(height, width, channels)`. Grey images are given to a network
+            of `keras.applications` as three equal channels.
+        classes: Number of classes, or of values for `task="regression"`, as in
+            `HyperMLP`.
+        task: `"classification"`, `"binary"` or `"regression"`; sets head, loss and
+            metric, as in `HyperMLP`. Defaults to `"classification"`.
+        backbone: Names of networks in `keras.applications`; or one Keras model
+            without its head, whose weights are kept; or a function
+            `backbone(input_shape)` that returns one. Defaults to
+            `("MobileNetV2", "EfficientNetV2B0")`.
+        weights: Weights of named networks: `"imagenet"`, which Keras downloads once,
+            the path of a file, or `None` for random ones. Defaults to `"imagenet"`.
+        max_value: The largest pixel value of the data, such as 255 or 1: images for
+            named networks are scaled and centred in the model as these were trained.
+            Defaults to `255.0`.
+        unfreeze: Fraction of the backbone's layers to train in the second phase, in
+            [0, 1]. Defaults to `(0.0, 0.5)`.
+        head_epochs: Epochs of the first phase, at least 0. Defaults to `(1, 5)`.
+        fine_tune_factor: Learning rate of the second phase over that of the first,
+            above 0. Defaults to `(0.01, 0.3)`.
+        dropout: Dropped fraction before the head, in [0, 1). Defaults to
+            `(0.0, 0.5)`.
+        **kwargs: `batch_size` (default `(16, 128)`), `epochs`, `schedule`,
+            `optimizer` (default `"adam"`), `learning_rate` (default
+            `(1e-4, 1e-2)`), `loss`, `name` and `tunable`, as in `HyperMLP`. A
+            schedule runs over all epochs and acts on the second phase.
+
+    Raises:
+        ValueError: If a range or a name cannot be used.
+        TypeError: If an argument has the wrong type.
+
+    Example:
+
+    ```python
+    import keras
+    import keras_tuner
+    import numpy as np
+    from keras_strategies.tuning import HyperTransferLearning
+
+    trained = keras.Sequential([
+        keras.Input((8, 8, 1)),
+        keras.layers.Conv2D(4, 3, activation="relu"),
+        keras.layers.Conv2D(4, 3, activation="relu"),
+    ])
+    x = np.random.default_rng(0).normal(size=(32, 8, 8, 1)).astype("float32")
+    y = (x.mean(axis=(1, 2, 3)) > 0).astype("int32")
+    hyper = HyperTransferLearning(
+        (8, 8, 1), classes=2, backbone=trained, head_epochs=1, unfreeze=0.5
+    )
+    tuner = keras_tuner.RandomSearch(
+        hyper, objective="val_accuracy", max_trials=1, overwrite=True
+    )
+    tuner.search(x, y, validation_split=0.25, epochs=2, verbose=0)
+    model = tuner.get_best_models()[0]
+    ```
+    """
+
+    def __init__(
+        self,
+        input_shape,
+        classes=None,
+        task="classification",
+        backbone=("MobileNetV2", "EfficientNetV2B0"),
+        weights="imagenet",
+        max_value=255.0,
+        unfreeze=(0.0, 0.5),
+        head_epochs=(1, 5),
+        fine_tune_factor=(0.01, 0.3),
+        dropout=(0.0, 0.5),
+        **kwargs,
+    ):
+        shape = _task.input_shape(input_shape, axes=3, fix="Pass (224, 224, 3).")
+        self.backbone = check_backbone(backbone)
+        self.weights = weights
+        self.max_value = checks.real("max_value", max_value, low=0, low_open=True)
+        self.unfreeze = _ranges.float_range("unfreeze", unfreeze, low=0, high=1)
+        self.head_epochs = _ranges.int_range("head_epochs", head_epochs, low=0)
+        self.fine_tune_factor = _ranges.float_range(
+            "fine_tune_factor", fine_tune_factor, low=0, low_open=True
+        )
+        self.dropout = _ranges.float_range(
+            "dropout", dropout, low=0, high=1, high_open=True
+        )
+        super().__init__(shape, classes, task, **kwargs)
+
+    _model_name = "transfer_learning"
+
+    def _sample_network(self, hp):
+        values = {"backbone": None}
+        if isinstance(self.backbone, tuple):
+            values["backbone"] = _ranges.sample_name(hp, "backbone", self.backbone)
+        return values | {
+            "unfreeze": _ranges.sample_float(hp, "unfreeze", self.unfreeze),
+            "head_epochs": _ranges.sample_int(hp, "head_epochs", self.head_epochs),
+            "fine_tune_factor": _ranges.sample_float(
+                hp, "fine_tune_factor", self.fine_tune_factor, "log"
+            ),
+            "dropout": _ranges.sample_float(hp, "dropout", self.dropout),
+        }
+
+    def _features(self, inputs, values):
+        x, name = inputs, values["backbone"]
+        if name is not None:
+            x = preprocess(three_channels(x) * (255.0 / self.max_value), name)
+            backbone = getattr(keras.applications, name)(
+                include_top=False, weights=self.weights, input_shape=x.shape[1:]
+            )
+        elif isinstance(self.backbone, keras.Model):
+            backbone = rewrite(self.backbone, Changes(), keep_weights=True)
+        else:
+            backbone = self.backbone(self.input_shape)
+            checks.instance("backbone", backbone, keras.Model)
+        unfreeze(backbone, values["unfreeze"])
+        x = backbone(x, training=False)
+        if len(x.shape) == 4:
+            x = keras.layers.GlobalAveragePooling2D()(x)
+        return keras.layers.Dropout(values["dropout"])(x)
+
+    def _compile(self, model, values, head_only=False):
+        rate = values["learning_rate"]
+        if rate is None:
+            cls = _task.optimizers()[values["optimizer"]]
+            rate = inspect.signature(cls).parameters["learning_rate"].default
+        if values["unfreeze"] > 0 and not head_only:
+            rate *= values["fine_tune_factor"]
+        super()._compile(model, {**values, "learning_rate": rate})
+
+    def _train(self, hp, model, *args, **kwargs):
+        values = self._sample(hp if self.tunable else hp.copy())
+        bound = inspect.signature(model.fit).bind(*args, **kwargs).arguments
+        begin, epochs = bound.get("initial_epoch", 0), bound.get("epochs", 1)
+        head_epochs = min(values["head_epochs"], epochs - 1)
+        if values["unfreeze"] == 0 or begin > 0 or head_epochs < 1:
+            return model.fit(**bound)
+        backbone = next(x for x in model.layers if isinstance(x, keras.Model))
+        unfreeze(backbone, 0)
+        self._compile(model, values, head_only=True)
+        model.fit(**quiet_phase(bound, head_epochs))
+        unfreeze(backbone, values["unfreeze"])
+        self._compile(model, values)
+        return model.fit(**{**bound, "initial_epoch": head_epochs})
