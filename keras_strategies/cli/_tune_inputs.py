@@ -98,13 +98,13 @@ def model(text, unsafe):
     import keras
 
     from keras_strategies import tuning
-    from keras_strategies.tuning.search import _cli as _command
+    from keras_strategies.tuning.search import is_hypermodel
 
     found = _loaded(text, unsafe) if text.endswith(".keras") else _imported(text)
     if isinstance(found, keras.Model):
         with artifacts.usage_errors():
             return tuning.tune_model(found)
-    if _command.is_hypermodel(found):
+    if is_hypermodel(found):
         return found
     if isinstance(found, type) or not callable(found):
         raise UsageError(

@@ -1,9 +1,9 @@
 """Hypermodels for KerasTuner, the searches that run them, scikit-learn estimators.
 
-A hypermodel is a finished search space that needs no build function; every tuner of
-KerasTuner takes it. `Tuner` is such a tuner, with more algorithms, pruning and searches
-that survive. This subpackage imports KerasTuner and is therefore imported only when it
-is first used.
+A hypermodel is a complete search space that needs no build function; every tuner of
+KerasTuner accepts it. `Tuner` is such a tuner, with more algorithms, with pruning, and
+with searches that resume after any interruption. This subpackage imports KerasTuner and
+is therefore imported only when it is first used.
 """
 
 from keras_strategies.tuning.estimators import (
@@ -38,6 +38,8 @@ from keras_strategies.tuning.oracles import (
 )
 from keras_strategies.tuning.pruners import MedianPruner, SuccessiveHalvingPruner
 from keras_strategies.tuning.reports import (
+    ImportanceReport,
+    SearchReport,
     hyperparameter_importance,
     log_hparams,
     plot_history,
@@ -69,12 +71,14 @@ __all__ = [
     "HyperTransferLearning",
     "HyperTransformer",
     "HyperbandOracle",
+    "ImportanceReport",
     "KerasClassifier",
     "KerasRegressor",
     "MedianPruner",
     "OptunaOracle",
     "OptunaStorageOracle",
     "RandomSearchOracle",
+    "SearchReport",
     "SuccessiveHalvingPruner",
     "Tuner",
     "TunerSearchCV",

@@ -8,7 +8,7 @@ import pandas
 import pytest
 
 from keras_strategies import tuning
-from keras_strategies.tuning._space import space as _space
+from keras_strategies.tuning import _space
 from tests.tuning import numbers
 
 

@@ -251,7 +251,7 @@ def test_optimizers_and_what_is_kept():
     kept = tuning.tune_model(network(), optimizer=None, learning_rate=None)
     assert float(kept.build(space(kept)).optimizer.learning_rate) == 0.25
 
-    hypermodel = tuning.HyperOptimizer((4,), classes=2, rate_factor=100)
+    hypermodel = tuning.HyperOptimizer((4,), classes=2, learning_rate_factor=100)
     hp = space(hypermodel, optimizer="sgd", momentum=0.5)
     by_name = {item.name: item for item in hp.space}
     rates = {

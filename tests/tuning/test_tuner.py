@@ -7,9 +7,9 @@ import pytest
 from sklearn.model_selection import KFold
 
 from keras_strategies import tuning
-from keras_strategies.tuning._space import space as _space
-from keras_strategies.tuning.oracles import _registry as _algorithms
-from keras_strategies.tuning.search import _trial_runs
+from keras_strategies.tuning import _space
+from keras_strategies.tuning.oracles import choose_algorithm
+from keras_strategies.tuning.search import _folds
 
 X = np.linspace(-1, 1, 40, dtype="float32").reshape(40, 1)
 Y = (3 * X + 1).astype("float32")
@@ -128,7 +128,7 @@ def test_executions_and_folds_are_averaged(tmp_path):
 )
 def test_folds_hold_each_row_apart(cv):
     weight = np.arange(40.0)
-    runs = list(_trial_runs.folds(cv, (X,), {"y": Y, "sample_weight": weight}, 1))
+    runs = list(_folds.fold_arguments(cv, (X,), {"y": Y, "sample_weight": weight}, 1))
     assert len(runs) == (5 if not isinstance(cv, list) else 2)
     for _, kwargs in runs:
         x, y, weights = kwargs["validation_data"]
@@ -181,7 +181,7 @@ def test_default_algorithm_follows_the_space():
     def chosen(declare, trials=20, objectives=1):
         space = _space.Space()
         declare(space)
-        return _algorithms.choose(space.space, trials, objectives)[0]
+        return choose_algorithm(space.space, trials, objectives)[0]
 
     def numbers(space):
         space.Float("a", 0, 1)
@@ -265,5 +265,5 @@ def test_our_oracles_serve_keras_tuners_own_tuner(tmp_path):
     oracle = tuning.EvolutionOracle("val_loss", max_trials=2, seed=1)
     stock = keras_tuner.Tuner(oracle, build, directory=tmp_path)
     stock.search(X, Y, validation_split=0.25, epochs=1, verbose=0)
-    assert len(oracle.finished()) == 2
+    assert len(oracle.completed_trials()) == 2
     assert stock.get_best_models()

@@ -1,142 +1,138 @@
-"""Searches of several processes: the chief, its workers, and those of one machine."""
+"""Search in several processes: the chief, its workers, and those of one machine."""
 
 import contextlib
 import os
 import secrets
+import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from keras_strategies._internal import checks
-from keras_strategies.tuning._distributed import processes as _processes
-from keras_strategies.tuning._distributed import rpc as _channel
+from keras_strategies.tuning._distributed import processes, rpc
 
-TOKEN = "KERAS_STRATEGIES_TOKEN"
-MAX_RESTARTS = 3  # for each worker
+_MAX_RESTARTS = 3  # for each worker
 
 
-def address():
-    """Host, port and token from the environment variables, KerasTuner's names."""
+def is_chief() -> bool:
+    """Whether the environment variables of KerasTuner make this process the chief."""
+    is_named = "chief" in os.environ.get("KERASTUNER_TUNER_ID", "")
+    return is_named and "KERASTUNER_ORACLE_IP" in os.environ
+
+
+def chief_address() -> tuple[str, str, str]:
+    """Host, port and token from the environment variables."""
     return (
         os.environ["KERASTUNER_ORACLE_IP"],
         os.environ["KERASTUNER_ORACLE_PORT"],
-        os.environ.get(TOKEN, ""),
+        os.environ.get(processes.TOKEN, ""),
     )
 
 
-class Parallel:
-    """The part of `Tuner` that searches in several processes."""
+def serve(oracle: Any) -> None:
+    """Answers workers until no trial and no worker is left."""
+    host, port, token = chief_address()
+    with rpc.OracleServer(oracle, host, port, token):
+        while not oracle.is_done():
+            time.sleep(0.2)
 
-    def _is_chief(self):
-        named = "chief" in os.environ.get("KERASTUNER_TUNER_ID", "")
-        return named and "KERASTUNER_ORACLE_IP" in os.environ
 
-    def _join(self):
-        """Takes the part that the environment variables give to this process."""
-        if self._is_worker():
-            self.oracle = _channel.RemoteOracle(self.oracle._oracle, *address())
-            self.oracle.take_seed()
-        elif self._is_chief():
-            self.oracle.keep_ongoing()
-            self.oracle.lease = self.worker_timeout
+@contextlib.contextmanager
+def heartbeats(oracle: Any, tuner_id: str, timeout: float) -> Iterator[None]:
+    """Sends heartbeats of this worker, four in each timeout."""
+    ended = threading.Event()
 
-    def _serve(self):
-        """Answers workers until no trial and no worker is left."""
-        host, port, token = address()
-        with _channel.Server(self.oracle, host, port, token):
-            while not self.oracle.is_done():
-                time.sleep(0.2)
+    def beat() -> None:
+        while not ended.wait(timeout / 4):
+            oracle.heartbeat(tuner_id)
 
-    @contextlib.contextmanager
-    def _heartbeat(self):
-        """Tells the chief from time to time that this worker lives."""
-        ended = threading.Event()
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
-        def beat():
-            while not ended.wait(self.worker_timeout / 4):
-                self.oracle.alive(self.tuner_id)
 
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+class LocalWorkers:
+    """Worker processes on this machine that search for one tuner.
 
-    def search_parallel(self, n_workers, *fit_args, gpus=None, verbose=1, **fit_kwargs):
-        """Searches with several processes of this machine; else as `search`.
+    A worker that is killed is started again, and the oracle gives its trial to the
+    next worker that asks. A worker that ends with an error ends the search, as every
+    other would end the same way.
 
-        A worker that is killed is started again and its trial runs again; nothing is
-        lost and nothing counted twice. The workers read what they need from a pickle,
-        so data must be arrays (or be loaded by `fit` of the hypermodel). `gpus` are
-        device numbers that the workers take in turns; `None` leaves that to them. The
-        output of worker k goes to `worker-k.log` in the folder of the search.
-        """
-        checks.integer("n_workers", n_workers, low=1)
-        gpus = list(gpus or [])
-        isolated, self.trial_in_subprocess = self.trial_in_subprocess, False
-        lease, self.oracle.lease = self.oracle.lease, self.worker_timeout
-        try:
-            with self._prepared(fit_args, fit_kwargs, verbose):
-                self._run_workers(n_workers, gpus, fit_args, fit_kwargs)
-        finally:
-            self.trial_in_subprocess, self.oracle.lease = isolated, lease
-        self._drop_checkpoints()
-        self._check_outcome()
+    Args:
+        tuner: The tuner, whose oracle this process serves.
+        count: Number of workers.
+        gpus: Device numbers that the workers use in turns.
+    """
 
-    def _run_workers(self, n_workers, gpus, fit_args, fit_kwargs):
+    def __init__(self, tuner: Any, count: int, gpus: Sequence[int] = ()) -> None:
+        self.tuner, self.count, self.gpus = tuner, count, gpus
+
+    def run(self, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
+        """Runs the workers until the search has ended."""
         token = secrets.token_hex(16)
         with (
             tempfile.TemporaryDirectory(prefix="search-") as folder,
-            _channel.Server(self.oracle, token=token) as server,
+            rpc.OracleServer(self.tuner.oracle, token=token) as server,
         ):
             job = os.path.join(folder, "job")
-            _processes.write_job(job, self, fit_args, fit_kwargs)
+            processes.write_job(job, self.tuner, fit_args, fit_kwargs)
 
-            def started(k):
-                environment = {
-                    "KERASTUNER_TUNER_ID": f"worker-{k}",
-                    "KERASTUNER_ORACLE_IP": "127.0.0.1",
-                    "KERASTUNER_ORACLE_PORT": str(server.port),
-                    TOKEN: token,
-                }
-                if gpus:
-                    environment["CUDA_VISIBLE_DEVICES"] = str(gpus[k % len(gpus)])
-                return _processes.start(
+            def start(k: int) -> subprocess.Popen[bytes]:
+                environment = self._environment(k, server.port, token)
+                return processes.start(
                     "search", job, self._log(k), environment=environment
                 )
 
-            processes = {k: started(k) for k in range(n_workers)}
-            self.worker_pids = {k: p.pid for k, p in processes.items()}
+            workers = {k: start(k) for k in range(self.count)}
+            pids = {k: process.pid for k, process in workers.items()}
+            self.tuner.worker_pids = pids
             try:
-                self._watch(processes, started)
+                self._watch(workers, start)
             finally:
-                for process in processes.values():
-                    _processes.stop(process)
+                for process in workers.values():
+                    processes.stop(process)
 
-    def _log(self, k):
-        return os.path.join(self.project_dir, f"worker-{k}.log")
+    def _environment(self, k: int, port: int, token: str) -> dict[str, str]:
+        environment = {
+            "KERASTUNER_TUNER_ID": f"worker-{k}",
+            "KERASTUNER_ORACLE_IP": "127.0.0.1",
+            "KERASTUNER_ORACLE_PORT": str(port),
+            processes.TOKEN: token,
+        }
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = str(self.gpus[k % len(self.gpus)])
+        return environment
 
-    def _watch(self, processes, started):
+    def _log(self, k: int) -> str:
+        return os.path.join(self.tuner.project_dir, f"worker-{k}.log")
+
+    def _watch(
+        self,
+        workers: dict[int, subprocess.Popen[bytes]],
+        start: Callable[[int], subprocess.Popen[bytes]],
+    ) -> None:
+        """Waits for the end of all workers; starts those again that were killed."""
         restarts = 0
-        while processes:
+        while workers:
             time.sleep(0.1)
-            for k, process in list(processes.items()):
+            for k, process in list(workers.items()):
                 if process.poll() is None:
                     continue
-                del processes[k]
-                how = _processes.ending(process)
-                self.oracle.forget(f"worker-{k}", how)
+                del workers[k]
+                reason = processes.describe_exit(process)
+                self.tuner.oracle.drop_worker(f"worker-{k}", reason)
                 if process.returncode == 0:
                     continue
                 restarts += 1
-                if process.returncode > 0 or restarts > MAX_RESTARTS * len(
-                    self.worker_pids
-                ):
-                    raise RuntimeError(
-                        f"Worker {k} was {how}.\n{_processes.tail(self._log(k))}"
-                    )
-                if not self.oracle.is_over():
-                    processes[k] = started(k)
-                    self.worker_pids[k] = processes[k].pid
+                was_killed = process.returncode < 0
+                if not was_killed or restarts > _MAX_RESTARTS * self.count:
+                    log = processes.tail(self._log(k))
+                    raise RuntimeError(f"Worker {k} was {reason}.\n{log}")
+                if not self.tuner.oracle.is_over():
+                    workers[k] = start(k)
+                    self.tuner.worker_pids[k] = workers[k].pid

@@ -1,21 +1,30 @@
-"""Other processes: what they are given, how they are started, why they ended."""
+"""Processes that run trials: their job, their start, their end."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
 from keras_strategies._internal.signals import signal_name
 
-_TAIL = 3000
+# Environment variables beside those of KerasTuner.
+TOKEN = "KERAS_STRATEGIES_TOKEN"
+PARENT = "KERAS_STRATEGIES_PARENT"
 _WORKER = "keras_strategies.tuning._distributed.worker"
+_TAIL = 3000  # bytes of a log that an error quotes
 
 
-def write_job(path, tuner, fit_args, fit_kwargs):
-    """Writes what another process needs to build the tuner and call `fit`."""
+def write_job(
+    path: str, tuner: Any, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
+) -> None:
+    """Writes what another process needs to make the same tuner and to call `fit`."""
     cloudpickle = require("cloudpickle", "A search in other processes")
     cls, args, kwargs = tuner.recipe
     job = {
@@ -26,7 +35,7 @@ def write_job(path, tuner, fit_args, fit_kwargs):
         "fit_kwargs": fit_kwargs,
     }
     try:
-        text = cloudpickle.dumps(job)
+        content = cloudpickle.dumps(job)
     except Exception as error:
         raise TypeError(
             checks.message(
@@ -37,20 +46,32 @@ def write_job(path, tuner, fit_args, fit_kwargs):
             )
         ) from error
     with open(path, "wb") as file:
-        file.write(text)
+        file.write(content)
 
 
-def start(mode, job, log, extra=(), environment=None):
-    """Starts `_worker.py`; its output goes to the file `log`."""
-    import keras
+def start(
+    mode: str,
+    job: str,
+    log: str,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Starts the worker process of a mode of `worker.py`.
 
+    Args:
+        mode: `"trial"` or `"search"`.
+        job: File that `write_job` wrote.
+        log: File to which its output is appended.
+        arguments: Further arguments of the mode.
+        environment: Further environment variables.
+    """
     paths = [path for path in sys.path if path]
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([os.getcwd(), *paths]),
         "KERAS_BACKEND": keras.backend.backend(),
-        "KERAS_STRATEGIES_PARENT": str(os.getpid()),
-        # Several processes on one GPU: none takes all of it at the start.
+        PARENT: str(os.getpid()),
+        # Several processes share a GPU: none may reserve all of its memory.
         "TF_FORCE_GPU_ALLOW_GROWTH": os.environ.get(
             "TF_FORCE_GPU_ALLOW_GROWTH", "true"
         ),
@@ -63,19 +84,19 @@ def start(mode, job, log, extra=(), environment=None):
         for name in list(env):
             if name.startswith("KERASTUNER_"):
                 del env[name]
-    command = [sys.executable, "-m", _WORKER, mode, job]
     with open(log, "ab") as file:
         return subprocess.Popen(
-            [*command, *extra],
+            [sys.executable, "-m", _WORKER, mode, job, *arguments],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
+            # A group of its own, so that `stop` reaches what it has started.
             start_new_session=True,
         )
 
 
-def stop(process):
+def stop(process: subprocess.Popen[bytes]) -> None:
     """Kills a process and what it has started."""
     if process.poll() is None:
         try:
@@ -85,21 +106,22 @@ def stop(process):
     process.wait()
 
 
-def ending(process):
-    """How a process that is no more has ended, in words."""
+def describe_exit(process: subprocess.Popen[bytes]) -> str:
+    """How a process ended, in words."""
     code = process.returncode
     if code is not None and code < 0:
         return f"killed by {signal_name(code)}"
     return f"ended with exit code {code}"
 
 
-def tail(log):
+def tail(log: str) -> str:
+    """The end of a log file."""
     with open(log, "rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - _TAIL))
         return file.read().decode("utf-8", "replace").strip()
 
 
-def read_json(path):
+def read_json(path: str) -> Any:
     with open(path, encoding="utf-8") as file:
         return json.load(file)

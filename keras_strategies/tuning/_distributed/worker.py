@@ -1,8 +1,8 @@
-"""Entry of the processes that a search starts.
+"""Entry point of the processes that a search starts.
 
-`trial JOB GIVEN BEGUN FOUND` runs one trial, writes when it begins and what came of it;
-`search JOB` runs trials that the chief of the environment variables gives, until it has
-no more.
+`trial JOB REQUEST STARTED RESULT` runs one trial: it reads the file REQUEST, writes
+STARTED when the trial itself begins and RESULT when it has ended. `search JOB` runs
+trials of the chief named by the environment variables until it has no more.
 """
 
 import json
@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 import traceback
+from typing import Any
 
 
-def _end_with_parent():
+def _exit_with_parent() -> None:
     """Ends this process when the one that started it has gone."""
     parent = int(os.environ["KERAS_STRATEGIES_PARENT"])
 
-    def watch():
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
@@ -26,70 +27,78 @@ def _end_with_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _limit_memory(mebibytes):
-    """Lets this process take so much more than it has now."""
+def _limit_memory(mebibytes: float) -> None:
+    """Limits the memory of this process to so much more than it has now.
+
+    The limit is one of the address space (RLIMIT_AS): Linux enforces none of the
+    resident memory.
+    """
     import resource
 
     import psutil
 
-    most = psutil.Process().memory_info().vms + int(mebibytes * 2**20)
+    limit = psutil.Process().memory_info().vms + int(mebibytes * 2**20)
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
-def _free_memory():
-    """Lifts the limit, so that the failure itself can be written."""
+def _lift_memory_limit() -> None:
+    """Makes room to write the failure itself."""
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
-def _load(path):
+def _load(path: str) -> tuple[dict[str, Any], Any]:
+    """The job in a file, and its tuner."""
     with open(path, "rb") as file:
         job = pickle.load(file)
     return job, job["cls"](*job["args"], **job["kwargs"])
 
 
-def _trial(job_path, given_path, begun_path, found_path):
+def _run_trial(
+    job_path: str, request_path: str, started_path: str, result_path: str
+) -> None:
     from keras_strategies._internal.files import write_json
-    from keras_strategies.tuning._distributed import rpc as _channel
+    from keras_strategies.tuning import _space
+    from keras_strategies.tuning._distributed import rpc
 
-    with open(given_path, encoding="utf-8") as file:
-        given = json.load(file)
+    with open(request_path, encoding="utf-8") as file:
+        request = json.load(file)
     job, tuner = _load(job_path)
     local = tuner.oracle
-    local.seed = given["seed"]
+    local.seed = request["seed"]
     token = os.environ["KERAS_STRATEGIES_TOKEN"]
-    tuner.oracle = _channel.RemoteOracle(local, "127.0.0.1", given["port"], token)
-    trial = _channel.trial_from(given["trial"])
+    tuner.oracle = rpc.RemoteOracle(local, "127.0.0.1", request["port"], token)
+    trial = _space.trial_from_state(request["trial"])
     try:
-        if given["memory"] is not None:
-            _limit_memory(given["memory"])
-        # From here on the time of the trial counts, not that of loading Keras.
-        write_json(begun_path, time.time())
+        if request["memory"] is not None:
+            _limit_memory(request["memory"])
+        # The time limit of a trial counts from here, when Keras and data are loaded.
+        write_json(started_path, time.time())
         metrics, epoch = tuner._evaluate(trial, *job["fit_args"], **job["fit_kwargs"])
-        found = {
+        result = {
             "metrics": metrics,
             "epoch": epoch,
             "hyperparameters": trial.hyperparameters.get_config(),
         }
     except Exception as error:
         # The search records it; what kills the process it reads from the log.
-        if given["memory"] is not None:
-            _free_memory()
-        found = {"error": traceback.format_exc(), "kind": type(error).__name__}
-    write_json(found_path, found)
+        if request["memory"] is not None:
+            _lift_memory_limit()
+        result = {"error": traceback.format_exc(), "kind": type(error).__name__}
+    write_json(result_path, result)
 
 
-def _search(job_path):
+def _run_search(job_path: str) -> None:
     job, tuner = _load(job_path)
     tuner.search(*job["fit_args"], **{**job["fit_kwargs"], "verbose": 0})
 
 
-def main(mode, *paths):
-    _end_with_parent()
-    {"trial": _trial, "search": _search}[mode](*paths)
+def main(mode: str, *paths: str) -> None:
+    _exit_with_parent()
+    {"trial": _run_trial, "search": _run_search}[mode](*paths)
 
 
 if __name__ == "__main__":

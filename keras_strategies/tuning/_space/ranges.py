@@ -1,15 +1,26 @@
-"""Ranges as users write them, and how they enter a search space.
+"""Ranges as users write them, and their declaration in a search space.
 
 A constructor argument of a hypermodel is one value, which is then fixed and not
 in the space, or a pair `(low, high)` (numbers) or a tuple of names (choices).
-`int_range`, `float_range` and `names` check it and return the tuple; a tuple of
-equal bounds or of one name is fixed. `sample_*` declare it and return its value.
+`int_range`, `float_range`, `names`, `distinct` and `flags` check it and return a
+tuple; a tuple of equal bounds or of one value is fixed. `sample_*` declare it and
+return the value of a trial.
 """
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import keras_tuner
 
 from keras_strategies._internal import checks
 
+T = TypeVar("T")
+IntRange: TypeAlias = int | tuple[int, int] | Sequence[int]
+FloatRange: TypeAlias = float | tuple[float, float] | Sequence[float]
+Names: TypeAlias = str | Sequence[str]
 
-def _pair(name, value, check):
+
+def _pair(name: str, value: Any, check: Callable[[str, Any], T]) -> tuple[T, T]:
     if isinstance(value, list | tuple):
         if len(value) != 2:
             checks.fail(
@@ -23,33 +34,43 @@ def _pair(name, value, check):
                 **{name: value},
             )
         return low, high
-    value = check(name, value)
-    return value, value
+    number = check(name, value)
+    return number, number
 
 
-def int_range(name, value, *, low):
+def int_range(name: str, value: Any, *, low: int) -> tuple[int, int]:
     """Checks an integer or a pair of integers that are at least `low`."""
     return _pair(name, value, lambda n, v: checks.integer(n, v, low=low))
 
 
-def float_range(name, value, **interval):
+def float_range(name: str, value: Any, **interval: Any) -> tuple[float, float]:
     """Checks a number or a pair of numbers; `interval` as in `checks.real`."""
     return _pair(name, value, lambda n, v: checks.real(n, v, **interval))
 
 
-def names(name, value, known):
-    """Checks one name or several different ones, each in `known`."""
+def positive_range(name: str, value: Any) -> tuple[float, float]:
+    """Checks a number above 0 or a pair of such numbers."""
+    return float_range(name, value, low=0, low_open=True)
+
+
+def fraction_range(name: str, value: Any) -> tuple[float, float]:
+    """Checks a number in [0, 1) or a pair of such numbers."""
+    return float_range(name, value, low=0, high=1, high_open=True)
+
+
+def names(name: str, value: Any, allowed: Collection[str]) -> tuple[str, ...]:
+    """Checks one name or several different ones, each in `allowed`."""
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not values or len(set(values)) < len(values):
         checks.fail(
             f"`{name}` must be one name or several different ones", **{name: value}
         )
     for item in values:
-        checks.choice(name, item, known)
+        checks.choice(name, item, allowed)
     return values
 
 
-def options(name, value, check):
+def distinct(name: str, value: Any, check: Callable[[str, Any], T]) -> tuple[T, ...]:
     """Checks one value or several different ones by `check(name, value)`."""
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not values or len(set(values)) < len(values):
@@ -59,24 +80,37 @@ def options(name, value, check):
     return tuple(check(name, item) for item in values)
 
 
-def flags(name, value):
+def flags(name: str, value: Any) -> tuple[bool, ...]:
     """Checks True, False, or both to choose from."""
-    return options(name, value, checks.boolean)
+    return distinct(name, value, checks.boolean)
 
 
-def sample_int(hp, name, bounds):
+def sample_int(
+    hp: keras_tuner.HyperParameters, name: str, bounds: tuple[int, int]
+) -> int:
+    """Declares an integer range unless it is fixed; the value of this trial."""
     low, high = bounds
     return low if low == high else hp.Int(name, low, high)
 
 
-def sample_float(hp, name, bounds, sampling="linear"):
+def sample_float(
+    hp: keras_tuner.HyperParameters,
+    name: str,
+    bounds: tuple[float, float],
+    sampling: str = "linear",
+) -> float:
+    """Declares a range of numbers unless it is fixed; the value of this trial."""
     low, high = bounds
     return low if low == high else hp.Float(name, low, high, sampling=sampling)
 
 
-def sample_name(hp, name, values):
+def sample_choice(hp: keras_tuner.HyperParameters, name: str, values: Sequence[T]) -> T:
+    """Declares a choice unless there is one value; the value of this trial."""
     return values[0] if len(values) == 1 else hp.Choice(name, list(values))
 
 
-def sample_flag(hp, name, values):
+def sample_flag(
+    hp: keras_tuner.HyperParameters, name: str, values: Sequence[bool]
+) -> bool:
+    """Declares a boolean unless it is fixed; the value of this trial."""
     return values[0] if len(values) == 1 else hp.Boolean(name, default=values[0])

@@ -1,141 +1,126 @@
-"""A study of Optuna that several processes fill, each with an oracle of its own.
+"""Protocol of a search that several processes run through a storage of Optuna.
 
-Everything is an attribute of Optuna's trials, so that any storage will do. A trial
-without `RETRY` that is `TAKEN` and not `SURPLUS` holds one of the `max_trials` places;
-places are given in the order of the trials' numbers. A trial whose process has gone is
-told to have failed, and a new one with its values and `RETRY` stands in the queue.
+There is no chief and no lock: each process reads all trials and writes attributes of
+the trials it runs, so that any storage will do. Optuna numbers the trials; all
+processes see the same numbers, and every rule below breaks ties by the smaller one.
+
+Life of a trial:
+
+1. `study.ask` creates it (RUNNING, no attributes). Its sampler draws the values.
+2. `CLAIMED` is set to the values: its process wants to run it. It may do so if it is
+   among the first `max_trials` trials that claim a slot and no other claimed trial has
+   the same values; else its process marks it `OVER_BUDGET` and fails it.
+3. `HEARTBEAT` counts up while its process lives.
+4. `FINISHED` is set to the record of the trial (status, metrics, curve, message) and
+   the trial is told to Optuna.
+
+A process that dies leaves a RUNNING trial whose heartbeat stands still. Any other
+process fails it, whereby it becomes an orphan: claimed, failed, not finished. For each
+orphan a new trial with its values, `RETRY` (the number of the orphan) and `ORPHANED`
+(how often that has happened) is enqueued. Two processes may do so at once; of several
+retries of one orphan the first counts. A retry takes the slot of its orphan.
+
+The attributes' strings are part of the stored format.
 """
 
 import json
-import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from keras_strategies._internal import checks
 from keras_strategies._internal.files import python_scalar
-from keras_strategies.tuning._studies import studies as _studies
+from keras_strategies.tuning._studies.samplers import trial_state
 
-TAKEN = "keras_strategies:values"
-ENDED = "keras_strategies:ended"
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial, Trial, TrialState
+
+CLAIMED = "keras_strategies:values"
+FINISHED = "keras_strategies:ended"
 RETRY = "keras_strategies:retry_of"
-LOST = "keras_strategies:lost"
-SURPLUS = "keras_strategies:surplus"
-ALIVE = "keras_strategies:alive"
+ORPHANED = "keras_strategies:lost"
+OVER_BUDGET = "keras_strategies:surplus"
+HEARTBEAT = "keras_strategies:alive"
 
 
-def open_storage(storage):
-    """A storage of Optuna from a URL, the path of a journal file, or itself."""
-    import optuna
-
-    if isinstance(storage, optuna.storages.BaseStorage):
-        return storage
-    if not isinstance(storage, str) and not hasattr(storage, "__fspath__"):
-        checks.fail(
-            "`storage` must be the URL of a database, the path of a journal file or a "
-            "storage of Optuna",
-            error=TypeError,
-            storage=storage,
-        )
-    name = str(storage)
-    if "://" in name:
-        return _database(name)
-    journal = optuna.storages.journal
-    return optuna.storages.JournalStorage(journal.JournalFileBackend(name))
-
-
-# Where a driver of databases has another name for pip.
-DRIVERS = {
-    "psycopg": "psycopg[binary]",
-    "psycopg2": "psycopg2-binary",
-    "MySQLdb": "mysqlclient",
-}
-
-
-def _database(url, waits=(0.2, 0.4, 0.8, 1.6)):
-    import optuna
-    import sqlalchemy
-
-    try:
-        return optuna.storages.RDBStorage(url)
-    except ImportError as error:
-        missing = getattr(error.__cause__ or error.__context__, "name", None)
-        shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
-        raise ImportError(
-            f"`storage` {shown} needs the driver `{missing}`, which cannot be "
-            f"imported. Install it with: pip install '{DRIVERS.get(missing, missing)}'"
-        ) from error
-    except sqlalchemy.exc.DatabaseError as error:
-        # Of processes that start at once, another one has made the tables.
-        integrity = isinstance(error, sqlalchemy.exc.IntegrityError)
-        if not waits or not (integrity or "already exists" in str(error)):
-            raise
-    time.sleep(waits[0])
-    return _database(url, waits[1:])
-
-
-def plain(value):
+def as_json(value: Any) -> Any:
+    """`value` as JSON would return it, which is all that storages take."""
     return json.loads(json.dumps(value, default=python_scalar))
 
 
-def is_open(frozen):
+def is_open(frozen: "FrozenTrial") -> bool:
+    """Whether a trial waits or runs."""
     return not frozen.state.is_finished()
 
 
-def is_running(frozen):
-    return frozen.state == _studies.state("RUNNING")
+def is_running(frozen: "FrozenTrial") -> bool:
+    return frozen.state == trial_state("RUNNING")
 
 
-def is_place(frozen):
-    """Whether a trial holds one of the `max_trials` places."""
+def counts_toward_max_trials(frozen: "FrozenTrial") -> bool:
+    """Whether a trial has one of the `max_trials` slots; a retry has its orphan's."""
     attrs = frozen.user_attrs
-    return TAKEN in attrs and RETRY not in attrs and SURPLUS not in attrs
+    return CLAIMED in attrs and RETRY not in attrs and OVER_BUDGET not in attrs
 
 
-def is_undecided(frozen):
-    """Whether a trial may still take a place."""
+def may_claim_slot(frozen: "FrozenTrial") -> bool:
+    """Whether a trial is between `ask` and its claim."""
     attrs = frozen.user_attrs
-    return is_running(frozen) and TAKEN not in attrs and RETRY not in attrs
+    return is_running(frozen) and CLAIMED not in attrs and RETRY not in attrs
 
 
-def is_ended(frozen):
+def is_finished(frozen: "FrozenTrial") -> bool:
+    """Whether a trial has a record that counts."""
     attrs = frozen.user_attrs
-    return ENDED in attrs and SURPLUS not in attrs and not is_open(frozen)
+    return FINISHED in attrs and OVER_BUDGET not in attrs and not is_open(frozen)
 
 
-def is_lost(frozen):
+def is_orphan(frozen: "FrozenTrial") -> bool:
+    """Whether the process of a trial died before the trial had ended."""
     attrs = frozen.user_attrs
-    known = TAKEN in attrs and ENDED not in attrs and SURPLUS not in attrs
-    return known and frozen.state == _studies.state("FAIL")
+    unfinished = CLAIMED in attrs and FINISHED not in attrs and OVER_BUDGET not in attrs
+    return unfinished and frozen.state == trial_state("FAIL")
 
 
-def without_successor(trials):
-    """The lost trials that nobody has put into the queue again."""
-    followed = {t.user_attrs.get(RETRY) for t in trials}
-    return [t for t in trials if is_lost(t) and t.number not in followed]
+def orphans_without_retry(trials: Sequence["FrozenTrial"]) -> list["FrozenTrial"]:
+    """The orphans that no process has enqueued again."""
+    retried = {t.user_attrs.get(RETRY) for t in trials}
+    return [t for t in trials if is_orphan(t) and t.number not in retried]
 
 
-def is_first_retry(frozen, trials):
-    """Of several retries of one trial only the first counts."""
-    origin = frozen.user_attrs[RETRY]
-    same = [t.number for t in trials if t.user_attrs.get(RETRY) == origin]
-    return frozen.number == min(same)
+def is_first_retry(frozen: "FrozenTrial", trials: Sequence["FrozenTrial"]) -> bool:
+    """Whether a retry is the one of its orphan that counts."""
+    orphan = frozen.user_attrs[RETRY]
+    retries = [t.number for t in trials if t.user_attrs.get(RETRY) == orphan]
+    return frozen.number == min(retries)
 
 
-class Patience:
-    """Notices whose sign of life has not changed for a while, by this clock alone."""
+class HeartbeatMonitor:
+    """Notices whose heartbeat stands still, by the clock of this process alone.
 
-    def __init__(self):
-        self._seen = {}
+    The clocks of machines may differ, so times are never compared between processes:
+    what counts is how long this process has seen the same count.
+    """
 
-    def is_over(self, frozen, now, seconds):
-        sign = (frozen.user_attrs.get(ALIVE), TAKEN in frozen.user_attrs)
-        before, since = self._seen.get(frozen.number, (None, now))
-        if sign != before:
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[Any, float]] = {}  # number -> (count, since)
+
+    def is_expired(self, frozen: "FrozenTrial", now: float, timeout: float) -> bool:
+        """Whether a trial has shown no change for longer than `timeout` seconds."""
+        sign = (frozen.user_attrs.get(HEARTBEAT), CLAIMED in frozen.user_attrs)
+        previous, since = self._seen.get(frozen.number, (None, now))
+        if sign != previous:
             self._seen[frozen.number] = sign, now
             return False
-        return now - since > seconds
+        return now - since > timeout
 
 
-def tell(study, trial, values=None, state=None):
-    """Ends a trial of a study; `False` if it has ended already."""
+def tell(
+    study: "Study",
+    trial: "Trial | int",
+    values: Sequence[float] | None = None,
+    state: "TrialState | None" = None,
+) -> bool:
+    """Ends a trial of a study; `False` if another process has ended it already."""
     import optuna
 
     try:
@@ -143,6 +128,7 @@ def tell(study, trial, values=None, state=None):
     except optuna.exceptions.UpdateFinishedTrialError:
         return False
     except ValueError:
+        # Optuna says so too if the trial ended between its own look and its write.
         number = trial if isinstance(trial, int) else trial.number
         if is_open(study.get_trials(deepcopy=False)[number]):
             raise
@@ -150,7 +136,7 @@ def tell(study, trial, values=None, state=None):
     return True
 
 
-def mark(trial, name, value):
+def set_attribute(trial: "Trial", name: str, value: Any) -> bool:
     """Sets an attribute of a trial; `False` if the trial has ended already."""
     import optuna
 

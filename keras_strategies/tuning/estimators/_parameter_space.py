@@ -1,77 +1,95 @@
-"""Spaces of scikit-learn's searches as spaces of KerasTuner's."""
+"""Parameter spaces of scikit-learn's searches as spaces of KerasTuner."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies.tuning._space import space as _space
+from keras_strategies.tuning import _space
 
-_WHICH = "_which"  # which dict of a list of dicts
+_BRANCH = "_which"  # name of the choice between the dicts of a list
 
 
-class SearchedParameters:
-    """A space, and the parameters of scikit-learn for the values of a trial."""
+class ParameterSpace:
+    """A space, and the parameters of scikit-learn for the values of a trial.
 
-    def __init__(self, given):
+    Args:
+        parameters: A dict from name to values, a list of such dicts, a function
+            `space(hp)` or `keras_tuner.HyperParameters`.
+    """
+
+    def __init__(self, parameters: Any) -> None:
         self.space = _space.Space()
-        self._convert = {}  # (dict, name) -> value of a parameter from that of a trial
-        if isinstance(given, keras_tuner.HyperParameters):
-            self.space = _space.Space.of(given)
-        elif isinstance(given, dict):
-            self._declare(given, None)
-        elif isinstance(given, list | tuple) and given:
-            self._declare_list(given)
-        elif callable(given):
-            given(self.space)
+        # (number of the dict, name) -> function from the value of a trial to that of
+        # the parameter; `None` if they are the same.
+        self._converters: dict[Any, Callable[[Any], Any] | None] = {}
+        if isinstance(parameters, keras_tuner.HyperParameters):
+            self.space = _space.Space.of(parameters)
+        elif isinstance(parameters, dict):
+            self._declare(parameters, None)
+        elif isinstance(parameters, list | tuple) and parameters:
+            self._declare_list(parameters)
+        elif callable(parameters):
+            parameters(self.space)
         else:
             checks.fail(
                 "`param_distributions` must be a dict, a list of dicts, a function "
                 "`space(hp)` or keras_tuner.HyperParameters",
                 error=TypeError,
-                param_distributions=given,
+                param_distributions=parameters,
             )
 
-    def parameters(self, values):
-        which = values.get(_WHICH)
-        found = {}
+    def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of the estimator for the values of a trial."""
+        branch = values.get(_BRANCH)
+        parameters = {}
         for name, value in values.items():
-            if name != _WHICH:
-                value = _space.decode(value)
-                convert = self._convert.get((which, name))
-                found[name] = value if convert is None else convert(value)
-        return found
+            if name != _BRANCH:
+                value = _space.from_label(value)
+                convert = self._converters.get((branch, name))
+                parameters[name] = value if convert is None else convert(value)
+        return parameters
 
-    def _declare_list(self, given):
-        self.space.Choice(_WHICH, list(range(len(given))), ordered=False)
-        for which, part in enumerate(given):
+    def _declare_list(self, dicts: Sequence[Any]) -> None:
+        self.space.Choice(_BRANCH, list(range(len(dicts))), ordered=False)
+        for branch, part in enumerate(dicts):
             checks.instance("param_distributions", part, dict)
-            with self.space.conditional_scope(_WHICH, [which]):
-                self._declare(part, which)
+            with self.space.conditional_scope(_BRANCH, [branch]):
+                self._declare(part, branch)
 
-    def _declare(self, given, which):
-        for name, values in given.items():
+    def _declare(self, parameters: Mapping[str, Any], branch: int | None) -> None:
+        for name, values in parameters.items():
             if hasattr(values, "ppf"):
                 convert = self._declare_distribution(name, values)
             else:
                 convert = self._declare_choices(name, values)
-            self._convert[which, name] = convert
+            self._converters[branch, name] = convert
 
-    def _declare_distribution(self, name, distribution):
-        """A distribution of SciPy: its values in order, or the quantile."""
+    def _declare_distribution(
+        self, name: str, distribution: Any
+    ) -> Callable[[float], Any] | None:
+        """Declares a distribution of SciPy: its integers, or the quantile.
+
+        By the quantile function, values that are equally probable are equally far
+        apart for the algorithm, as they are for random search.
+        """
         low, high = distribution.support()
-        discrete = hasattr(distribution.dist, "pmf")
-        if discrete and abs(low) + abs(high) < 2**31:
+        is_discrete = hasattr(distribution.dist, "pmf")
+        if is_discrete and abs(low) + abs(high) < 2**31:
             self.space.Int(name, int(low), int(high))
             return None
         self.space.Float(name, 0.0, 1.0)
 
-        def value_at(quantile):
-            # An end may be infinitely far away.
+        def value_at(quantile: float) -> Any:
+            # The support may be unbounded, so that the ends are infinite.
             value = distribution.ppf(min(max(quantile, 1e-6), 1 - 1e-6))
-            return int(value) if discrete else float(value)
+            return int(value) if is_discrete else float(value)
 
         return value_at
 
-    def _declare_choices(self, name, values):
+    def _declare_choices(self, name: str, values: Any) -> Callable[[int], Any]:
+        """Declares a list: the trial has positions, whatever the values are."""
         if not hasattr(values, "__len__") or isinstance(values, str):
             checks.fail(
                 "Values must be a list or a distribution of scipy.stats",
@@ -81,10 +99,10 @@ class SearchedParameters:
         values = list(values)
         if not values:
             checks.fail("A list of values must not be empty", **{name: values})
-        # Whatever they are, the trial knows their positions. Numbers keep their order.
-        numbers = all(
+        are_numbers = all(
             isinstance(v, int | float) and not isinstance(v, bool) for v in values
         )
-        order = sorted(values) if numbers else values
-        self.space.Choice(name, list(range(len(order))), ordered=numbers)
+        # Sorted, so that neighbouring positions are neighbouring numbers.
+        order = sorted(values) if are_numbers else values
+        self.space.Choice(name, list(range(len(order))), ordered=are_numbers)
         return order.__getitem__

@@ -1,4 +1,7 @@
-"""A Keras model as a scikit-learn classifier."""
+"""Keras model as a scikit-learn classifier."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,13 +15,13 @@ class KerasClassifier(Estimator, keras.wrappers.SKLearnClassifier):
     """A Keras model as a scikit-learn classifier with flat, searchable parameters.
 
     For `GridSearchCV`, `RandomizedSearchCV`, `HalvingGridSearchCV`, pipelines and
-    cross-validation. A listing written for `keras.wrappers.scikit_learn` runs with
-    this import. It is a `keras.wrappers.SKLearnClassifier`; what that one lacks is
-    here: parameters by name that survive `clone`, `predict_proba`, `sample_weight`,
-    images and other samples of several axes, and metadata routing.
+    cross-validation. Code written for the former `keras.wrappers.scikit_learn` runs
+    with this class. It is a `keras.wrappers.SKLearnClassifier` and adds to it:
+    parameters by name that `clone` copies, `predict_proba`, `sample_weight`, images and
+    other samples of several axes, and metadata routing.
 
-    Besides its own arguments it takes parameters with a prefix, which say who gets
-    them, in the constructor, in `set_params` and in the grid of a search:
+    In addition to its own arguments it takes parameters with a prefix for their
+    receiver, in the constructor, in `set_params` and in the grid of a search:
 
     | parameter | goes to |
     |---|---|
@@ -33,35 +36,37 @@ class KerasClassifier(Estimator, keras.wrappers.SKLearnClassifier):
     otherwise they replace what the model was compiled with. The function also gets
     the data if it has arguments named `X` and `y`.
 
-    Labels may be any values. They reach the model as its loss wants them: 0 and 1
-    for one output, integers for a loss with "sparse" in its name, else one-hot rows.
-    Each `fit` builds a new model (or clones the given one, with new weights) unless
-    `warm_start=True`.
+    Labels may be any values. They are encoded as the loss requires it: 0 and 1 for one
+    output, integers for a loss with "sparse" in its name, else one-hot rows. Each `fit`
+    builds a new model (or clones `model`, with new weights) unless `warm_start=True`.
 
     Args:
-        model: A function that returns a Keras model, or a Keras model.
-        build_fn: The same under its former name.
-        optimizer: Name, class or instance of an optimizer. Default `None`: the
-            model's own, or rmsprop if it is not compiled.
-        loss: Loss. Default `None`: the model's own; if it is not compiled, binary or
-            sparse categorical cross-entropy by its outputs.
-        metrics: Metrics for `history_`. Default `None`: the model's own.
-        batch_size: Examples per step. Default `None`, Keras's 32.
-        epochs: Epochs. Default 1.
-        verbose: As in `model.fit`. Default 0.
-        callbacks: List of callbacks; each fit works on copies. Default `None`.
-        validation_split: Fraction held out by `fit`, for callbacks. Default 0.
-        shuffle: Whether to shuffle before each epoch. Default `True`.
-        class_weight: A dict from label to weight, `"balanced"`, or `None` (default).
-        warm_start: Whether `fit` goes on with the model of the last one. Default
+        model: A function that returns a Keras model, or a Keras model. Defaults to
+            `None`, for `build_fn`.
+        build_fn: The same under its former name. Defaults to `None`.
+        optimizer: Name, class or instance of an optimizer. Defaults to `None`: that of
+            the model, or rmsprop if it is not compiled.
+        loss: Loss. Defaults to `None`: that of the model; if it is not compiled,
+            binary or sparse categorical cross-entropy by its outputs.
+        metrics: Metrics for `history_`. Defaults to `None`, those of the model.
+        batch_size: Number of examples in a step. Defaults to `None`, Keras's 32.
+        epochs: Number of epochs. Defaults to `1`.
+        verbose: As in `model.fit`. Defaults to `0`.
+        callbacks: List of callbacks, which each fit copies. Defaults to `None`.
+        validation_split: Fraction of the data that `fit` validates on, for callbacks.
+            Defaults to `0.0`.
+        shuffle: Whether to shuffle before each epoch. Defaults to `True`.
+        class_weight: A dict from label to weight, `"balanced"`, or `None`. Defaults to
+            `None`.
+        warm_start: Whether `fit` continues with the model of the last fit. Defaults to
             `False`.
         random_state: Integer (or `RandomState`) that seeds weights and training, or
-            `None` (default).
-        **kwargs: Parameters with a prefix and arguments of the function.
+            `None`. Defaults to `None`.
+        **kwargs: Parameters with a prefix, and arguments of the function.
 
     Attributes:
         model_: The fitted Keras model.
-        history_: A dict of lists, one value an epoch.
+        history_: A dict of lists, one value for each epoch.
         classes_: The labels, sorted; the columns of `predict_proba`.
 
     Raises:
@@ -97,25 +102,27 @@ class KerasClassifier(Estimator, keras.wrappers.SKLearnClassifier):
     ```
     """
 
+    classes_: np.ndarray
+
     def __init__(
         self,
-        model=None,
+        model: keras.Model | Callable[..., keras.Model] | None = None,
         *,
-        build_fn=None,
-        optimizer=None,
-        loss=None,
-        metrics=None,
-        batch_size=None,
-        epochs=1,
-        verbose=0,
-        callbacks=None,
-        validation_split=0.0,
-        shuffle=True,
-        class_weight=None,
-        warm_start=False,
-        random_state=None,
-        **kwargs,
-    ):
+        build_fn: Callable[..., keras.Model] | None = None,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = 0,
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        class_weight: Mapping[Any, float] | str | None = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             model=model,
             build_fn=build_fn,
@@ -132,22 +139,34 @@ class KerasClassifier(Estimator, keras.wrappers.SKLearnClassifier):
             random_state=random_state,
             **kwargs,
         )
-        self.class_weight = class_weight
+        self.class_weight: Mapping[Any, float] | str | None = class_weight
 
-    def predict_proba(self, X):
-        """Probability of each class, `(samples, classes)`, columns as in `classes_`."""
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Returns the probability of each class, columns in the order of `classes_`.
+
+        Args:
+            X: Samples, as in `fit`.
+        """
         return probabilities(self._outputs(X), self.model_)
 
-    def predict(self, X):
-        """The most probable label of each sample."""
+    def predict(self, X: Any) -> np.ndarray:
+        """Returns the most probable label of each sample.
+
+        Args:
+            X: Samples, as in `fit`.
+        """
         return self.classes_[np.argmax(self.predict_proba(X), axis=-1)]
 
-    def decision_function(self, X):
-        """Probabilities; with two classes that of the second, one number a sample."""
-        found = self.predict_proba(X)
-        return found[:, 1] if len(self.classes_) == 2 else found
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Returns the probabilities; with two classes only those of the second.
 
-    def _check_targets(self, y):
+        Args:
+            X: Samples, as in `fit`.
+        """
+        columns = self.predict_proba(X)
+        return columns[:, 1] if len(self.classes_) == 2 else columns
+
+    def _check_targets(self, y: Any) -> tuple[np.ndarray, dict[str, Any]]:
         from sklearn.utils.multiclass import type_of_target
 
         y = np.asarray(y)
@@ -173,7 +192,9 @@ class KerasClassifier(Estimator, keras.wrappers.SKLearnClassifier):
             classes = self.classes_
         return y, {"classes_": classes}
 
-    def _encode(self, y, learned, model, width):
+    def _encode(
+        self, y: np.ndarray, learned: Mapping[str, Any], model: keras.Model, width: int
+    ) -> np.ndarray:
         codes = np.searchsorted(learned["classes_"], y)
         count = len(learned["classes_"])
         if width < count and not (width == 1 and count == 2):
@@ -188,14 +209,16 @@ class KerasClassifier(Estimator, keras.wrappers.SKLearnClassifier):
             return codes
         return np.eye(width, dtype="float32")[codes]
 
-    def _default_loss(self, width):
+    def _default_loss(self, width: int) -> str:
         return f"{'binary' if width == 1 else 'sparse_categorical'}_crossentropy"
 
-    def _weights(self, y, learned, sample_weight):
+    def _weights(
+        self, y: np.ndarray, learned: Mapping[str, Any], sample_weight: Any
+    ) -> np.ndarray | None:
         weights = super()._weights(y, learned, sample_weight)
         if self.class_weight is None:
             return weights
         from sklearn.utils import compute_sample_weight
 
-        classed = compute_sample_weight(self.class_weight, y).astype("float32")
-        return classed if weights is None else weights * classed
+        by_class = compute_sample_weight(self.class_weight, y).astype("float32")
+        return by_class if weights is None else weights * by_class

@@ -1,6 +1,8 @@
-"""The searches of this package as scikit-learn's cross-validated search."""
+"""Cross-validated search of scikit-learn estimators by the algorithms of the tuner."""
 
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -8,15 +10,26 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
-from keras_strategies.tuning.estimators._parameter_space import SearchedParameters
-from keras_strategies.tuning.oracles import _registry as _algorithms
+from keras_strategies.tuning._private.oracles import set_project
+from keras_strategies.tuning._space import Space
+from keras_strategies.tuning.estimators._parameter_space import ParameterSpace
+from keras_strategies.tuning.oracles import (
+    ALGORITHMS,
+    AlgorithmName,
+    OracleBase,
+    choose_algorithm,
+    make_oracle,
+)
 
 try:
     from sklearn.model_selection import RandomizedSearchCV as _Base
-except ImportError:  # the constructor says so
-    _Base = object
+except ImportError:  # the constructor raises the error that helps
+    _Base: Any = object
 
-_NAMES = tuple(name for name in _algorithms.NAMES if name not in ("hyperband", "nsga2"))
+_ALGORITHMS = (
+    "auto",
+    *(name for name, entry in ALGORITHMS.items() if entry.is_sequential),
+)
 
 
 class TunerSearchCV(_Base):
@@ -25,12 +38,12 @@ class TunerSearchCV(_Base):
     In place of `RandomizedSearchCV` or `GridSearchCV`: the same arguments, attributes
     and methods (it is a `RandomizedSearchCV`), but each candidate is proposed from the
     results of those before it, by any algorithm of `Tuner`. For `KerasClassifier`,
-    `KerasRegressor`, pipelines and every other estimator. Nothing is tried twice; a
-    space that is used up ends the search. To train with KerasTuner's hypermodels,
+    `KerasRegressor`, pipelines and every other estimator. No candidate is tried twice;
+    the search ends when the space is used up. To train with KerasTuner's hypermodels,
     checkpoints and pruning use `Tuner(cv=...)` instead.
 
-    The folds of a candidate run in parallel with `n_jobs`; candidates come one after
-    the other, because each depends on those before.
+    The folds of a candidate run in parallel with `n_jobs`; candidates are sequential,
+    because each depends on those before.
 
     Args:
         estimator: A scikit-learn estimator.
@@ -40,29 +53,32 @@ class TunerSearchCV(_Base):
             candidate takes one; a function `space(hp)` that declares
             `keras_tuner.HyperParameters` under the names of parameters; or such an
             object.
-        n_iter: Candidates at most, at least 1. Default 10.
-        algorithm: `"auto"` (default, chosen from the space as by `Tuner`), `"grid"`,
+        n_iter: Maximum number of candidates, at least 1. Defaults to `10`.
+        algorithm: `"auto"` (chosen from the space as by `Tuner`), `"grid"`,
             `"random"`, `"bayesian"`, `"tpe"`, `"gp"`, `"cmaes"` (these three need
-            Optuna) or `"evolution"`.
-        algorithm_options: Dict of further arguments of the oracle. Default `None`.
-        time_limit: Seconds after which no further candidate starts. Default `None`.
+            Optuna) or `"evolution"`. Defaults to `"auto"`.
+        algorithm_options: Dict of further arguments of the oracle. Defaults to `None`.
+        time_limit: Seconds after which no further candidate starts. Defaults to
+            `None`.
         scoring: As in `RandomizedSearchCV`. With several metrics `refit` must name the
-            one to search for.
-        n_jobs: Folds in parallel. Default `None`, one.
-        refit: Whether to fit the best candidate on all data. Default `True`.
-        cv: Folds, as in `RandomizedSearchCV`. Default `None`, five.
-        verbose: Verbosity of scikit-learn. Default 0.
-        pre_dispatch: Folds dispatched at once. Default `"2*n_jobs"`.
-        random_state: Seed of the search: integer, `RandomState` or `None` (default).
-        error_score: Score of a fold whose fit raises (default NaN: the candidate counts
-            as failed), or `"raise"`.
-        return_train_score: Whether to score the training rows too. Default `False`.
+            one to search for. Defaults to `None`, the score of the estimator.
+        n_jobs: Number of folds in parallel. Defaults to `None`, one.
+        refit: Whether to fit the best candidate on all data. Defaults to `True`.
+        cv: Folds, as in `RandomizedSearchCV`. Defaults to `None`, five.
+        verbose: Verbosity of scikit-learn. Defaults to `0`.
+        pre_dispatch: Number of folds dispatched at once. Defaults to `"2*n_jobs"`.
+        random_state: Seed of the search: integer, `RandomState` or `None`. Defaults to
+            `None`.
+        error_score: Score of a fold whose fit raises, or `"raise"`. Defaults to NaN:
+            the candidate counts as failed.
+        return_train_score: Whether to score the training rows too. Defaults to
+            `False`.
 
     Attributes:
         best_estimator_: The best candidate, fitted on all data.
         best_params_: Its parameters.
         best_score_: Its mean score over the folds.
-        cv_results_: A dict of arrays, one value a candidate, in their order.
+        cv_results_: A dict of arrays, one value for each candidate, in their order.
         algorithm_: Name of the algorithm.
         failures_: Parameters and message of each candidate with no score.
 
@@ -104,23 +120,23 @@ class TunerSearchCV(_Base):
 
     def __init__(
         self,
-        estimator,
-        param_distributions,
+        estimator: Any,
+        param_distributions: Any,
         *,
-        n_iter=10,
-        algorithm="auto",
-        algorithm_options=None,
-        time_limit=None,
-        scoring=None,
-        n_jobs=None,
-        refit=True,
-        cv=None,
-        verbose=0,
-        pre_dispatch="2*n_jobs",
-        random_state=None,
-        error_score=np.nan,
-        return_train_score=False,
-    ):
+        n_iter: int = 10,
+        algorithm: AlgorithmName = "auto",
+        algorithm_options: Mapping[str, Any] | None = None,
+        time_limit: float | None = None,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: bool | str | Callable[..., int] = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        random_state: Any = None,
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+    ) -> None:
         require("sklearn", "`tuning.TunerSearchCV`")
         super().__init__(
             estimator,
@@ -136,43 +152,49 @@ class TunerSearchCV(_Base):
             error_score=error_score,
             return_train_score=return_train_score,
         )
-        self.algorithm = algorithm
-        self.algorithm_options = algorithm_options
-        self.time_limit = time_limit
+        self.algorithm: AlgorithmName = algorithm
+        self.algorithm_options: Mapping[str, Any] | None = algorithm_options
+        self.time_limit: float | None = time_limit
+
+    algorithm_: str
+    failures_: list[tuple[dict[str, Any], str]]
 
     # scikit-learn checks this argument against a narrower list.
-    _parameter_constraints = {
+    _parameter_constraints: dict[str, Any] = {
         **getattr(_Base, "_parameter_constraints", {}),
         "param_distributions": "no_validation",
     }
 
-    def _run_search(self, evaluate_candidates):
-        searched = SearchedParameters(self.param_distributions)
+    def _run_search(
+        self, evaluate_candidates: Callable[[Sequence[dict[str, Any]]], Any]
+    ) -> None:
+        """Proposes and scores candidates; scikit-learn documents it for subclasses."""
+        searched = ParameterSpace(self.param_distributions)
         oracle = self._make_oracle(searched.space)
-        self.failures_, self._nothing_fitted = [], True
+        self.failures_, self._all_failed = [], True
         with tempfile.TemporaryDirectory(prefix="search-") as folder:
-            oracle._set_project_dir(folder, "search")
+            set_project(oracle, folder, "search")
             while True:
                 trial = oracle.create_trial("search")
                 if trial.status != TrialStatus.RUNNING:
                     break
-                found = searched.parameters(trial.hyperparameters.values)
-                score = self._score_of(found, evaluate_candidates)
+                parameters = searched.parameters(trial.hyperparameters.values)
+                score = self._score_of(parameters, evaluate_candidates)
                 trial.status = TrialStatus.INVALID
                 if score is not None:
                     oracle.update_trial(trial.trial_id, {"score": score})
                     trial.status = TrialStatus.COMPLETED
                 oracle.end_trial(trial)
-        if self._nothing_fitted:
+        if self._all_failed:
             last = self.failures_[-1][1] if self.failures_ else "None was tried."
             raise ValueError(f"No candidate has a score. {last}")
 
-    def _make_oracle(self, space):
+    def _make_oracle(self, space: Space) -> OracleBase:
         from sklearn.utils import check_random_state
 
-        name = checks.choice("algorithm", self.algorithm, _NAMES)
+        name: str = checks.choice("algorithm", self.algorithm, _ALGORITHMS)
         if name == "auto":
-            name, _ = _algorithms.choose(space.space, self.n_iter, 1)
+            name, _ = choose_algorithm(space.space, self.n_iter, 1)
         self.algorithm_ = name
         seed = self.random_state
         if seed is None or not isinstance(seed, int | np.integer):
@@ -183,25 +205,29 @@ class TunerSearchCV(_Base):
             "seed": int(seed),
             "hyperparameters": space,
         }
-        oracle = _algorithms.make(name, self.algorithm_options or {}, arguments)
+        oracle = make_oracle(name, self.algorithm_options or {}, arguments)
         oracle.verbose = 0
         if self.time_limit is not None:
             limit = checks.real("time_limit", self.time_limit, low=0, low_open=True)
             oracle.deadline = oracle.clock() + limit
         return oracle
 
-    def _score_of(self, parameters, evaluate_candidates):
-        """Mean score over the folds, or None for a candidate that has failed."""
+    def _score_of(
+        self,
+        parameters: dict[str, Any],
+        evaluate_candidates: Callable[[Sequence[dict[str, Any]]], Any],
+    ) -> float | None:
+        """Mean score over the folds, or `None` for a candidate that has failed."""
         try:
             results = evaluate_candidates([parameters])
         except ValueError as error:
-            # scikit-learn's way to say that each fold of the candidate has failed.
+            # scikit-learn raises this if all folds of the candidates have failed.
             if self.error_score == "raise" or "fits failed" not in str(error):
                 raise
             self.failures_.append((parameters, str(error)))
             return None
-        self._nothing_fitted = False
-        metric = "score"
+        self._all_failed = False
+        metric: Any = "score"
         if "mean_test_score" not in results:
             metric = self.refit
             if f"mean_test_{metric}" not in results:

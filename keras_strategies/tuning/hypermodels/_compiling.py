@@ -1,4 +1,7 @@
-"""Compiling a model like another one, with some of it changed."""
+"""Compilation of a model like another one, with some of it changed."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
 import keras
 
@@ -7,25 +10,27 @@ from keras_strategies._internal.copying import compile_objects
 from keras_strategies.tuning.hypermodels import _task
 
 
-def make_optimizer(given, settings=None):
+def make_optimizer(
+    optimizer: Any, settings: Mapping[str, Any] | None = None
+) -> keras.optimizers.Optimizer:
     """A new optimizer from a name, a class or another one, with `settings` changed."""
     settings = settings or {}
-    if isinstance(given, str):
-        known = _task.optimizers()
-        if given.lower() in known:
-            return _new(known[given.lower()], settings)
-        given = keras.optimizers.get(given)
-    if isinstance(given, type):
-        return _new(given, settings)
-    checks.instance("optimizer", given, keras.optimizers.Optimizer)
-    config = given.get_config()
+    if isinstance(optimizer, str):
+        by_name = _task.optimizers()
+        if optimizer.lower() in by_name:
+            return _new(by_name[optimizer.lower()], settings)
+        optimizer = keras.optimizers.get(optimizer)
+    if isinstance(optimizer, type):
+        return _new(optimizer, settings)
+    checks.instance("optimizer", optimizer, keras.optimizers.Optimizer)
+    config = optimizer.get_config()
     unknown = [name for name in settings if name not in config]
     if unknown:
-        _refuse(type(given), unknown)
-    return type(given).from_config({**config, **settings})
+        _refuse(type(optimizer), unknown)
+    return type(optimizer).from_config({**config, **settings})
 
 
-def _new(cls, settings):
+def _new(cls: type[Any], settings: Mapping[str, Any]) -> keras.optimizers.Optimizer:
     try:
         return cls(**settings)
     except (TypeError, ValueError) as error:
@@ -35,7 +40,9 @@ def _new(cls, settings):
         _refuse(cls, list(settings), error)
 
 
-def _refuse(cls, names, cause=None):
+def _refuse(
+    cls: type[Any], names: Iterable[str], cause: Exception | None = None
+) -> NoReturn:
     text = checks.message(
         f"{cls.__name__} must know each argument of the optimizer",
         {"arguments": names},
@@ -43,28 +50,34 @@ def _refuse(cls, names, cause=None):
     raise ValueError(text) from cause
 
 
-def compile_like(model, source, optimizer=None, loss=None, metrics=None):
-    """Compiles `model` like `source`, but for what is given; its metrics are new."""
+def compile_like(
+    model: keras.Model,
+    source: keras.Model,
+    optimizer: Any = None,
+    loss: Any = None,
+    metrics: Any = None,
+) -> None:
+    """Compiles `model` like `source`, except for the arguments given.
+
+    By way of the compile config, so that metrics and losses with a state are new.
+    """
     with keras.saving.custom_object_scope(compile_objects(source)):
         config = source.get_compile_config()
         if optimizer is None:
             optimizer = make_optimizer(source.optimizer)
-        for name, value in (
-            ("optimizer", optimizer),
-            ("loss", loss),
-            ("metrics", metrics),
-        ):
+        replacements = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
+        for name, value in replacements.items():
             if value is not None:
                 config[name] = keras.saving.serialize_keras_object(value)
         model.compile_from_config(config)
 
 
-def loss_name(model):
+def loss_name(model: keras.Model) -> str:
     """Name of the loss a model is compiled with, in lower case with underscores."""
     loss = model.loss
     return str(getattr(loss, "name", None) or getattr(loss, "__name__", loss)).lower()
 
 
-def wants_logits(model):
+def takes_logits(model: keras.Model) -> bool:
     """Whether the loss takes outputs before softmax or sigmoid."""
     return bool(getattr(model.loss, "from_logits", False))

@@ -1,12 +1,14 @@
-"""What a task asks of a network: its head, loss and metric; names that Keras knows."""
+"""Tasks of a network, its head, loss and metric, and the names that Keras knows."""
 
 import inspect
+from typing import Any, Literal, TypeAlias, get_args
 
 import keras
 
 from keras_strategies._internal import checks
 
-TASKS = ("classification", "binary", "regression")
+Task: TypeAlias = Literal["classification", "binary", "regression"]
+TASKS: tuple[str, ...] = get_args(Task)
 # task -> activation of the output, loss, metric
 HEADS = {
     "classification": ("softmax", "sparse_categorical_crossentropy", "accuracy"),
@@ -15,7 +17,7 @@ HEADS = {
 }
 
 
-def optimizers():
+def optimizers() -> dict[str, type[Any]]:
     """Keras's optimizers by lower-case name."""
     return {
         name.lower(): cls
@@ -27,16 +29,24 @@ def optimizers():
     }
 
 
-def activations():
-    """Keras's activation functions by name."""
+def default_learning_rate(optimizer: str) -> float:
+    """The default learning rate of an optimizer by its lower-case name."""
+    parameters = inspect.signature(optimizers()[optimizer]).parameters
+    return parameters["learning_rate"].default
+
+
+def activations() -> list[str]:
+    """Names of Keras's activation functions."""
     return [
         name
-        for name, thing in vars(keras.activations).items()
-        if inspect.isfunction(thing) and name not in ("get", "serialize", "deserialize")
+        for name, item in vars(keras.activations).items()
+        if inspect.isfunction(item) and name not in ("get", "serialize", "deserialize")
     ]
 
 
-def input_shape(value, *, axes=None, fix="Pad or resize the data."):
+def check_input_shape(
+    value: Any, *, axes: int | None = None, fix: str = "Pad or resize the data."
+) -> tuple[int, ...]:
     """Checks the shape of one example; `axes` is the number of axes it must have."""
     rule = "`input_shape` must be a tuple of positive integers without the batch axis"
     if axes is not None:
@@ -50,7 +60,7 @@ def input_shape(value, *, axes=None, fix="Pad or resize the data."):
     return tuple(value)
 
 
-def outputs(task, classes):
+def num_outputs(task: str, classes: int | None) -> int:
     """Width of the output layer."""
     if task == "classification":
         return checks.integer(

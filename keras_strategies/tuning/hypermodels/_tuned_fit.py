@@ -1,6 +1,8 @@
-"""A hypermodel whose `fit` searches batch size, epochs and the schedule of the rate."""
+"""Hypermodel whose `fit` searches batch size, epochs and learning-rate schedule."""
 
 import inspect
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, get_args
 
 import keras
 import keras_tuner
@@ -8,32 +10,38 @@ from keras_tuner import errors
 
 from keras_strategies import callbacks
 from keras_strategies._internal import checks
-from keras_strategies.tuning._space import ranges as _ranges
+from keras_strategies.tuning._space import ranges
 
-SCHEDULES = ("constant", "step", "exponential", "cosine", "one_cycle")
-# What step and exponential decay leave of the first rate.
-_LEFT = 0.01
-_LEVELS = 3
+ScheduleName: TypeAlias = Literal[
+    "constant", "step", "exponential", "cosine", "one_cycle"
+]
+SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
+# Step and exponential decay end at this fraction of the first learning rate; the steps
+# are so many values.
+_FINAL_FRACTION = 0.01
+_NUM_STEPS = 3
 
 
-def scheduler(name, epochs):
+def schedule_callbacks(name: str, epochs: int) -> list[keras.callbacks.Callback]:
     """The callbacks of one schedule, over the whole fit of `epochs` epochs.
 
-    Callbacks and not schedule objects: the optimizer keeps a plain rate, so that the
-    weights a tuner saves load into the model it builds again.
+    Callbacks and not schedule objects: the optimizer keeps a plain learning rate, so
+    that the weights a tuner saves load into the model it builds again.
     """
     if name == "constant":
         return []
     if name == "step":
         return [
             callbacks.StepDecayScheduler(
-                decay_steps=max(epochs / _LEVELS, 1),
-                decay_rate=_LEFT ** (1 / (_LEVELS - 1)),
+                decay_steps=max(epochs / _NUM_STEPS, 1),
+                decay_rate=_FINAL_FRACTION ** (1 / (_NUM_STEPS - 1)),
             )
         ]
     if name == "exponential":
         return [
-            callbacks.ExponentialDecayScheduler(decay_steps=epochs, decay_rate=_LEFT)
+            callbacks.ExponentialDecayScheduler(
+                decay_steps=epochs, decay_rate=_FINAL_FRACTION
+            )
         ]
     if name == "cosine":
         return [callbacks.CosineDecayScheduler()]
@@ -41,33 +49,50 @@ def scheduler(name, epochs):
 
 
 class TunedFit(keras_tuner.HyperModel):
-    """Common to the hypermodels: the part of the space that belongs to `fit`.
+    """Base of the hypermodels: the part of the space that belongs to `fit`.
 
     A subclass has `_sample(hp)`, which declares its whole space and ends with
     `_sample_fit(hp)`, and `build(hp)`.
     """
 
-    def __init__(self, batch_size, epochs, schedule, name, tunable):
-        self.batch_size = batch_size
+    def __init__(
+        self,
+        batch_size: ranges.IntRange | None,
+        epochs: ranges.IntRange | None,
+        schedule: ranges.Names | None,
+        name: str | None,
+        tunable: bool,
+    ) -> None:
+        self.batch_size: tuple[int, int] | None = None
         if batch_size is not None:
-            self.batch_size = _ranges.int_range("batch_size", batch_size, low=1)
-        self.epochs = epochs
+            self.batch_size = ranges.int_range("batch_size", batch_size, low=1)
+        self.epochs: tuple[int, int] | None = None
         if epochs is not None:
-            self.epochs = _ranges.int_range("epochs", epochs, low=1)
-        self.schedule = schedule
+            self.epochs = ranges.int_range("epochs", epochs, low=1)
+        self.schedule: tuple[str, ...] | None = None
         if schedule is not None:
-            self.schedule = _ranges.names("schedule", schedule, SCHEDULES)
+            self.schedule = ranges.names("schedule", schedule, SCHEDULES)
         super().__init__(name=name, tunable=checks.boolean("tunable", tunable))
 
-    def declare_hyperparameters(self, hp):
+    def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
         if self.tunable:
             self._sample(hp)
 
-    def fit(self, hp, model, *args, **kwargs):
+    def _sample(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+        """Declares the whole space; the values of this trial."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         bound = inspect.signature(model.fit).bind(*args, **kwargs).arguments
         for name in ("batch_size", "epochs"):
             if getattr(self, name) is not None and bound.get(name) is not None:
-                self._given_twice(name, bound[name])
+                self._refuse_second(name, bound[name])
         data = bound.get("x")
         if self.batch_size is not None and not _takes_batch_size(data):
             raise errors.FatalValueError(
@@ -84,24 +109,32 @@ class TunedFit(keras_tuner.HyperModel):
         if values["schedule"] is not None:
             epochs = values["epochs"] or bound.get("epochs", 1)
             kwargs["callbacks"] = [
-                *scheduler(values["schedule"], epochs),
+                *schedule_callbacks(values["schedule"], epochs),
                 *(kwargs.get("callbacks") or []),
             ]
         return self._train(hp, model, *args, **kwargs)
 
-    def _train(self, hp, model, *args, **kwargs):
+    def _train(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Trains with the arguments of `fit`; subclasses add phases."""
         return model.fit(*args, **kwargs)
 
-    def _sample_fit(self, hp):
-        values = dict.fromkeys(("batch_size", "epochs", "schedule"))
+    def _sample_fit(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+        values: dict[str, Any] = dict.fromkeys(("batch_size", "epochs", "schedule"))
         for name in ("batch_size", "epochs"):
             if getattr(self, name) is not None:
-                values[name] = _ranges.sample_int(hp, name, getattr(self, name))
+                values[name] = ranges.sample_int(hp, name, getattr(self, name))
         if self.schedule is not None:
-            values["schedule"] = _ranges.sample_name(hp, "schedule", self.schedule)
+            values["schedule"] = ranges.sample_choice(hp, "schedule", self.schedule)
         return values
 
-    def _given_twice(self, name, value):
+    def _refuse_second(self, name: str, value: Any) -> None:
+        """Ends the search: the argument is set here and in `search`."""
         owner = type(self).__name__
         raise errors.FatalValueError(
             checks.message(
@@ -112,12 +145,12 @@ class TunedFit(keras_tuner.HyperModel):
         )
 
 
-def _takes_batch_size(data):
-    """Whether `fit` cuts `data` into batches itself, as it does arrays."""
+def _takes_batch_size(data: Any) -> bool:
+    """Whether `fit` divides `data` into batches itself, as it does arrays."""
     return all(hasattr(part, "shape") for part in keras.tree.flatten(data))
 
 
-def quiet_phase(bound, epochs):
-    """Arguments of `fit` for a first phase of `epochs` that the tuner does not see."""
-    without = ("validation_data", "callbacks", "validation_freq")
-    return {k: v for k, v in bound.items() if k not in without} | {"epochs": epochs}
+def first_phase(bound: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    """Arguments of `fit` for a first phase of `epochs`, unobserved by the tuner."""
+    unobserved = ("validation_data", "callbacks", "validation_freq")
+    return {k: v for k, v in bound.items() if k not in unobserved} | {"epochs": epochs}

@@ -3,34 +3,39 @@
 import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies.tuning.oracles._base import RepairedOracle
+from keras_strategies.tuning._private import oracles as private
+from keras_strategies.tuning.oracles._base import Objective, OracleBase
 
 
-class HyperbandOracle(RepairedOracle, keras_tuner.oracles.HyperbandOracle):
-    """Many short trials, the best of them longer, as KerasTuner's `HyperbandOracle`.
+class HyperbandOracle(OracleBase, keras_tuner.oracles.HyperbandOracle):
+    """Hyperband: many short trials, the best of them trained longer.
 
-    For training that shows early how it will end. It chooses the number of epochs
-    itself, so `epochs` in `search` does not count; `trials_and_epochs` says beforehand
-    what a whole run costs, which users of KerasTuner's own had to compute.
+    A subclass of KerasTuner's `HyperbandOracle`, for training whose early epochs tell
+    how it will end. It chooses the number of epochs itself, so `epochs` in `search` is
+    ignored; `trials_and_epochs` returns in advance what a complete run costs.
 
     Reference: Li et al., 2018, [Hyperband](https://arxiv.org/abs/1603.06560).
 
     Args:
         objective: Name of a metric, `keras_tuner.Objective`, or a list of these.
-        max_epochs: Epochs of the longest trials, at least 1. Default 100.
-        factor: Between rounds the trials are divided by it and the epochs multiplied,
-            at least 2. Default 3.
-        hyperband_iterations: How often the whole run is repeated, at least 1.
-            Default 1.
-        max_trials: Trials at most, counting each round of a trial; `None` (default)
-            for whole runs.
-        seed: Integer, or `None` (default) for a different search each time.
-        hyperparameters: `keras_tuner.HyperParameters` to search, if known beforehand.
-        allow_new_entries: Whether the model may ask for more. Default `True`.
-        tune_new_entries: Whether these are searched too. Default `True`.
-        max_retries_per_trial: Further attempts for a failed trial. Default 0.
-        max_consecutive_failed_trials: Failures in a row that end the search, `None`
-            (default) for no such end.
+            Defaults to `None`: a trial returns the number to minimize.
+        max_epochs: Number of epochs of the longest trials, at least 1. Defaults to
+            `100`.
+        factor: From round to round the number of trials is divided by it and that of
+            epochs multiplied, at least 2. Defaults to `3`.
+        hyperband_iterations: How often all brackets are repeated, at least 1. Defaults
+            to `1`.
+        max_trials: Maximum number of trials, each round of a trial counted, or `None`
+            for all brackets. Defaults to `None`.
+        seed: Integer, or `None` for a different search each time. Defaults to `None`.
+        hyperparameters: `keras_tuner.HyperParameters` to search, if known in advance.
+            Defaults to `None`.
+        allow_new_entries: Whether the model may declare further hyperparameters.
+            Defaults to `True`.
+        tune_new_entries: Whether these are searched. Defaults to `True`.
+        max_retries_per_trial: Further attempts for a failed trial. Defaults to `0`.
+        max_consecutive_failed_trials: Number of failures in a row that end the search,
+            or `None` for no limit. Defaults to `None`.
 
     Raises:
         ValueError: If a number is too small.
@@ -48,18 +53,18 @@ class HyperbandOracle(RepairedOracle, keras_tuner.oracles.HyperbandOracle):
 
     def __init__(
         self,
-        objective=None,
-        max_epochs=100,
-        factor=3,
-        hyperband_iterations=1,
-        max_trials=None,
-        seed=None,
-        hyperparameters=None,
-        allow_new_entries=True,
-        tune_new_entries=True,
-        max_retries_per_trial=0,
-        max_consecutive_failed_trials=None,
-    ):
+        objective: Objective | None = None,
+        max_epochs: int = 100,
+        factor: int = 3,
+        hyperband_iterations: int = 1,
+        max_trials: int | None = None,
+        seed: int | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int | None = None,
+    ) -> None:
         super().__init__(
             objective,
             max_epochs=checks.integer("max_epochs", max_epochs, low=1),
@@ -74,17 +79,17 @@ class HyperbandOracle(RepairedOracle, keras_tuner.oracles.HyperbandOracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
-        self.max_trials = max_trials
+        # KerasTuner's constructor does not take it.
+        self.max_trials: int | None = max_trials
 
-    def trials_and_epochs(self):
-        """Number of trials and epochs of a whole run, without failures."""
+    def trials_and_epochs(self) -> tuple[int, int]:
+        """Returns the number of trials and of epochs of a complete run."""
         trials = epochs = 0
-        for bracket in range(self._get_num_brackets()):
-            past = 0
-            for round_ in range(bracket + 1):
-                count = self._get_size(bracket, round_)
-                until = self._get_epochs(bracket, round_)
+        for rounds in private.hyperband_rounds(self):
+            # Each round continues from the weights of the one before.
+            previous = 0
+            for count, until in rounds:
                 trials += count
-                epochs += count * (until - past)
-                past = until
+                epochs += count * (until - previous)
+                previous = until
         return trials * self.hyperband_iterations, epochs * self.hyperband_iterations

@@ -3,50 +3,64 @@
 import os
 import socket
 import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
-from keras_strategies.tuning._space.trials import trial_from
+from keras_strategies.tuning import _space, _studies
+from keras_strategies.tuning._private import oracles as private
+from keras_strategies.tuning._private.studies import running_trial
+from keras_strategies.tuning._studies import SamplerName
 from keras_strategies.tuning._studies import shared_trials as shared
-from keras_strategies.tuning._studies import studies as _studies
-from keras_strategies.tuning.oracles._base import MAX_LOST
-from keras_strategies.tuning.oracles._persistence import locked
+from keras_strategies.tuning.oracles._base import Objective
+from keras_strategies.tuning.oracles._stored import locked
+from keras_strategies.tuning.oracles._workers import MAX_ORPHANED
 from keras_strategies.tuning.oracles.optuna_oracle import OptunaOracle
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
 
 
 class OptunaStorageOracle(OptunaOracle):
     """Optuna's samplers over a storage that several processes share, without a chief.
 
-    Start the same script as often as you like, on one machine or many, now or later:
-    all that name the same storage and study work on one search. `max_trials` holds for
-    all of them together, nothing is tried twice, and each process finds the results of
-    all in `results()`. A process that is killed loses nothing: the others notice that
-    its sign of life has stopped and run its trial again. `Tuner(storage=...)` makes
-    this oracle; weights stay in the folder of the search, which should be shared too.
+    Start the same script any number of times, on one machine or many, now or later:
+    all processes with the same storage and study work on one search. `max_trials` is
+    the total of all processes, no combination is tried twice, and `results()` returns
+    the trials of all of them in each process. A killed process loses no trial: the
+    others notice that its heartbeat has stopped and run its trial again.
+    `Tuner(storage=...)` makes this oracle; weights stay in the folder of the search,
+    which should be shared too.
 
-    The trials are in the storage alone, with all that is needed to show them, so that
-    tools such as optuna-dashboard can read it. Which process draws what depends on
-    their speed: a search of several processes does not repeat, whatever the seed.
+    The trials are stored in the storage only, complete, so that tools such as
+    optuna-dashboard can read it. Which process draws which values depends on their
+    speed: a search of several processes is not reproducible, whatever the seed.
 
     Reference: Akiba et al., 2019, [Optuna](https://arxiv.org/abs/1907.10902).
 
     Args:
         objective: Name of a metric, `keras_tuner.Objective`, or a list of these.
+            Defaults to `None`: a trial returns the number to minimize.
         storage: Path of a journal file (on a disk that all processes see), URL of a
             database such as `"postgresql://host/name"`, or a storage of Optuna.
-        sampler: `"tpe"` (default), `"gp"` (needs PyTorch), `"cmaes"`, `"nsga2"`,
-            `"random"`, or a sampler of Optuna.
-        study_name: Name of the study in the storage. Default `"search"`.
-        max_trials: Trials of all processes at most. Default 10.
-        seed: Integer, or `None` (default).
-        hyperparameters: `keras_tuner.HyperParameters` to search, if known beforehand.
-        allow_new_entries: Whether the model may ask for more. Default `True`.
-        tune_new_entries: Whether these are searched too. Default `True`.
-        max_retries_per_trial: Further attempts for a failed trial. Default 0.
-        max_consecutive_failed_trials: Failures in a row that end the search, `None`
-            (default) for no such end.
+        sampler: `"tpe"`, `"gp"` (needs PyTorch), `"cmaes"`, `"nsga2"`, `"random"`, or
+            a sampler of Optuna. Defaults to `"tpe"`.
+        study_name: Name of the study in the storage. Defaults to `"search"`.
+        max_trials: Maximum number of trials of all processes. Defaults to `10`.
+        seed: Integer, or `None`. Defaults to `None`.
+        hyperparameters: `keras_tuner.HyperParameters` to search, if known in advance.
+            Defaults to `None`.
+        allow_new_entries: Whether the model may declare further hyperparameters.
+            Defaults to `True`.
+        tune_new_entries: Whether these are searched. Defaults to `True`.
+        max_retries_per_trial: Further attempts for a failed trial. Defaults to `0`.
+        max_consecutive_failed_trials: Number of failures in a row that end the search,
+            or `None` for no limit. Defaults to `None`.
 
     Raises:
         ImportError: If Optuna, or what the sampler needs, is missing (extra `tuning`).
@@ -64,38 +78,37 @@ class OptunaStorageOracle(OptunaOracle):
     space = keras_tuner.HyperParameters()
     space.Float("rate", 1e-4, 1e-1, sampling="log")
     journal = tempfile.mkdtemp() + "/journal.log"
-    one, other = (
+    first, second = (
         OptunaStorageOracle("val_loss", journal, hyperparameters=space)
         for _ in range(2)
     )
-    assert one.study.study_name == other.study.study_name
+    assert first.study.study_name == second.study.study_name
     ```
     """
 
-    shares_storage = True
-
     def __init__(
         self,
-        objective=None,
-        storage=None,
-        sampler="tpe",
-        study_name="search",
-        max_trials=10,
-        seed=None,
-        hyperparameters=None,
-        allow_new_entries=True,
-        tune_new_entries=True,
-        max_retries_per_trial=0,
-        max_consecutive_failed_trials=None,
-    ):
+        objective: Objective | None = None,
+        storage: "str | os.PathLike[str] | optuna.storages.BaseStorage | None" = None,
+        sampler: "SamplerName | optuna.samplers.BaseSampler" = "tpe",
+        study_name: str = "search",
+        max_trials: int | None = 10,
+        seed: int | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int | None = None,
+    ) -> None:
         require("optuna", "`OptunaStorageOracle`")
-        self._storage = shared.open_storage(storage)
-        self.study_name = study_name
-        self.storage_lease = 60  # seconds without a sign of life
-        self._patience = shared.Patience()
-        self._beats = 0
-        self._loaded = {}  # number of a trial that has ended -> Trial
-        self._next_look = None
+        self._storage = _studies.open_storage(storage)
+        self.study_name: str = study_name
+        #: Seconds without a heartbeat after which a trial is run by another process.
+        self.storage_timeout: float = 60
+        self._monitor = shared.HeartbeatMonitor()
+        self._heartbeat_count = 0
+        self._finished_trials: dict[int, Trial] = {}  # by number: they do not change
+        self._next_sync: float | None = None  # on the clock, while there is no slot
         super().__init__(
             objective,
             sampler,
@@ -109,238 +122,262 @@ class OptunaStorageOracle(OptunaOracle):
         )
         self._sync()
 
-    def _new_study(self, salt=0):
+    def _create_study(self, salt: int = 0) -> "optuna.Study":
         sampler = self.sampler
         if isinstance(sampler, str):
+            # Processes with the same draws would propose the same combinations.
             key = ("sampler", salt, socket.gethostname(), os.getpid())
             seed = int(self.probability(*key) * 2**31)
-            sampler = _studies.sampler(sampler, seed, self.max_trials, parallel=True)
-        study = _studies.study(
+            sampler = _studies.make_sampler(
+                sampler, seed, self.max_trials, parallel=True
+            )
+        study = _studies.create_study(
             sampler,
             self._directions(),
             storage=self._storage,
             study_name=self.study_name,
             load_if_exists=True,
         )
-        known = [direction.name.lower() for direction in study.directions]
-        if known != self._directions():
+        directions = [direction.name.lower() for direction in study.directions]
+        if directions != self._directions():
             checks.fail(
                 "The study in the storage must have the same objectives",
                 fix="Name another `project_name` (`study_name` of the oracle).",
-                study=known,
+                study=directions,
                 objective=self._directions(),
             )
         return study
 
-    # What is in the storage
+    # Reading the storage
 
-    def _trial_id(self, number):
+    def _trial_id(self, number: int) -> str:
         return f"{number:0{len(str(self.max_trials or 1000))}d}"
 
-    def _all(self):
+    def _stored_trials(self) -> "list[FrozenTrial]":
         return self.study.get_trials(deepcopy=False)
 
     @locked
-    def _sync(self):
-        """Takes over what the processes have written."""
-        trials, ended = {}, []
-        for frozen in self._all():
+    def _sync(self) -> None:
+        """Reads what all processes have written."""
+        trials, finished = {}, []
+        for frozen in self._stored_trials():
             trial_id = self._trial_id(frozen.number)
-            if shared.is_ended(frozen):
-                ended.append(frozen)
-                trials[trial_id] = self._load(trial_id, frozen)
-            elif trial_id in self._live and trial_id in self.trials:
+            if shared.is_finished(frozen):
+                finished.append(frozen)
+                trials[trial_id] = self._load_finished(trial_id, frozen)
+            elif trial_id in self._running and trial_id in self.trials:
                 trials[trial_id] = self.trials[trial_id]
-            elif shared.is_running(frozen) and shared.TAKEN in frozen.user_attrs:
-                values = frozen.user_attrs[shared.TAKEN]
+            elif shared.is_running(frozen) and shared.CLAIMED in frozen.user_attrs:
+                values = frozen.user_attrs[shared.CLAIMED]
                 trials[trial_id] = self._new_trial(trial_id, values)
-        ended.sort(key=lambda frozen: (frozen.datetime_complete, frozen.number))
+        finished.sort(key=lambda frozen: (frozen.datetime_complete, frozen.number))
         self.trials = trials
         self.start_order = list(trials)
-        self.end_order = [self._trial_id(frozen.number) for frozen in ended]
+        self.end_order = [self._trial_id(frozen.number) for frozen in finished]
 
-    def _new_trial(self, trial_id, values):
+    def _new_trial(self, trial_id: str, values: Mapping[str, Any]) -> Trial:
         space = self.hyperparameters.copy()
         space.values = dict(values)
         trial = Trial(space, trial_id=trial_id, status=TrialStatus.RUNNING)
-        self._record_values(trial)
+        private.record_values(self, trial)
         return trial
 
-    def _load(self, trial_id, frozen):
-        if frozen.number in self._loaded:
-            return self._loaded[frozen.number]
-        found = frozen.user_attrs[shared.ENDED]
-        trial = trial_from(found["trial"])
+    def _load_finished(self, trial_id: str, frozen: "FrozenTrial") -> Trial:
+        if frozen.number in self._finished_trials:
+            return self._finished_trials[frozen.number]
+        record = frozen.user_attrs[shared.FINISHED]
+        trial = _space.trial_from_state(record["trial"])
         self.update_space(trial.hyperparameters)
-        self._record_values(trial)
-        self._curves[trial_id] = {int(epoch): value for epoch, value in found["curve"]}
-        if found["pruned"] is not None:
-            self.pruned[trial_id] = found["pruned"]
-        if found["seconds"] is not None:
-            self.seconds[trial_id] = found["seconds"]
-        self._loaded[frozen.number] = trial
+        private.record_values(self, trial)
+        self.curves[trial_id] = {int(epoch): value for epoch, value in record["curve"]}
+        if record["pruned"] is not None:
+            self.pruned[trial_id] = record["pruned"]
+        if record["seconds"] is not None:
+            self.seconds[trial_id] = record["seconds"]
+        self._finished_trials[frozen.number] = trial
         return trial
 
     # Proposals
 
-    def _propose(self, tuner_id, trial_id):
-        if self._next_look is not None and self.clock() < self._next_look:
+    def _propose(self, tuner_id: str, trial_id: str) -> Trial:
+        if self._next_sync is not None and self.clock() < self._next_sync:
             return self._no_trial(tuner_id, TrialStatus.IDLE)
-        self._next_look = None
-        self._run_lost_again()
+        self._next_sync = None
+        self._requeue_orphans()
         self._sync()
-        found = self._all()
-        queued = any(not shared.is_running(t) for t in found if shared.is_open(t))
-        busy = any(map(shared.is_running, found))
-        full = self.max_trials and sum(map(shared.is_place, found)) >= self.max_trials
-        unknown = not self.hyperparameters.space and busy
-        if not queued and (full or unknown):
-            if not busy:
+        stored = self._stored_trials()
+        is_enqueued = any(not shared.is_running(t) for t in stored if shared.is_open(t))
+        any_running = any(map(shared.is_running, stored))
+        slots = sum(map(shared.counts_toward_max_trials, stored))
+        is_full = bool(self.max_trials) and slots >= self.max_trials
+        # The space is declared inside a trial: wait for the first one.
+        is_undeclared = not self.hyperparameters.space and any_running
+        if not is_enqueued and (is_full or is_undeclared):
+            if not any_running:
                 return self._no_trial(tuner_id, TrialStatus.STOPPED)
-            # A trial under way may still come back, should its process be lost.
-            self._next_look = self.clock() + min(0.5, self.storage_lease / 4)
+            # A trial under way may have to run again if its process dies.
+            self._next_sync = self.clock() + min(0.5, self.storage_timeout / 4)
             return self._no_trial(tuner_id, TrialStatus.IDLE)
         start = time.perf_counter()
         proposal = self.populate_space(trial_id)
         if proposal["status"] != TrialStatus.RUNNING:
-            status = TrialStatus.IDLE if busy else proposal["status"]
+            status = TrialStatus.IDLE if any_running else proposal["status"]
             return self._no_trial(tuner_id, status)
         self.proposal_seconds.append(time.perf_counter() - start)
         trial_id = proposal["trial_id"]
         trial = self._new_trial(trial_id, proposal["values"])
         self.trials[trial_id] = trial
         self.start_order.append(trial_id)
-        return self._begin(tuner_id, trial)
+        return self._start(tuner_id, trial)
 
-    def _is_wanted(self, trial, values):
+    def _accepts(self, trial: "optuna.trial.Trial", values: dict[str, Any]) -> bool:
         if shared.RETRY not in trial.user_attrs:
-            return super()._is_wanted(trial, values)
-        found = self._all()
-        first = shared.is_first_retry(found[trial.number], found)
-        if not first:
-            shared.mark(trial, shared.SURPLUS, True)
-        return first
+            return super()._accepts(trial, values)
+        # A retry repeats values on purpose; of several retries the first counts.
+        stored = self._stored_trials()
+        is_first = shared.is_first_retry(stored[trial.number], stored)
+        if not is_first:
+            shared.set_attribute(trial, shared.OVER_BUDGET, True)
+        return is_first
 
-    def _take_queued(self, trial_id, values):
-        # Another process may have taken it; then this is what that one queued.
+    def _claim_enqueued(self, trial_id: str, values: dict[str, Any]) -> dict[str, Any]:
+        # Another process may have got ours; then this is what that one enqueued.
         trial = self.study.ask()
-        values = self._suggested(trial)
-        if self._is_wanted(trial, values):
-            return self._taken(trial_id, trial, values)
-        shared.tell(self.study, trial, state=_studies.state("FAIL"))
+        values = self._suggest(trial)
+        if self._accepts(trial, values):
+            return self._claim(trial_id, trial, values)
+        shared.tell(self.study, trial, state=_studies.trial_state("FAIL"))
         return {"status": TrialStatus.IDLE, "values": None}
 
-    def _taken(self, trial_id, trial, values):
-        shared.mark(trial, shared.TAKEN, shared.plain(values))
-        if shared.RETRY not in trial.user_attrs and not self._holds_place(trial.number):
-            shared.mark(trial, shared.SURPLUS, True)
-            shared.tell(self.study, trial, state=_studies.state("FAIL"))
-            # The next call looks whether there is another place.
+    def _claim(
+        self, trial_id: str, trial: "optuna.trial.Trial", values: dict[str, Any]
+    ) -> dict[str, Any]:
+        shared.set_attribute(trial, shared.CLAIMED, shared.as_json(values))
+        if shared.RETRY not in trial.user_attrs and not self._has_slot(trial.number):
+            shared.set_attribute(trial, shared.OVER_BUDGET, True)
+            shared.tell(self.study, trial, state=_studies.trial_state("FAIL"))
+            # The next call looks whether there is another slot.
             return {"status": TrialStatus.IDLE, "values": None}
         trial_id = self._trial_id(trial.number)
-        self._live[trial_id] = trial
+        self._running[trial_id] = trial
         return {"status": TrialStatus.RUNNING, "values": values, "trial_id": trial_id}
 
-    def _holds_place(self, number):
-        """Whether the places reach to trial `number` and no other has its values."""
+    def _has_slot(self, number: int) -> bool:
+        """Whether trial `number` is within `max_trials` and alone with its values.
+
+        Slots go to the smaller numbers first. A smaller trial that has been asked but
+        has not claimed yet may still take one: while that matters, this waits for its
+        claim, or for its process to be found dead.
+        """
         while True:
-            found = self._all()
-            values = found[number].user_attrs[shared.TAKEN]
-            others = [t for t in found if shared.is_place(t) and t.number != number]
-            if any(t.user_attrs[shared.TAKEN] == values for t in others):
+            stored = self._stored_trials()
+            values = stored[number].user_attrs[shared.CLAIMED]
+            claimed = [
+                t
+                for t in stored
+                if shared.counts_toward_max_trials(t) and t.number != number
+            ]
+            if any(t.user_attrs[shared.CLAIMED] == values for t in claimed):
                 return False
             if not self.max_trials:
                 return True
-            before = sum(t.number < number for t in others)
-            undecided = sum(map(shared.is_undecided, found[:number]))
+            before = sum(t.number < number for t in claimed)
+            undecided = sum(map(shared.may_claim_slot, stored[:number]))
             if before >= self.max_trials or before + undecided < self.max_trials:
                 return before < self.max_trials
             time.sleep(0.02)
-            self._run_lost_again()
+            self._requeue_orphans()
 
     # The end of trials
 
-    def ended(self, trial):
+    def on_trial_finished(self, trial: Trial) -> None:
+        """Writes the record of a trial to the storage."""
         import optuna
 
         try:
-            super().ended(trial)
+            super().on_trial_finished(trial)
         except optuna.exceptions.UpdateFinishedTrialError:
             return  # another process has taken it over meanwhile
 
-    def _tell(self, live, trial, values, state):
+    def _tell(
+        self,
+        live: "optuna.trial.Trial",
+        trial: Trial,
+        values: list[float] | None,
+        state: str,
+    ) -> None:
         trial_id = trial.trial_id
         record = {
             "trial": trial.get_state(),
-            "curve": sorted(self._curves.get(trial_id, {}).items()),
+            "curve": sorted(self.curves.get(trial_id, {}).items()),
             "pruned": self.pruned.get(trial_id),
             "seconds": self.seconds.get(trial_id),
+            # To tell Optuna later if this process dies between the next two lines.
             "told": (values, state),
         }
-        if shared.mark(live, shared.ENDED, shared.plain(record)):
-            shared.tell(self.study, live, values, _studies.state(state))
+        if shared.set_attribute(live, shared.FINISHED, shared.as_json(record)):
+            shared.tell(self.study, live, values, _studies.trial_state(state))
 
-    # Processes that went away
+    # Processes that died
 
     @locked
-    def alive(self, tuner_id):
-        self._beats += 1
-        for trial in list(self._live.values()):
-            shared.mark(trial, shared.ALIVE, self._beats)
-        return super().alive(tuner_id)
+    def heartbeat(self, tuner_id: str) -> bool:
+        """Counts up the heartbeat of the trials that this process runs."""
+        self._heartbeat_count += 1
+        for trial in list(self._running.values()):
+            shared.set_attribute(trial, shared.HEARTBEAT, self._heartbeat_count)
+        return super().heartbeat(tuner_id)
 
-    def _run_lost_again(self):
-        """Puts the trials of processes without a sign of life into the queue."""
-        mine = {trial.number for trial in self._live.values()}
-        for frozen in self._all():
-            if not shared.is_running(frozen) or frozen.number in mine:
+    def _requeue_orphans(self) -> None:
+        """Enqueues the trials of processes without a heartbeat."""
+        own = {trial.number for trial in self._running.values()}
+        for frozen in self._stored_trials():
+            if not shared.is_running(frozen) or frozen.number in own:
                 continue
-            if self._patience.is_over(frozen, self.clock(), self.storage_lease):
-                self._give_up(frozen)
-        for frozen in shared.without_successor(self._all()):
-            lost = frozen.user_attrs.get(shared.LOST, 0) + 1
-            values = frozen.user_attrs[shared.TAKEN]
+            if self._monitor.is_expired(frozen, self.clock(), self.storage_timeout):
+                self._end_expired(frozen)
+        for frozen in shared.orphans_without_retry(self._stored_trials()):
             self.study.enqueue_trial(
                 frozen.params,
                 user_attrs={
                     shared.RETRY: frozen.number,
-                    shared.LOST: lost,
-                    shared.TAKEN: values,
+                    shared.ORPHANED: frozen.user_attrs.get(shared.ORPHANED, 0) + 1,
+                    shared.CLAIMED: frozen.user_attrs[shared.CLAIMED],
                 },
             )
 
-    def _give_up(self, frozen):
+    def _end_expired(self, frozen: "FrozenTrial") -> None:
+        """Ends the trial of a process that died; a claimed one becomes an orphan."""
         attrs = frozen.user_attrs
-        if shared.ENDED in attrs:  # killed between two lines of `_tell`
-            values, state = attrs[shared.ENDED]["told"]
-            shared.tell(self.study, frozen.number, values, _studies.state(state))
+        if shared.FINISHED in attrs:  # its process died inside `_tell`
+            values, state = attrs[shared.FINISHED]["told"]
+            state = _studies.trial_state(state)
+            shared.tell(self.study, frozen.number, values, state)
             return
-        lost = attrs.get(shared.LOST, 0) + 1
-        if shared.TAKEN in attrs and lost >= MAX_LOST:
-            trial = self._new_trial(self._trial_id(frozen.number), attrs[shared.TAKEN])
+        count = attrs.get(shared.ORPHANED, 0) + 1
+        if shared.CLAIMED in attrs and count >= MAX_ORPHANED:
+            trial_id = self._trial_id(frozen.number)
+            trial = self._new_trial(trial_id, attrs[shared.CLAIMED])
             trial.status = TrialStatus.FAILED
-            trial.message = f"The process was lost {lost} times with this trial."
-            self._tell(self._handle(frozen), trial, None, "FAIL")
+            trial.message = f"The process was lost {count} times with this trial."
+            self._tell(running_trial(self.study, frozen), trial, None, "FAIL")
             return
-        shared.tell(self.study, frozen.number, state=_studies.state("FAIL"))
+        shared.tell(self.study, frozen.number, state=_studies.trial_state("FAIL"))
 
-    def _handle(self, frozen):
-        import optuna
+    # The storage is the only record: there are no files of trials or of the oracle.
 
-        return optuna.trial.Trial(self.study, frozen._trial_id)
+    def _write_trial(self, trial: Trial) -> None:
+        """Writes no file."""
 
-    # The storage is the only record
+    def save(self) -> None:
+        """Writes no file: everything is in the storage."""
 
-    def _save_trial(self, trial):
-        pass
-
-    def save(self):
-        pass
-
-    def reload(self):
+    def reload(self) -> None:
+        """Reads the storage."""
         self._sync()
 
     @locked
-    def is_over(self):
+    def is_over(self) -> bool:
+        """Returns whether no further trial will be proposed by any process."""
         self._sync()
         return super().is_over()

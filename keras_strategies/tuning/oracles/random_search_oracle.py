@@ -1,28 +1,33 @@
 """Random search."""
 
+from typing import Any
+
 import keras_tuner
 
-from keras_strategies.tuning.oracles._base import RepairedOracle
+from keras_strategies.tuning.oracles._base import Objective, OracleBase
 
 
-class RandomSearchOracle(RepairedOracle, keras_tuner.oracles.RandomSearchOracle):
-    """Random values, as KerasTuner's `RandomSearchOracle`, with independent seeds.
+class RandomSearchOracle(OracleBase, keras_tuner.oracles.RandomSearchOracle):
+    """Random search: KerasTuner's `RandomSearchOracle` with independent seeds.
 
-    The yardstick for every other algorithm, and a fair choice for many short trials at
-    a time. KerasTuner's own, of which this is a subclass, gives the trials of seed 8 to
-    seed 7 too, shifted by one, and stops before a small space is used up; this one does
-    neither, takes a seed of 0, records failed trials and goes on.
+    The baseline for every other algorithm, and a fair choice for many short trials at
+    a time. In KerasTuner's own, of which this is a subclass, seed 7 draws the trials of
+    seed 8 shifted by one, and the search stops before a small space is used up. This
+    one does neither, accepts a seed of 0, and continues after failed trials.
 
     Args:
         objective: Name of a metric, `keras_tuner.Objective`, or a list of these.
-        max_trials: Trials at most. Default 10.
-        seed: Integer, or `None` (default) for a different search each time.
-        hyperparameters: `keras_tuner.HyperParameters` to search, if known beforehand.
-        allow_new_entries: Whether the model may ask for more. Default `True`.
-        tune_new_entries: Whether these are searched too. Default `True`.
-        max_retries_per_trial: Further attempts for a failed trial. Default 0.
-        max_consecutive_failed_trials: Failures in a row that end the search, `None`
-            (default) for no such end.
+            Defaults to `None`: a trial returns the number to minimize.
+        max_trials: Maximum number of trials. Defaults to `10`.
+        seed: Integer, or `None` for a different search each time. Defaults to `None`.
+        hyperparameters: `keras_tuner.HyperParameters` to search, if known in advance.
+            Defaults to `None`.
+        allow_new_entries: Whether the model may declare further hyperparameters.
+            Defaults to `True`.
+        tune_new_entries: Whether these are searched. Defaults to `True`.
+        max_retries_per_trial: Further attempts for a failed trial. Defaults to `0`.
+        max_consecutive_failed_trials: Number of failures in a row that end the search,
+            or `None` for no limit. Defaults to `None`.
 
     Example:
 
@@ -39,15 +44,15 @@ class RandomSearchOracle(RepairedOracle, keras_tuner.oracles.RandomSearchOracle)
 
     def __init__(
         self,
-        objective=None,
-        max_trials=10,
-        seed=None,
-        hyperparameters=None,
-        allow_new_entries=True,
-        tune_new_entries=True,
-        max_retries_per_trial=0,
-        max_consecutive_failed_trials=None,
-    ):
+        objective: Objective | None = None,
+        max_trials: int | None = 10,
+        seed: int | None = None,
+        hyperparameters: keras_tuner.HyperParameters | None = None,
+        allow_new_entries: bool = True,
+        tune_new_entries: bool = True,
+        max_retries_per_trial: int = 0,
+        max_consecutive_failed_trials: int | None = None,
+    ) -> None:
         super().__init__(
             objective,
             max_trials=max_trials,
@@ -59,5 +64,5 @@ class RandomSearchOracle(RepairedOracle, keras_tuner.oracles.RandomSearchOracle)
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
 
-    def populate_space(self, trial_id):
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
         return self.random_proposal()

@@ -1,26 +1,34 @@
 """Asynchronous successive halving."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 from keras_strategies._internal import checks
-from keras_strategies.tuning.pruners import _curves as _pruning
+from keras_strategies.tuning.pruners._curves import (
+    Curve,
+    Direction,
+    best_so_far,
+    is_worse,
+)
 
 
 class SuccessiveHalvingPruner:
-    """Lets only the best fraction of the trials train on, at a few epochs (ASHA).
+    """Stops all but the best fraction of the trials at each of a few epochs (ASHA).
 
     Stricter than the median rule, for many cheap trials: most are stopped at the first
-    rung. Nothing waits for others, so it also serves parallel searches.
+    rung. No trial waits for another, so it also serves parallel searches.
 
-    Rung $k$ is after `min_epochs` times `factor` to the power $k$ epochs. A trial goes
-    on from a rung if its value there is among the best 1/`factor` of all trials that
-    have reached it (the best one always is).
+    Rung $k$ is reached after `min_epochs * factor**k` epochs. A trial
+    continues beyond a rung if its value there is among the best 1/`factor` of all
+    trials that have reached it (the best one always is).
 
     Reference: Li et al., 2020,
     [A System for Massively Parallel Hyperparameter Tuning](https://arxiv.org/abs/1810.05934).
 
     Args:
-        min_epochs: Epochs that every trial gets: the first rung, at least 1.
-            Default 1.
-        factor: One in `factor` trials goes on, at least 2. Default 3.
+        min_epochs: Number of epochs that every trial gets, the first rung, at least 1.
+            Defaults to `1`.
+        factor: One in `factor` trials continues, at least 2. Defaults to `3`.
 
     Raises:
         ValueError: If a number is too small.
@@ -38,32 +46,38 @@ class SuccessiveHalvingPruner:
     ```
     """
 
-    # Trials under way count at the rungs they have reached.
-    compares = "all"
+    # Trials under way count at the rungs they have reached: the asynchronous part.
+    compares: Literal["completed", "all"] = "all"
 
-    def __init__(self, min_epochs=1, factor=3):
-        self.min_epochs = checks.integer("min_epochs", min_epochs, low=1)
-        self.factor = checks.integer("factor", factor, low=2)
+    def __init__(self, min_epochs: int = 1, factor: int = 3) -> None:
+        self.min_epochs: int = checks.integer("min_epochs", min_epochs, low=1)
+        self.factor: int = checks.integer("factor", factor, low=2)
 
-    def should_stop(self, curve, others, direction):
-        """Whether a trial stops after the last epoch of `curve`.
+    def should_stop(
+        self, curve: Curve, others: Sequence[Curve], direction: Direction
+    ) -> bool:
+        """Returns whether a trial stops after the last epoch of `curve`.
 
-        `curve` maps epochs (from 0) to the objective; `others` are the curves of the
-        other trials; `direction` is "min" or "max".
+        Args:
+            curve: The objective of the trial after each epoch, `{epoch: value}` with
+                epochs from 0.
+            others: The curves of all other trials.
+            direction: `"min"` or `"max"`, whichever is better.
         """
         epoch = max(curve)
         if not self._is_rung(epoch + 1):
             return False
-        own = _pruning.best_so_far({epoch: curve[epoch]}, direction)
-        values = [
-            _pruning.best_so_far({epoch: other[epoch]}, direction)
-            for other in others
-            if epoch in other
+        # A value that is not finite counts as the worst possible one.
+        value = best_so_far({epoch: curve[epoch]}, direction)
+        rivals = [
+            best_so_far({epoch: rival[epoch]}, direction)
+            for rival in others
+            if epoch in rival
         ]
-        better = sum(_pruning.is_worse(own, value, direction) for value in values)
-        return better >= max(1, (len(values) + 1) // self.factor)
+        better = sum(is_worse(value, rival, direction) for rival in rivals)
+        return better >= max(1, (len(rivals) + 1) // self.factor)
 
-    def _is_rung(self, epochs):
+    def _is_rung(self, epochs: int) -> bool:
         rung = self.min_epochs
         while rung < epochs:
             rung *= self.factor

@@ -1,11 +1,17 @@
-"""Files that TensorBoard's HParams dashboard reads, on every backend."""
+"""Event files for TensorBoard's HParams dashboard, on every backend."""
 
 import os
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from keras_strategies.tuning.reports import _axes as _dimensions
+from keras_strategies.tuning.reports._hyperparameter_axes import (
+    Axis,
+    NumericAxis,
+    is_number,
+)
 
-STATUS = {
+_STATUS = {
     "COMPLETED": "STATUS_SUCCESS",
     "PRUNED": "STATUS_SUCCESS",
     "FAILED": "STATUS_FAILURE",
@@ -14,7 +20,9 @@ STATUS = {
 }
 
 
-def write(folder, name, summaries):
+def write(
+    folder: str | os.PathLike[str], name: str, summaries: Iterable[tuple[int, Any]]
+) -> None:
     """Replaces one event file in `folder` by `(step, summary)` pairs."""
     from tensorboard.compat.proto import event_pb2
     from tensorboard.summary.writer.record_writer import RecordWriter
@@ -33,7 +41,8 @@ def write(folder, name, summaries):
     os.replace(partial, path)
 
 
-def scalar(tag, value):
+def scalar(tag: str, value: float) -> Any:
+    """The summary of one number."""
     from tensorboard.compat.proto import summary_pb2
 
     return summary_pb2.Summary(
@@ -41,7 +50,8 @@ def scalar(tag, value):
     )
 
 
-def _summary(tag, **content):
+def _summary(tag: str, **content: Any) -> Any:
+    """A summary of the HParams plugin."""
     from tensorboard.compat.proto import summary_pb2
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
@@ -54,34 +64,38 @@ def _summary(tag, **content):
     return summary_pb2.Summary(value=[value])
 
 
-def experiment(axes, metrics, description=""):
+def experiment(
+    axes: Sequence[Axis], metrics: Iterable[str], description: str = ""
+) -> Any:
     """The hyperparameters with their ranges, and the metrics to show."""
     from tensorboard.plugins.hparams import api_pb2, metadata
 
     infos = []
     for axis in axes:
-        kind, plain = _kind(axis)
+        kind, convert = _kind(axis)
         info = api_pb2.HParamInfo(name=axis.name, type=f"DATA_TYPE_{kind}")
-        if isinstance(axis, _dimensions.Numbers):
+        if isinstance(axis, NumericAxis):
             info.domain_interval.min_value = axis.low
             info.domain_interval.max_value = axis.high
         else:
-            info.domain_discrete.extend([plain(value) for value in axis.values])
+            info.domain_discrete.extend([convert(value) for value in axis.values])
         infos.append(info)
-    shown = [
+    metric_infos = [
         api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name), display_name=name)
         for name in metrics
     ]
-    made = api_pb2.Experiment(
+    message = api_pb2.Experiment(
         hparam_infos=infos,
-        metric_infos=shown,
+        metric_infos=metric_infos,
         description=description,
         time_created_secs=time.time(),
     )
-    return _summary(metadata.EXPERIMENT_TAG, experiment=made)
+    return _summary(metadata.EXPERIMENT_TAG, experiment=message)
 
 
-def session_start(axes, values, trial_id, seconds):
+def session_start(
+    axes: Sequence[Axis], values: Mapping[str, Any], trial_id: str, seconds: float
+) -> Any:
     """The values of a trial; `values` has those of active hyperparameters only."""
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
@@ -91,24 +105,25 @@ def session_start(axes, values, trial_id, seconds):
     fields = {"BOOL": "bool_value", "FLOAT64": "number_value", "STRING": "string_value"}
     for axis in axes:
         if axis.name in values:
-            kind, plain = _kind(axis)
-            setattr(info.hparams[axis.name], fields[kind], plain(values[axis.name]))
+            kind, convert = _kind(axis)
+            setattr(info.hparams[axis.name], fields[kind], convert(values[axis.name]))
     return _summary(metadata.SESSION_START_INFO_TAG, session_start_info=info)
 
 
-def session_end(status, seconds):
+def session_end(status: str, seconds: float) -> Any:
+    """The status of a trial and the time of its end."""
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
-    info = plugin_data_pb2.SessionEndInfo(status=STATUS[status], end_time_secs=seconds)
+    info = plugin_data_pb2.SessionEndInfo(status=_STATUS[status], end_time_secs=seconds)
     return _summary(metadata.SESSION_END_INFO_TAG, session_end_info=info)
 
 
-def _kind(axis):
-    """Type of a hyperparameter for the dashboard, and what makes a value one."""
-    if isinstance(axis, _dimensions.Numbers):
+def _kind(axis: Axis) -> tuple[str, Callable[[Any], Any]]:
+    """Type of a hyperparameter for the dashboard, and the conversion of its values."""
+    if isinstance(axis, NumericAxis):
         return "FLOAT64", float
     if all(isinstance(value, bool) for value in axis.values):
         return "BOOL", bool
-    if all(map(_dimensions.is_number, axis.values)):
+    if all(map(is_number, axis.values)):
         return "FLOAT64", float
     return "STRING", str

@@ -1,32 +1,51 @@
-"""Which hyperparameters made the difference."""
+"""Importance of hyperparameters by fANOVA and PED-ANOVA."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
-from keras_strategies.tuning._studies import studies as _studies
-from keras_strategies.tuning.reports import _axes as _dimensions
+from keras_strategies.tuning import _studies
 from keras_strategies.tuning.reports import _records
+from keras_strategies.tuning.reports._hyperparameter_axes import (
+    Axis,
+    NumericAxis,
+    hyperparameter_axes,
+)
+from keras_strategies.tuning.reports._records import TunerOrOracle
+from keras_strategies.tuning.reports.importance_report import ImportanceReport
 
-EVALUATORS = ("fanova", "ped_anova")
-LEAST = 4  # trials
+if TYPE_CHECKING:
+    import optuna
+
+Evaluator: TypeAlias = Literal["fanova", "ped_anova"]
+MIN_TRIALS = 4
+_PURPOSE = "`hyperparameter_importance`"
 
 
-def hyperparameter_importance(tuner, objective=None, evaluator="fanova", seed=0):
-    """How much of the differences between the trials each hyperparameter explains.
+def hyperparameter_importance(
+    tuner: TunerOrOracle,
+    objective: str | None = None,
+    evaluator: Evaluator = "fanova",
+    seed: int = 0,
+) -> ImportanceReport:
+    """Returns how much of the differences between trials each hyperparameter explains.
 
-    To see what to search more finely and what to fix the next time. Optuna computes
-    it, from the trials of any tuner of KerasTuner:
+    Shows what to search more finely and what to fix in the next search. Optuna
+    computes it, from the trials of any tuner of KerasTuner:
 
-    - `"fanova"` fits a random forest to the results and splits the variance of its
-      predictions over the whole space; the share of a hyperparameter is that of its
-      own effect, without interactions. One that is not active in a trial has its
-      default there, as in the authors' program. Numbers on a log scale are taken as
-      their logarithms.
-    - `"ped_anova"` asks by which hyperparameters the best tenth of the trials differs
-      from all trials. It is not misled by a few very bad trials, and needs more of
-      them. Conditional hyperparameters take part with Optuna 5 or newer.
+    - `"fanova"` fits a random forest to the results and decomposes the variance of its
+      predictions over the whole space; the importance of a hyperparameter is the
+      fraction of its main effect, without interactions. A hyperparameter that is not
+      active in a trial has its default there, as in the authors' program. Numbers on a
+      log scale enter as their logarithms.
+    - `"ped_anova"` compares the distribution of the best tenth of the trials with that
+      of all trials. It is not misled by a few very bad trials, but needs more trials.
+      Conditional hyperparameters are included with Optuna 5 or newer.
 
-    With fewer than some tens of trials the order is a hint and no more. Searches that
-    look at a small part of the space, such as `"tpe"`, explain less than random ones.
+    With fewer than some tens of trials the order is no more than a hint. Searches that
+    concentrate on a small part of the space, such as `"tpe"`, explain less than random
+    ones.
 
     References:
 
@@ -37,13 +56,15 @@ def hyperparameter_importance(tuner, objective=None, evaluator="fanova", seed=0)
     Args:
         tuner: A `Tuner`, any tuner of KerasTuner, or its oracle, with at least 4
             completed trials.
-        objective: Name of an objective or metric. `None` (default) for the (first)
+        objective: Name of an objective or metric. Defaults to `None`, the (first)
             objective.
-        evaluator: `"fanova"` (default; needs scikit-learn) or `"ped_anova"`.
-        seed: Integer for the forest of `"fanova"`. Default 0.
+        evaluator: `"fanova"` (needs scikit-learn) or `"ped_anova"`. Defaults to
+            `"fanova"`.
+        seed: Integer seed of the random forest of `"fanova"`. Defaults to `0`.
 
     Returns:
-        A dict from name to share, the largest first; the shares add up to 1.
+        An `ImportanceReport`: a mapping from name to importance, the most important
+        first, with `table()`, `plot()` and `to_dataframe()`. Its values add up to 1.
 
     Raises:
         ValueError: If there are too few completed trials or no such metric.
@@ -68,49 +89,66 @@ def hyperparameter_importance(tuner, objective=None, evaluator="fanova", seed=0)
     print(tuning.hyperparameter_importance(tuner))  # nearly all of it is the rate's
     ```
     """
-    checks.choice("evaluator", evaluator, EVALUATORS)
+    checks.choice("evaluator", evaluator, get_args(Evaluator))
     seed = checks.integer("seed", seed, low=0)
     oracle = _records.oracle_of(tuner)
-    name, direction = _records.chosen(oracle, objective)
-    rows = [
-        row
-        for row in _records.completed(oracle)
-        if _records.value_of(row, name) is not None
-    ]
-    if len(rows) < LEAST:
+    name, direction = _records.resolve_objective(oracle, objective)
+    rows = _records.rows_with_metric(oracle, name)
+    if len(rows) < MIN_TRIALS:
         checks.fail(
-            f"The importance needs at least {LEAST} completed trials",
+            f"The importance needs at least {MIN_TRIALS} completed trials",
             trials=len(rows),
         )
-    axes = _dimensions.dimensions(oracle, rows)
+    axes = hyperparameter_axes(oracle, rows)
     if not axes:
         checks.fail("`tuner` must search a hyperparameter", trials=len(rows))
-    purpose = "`hyperparameter_importance`"
-    optuna = require("optuna", purpose)
+    study = _study_of(rows, name, direction, axes, impute=evaluator == "fanova")
+    importance = _importances(study, evaluator, seed)
+    return ImportanceReport(importance, name, evaluator, len(rows))
+
+
+def _importances(study: "optuna.Study", evaluator: str, seed: int) -> dict[str, float]:
+    optuna = require("optuna", _PURPOSE)
     if evaluator == "fanova":
-        require("sklearn", purpose)
+        require("sklearn", _PURPOSE)
         judge = optuna.importance.FanovaImportanceEvaluator(seed=seed)
     else:
         judge = optuna.importance.PedAnovaImportanceEvaluator()
-    way = "maximize" if direction == "max" else "minimize"
-    study = _studies.study(optuna.samplers.RandomSampler(seed), [way])
+    importances = optuna.importance.get_param_importances(study, evaluator=judge)
+    return {name: float(value) for name, value in importances.items()}
+
+
+def _study_of(
+    rows: Sequence[_records.Row],
+    name: str,
+    direction: _records.Direction,
+    axes: Sequence[Axis],
+    impute: bool,
+) -> "optuna.Study":
+    """A study with the trials of any search, its parameters positions on the axes."""
+    optuna = require("optuna", _PURPOSE)
+    sampler = optuna.samplers.RandomSampler(0)  # never asked
+    word = "maximize" if direction == "max" else "minimize"
+    study = _studies.create_study(sampler, [word])
     for row in rows:
-        study.add_trial(_trial(row, name, axes, impute=evaluator == "fanova"))
-    found = optuna.importance.get_param_importances(study, evaluator=judge)
-    return {axis: float(share) for axis, share in found.items()}
+        study.add_trial(_trial(row, name, axes, impute))
+    return study
 
 
-def _trial(row, name, axes, impute):
-    """A trial of Optuna whose numbers are positions on the axes."""
+def _trial(
+    row: _records.Row, name: str, axes: Sequence[Axis], impute: bool
+) -> "optuna.trial.FrozenTrial":
     from optuna import trial
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    params, distributions = {}, {}
+    params: dict[str, Any] = {}
+    distributions: dict[str, Any] = {}
     for axis in axes:
-        if f"value/{axis.name}" not in row and not impute:
+        key = f"value/{axis.name}"
+        if key not in row and not impute:
             continue
-        value = row.get(f"value/{axis.name}", axis.default)
-        if isinstance(axis, _dimensions.Numbers):
+        value = row.get(key, axis.default)
+        if isinstance(axis, NumericAxis):
             low, high = axis.position(axis.low), axis.position(axis.high)
             distributions[axis.name] = FloatDistribution(low, high)
             params[axis.name] = axis.position(value)

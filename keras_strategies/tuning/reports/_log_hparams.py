@@ -1,36 +1,42 @@
-"""A search for TensorBoard's HParams dashboard."""
+"""Log of a search for TensorBoard's HParams dashboard."""
 
 import math
 import os
 import time
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from keras_strategies._internal import checks
-from keras_strategies.tuning.reports import _axes as _dimensions
 from keras_strategies.tuning.reports import _event_files, _records
+from keras_strategies.tuning.reports._hyperparameter_axes import (
+    Axis,
+    hyperparameter_axes,
+)
+from keras_strategies.tuning.reports._records import TunerOrOracle
 
 
-def log_hparams(tuner, log_dir):
+def log_hparams(tuner: TunerOrOracle, log_dir: str | os.PathLike[str]) -> str:
     """Writes the trials of a search for TensorBoard's HParams dashboard.
 
     `tensorboard --logdir LOG_DIR` then shows them as a table that can be sorted and
-    filtered, as parallel coordinates and as scatter plots. It takes any tuner of
+    filtered, as parallel coordinates and as scatter plots. It accepts any tuner of
     KerasTuner, also one made again from the folder of a search, on every backend.
-    Called again, it replaces what it wrote.
+    Another call replaces what the last one wrote.
 
-    There is a run for each trial with its hyperparameters (active ones only), its
-    status, duration and metrics at the best epoch; with a `Tuner` also the course of
-    the objective, as `epoch/NAME`.
+    There is a run for each trial with its active hyperparameters, its status, its
+    duration and its metrics at the best epoch; with a `Tuner` also the objective after
+    each epoch, as `epoch/NAME`.
 
     To watch trials while they train pass `keras.callbacks.TensorBoard(folder)` to
-    `search` instead, and another folder here: a `Tuner` gives each trial a folder of
-    its own there and writes its hyperparameters beside the curves.
+    `search` instead, and use another folder here: a `Tuner` gives each trial a folder
+    of its own there and writes its hyperparameters beside the curves.
 
     Args:
         tuner: A `Tuner`, any tuner of KerasTuner, or its oracle.
         log_dir: Folder to write to; it is made if it does not exist.
 
     Returns:
-        The folder, as text.
+        The folder as `str`.
 
     Raises:
         TypeError: If `tuner` is no tuner.
@@ -54,37 +60,38 @@ def log_hparams(tuner, log_dir):
     """
     checks.instance("log_dir", log_dir, (str, os.PathLike))
     oracle = _records.oracle_of(tuner)
-    rows = _records.rows(oracle)
-    axes = _dimensions.dimensions(oracle, rows)
-    known = {key[len("metric/") :] for row in rows for key in row if "metric/" in key}
-    objectives = list(_records.objectives(oracle))
-    metrics = [*objectives, *sorted(known - set(objectives))]
+    rows = _records.trial_rows(oracle)
+    axes = hyperparameter_axes(oracle, rows)
+    names = {name for row in rows for name in _records.metrics_of(row)}
+    objectives = list(_records.objectives_of(oracle))
+    metrics = [*objectives, *sorted(names - set(objectives))]
     summary = _event_files.experiment(axes, metrics, _description(oracle))
     _event_files.write(log_dir, "experiment", [(0, summary)])
     for row in rows:
         folder = os.path.join(log_dir, f"trial_{row['trial']}")
-        _event_files.write(folder, "trial", _trial(oracle, row, axes))
+        _event_files.write(folder, "trial", _trial_summaries(oracle, row, axes))
     return str(log_dir)
 
 
-def _description(oracle):
+def _description(oracle: Any) -> str:
     name = getattr(oracle, "algorithm", None) or type(oracle).__name__
     return f"{name} search, {len(oracle.trials)} trials"
 
 
-def _trial(oracle, row, axes):
-    """Pairs of step and summary."""
+def _trial_summaries(
+    oracle: Any, row: _records.Row, axes: Sequence[Axis]
+) -> Iterator[tuple[int, Any]]:
+    """Yields pairs of step and summary."""
     now = time.time()
-    values = {a.name: row[f"value/{a.name}"] for a in axes if f"value/{a.name}" in row}
     seconds = row["seconds"] or 0
+    values = _records.values_of(row)
     yield 0, _event_files.session_start(axes, values, row["trial"], now - seconds)
-    curve = getattr(oracle, "_curves", {}).get(row["trial"], {})
+    curve = getattr(oracle, "curves", {}).get(row["trial"], {})
     for epoch, value in sorted(curve.items()):
         tag = f"epoch/{oracle.objective.name}"
         yield epoch + 1, _event_files.scalar(tag, value)
-    for key, value in row.items():
-        if key.startswith("metric/") and math.isfinite(value):
-            name = key[len("metric/") :]
+    for name, value in _records.metrics_of(row).items():
+        if math.isfinite(value):
             yield row["best_epoch"] or 0, _event_files.scalar(name, value)
     if row["status"] != "RUNNING":
         yield 0, _event_files.session_end(row["status"], now)

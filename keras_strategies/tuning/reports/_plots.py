@@ -1,29 +1,43 @@
-"""Pictures of a search; each takes any tuner of KerasTuner."""
+"""Plots of a search; each takes any tuner of KerasTuner and returns its axes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
 from keras_strategies.tuning.reports import _drawing, _records
-from keras_strategies.tuning.reports._importance import hyperparameter_importance
+from keras_strategies.tuning.reports._importance import (
+    Evaluator,
+    hyperparameter_importance,
+)
+from keras_strategies.tuning.reports._records import TunerOrOracle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-def _axes(ax, purpose, width=6.4, height=4.2):
+def _axes(
+    ax: "Axes | None", owner: str, width: float = 6.4, height: float = 4.2
+) -> "Axes":
+    """`ax`, or the axes of a new figure."""
     if ax is not None:
         return ax
-    pyplot = require("matplotlib.pyplot", f"`{purpose}`")
+    pyplot = require("matplotlib.pyplot", f"`{owner}`")
     return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def plot_history(tuner, objective=None, ax=None):
-    """The result of each trial, and the best so far, in the order of their start.
+def plot_history(
+    tuner: TunerOrOracle, objective: str | None = None, ax: "Axes | None" = None
+) -> "Axes":
+    """Plots the result of each trial and the best so far, in the order of their start.
 
-    Shows whether the search still finds something better, and how many trials failed
-    or were pruned.
+    Shows whether the search still improves, and how many trials failed or were pruned.
 
     Args:
         tuner: A `Tuner`, any tuner of KerasTuner, or its oracle.
-        objective: Name of an objective or of another metric. `None` (default) for the
+        objective: Name of an objective or of another metric. Defaults to `None`, the
             (first) objective.
-        ax: The Matplotlib `Axes` to draw on. A new figure by default.
+        ax: The Matplotlib `Axes` to draw on. Defaults to `None`, those of a new figure.
 
     Returns:
         The Matplotlib `Axes`.
@@ -50,28 +64,28 @@ def plot_history(tuner, objective=None, ax=None):
     ```
     """
     oracle = _records.oracle_of(tuner)
-    _records.completed(oracle)
+    _records.completed_rows(oracle)
     ax = _axes(ax, "plot_history")
-    _drawing.history(ax, oracle, objective)
+    _drawing.draw_history(ax, oracle, objective)
     return ax
 
 
-def plot_intermediate_values(tuner, ax=None):
-    """The objective after each epoch of each trial, and where trials were pruned.
+def plot_intermediate_values(tuner: TunerOrOracle, ax: "Axes | None" = None) -> "Axes":
+    """Plots the objective after each epoch of each trial, and where it was pruned.
 
-    Shows whether a pruner stops the right trials, and whether the trials have epochs
-    enough. Tuners of KerasTuner keep no value but the best, so this takes a
+    Shows whether a pruner stops the right trials, and whether the trials have enough
+    epochs. Tuners of KerasTuner record the best value only, so this takes a
     `keras_strategies.tuning.Tuner`. Of several folds or executions the first is shown.
 
     Args:
         tuner: A `Tuner`, or its oracle.
-        ax: The Matplotlib `Axes` to draw on. A new figure by default.
+        ax: The Matplotlib `Axes` to draw on. Defaults to `None`, those of a new figure.
 
     Returns:
         The Matplotlib `Axes`.
 
     Raises:
-        ValueError: If no trial has completed or no values of epochs are there.
+        ValueError: If no trial has completed or no values of epochs were recorded.
         ImportError: If Matplotlib is not installed.
 
     Example:
@@ -94,25 +108,31 @@ def plot_intermediate_values(tuner, ax=None):
     ```
     """
     oracle = _records.oracle_of(tuner)
-    _records.completed(oracle)
+    _records.completed_rows(oracle)
     _drawing.check_curves(oracle)
     ax = _axes(ax, "plot_intermediate_values")
-    _drawing.intermediate(ax, oracle)
+    _drawing.draw_intermediate_values(ax, oracle)
     return ax
 
 
-def plot_importance(tuner, objective=None, evaluator="fanova", seed=0, ax=None):
-    """The shares of `hyperparameter_importance` as bars.
+def plot_importance(
+    tuner: TunerOrOracle,
+    objective: str | None = None,
+    evaluator: Evaluator = "fanova",
+    seed: int = 0,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Plots the result of `hyperparameter_importance` as bars.
 
     Args:
         tuner: A `Tuner`, any tuner of KerasTuner, or its oracle, with at least 4
             completed trials.
-        objective: Name of an objective or of another metric. `None` (default) for the
+        objective: Name of an objective or of another metric. Defaults to `None`, the
             (first) objective.
-        evaluator: `"fanova"` (default) or `"ped_anova"`, see
-            `hyperparameter_importance`.
-        seed: Integer for the forest of `"fanova"`. Default 0.
-        ax: The Matplotlib `Axes` to draw on. A new figure by default.
+        evaluator: `"fanova"` or `"ped_anova"`, see `hyperparameter_importance`.
+            Defaults to `"fanova"`.
+        seed: Integer seed of the random forest of `"fanova"`. Defaults to `0`.
+        ax: The Matplotlib `Axes` to draw on. Defaults to `None`, those of a new figure.
 
     Returns:
         The Matplotlib `Axes`.
@@ -139,27 +159,32 @@ def plot_importance(tuner, objective=None, evaluator="fanova", seed=0, ax=None):
     tuning.plot_importance(tuner).figure.savefig("importance.png")
     ```
     """
-    shares = hyperparameter_importance(tuner, objective, evaluator, seed)
+    importance = hyperparameter_importance(tuner, objective, evaluator, seed)
     ax = _axes(ax, "plot_importance")
-    name, _ = _records.chosen(_records.oracle_of(tuner), objective)
-    _drawing.importance(ax, shares, name)
+    name, _ = _records.resolve_objective(_records.oracle_of(tuner), objective)
+    _drawing.draw_importance(ax, importance, name)
     return ax
 
 
-def plot_parallel_coordinates(tuner, names=None, objective=None, ax=None):
-    """Each trial as a line through its hyperparameters to its result.
+def plot_parallel_coordinates(
+    tuner: TunerOrOracle,
+    names: Sequence[str] | None = None,
+    objective: str | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Plots each trial as a line through its hyperparameters to its result.
 
-    Shows which combinations the good trials share. The line of the best trial is
-    orange, those of the others are the darker the better they ranked; the result has
-    its best end at the top. A hyperparameter that was not active is passed below.
+    Shows which combinations the good trials have in common. The line of the best trial
+    is orange, the others are darker the better they rank, and the best result is at the
+    top of its axis. Below the axes are hyperparameters that were not active.
 
     Args:
         tuner: A `Tuner`, any tuner of KerasTuner, or its oracle.
-        names: Hyperparameters to draw, in this order. `None` (default) for all that
-            were searched.
-        objective: Name of an objective or of another metric. `None` (default) for the
+        names: Names of the hyperparameters to draw, in this order. Defaults to `None`,
+            all that were searched.
+        objective: Name of an objective or of another metric. Defaults to `None`, the
             (first) objective.
-        ax: The Matplotlib `Axes` to draw on. A new figure by default.
+        ax: The Matplotlib `Axes` to draw on. Defaults to `None`, those of a new figure.
 
     Returns:
         The Matplotlib `Axes`.
@@ -188,32 +213,38 @@ def plot_parallel_coordinates(tuner, names=None, objective=None, ax=None):
     ```
     """
     oracle = _records.oracle_of(tuner)
-    count = len(_drawing.axes_named(oracle, _records.completed(oracle), names))
+    count = len(_drawing.checked_axes(oracle, _records.completed_rows(oracle), names))
     ax = _axes(ax, "plot_parallel_coordinates", width=max(6.4, 1.3 * count + 1.3))
-    _drawing.parallel(ax, oracle, names, objective)
+    _drawing.draw_parallel_coordinates(ax, oracle, names, objective)
     return ax
 
 
-def plot_slices(tuner, names=None, objective=None, figure=None):
-    """The result over each hyperparameter, one small picture each.
+def plot_slices(
+    tuner: TunerOrOracle,
+    names: Sequence[str] | None = None,
+    objective: str | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Plots the result over each hyperparameter, in one small plot for each.
 
-    Shows where in its range the good values of a hyperparameter lie, and, by the
+    Shows where in its range the good values of a hyperparameter are, and, by the
     colours, where the search went. Trials in which it was not active are left out.
 
     Args:
         tuner: A `Tuner`, any tuner of KerasTuner, or its oracle.
-        names: Hyperparameters to draw, in this order. `None` (default) for all that
-            were searched.
-        objective: Name of an objective or of another metric. `None` (default) for the
+        names: Names of the hyperparameters to draw, in this order. Defaults to `None`,
+            all that were searched.
+        objective: Name of an objective or of another metric. Defaults to `None`, the
             (first) objective.
-        figure: The Matplotlib `Figure` to draw on. A new one by default.
+        ax: The Matplotlib `Axes` in whose area the small plots are drawn; it must be a
+            subplot. Defaults to `None`, the whole of a new figure.
 
     Returns:
-        The Matplotlib `Figure`.
+        The Matplotlib `Axes` around the small plots, which `ax.figure.axes` lists.
 
     Raises:
-        ValueError: If no trial has completed or there is no such metric
-            or hyperparameter.
+        ValueError: If no trial has completed, there is no such metric or
+            hyperparameter, or `ax` is no subplot.
         ImportError: If Matplotlib is not installed.
 
     Example:
@@ -231,32 +262,32 @@ def plot_slices(tuner, names=None, objective=None, figure=None):
     hp.Choice("kind", ["a", "b"])
     tuner = Search(max_trials=8, algorithm="random", hyperparameters=hp)
     tuner.search(verbose=0)
-    tuning.plot_slices(tuner).savefig("slices.png")
+    tuning.plot_slices(tuner).figure.savefig("slices.png")
     ```
     """
     oracle = _records.oracle_of(tuner)
-    count = len(_drawing.axes_named(oracle, _records.completed(oracle), names))
-    if figure is None:
-        pyplot = require("matplotlib.pyplot", "`plot_slices`")
-        figure = pyplot.figure(
-            figsize=_drawing.slices_size(count), layout="constrained"
-        )
-    _drawing.slices(figure, oracle, names, objective)
-    return figure
+    count = len(_drawing.checked_axes(oracle, _records.completed_rows(oracle), names))
+    ax = _axes(ax, "plot_slices", *_drawing.slices_size(count))
+    _drawing.draw_slices(ax, oracle, names, objective)
+    return ax
 
 
-def plot_pareto_front(tuner, objectives=None, ax=None):
-    """Two objectives against each other, and the trials that no other one beats.
+def plot_pareto_front(
+    tuner: TunerOrOracle,
+    objectives: Sequence[str] | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Plots two objectives against each other, and the Pareto front of the trials.
 
-    Shows what a gain in one costs in the other. With more than two objectives the
-    points of the front are those of all objectives together; with two metrics that
-    are no objectives, those of these two.
+    Shows what a gain in one objective costs in the other. With more than two
+    objectives the front is that of all of them; with two metrics that are not
+    objectives, the front of these two.
 
     Args:
         tuner: A `Tuner`, any tuner of KerasTuner, or its oracle.
-        objectives: Names of two objectives or metrics, `(across, up)`. `None`
-            (default) for the first two objectives.
-        ax: The Matplotlib `Axes` to draw on. A new figure by default.
+        objectives: Names of two objectives or metrics, `(x axis, y axis)`. Defaults
+            to `None`, the first two objectives.
+        ax: The Matplotlib `Axes` to draw on. Defaults to `None`, those of a new figure.
 
     Returns:
         The Matplotlib `Axes`.
@@ -287,7 +318,7 @@ def plot_pareto_front(tuner, objectives=None, ax=None):
     oracle = _records.oracle_of(tuner)
     if objectives is not None:
         checks.instance("objectives", objectives, (list, tuple))
-    both = _drawing.two(oracle, objectives)
+    pair = _drawing.front_objectives(oracle, objectives)
     ax = _axes(ax, "plot_pareto_front")
-    _drawing.pareto(ax, oracle, both)
+    _drawing.draw_pareto_front(ax, oracle, pair)
     return ax

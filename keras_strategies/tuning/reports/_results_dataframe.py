@@ -1,17 +1,21 @@
-"""The trials of a search as a table of pandas."""
+"""Trials of a search as a data frame."""
+
+from typing import TYPE_CHECKING
 
 from keras_strategies._internal.optional import require
-from keras_strategies.tuning.reports import _records
+from keras_strategies.tuning.reports._records import TunerOrOracle
+from keras_strategies.tuning.reports.search_report import SearchReport
 
-_FIRST = ("status", "score", "best_epoch", "seconds", "message")
+if TYPE_CHECKING:
+    import pandas
 
 
-def results_dataframe(tuner):
-    """The trials of a search as a `pandas.DataFrame`, one row a trial.
+def results_dataframe(tuner: TunerOrOracle) -> "pandas.DataFrame":
+    """Returns the trials of a search as a `pandas.DataFrame`, one row for each trial.
 
-    For looking through, filtering and saving (`.to_csv`) what a search tried. It works
-    for every tuner of KerasTuner, and for a search from before: make the tuner with
-    the same folder and do not search.
+    For looking through, filtering and saving (`.to_csv`) what a search tried: the
+    `to_dataframe` of a `SearchReport`. It works for every tuner of KerasTuner, and for
+    an earlier search: make the tuner with the same folder and do not search.
 
     The rows are in the order in which the trials started, and the index, `trial`, has
     their ids. The columns are:
@@ -21,7 +25,7 @@ def results_dataframe(tuner):
     | `status` | `COMPLETED`, `PRUNED`, `FAILED`, `INVALID` or `RUNNING` |
     | `score` | value of the objective; of several, their sum (see KerasTuner) |
     | `best_epoch` | epoch of that value, from 1 |
-    | `seconds` | duration; missing for tuners of KerasTuner, which do not note it |
+    | `seconds` | duration; missing for tuners of KerasTuner, which do not record it |
     | `message` | why the trial failed |
     | `value/NAME` | each hyperparameter; missing where it was not active |
     | `metric/NAME` | each metric of completed trials |
@@ -54,17 +58,6 @@ def results_dataframe(tuner):
     print(frame.sort_values("score")[["score", "value/x"]])
     ```
     """
-    oracle = _records.oracle_of(tuner)
-    pandas = require("pandas", "`results_dataframe`")
-    rows = _records.rows(oracle)
-    values = [f"value/{name}" for name in _records.value_names(oracle, rows)]
-    others = sorted({key for row in rows for key in row} - {"trial", *_FIRST, *values})
-    # Hyperband's own entries, then the metrics.
-    others.sort(key=lambda key: key.startswith("metric/"))
-    index = pandas.Index([row["trial"] for row in rows], name="trial", dtype=object)
-    frame = pandas.DataFrame(
-        {key: [row.get(key) for row in rows] for key in (*_FIRST, *values, *others)},
-        index=index,
-    )
-    kinds = {"score": float, "best_epoch": "Int64", "seconds": float}
-    return frame.astype(kinds | {key: float for key in others if "metric/" in key})
+    report = SearchReport(tuner)
+    require("pandas", "`results_dataframe`")
+    return report.to_dataframe()

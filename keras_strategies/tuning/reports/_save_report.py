@@ -1,32 +1,34 @@
-"""A search as one HTML page."""
+"""Report of a search as a file."""
 
 import os
-import pathlib
 
-from keras_strategies._internal import checks, files
-from keras_strategies.tuning.reports import _page as _search_page
-from keras_strategies.tuning.reports import _records
+from keras_strategies._internal import checks, reports
+from keras_strategies.tuning.reports import _page, _records
+from keras_strategies.tuning.reports._records import TunerOrOracle
+from keras_strategies.tuning.reports.search_report import SearchReport
 
 
-def save_report(tuner, path, title=None):
-    """Writes what a search found as one HTML page, pictures included.
+def save_report(
+    tuner: TunerOrOracle, path: str | os.PathLike[str], title: str | None = None
+) -> str:
+    """Writes the results of a search as one HTML page, plots included.
 
-    To keep, to send and to compare: the best trial or the Pareto front, all pictures
-    of this package, a table of the trials and the messages of those that failed. It
-    says when the best value lies at the end of its range. The file needs no other
-    one and loads nothing; it takes any tuner of KerasTuner, also one made again from
-    the folder of a search.
+    To keep, to send and to compare: the best trial or the Pareto front, all plots of
+    this package, a table of the trials and the messages of those that failed. It
+    warns when the best value is at the end of its range. The page is one file that
+    loads nothing else. The search may be that of any tuner of KerasTuner, also one
+    made again from its folder. With `.json` the rows are written as JSON.
 
     Args:
         tuner: A `Tuner`, any tuner of KerasTuner, or its oracle.
-        path: File to write, ending in `.html`; its folder must exist.
-        title: Heading of the page. Default: the name of the project.
+        path: File to write, ending in `.html` or `.json`; its folder must exist.
+        title: Heading of the page. Defaults to `None`, the name of the project.
 
     Returns:
-        The path, as text.
+        The path as `str`.
 
     Raises:
-        ValueError: If no trial has completed or `path` does not end in `.html`.
+        ValueError: If no trial has completed or `path` has another ending.
         FileNotFoundError: If the folder does not exist.
         ImportError: If Matplotlib, Optuna or scikit-learn is not installed.
 
@@ -47,17 +49,10 @@ def save_report(tuner, path, title=None):
     tuning.save_report(tuner, "report.html", title="The smallest square")
     ```
     """
-    checks.instance("path", path, (str, os.PathLike))
     checks.instance("title", title, str, optional=True)
-    path = pathlib.Path(path)
-    if path.suffix.lower() != ".html":
-        checks.fail("`path` must end in .html", path=str(path))
-    if not path.parent.is_dir():
-        rule = "The folder of `path` must exist"
-        raise FileNotFoundError(checks.message(rule, {"path": str(path)}))
-    oracle = _records.oracle_of(tuner)
-    _records.completed(oracle)
-    _search_page.require_libraries("`save_report`")
-    title = title or getattr(oracle, "_project_name", None) or "Search"
-    files.replace(path, _search_page.build(oracle, title).encode())
-    return str(path)
+    target = reports.report_path(path)
+    report = SearchReport(tuner, title)
+    _records.completed_rows(_records.oracle_of(tuner))
+    if target.suffix.lower() == ".html":
+        _page.require_libraries("`save_report`")
+    return report.save_report(target)

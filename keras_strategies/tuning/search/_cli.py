@@ -1,14 +1,16 @@
-"""What the command line needs of KerasTuner, which only this subpackage imports."""
+"""Names of KerasTuner for the command line, which must not import it itself."""
+
+from typing import Any
 
 import keras_tuner
 from keras_tuner.errors import FatalError
 
-__all__ = ["FatalError", "is_hypermodel", "objective"]
+__all__ = ["FatalError", "is_hypermodel", "make_objective"]
 
 
-def objective(name, direction):
+def make_objective(name: str, direction: str) -> keras_tuner.Objective:
     return keras_tuner.Objective(name, direction)
 
 
-def is_hypermodel(value):
+def is_hypermodel(value: Any) -> bool:
     return isinstance(value, keras_tuner.HyperModel)

@@ -1,4 +1,4 @@
-"""The folder of a search: checked at the start, read before an oracle exists."""
+"""Folder of a search: checked at the start, read before an oracle exists."""
 
 import json
 import os
@@ -7,8 +7,8 @@ import tempfile
 from keras_strategies._internal import checks
 
 
-def check_writable(directory, project_name):
-    """Raises one clear error if the folder of the search cannot be written."""
+def check_writable(directory: str | os.PathLike[str] | None, project_name: str) -> str:
+    """Returns the folder of the search; raises one clear error if it is read-only."""
     folder = os.path.join(str(directory or "."), project_name)
     try:
         os.makedirs(folder, exist_ok=True)
@@ -25,8 +25,8 @@ def check_writable(directory, project_name):
         ) from error
 
 
-def stored_algorithm(folder):
-    """Name of the algorithm with which the search in `folder` began, or None."""
+def stored_algorithm(folder: str) -> str | None:
+    """Name of the algorithm with which the search in `folder` began, or `None`."""
     path = os.path.join(folder, "oracle.json")
     if not os.path.exists(path):
         return None

@@ -1,17 +1,27 @@
-"""A convolutional network whose shape and training are searched."""
+"""Searchable convolutional network."""
+
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import keras
+import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies.tuning._space import ranges as _ranges
+from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels import _task
+from keras_strategies.tuning.hypermodels._task import Task
+from keras_strategies.tuning.hypermodels.networks._images import (
+    channel_axis,
+    spatial_size,
+)
 from keras_strategies.tuning.hypermodels.networks._network import (
     HyperNetwork,
+    NetworkArguments,
     sample_repeated,
 )
 
 
-def _kernel_size(name, value):
+def _kernel_size(name: str, value: Any) -> int:
     value = checks.integer(name, value, low=1)
     if value % 2 == 0:
         checks.fail(f"`{name}` must be odd", **{name: value})
@@ -92,58 +102,62 @@ class HyperCNN(HyperNetwork):
 
     def __init__(
         self,
-        input_shape,
-        classes=None,
-        task="classification",
-        blocks=(2, 4),
-        filters=(16, 128),
-        convolutions=(1, 2),
-        kernel_size=(3, 5),
-        pooling=("max", "avg"),
-        batch_normalization=(True, False),
-        dropout=(0.0, 0.5),
-        units=(32, 256),
-        activation="relu",
-        **kwargs,
-    ):
-        shape = _task.input_shape(input_shape, axes=3, fix="Pass (28, 28, 1).")
-        self.blocks = _ranges.int_range("blocks", blocks, low=1)
-        self.filters = _ranges.int_range("filters", filters, low=1)
-        self.convolutions = _ranges.int_range("convolutions", convolutions, low=1)
-        self.kernel_size = _ranges.options("kernel_size", kernel_size, _kernel_size)
-        self.pooling = _ranges.names("pooling", pooling, ("max", "avg"))
-        self.batch_normalization = _ranges.flags(
+        input_shape: tuple[int, ...],
+        classes: int | None = None,
+        task: Task = "classification",
+        blocks: ranges.IntRange = (2, 4),
+        filters: ranges.IntRange = (16, 128),
+        convolutions: ranges.IntRange = (1, 2),
+        kernel_size: int | Sequence[int] = (3, 5),
+        pooling: ranges.Names = ("max", "avg"),
+        batch_normalization: bool | Sequence[bool] = (True, False),
+        dropout: ranges.FloatRange = (0.0, 0.5),
+        units: ranges.IntRange = (32, 256),
+        activation: ranges.Names = "relu",
+        **kwargs: Unpack[NetworkArguments],
+    ) -> None:
+        shape = _task.check_input_shape(input_shape, axes=3, fix="Pass (28, 28, 1).")
+        self.blocks: tuple[int, int] = ranges.int_range("blocks", blocks, low=1)
+        self.filters: tuple[int, int] = ranges.int_range("filters", filters, low=1)
+        self.convolutions: tuple[int, int] = ranges.int_range(
+            "convolutions", convolutions, low=1
+        )
+        self.kernel_size: tuple[int, ...] = ranges.distinct(
+            "kernel_size", kernel_size, _kernel_size
+        )
+        self.pooling: tuple[str, ...] = ranges.names("pooling", pooling, ("max", "avg"))
+        self.batch_normalization: tuple[bool, ...] = ranges.flags(
             "batch_normalization", batch_normalization
         )
-        self.dropout = _ranges.float_range(
-            "dropout", dropout, low=0, high=1, high_open=True
+        self.dropout: tuple[float, float] = ranges.fraction_range("dropout", dropout)
+        self.units: tuple[int, int] = ranges.int_range("units", units, low=1)
+        self.activation: tuple[str, ...] = ranges.names(
+            "activation", activation, _task.activations()
         )
-        self.units = _ranges.int_range("units", units, low=1)
-        self.activation = _ranges.names("activation", activation, _task.activations())
         super().__init__(shape, classes, task, **kwargs)
 
     _model_name = "cnn"
 
-    def _sample_network(self, hp):
+    def _sample_network(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         return {
             "filters": sample_repeated(
                 hp,
                 "blocks",
                 self.blocks,
-                lambda hp, k: _ranges.sample_int(hp, f"filters{k}", self.filters),
+                lambda hp, k: ranges.sample_int(hp, f"filters{k}", self.filters),
             ),
-            "convolutions": _ranges.sample_int(hp, "convolutions", self.convolutions),
-            "kernel_size": _ranges.sample_name(hp, "kernel_size", self.kernel_size),
-            "pooling": _ranges.sample_name(hp, "pooling", self.pooling),
-            "batch_normalization": _ranges.sample_flag(
+            "convolutions": ranges.sample_int(hp, "convolutions", self.convolutions),
+            "kernel_size": ranges.sample_choice(hp, "kernel_size", self.kernel_size),
+            "pooling": ranges.sample_choice(hp, "pooling", self.pooling),
+            "batch_normalization": ranges.sample_flag(
                 hp, "batch_normalization", self.batch_normalization
             ),
-            "dropout": _ranges.sample_float(hp, "dropout", self.dropout),
-            "units": _ranges.sample_int(hp, "units", self.units),
-            "activation": _ranges.sample_name(hp, "activation", self.activation),
+            "dropout": ranges.sample_float(hp, "dropout", self.dropout),
+            "units": ranges.sample_int(hp, "units", self.units),
+            "activation": ranges.sample_choice(hp, "activation", self.activation),
         }
 
-    def _features(self, inputs, values):
+    def _features(self, inputs: Any, values: dict[str, Any]) -> Any:
         pooling = {
             "max": keras.layers.MaxPooling2D,
             "avg": keras.layers.AveragePooling2D,
@@ -158,7 +172,7 @@ class HyperCNN(HyperNetwork):
         x = keras.layers.Dense(values["units"], activation=values["activation"])(x)
         return keras.layers.Dropout(values["dropout"])(x)
 
-    def _convolve(self, x, filters, values):
+    def _convolve(self, x: Any, filters: int, values: dict[str, Any]) -> Any:
         normalize = values["batch_normalization"]
         x = keras.layers.Conv2D(
             filters, values["kernel_size"], padding="same", use_bias=not normalize
@@ -166,14 +180,3 @@ class HyperCNN(HyperNetwork):
         if normalize:
             x = keras.layers.BatchNormalization(axis=channel_axis())(x)
         return keras.layers.Activation(values["activation"])(x)
-
-
-def channel_axis():
-    """The axis of the channels in a batch of images."""
-    return -1 if keras.config.image_data_format() == "channels_last" else 1
-
-
-def spatial_size(x):
-    """Height and width of a batch of images, or of the shape of one."""
-    shape = tuple(getattr(x, "shape", x))[-3:]
-    return shape[:2] if channel_axis() == -1 else shape[1:]

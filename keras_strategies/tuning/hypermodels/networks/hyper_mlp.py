@@ -1,9 +1,13 @@
-"""A multilayer perceptron whose shape and training are searched."""
+"""Searchable multilayer perceptron."""
+
+from typing import Any
 
 import keras
+import keras_tuner
 
-from keras_strategies.tuning._space import ranges as _ranges
+from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels import _task
+from keras_strategies.tuning.hypermodels._task import Task
 from keras_strategies.tuning.hypermodels.networks._network import (
     HyperNetwork,
     sample_repeated,
@@ -39,39 +43,39 @@ class HyperMLP(HyperNetwork):
         input_shape: Shape of one example, a tuple of positive integers such as
             `(784,)` or `(8, 8, 1)`.
         classes: Number of classes, at least 2, for `task="classification"`. For
-            `"regression"` the number of values to predict, default 1. For
-            `"binary"` leave it out (or pass 2).
+            `"regression"` the number of values to predict; `None` is 1. For `"binary"`
+            `None` or 2. Defaults to `None`.
         task: `"classification"` (integer labels, softmax, sparse categorical
             cross-entropy, metric `accuracy`), `"binary"` (labels 0 and 1, one
             sigmoid output, binary cross-entropy, metric `accuracy`) or
             `"regression"` (linear output, mean squared error, metric
-            `mean_absolute_error`).
-        layers: Number of hidden blocks, at least 1. Default `(2, 3)`.
-        units: Width of each hidden layer, at least 1. Default `(64, 1024)`.
-        dropout: Dropped fraction after each hidden layer, in [0, 1). Default
+            `mean_absolute_error`). Defaults to `"classification"`.
+        layers: Number of hidden blocks, at least 1. Defaults to `(2, 3)`.
+        units: Width of each hidden layer, at least 1. Defaults to `(64, 1024)`.
+        dropout: Dropped fraction after each hidden layer, in [0, 1). Defaults to
             `(0.25, 0.75)`.
-        batch_size: Examples per step, at least 1. Default `(28, 128)`. `None`
+        batch_size: Examples per step, at least 1. Defaults to `(28, 128)`. `None`
             leaves it to `tuner.search(..., batch_size=...)`; needed for data that
             is already batched, such as a `tf.data.Dataset`.
         optimizer: One name of a Keras optimizer, or several to choose from.
-            Default `("rmsprop", "adam", "sgd")`.
-        learning_rate: `None` (default) for each optimizer's own default, one
-            number above 0, or a pair that is searched on a log scale.
+            Defaults to `("rmsprop", "adam", "sgd")`.
+        learning_rate: One number greater than 0, a pair that is searched on a log
+            scale, or `None` for the default of each optimizer. Defaults to `None`.
         activation: One name of a Keras activation, or several to choose from.
-            Default `"relu"`.
-        loss: Replaces the loss of the task, for example
-            `"categorical_crossentropy"` for one-hot labels.
-        epochs: Epochs of a trial, at least 1, one number or a pair. Default `None`
-            leaves it to `tuner.search(..., epochs=...)`; needed for Hyperband, which
-            sets it itself.
-        schedule: What the learning rate does over the epochs of a trial, one name or
+            Defaults to `"relu"`.
+        loss: Loss in place of that of the task, for example
+            `"categorical_crossentropy"` for one-hot labels. Defaults to `None`.
+        epochs: Number of epochs of a trial, at least 1, one number or a pair. Defaults
+            to `None`, which leaves it to `tuner.search(..., epochs=...)`; needed for
+            Hyperband, which sets it itself.
+        schedule: Schedule of the learning rate over the epochs of a trial, one name or
             several to choose from: `"constant"`, `"step"` (1, then 0.1, then 0.01
             of it), `"exponential"` (down towards 0.01 of it), `"cosine"` (down to 0)
-            or `"one_cycle"` (up for 30 % of the steps, then down). Default `None`,
+            or `"one_cycle"` (up for 30 % of the steps, then down). Defaults to `None`,
             constant and not in the space.
-        name: Optional name of the hypermodel.
+        name: Name of the hypermodel. Defaults to `None`.
         tunable: `False` keeps the hyperparameters out of the search space; they
-            take their smallest or first values. Default `True`.
+            take their smallest or first values. Defaults to `True`.
 
     Raises:
         ValueError: If a range or a name cannot be used.
@@ -102,33 +106,33 @@ class HyperMLP(HyperNetwork):
 
     def __init__(
         self,
-        input_shape,
-        classes=None,
-        task="classification",
-        layers=(2, 3),
-        units=(64, 1024),
-        dropout=(0.25, 0.75),
-        batch_size=(28, 128),
-        optimizer=("rmsprop", "adam", "sgd"),
-        learning_rate=None,
-        activation="relu",
-        loss=None,
-        epochs=None,
-        schedule=None,
-        name=None,
-        tunable=True,
-    ):
-        shape = _task.input_shape(
+        input_shape: tuple[int, ...],
+        classes: int | None = None,
+        task: Task = "classification",
+        layers: ranges.IntRange = (2, 3),
+        units: ranges.IntRange = (64, 1024),
+        dropout: ranges.FloatRange = (0.25, 0.75),
+        batch_size: ranges.IntRange | None = (28, 128),
+        optimizer: ranges.Names = ("rmsprop", "adam", "sgd"),
+        learning_rate: ranges.FloatRange | None = None,
+        activation: ranges.Names = "relu",
+        loss: Any = None,
+        epochs: ranges.IntRange | None = None,
+        schedule: ranges.Names | None = None,
+        name: str | None = None,
+        tunable: bool = True,
+    ) -> None:
+        shape = _task.check_input_shape(
             input_shape,
             fix="For 784 features pass (784,). A dense layer needs every axis; pad or "
             "resize the data.",
         )
-        self.layers = _ranges.int_range("layers", layers, low=1)
-        self.units = _ranges.int_range("units", units, low=1)
-        self.dropout = _ranges.float_range(
-            "dropout", dropout, low=0, high=1, high_open=True
+        self.layers: tuple[int, int] = ranges.int_range("layers", layers, low=1)
+        self.units: tuple[int, int] = ranges.int_range("units", units, low=1)
+        self.dropout: tuple[float, float] = ranges.fraction_range("dropout", dropout)
+        self.activation: tuple[str, ...] = ranges.names(
+            "activation", activation, _task.activations()
         )
-        self.activation = _ranges.names("activation", activation, _task.activations())
         super().__init__(
             shape,
             classes,
@@ -145,7 +149,7 @@ class HyperMLP(HyperNetwork):
 
     _model_name = "mlp"
 
-    def _features(self, inputs, values):
+    def _features(self, inputs: Any, values: dict[str, Any]) -> Any:
         x = inputs
         if len(self.input_shape) > 1:
             x = keras.layers.Flatten()(x)
@@ -154,14 +158,16 @@ class HyperMLP(HyperNetwork):
             x = keras.layers.Dropout(dropout)(x)
         return x
 
-    def _sample_network(self, hp):
+    def _sample_network(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         return {
             "blocks": sample_repeated(hp, "layers", self.layers, self._sample_block),
-            "activation": _ranges.sample_name(hp, "activation", self.activation),
+            "activation": ranges.sample_choice(hp, "activation", self.activation),
         }
 
-    def _sample_block(self, hp, k):
+    def _sample_block(
+        self, hp: keras_tuner.HyperParameters, k: int
+    ) -> tuple[int, float]:
         return (
-            _ranges.sample_int(hp, f"units{k}", self.units),
-            _ranges.sample_float(hp, f"dropout{k}", self.dropout),
+            ranges.sample_int(hp, f"units{k}", self.units),
+            ranges.sample_float(hp, f"dropout{k}", self.dropout),
         )

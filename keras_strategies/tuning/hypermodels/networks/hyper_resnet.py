@@ -1,18 +1,25 @@
-"""A residual network whose shape and training are searched."""
+"""Searchable residual network."""
+
+from typing import Any, Literal, Unpack
 
 import keras
+import keras_tuner
 
 from keras_strategies._internal import checks
 from keras_strategies.layers import StochasticDepth
-from keras_strategies.tuning._space import ranges as _ranges
+from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels import _task
-from keras_strategies.tuning.hypermodels.networks._network import HyperNetwork
-from keras_strategies.tuning.hypermodels.networks.hyper_cnn import (
+from keras_strategies.tuning.hypermodels._task import Task
+from keras_strategies.tuning.hypermodels.networks._images import (
     channel_axis,
     spatial_size,
 )
+from keras_strategies.tuning.hypermodels.networks._network import (
+    HyperNetwork,
+    NetworkArguments,
+)
 
-# From this size on the stem of the original network pays: it quarters the image.
+# From this size on the stem of the original network is used: it quarters the image.
 _LARGE = 96
 
 
@@ -97,101 +104,109 @@ class HyperResNet(HyperNetwork):
 
     def __init__(
         self,
-        input_shape,
-        classes=None,
-        task="classification",
-        version=("v1", "v2"),
-        stages=(2, 3),
-        blocks=(1, 3),
-        filters=(16, 64),
-        stem="auto",
-        stochastic_depth=(0.0, 0.3),
-        dropout=(0.0, 0.5),
-        activation="relu",
-        **kwargs,
-    ):
-        shape = _task.input_shape(input_shape, axes=3, fix="Pass (32, 32, 3).")
-        self.version = _ranges.names("version", version, ("v1", "v2"))
-        self.stages = _ranges.int_range("stages", stages, low=1)
-        self.blocks = _ranges.int_range("blocks", blocks, low=1)
-        self.filters = _ranges.int_range("filters", filters, low=1)
-        self.stem = checks.choice("stem", stem, ("auto", "small", "large"))
-        rate = {"low": 0, "high": 1, "high_open": True}
-        self.stochastic_depth = _ranges.float_range(
-            "stochastic_depth", stochastic_depth, **rate
+        input_shape: tuple[int, ...],
+        classes: int | None = None,
+        task: Task = "classification",
+        version: ranges.Names = ("v1", "v2"),
+        stages: ranges.IntRange = (2, 3),
+        blocks: ranges.IntRange = (1, 3),
+        filters: ranges.IntRange = (16, 64),
+        stem: Literal["auto", "small", "large"] = "auto",
+        stochastic_depth: ranges.FloatRange = (0.0, 0.3),
+        dropout: ranges.FloatRange = (0.0, 0.5),
+        activation: ranges.Names = "relu",
+        **kwargs: Unpack[NetworkArguments],
+    ) -> None:
+        shape = _task.check_input_shape(input_shape, axes=3, fix="Pass (32, 32, 3).")
+        self.version: tuple[str, ...] = ranges.names("version", version, ("v1", "v2"))
+        self.stages: tuple[int, int] = ranges.int_range("stages", stages, low=1)
+        self.blocks: tuple[int, int] = ranges.int_range("blocks", blocks, low=1)
+        self.filters: tuple[int, int] = ranges.int_range("filters", filters, low=1)
+        self.stem: str = checks.choice("stem", stem, ("auto", "small", "large"))
+        self.stochastic_depth: tuple[float, float] = ranges.fraction_range(
+            "stochastic_depth", stochastic_depth
         )
-        self.dropout = _ranges.float_range("dropout", dropout, **rate)
-        self.activation = _ranges.names("activation", activation, _task.activations())
+        self.dropout: tuple[float, float] = ranges.fraction_range("dropout", dropout)
+        self.activation: tuple[str, ...] = ranges.names(
+            "activation", activation, _task.activations()
+        )
         super().__init__(shape, classes, task, **kwargs)
 
     _model_name = "resnet"
 
-    def _sample_network(self, hp):
+    def _sample_network(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         return {
-            "version": _ranges.sample_name(hp, "version", self.version),
-            "stages": _ranges.sample_int(hp, "stages", self.stages),
-            "blocks": _ranges.sample_int(hp, "blocks", self.blocks),
-            "filters": _ranges.sample_int(hp, "filters", self.filters),
-            "stochastic_depth": _ranges.sample_float(
+            "version": ranges.sample_choice(hp, "version", self.version),
+            "stages": ranges.sample_int(hp, "stages", self.stages),
+            "blocks": ranges.sample_int(hp, "blocks", self.blocks),
+            "filters": ranges.sample_int(hp, "filters", self.filters),
+            "stochastic_depth": ranges.sample_float(
                 hp, "stochastic_depth", self.stochastic_depth
             ),
-            "dropout": _ranges.sample_float(hp, "dropout", self.dropout),
-            "activation": _ranges.sample_name(hp, "activation", self.activation),
+            "dropout": ranges.sample_float(hp, "dropout", self.dropout),
+            "activation": ranges.sample_choice(hp, "activation", self.activation),
         }
 
-    def _features(self, inputs, values):
-        make = _Layers(values["activation"], values["version"] == "v2")
-        x = self._stem(inputs, make, values["filters"])
+    def _features(self, inputs: Any, values: dict[str, Any]) -> Any:
+        blocks = _Blocks(values["activation"], pre_activation=values["version"] == "v2")
+        x = self._make_stem(inputs, blocks, values["filters"])
         total = values["stages"] * values["blocks"]
         for number in range(total):
             stage, block = divmod(number, values["blocks"])
+            # Linear decay of the survival probability: Huang et al., equation 4.
             rate = values["stochastic_depth"] * number / max(total - 1, 1)
             stride = 2 if stage > 0 and block == 0 else 1
-            x = make.block(x, values["filters"] * 2**stage, stride, rate)
-        if make.before:
-            x = make.normalize(x)
+            x = blocks.residual(x, values["filters"] * 2**stage, stride, rate)
+        if blocks.pre_activation:
+            x = blocks.normalize(x)
         x = keras.layers.GlobalAveragePooling2D()(x)
         return keras.layers.Dropout(values["dropout"])(x)
 
-    def _stem(self, x, make, filters):
-        large = self.stem == "large" or (
+    def _make_stem(self, x: Any, blocks: "_Blocks", filters: int) -> Any:
+        is_large = self.stem == "large" or (
             self.stem == "auto" and min(spatial_size(self.input_shape)) >= _LARGE
         )
-        x = make.convolve(x, filters, 7 if large else 3, 2 if large else 1)
-        if not make.before:
-            x = make.normalize(x)
-        if large:
+        x = blocks.convolve(x, filters, 7 if is_large else 3, 2 if is_large else 1)
+        if not blocks.pre_activation:
+            x = blocks.normalize(x)
+        if is_large:
             x = keras.layers.MaxPooling2D(3, strides=2, padding="same")(x)
         return x
 
 
-class _Layers:
-    """Makes the layers of one network of a certain activation and order."""
+class _Blocks:
+    """Makes the blocks of one network.
 
-    def __init__(self, activation, before):
-        self.activation, self.before = activation, before
+    With `pre_activation` (version 2) normalization and activation precede each
+    convolution and the shortcut stays untouched; else they follow, after the sum.
+    """
 
-    def convolve(self, x, filters, size=3, stride=1):
+    def __init__(self, activation: str, pre_activation: bool) -> None:
+        self.activation, self.pre_activation = activation, pre_activation
+
+    def convolve(self, x: Any, filters: int, size: int = 3, stride: int = 1) -> Any:
         return keras.layers.Conv2D(
             filters, size, strides=stride, padding="same", use_bias=False
         )(x)
 
-    def normalize(self, x, activate=True):
+    def normalize(self, x: Any, activate: bool = True) -> Any:
         x = keras.layers.BatchNormalization(axis=channel_axis())(x)
         return keras.layers.Activation(self.activation)(x) if activate else x
 
-    def block(self, x, filters, stride, rate):
-        start = self.normalize(x) if self.before else x
+    def residual(self, x: Any, filters: int, stride: int, rate: float) -> Any:
+        start = self.normalize(x) if self.pre_activation else x
         shortcut = x
         if stride > 1 or x.shape[channel_axis()] != filters:
             shortcut = self.convolve(start, filters, 1, stride)
-            if not self.before:
+            if not self.pre_activation:
                 shortcut = self.normalize(shortcut, activate=False)
         branch = self.normalize(self.convolve(start, filters, 3, stride))
         branch = self.convolve(branch, filters)
-        if not self.before:
+        if not self.pre_activation:
             branch = self.normalize(branch, activate=False)
         if rate > 0:
             branch = StochasticDepth(rate)(branch)
         x = keras.layers.Add()([shortcut, branch])
-        return x if self.before else keras.layers.Activation(self.activation)(x)
+        if self.pre_activation:
+            return x
+        return keras.layers.Activation(self.activation)(x)

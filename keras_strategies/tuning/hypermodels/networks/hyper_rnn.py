@@ -1,10 +1,18 @@
-"""A recurrent network for text or series whose shape and training are searched."""
+"""Searchable recurrent network for text or series."""
+
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import keras
+import keras_tuner
 
-from keras_strategies.tuning._space import ranges as _ranges
-from keras_strategies.tuning.hypermodels.networks._network import HyperNetwork
-from keras_strategies.tuning.hypermodels.networks._sequences import sequence_shape
+from keras_strategies.tuning._space import ranges
+from keras_strategies.tuning.hypermodels._task import Task
+from keras_strategies.tuning.hypermodels.networks._network import (
+    HyperNetwork,
+    NetworkArguments,
+)
+from keras_strategies.tuning.hypermodels.networks._sequences import check_sequence
 
 _CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 
@@ -79,50 +87,53 @@ class HyperRNN(HyperNetwork):
 
     def __init__(
         self,
-        input_shape,
-        classes=None,
-        task="classification",
-        vocabulary_size=None,
-        embedding=(32, 256),
-        cell=("lstm", "gru"),
-        bidirectional=(False, True),
-        layers=(1, 2),
-        units=(32, 256),
-        dropout=(0.0, 0.5),
-        **kwargs,
-    ):
-        shape, self.vocabulary_size = sequence_shape(input_shape, vocabulary_size)
-        self.embedding = _ranges.int_range("embedding", embedding, low=1)
-        self.cell = _ranges.names("cell", cell, _CELLS)
-        self.bidirectional = _ranges.flags("bidirectional", bidirectional)
-        self.layers = _ranges.int_range("layers", layers, low=1)
-        self.units = _ranges.int_range("units", units, low=1)
-        self.dropout = _ranges.float_range(
-            "dropout", dropout, low=0, high=1, high_open=True
+        input_shape: tuple[int | None, ...],
+        classes: int | None = None,
+        task: Task = "classification",
+        vocabulary_size: int | None = None,
+        embedding: ranges.IntRange = (32, 256),
+        cell: ranges.Names = ("lstm", "gru"),
+        bidirectional: bool | Sequence[bool] = (False, True),
+        layers: ranges.IntRange = (1, 2),
+        units: ranges.IntRange = (32, 256),
+        dropout: ranges.FloatRange = (0.0, 0.5),
+        **kwargs: Unpack[NetworkArguments],
+    ) -> None:
+        self.vocabulary_size: int | None
+        shape, self.vocabulary_size = check_sequence(input_shape, vocabulary_size)
+        self.embedding: tuple[int, int] = ranges.int_range(
+            "embedding", embedding, low=1
         )
+        self.cell: tuple[str, ...] = ranges.names("cell", cell, _CELLS)
+        self.bidirectional: tuple[bool, ...] = ranges.flags(
+            "bidirectional", bidirectional
+        )
+        self.layers: tuple[int, int] = ranges.int_range("layers", layers, low=1)
+        self.units: tuple[int, int] = ranges.int_range("units", units, low=1)
+        self.dropout: tuple[float, float] = ranges.fraction_range("dropout", dropout)
         super().__init__(shape, classes, task, **kwargs)
 
     _model_name = "rnn"
 
-    def _inputs(self):
+    def _inputs(self) -> Any:
         kind = {} if self.vocabulary_size is None else {"dtype": "int32"}
         return keras.Input(self.input_shape, **kind)
 
-    def _sample_network(self, hp):
-        values = {}
+    def _sample_network(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+        values: dict[str, Any] = {}
         if self.vocabulary_size is not None:
-            values["embedding"] = _ranges.sample_int(hp, "embedding", self.embedding)
+            values["embedding"] = ranges.sample_int(hp, "embedding", self.embedding)
         return values | {
-            "cell": _ranges.sample_name(hp, "cell", self.cell),
-            "bidirectional": _ranges.sample_flag(
+            "cell": ranges.sample_choice(hp, "cell", self.cell),
+            "bidirectional": ranges.sample_flag(
                 hp, "bidirectional", self.bidirectional
             ),
-            "layers": _ranges.sample_int(hp, "layers", self.layers),
-            "units": _ranges.sample_int(hp, "units", self.units),
-            "dropout": _ranges.sample_float(hp, "dropout", self.dropout),
+            "layers": ranges.sample_int(hp, "layers", self.layers),
+            "units": ranges.sample_int(hp, "units", self.units),
+            "dropout": ranges.sample_float(hp, "dropout", self.dropout),
         }
 
-    def _features(self, inputs, values):
+    def _features(self, inputs: Any, values: dict[str, Any]) -> Any:
         x = inputs
         if self.vocabulary_size is not None:
             x = keras.layers.Embedding(

@@ -1,39 +1,46 @@
-"""A pretrained backbone with a new head, searched and trained in two phases."""
+"""Searchable transfer learning in two phases."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any, Unpack
 
 import keras
+import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies.tuning._space import ranges as _ranges
+from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels import _task
 from keras_strategies.tuning.hypermodels._rewrite import Changes, rewrite
-from keras_strategies.tuning.hypermodels._tuned_fit import quiet_phase
+from keras_strategies.tuning.hypermodels._task import Task
+from keras_strategies.tuning.hypermodels._tuned_fit import first_phase
 from keras_strategies.tuning.hypermodels.networks._backbones import (
     check_backbone,
     preprocess,
-    three_channels,
+    to_three_channels,
     unfreeze,
 )
-from keras_strategies.tuning.hypermodels.networks._network import HyperNetwork
+from keras_strategies.tuning.hypermodels.networks._network import (
+    HyperNetwork,
+    NetworkArguments,
+)
 
 
 class HyperTransferLearning(HyperNetwork):
-    """Searches transfer learning: the backbone, how much of it to train, and how.
+    """Searches transfer learning: the backbone, the layers to train, and the training.
 
     Each trial trains in two phases. First the head alone, with the whole backbone
-    frozen and the searched learning rate, so that the random head does not spoil the
-    pretrained weights. Then the last part of the backbone, too, with a smaller rate.
-    The tuner sees the epochs of the second phase, which begins at epoch
-    `head_epochs` (but has at least one epoch). Where nothing is unfrozen there is one
-    phase. Batch normalization of the backbone works as at inference in both.
+    frozen and the searched learning rate, so that the random head does not destroy the
+    pretrained weights. Then the last layers of the backbone as well, with a smaller
+    learning rate. The tuner observes the epochs of the second phase, which begins at
+    epoch `head_epochs` (but has at least one epoch). If no layer is unfrozen there is
+    one phase. Batch normalization of the backbone runs in inference mode in both.
 
     | name | values |
     |---|---|
     | `backbone` | MobileNetV2, EfficientNetV2B0 |
     | `unfreeze` | 0 to 0.5 of the layers that have weights, from the last |
     | `head_epochs` | 1 to 5 |
-    | `fine_tune_factor` | 0.01 to 0.3, log scale: rate of the second phase over first |
+    | `fine_tune_factor` | 0.01 to 0.3, log scale: second learning rate over first |
     | `dropout` | 0 to 0.5, before the head |
     | `learning_rate` | 0.0001 to 0.01, log scale |
     | `batch_size` | 16 to 128 |
@@ -68,13 +75,13 @@ class HyperTransferLearning(HyperNetwork):
             [0, 1]. Defaults to `(0.0, 0.5)`.
         head_epochs: Epochs of the first phase, at least 0. Defaults to `(1, 5)`.
         fine_tune_factor: Learning rate of the second phase over that of the first,
-            above 0. Defaults to `(0.01, 0.3)`.
+            greater than 0. Defaults to `(0.01, 0.3)`.
         dropout: Dropped fraction before the head, in [0, 1). Defaults to
             `(0.0, 0.5)`.
         **kwargs: `batch_size` (default `(16, 128)`), `epochs`, `schedule`,
             `optimizer` (default `"adam"`), `learning_rate` (default
             `(1e-4, 1e-2)`), `loss`, `name` and `tunable`, as in `HyperMLP`. A
-            schedule runs over all epochs and acts on the second phase.
+            schedule runs over all epochs and takes effect in the second phase.
 
     Raises:
         ValueError: If a range or a name cannot be used.
@@ -108,51 +115,60 @@ class HyperTransferLearning(HyperNetwork):
 
     def __init__(
         self,
-        input_shape,
-        classes=None,
-        task="classification",
-        backbone=("MobileNetV2", "EfficientNetV2B0"),
-        weights="imagenet",
-        max_value=255.0,
-        unfreeze=(0.0, 0.5),
-        head_epochs=(1, 5),
-        fine_tune_factor=(0.01, 0.3),
-        dropout=(0.0, 0.5),
-        **kwargs,
-    ):
-        shape = _task.input_shape(input_shape, axes=3, fix="Pass (224, 224, 3).")
-        self.backbone = check_backbone(backbone)
-        self.weights = weights
-        self.max_value = checks.real("max_value", max_value, low=0, low_open=True)
-        self.unfreeze = _ranges.float_range("unfreeze", unfreeze, low=0, high=1)
-        self.head_epochs = _ranges.int_range("head_epochs", head_epochs, low=0)
-        self.fine_tune_factor = _ranges.float_range(
-            "fine_tune_factor", fine_tune_factor, low=0, low_open=True
+        input_shape: tuple[int, ...],
+        classes: int | None = None,
+        task: Task = "classification",
+        backbone: ranges.Names
+        | keras.Model
+        | Callable[[tuple[int, ...]], keras.Model] = (
+            "MobileNetV2",
+            "EfficientNetV2B0",
+        ),
+        weights: str | None = "imagenet",
+        max_value: float = 255.0,
+        unfreeze: ranges.FloatRange = (0.0, 0.5),
+        head_epochs: ranges.IntRange = (1, 5),
+        fine_tune_factor: ranges.FloatRange = (0.01, 0.3),
+        dropout: ranges.FloatRange = (0.0, 0.5),
+        **kwargs: Unpack[NetworkArguments],
+    ) -> None:
+        shape = _task.check_input_shape(input_shape, axes=3, fix="Pass (224, 224, 3).")
+        self.backbone: Any = check_backbone(backbone)
+        self.weights: str | None = weights
+        self.max_value: float = checks.real(
+            "max_value", max_value, low=0, low_open=True
         )
-        self.dropout = _ranges.float_range(
-            "dropout", dropout, low=0, high=1, high_open=True
+        self.unfreeze: tuple[float, float] = ranges.float_range(
+            "unfreeze", unfreeze, low=0, high=1
         )
+        self.head_epochs: tuple[int, int] = ranges.int_range(
+            "head_epochs", head_epochs, low=0
+        )
+        self.fine_tune_factor: tuple[float, float] = ranges.positive_range(
+            "fine_tune_factor", fine_tune_factor
+        )
+        self.dropout: tuple[float, float] = ranges.fraction_range("dropout", dropout)
         super().__init__(shape, classes, task, **kwargs)
 
     _model_name = "transfer_learning"
 
-    def _sample_network(self, hp):
-        values = {"backbone": None}
+    def _sample_network(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+        values: dict[str, Any] = {"backbone": None}
         if isinstance(self.backbone, tuple):
-            values["backbone"] = _ranges.sample_name(hp, "backbone", self.backbone)
+            values["backbone"] = ranges.sample_choice(hp, "backbone", self.backbone)
         return values | {
-            "unfreeze": _ranges.sample_float(hp, "unfreeze", self.unfreeze),
-            "head_epochs": _ranges.sample_int(hp, "head_epochs", self.head_epochs),
-            "fine_tune_factor": _ranges.sample_float(
+            "unfreeze": ranges.sample_float(hp, "unfreeze", self.unfreeze),
+            "head_epochs": ranges.sample_int(hp, "head_epochs", self.head_epochs),
+            "fine_tune_factor": ranges.sample_float(
                 hp, "fine_tune_factor", self.fine_tune_factor, "log"
             ),
-            "dropout": _ranges.sample_float(hp, "dropout", self.dropout),
+            "dropout": ranges.sample_float(hp, "dropout", self.dropout),
         }
 
-    def _features(self, inputs, values):
+    def _features(self, inputs: Any, values: dict[str, Any]) -> Any:
         x, name = inputs, values["backbone"]
         if name is not None:
-            x = preprocess(three_channels(x) * (255.0 / self.max_value), name)
+            x = preprocess(to_three_channels(x) * (255.0 / self.max_value), name)
             backbone = getattr(keras.applications, name)(
                 include_top=False, weights=self.weights, input_shape=x.shape[1:]
             )
@@ -167,26 +183,34 @@ class HyperTransferLearning(HyperNetwork):
             x = keras.layers.GlobalAveragePooling2D()(x)
         return keras.layers.Dropout(values["dropout"])(x)
 
-    def _compile(self, model, values, head_only=False):
-        rate = values["learning_rate"]
-        if rate is None:
-            cls = _task.optimizers()[values["optimizer"]]
-            rate = inspect.signature(cls).parameters["learning_rate"].default
+    def _compile(
+        self, model: keras.Model, values: dict[str, Any], head_only: bool = False
+    ) -> None:
+        learning_rate = values["learning_rate"]
+        if learning_rate is None:
+            learning_rate = _task.default_learning_rate(values["optimizer"])
         if values["unfreeze"] > 0 and not head_only:
-            rate *= values["fine_tune_factor"]
-        super()._compile(model, {**values, "learning_rate": rate})
+            learning_rate *= values["fine_tune_factor"]
+        super()._compile(model, {**values, "learning_rate": learning_rate})
 
-    def _train(self, hp, model, *args, **kwargs):
+    def _train(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         values = self._sample(hp if self.tunable else hp.copy())
         bound = inspect.signature(model.fit).bind(*args, **kwargs).arguments
-        begin, epochs = bound.get("initial_epoch", 0), bound.get("epochs", 1)
+        initial_epoch, epochs = bound.get("initial_epoch", 0), bound.get("epochs", 1)
         head_epochs = min(values["head_epochs"], epochs - 1)
-        if values["unfreeze"] == 0 or begin > 0 or head_epochs < 1:
+        # A later round of Hyperband continues with weights that are fine-tuned already.
+        if values["unfreeze"] == 0 or initial_epoch > 0 or head_epochs < 1:
             return model.fit(**bound)
         backbone = next(x for x in model.layers if isinstance(x, keras.Model))
         unfreeze(backbone, 0)
         self._compile(model, values, head_only=True)
-        model.fit(**quiet_phase(bound, head_epochs))
+        model.fit(**first_phase(bound, head_epochs))
         unfreeze(backbone, values["unfreeze"])
         self._compile(model, values)
         return model.fit(**{**bound, "initial_epoch": head_epochs})

@@ -1,12 +1,20 @@
-"""A transformer encoder for text or series whose shape and training are searched."""
+"""Searchable transformer encoder for text or series."""
+
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import keras
+import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies.tuning._space import ranges as _ranges
+from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels import _task
-from keras_strategies.tuning.hypermodels.networks._network import HyperNetwork
-from keras_strategies.tuning.hypermodels.networks._sequences import sequence_shape
+from keras_strategies.tuning.hypermodels._task import Task
+from keras_strategies.tuning.hypermodels.networks._network import (
+    HyperNetwork,
+    NetworkArguments,
+)
+from keras_strategies.tuning.hypermodels.networks._sequences import check_sequence
 
 
 class HyperTransformer(HyperNetwork):
@@ -87,63 +95,70 @@ class HyperTransformer(HyperNetwork):
 
     def __init__(
         self,
-        input_shape,
-        classes=None,
-        task="classification",
-        vocabulary_size=None,
-        layers=(1, 4),
-        heads=(2, 4, 8),
-        head_size=(8, 64),
-        expansion=(1, 4),
-        dropout=(0.0, 0.3),
-        activation="gelu",
-        **kwargs,
-    ):
-        shape, self.vocabulary_size = sequence_shape(input_shape, vocabulary_size)
+        input_shape: tuple[int, ...],
+        classes: int | None = None,
+        task: Task = "classification",
+        vocabulary_size: int | None = None,
+        layers: ranges.IntRange = (1, 4),
+        heads: int | Sequence[int] = (2, 4, 8),
+        head_size: ranges.IntRange = (8, 64),
+        expansion: ranges.IntRange = (1, 4),
+        dropout: ranges.FloatRange = (0.0, 0.3),
+        activation: ranges.Names = "gelu",
+        **kwargs: Unpack[NetworkArguments],
+    ) -> None:
+        self.vocabulary_size: int | None
+        shape, self.vocabulary_size = check_sequence(input_shape, vocabulary_size)
         if shape[0] is None:
             checks.fail(
                 "The length in `input_shape` must be known",
                 input_shape=input_shape,
                 fix="Positions are learned up to a length: pad the sequences to it.",
             )
-        self.layers = _ranges.int_range("layers", layers, low=1)
-        self.heads = _ranges.options(
+        self.layers: tuple[int, int] = ranges.int_range("layers", layers, low=1)
+        self.heads: tuple[int, ...] = ranges.distinct(
             "heads", heads, lambda name, value: checks.integer(name, value, low=1)
         )
-        self.head_size = _ranges.int_range("head_size", head_size, low=1)
-        self.expansion = _ranges.int_range("expansion", expansion, low=1)
-        self.dropout = _ranges.float_range(
-            "dropout", dropout, low=0, high=1, high_open=True
+        self.head_size: tuple[int, int] = ranges.int_range(
+            "head_size", head_size, low=1
         )
-        self.activation = _ranges.names("activation", activation, _task.activations())
+        self.expansion: tuple[int, int] = ranges.int_range(
+            "expansion", expansion, low=1
+        )
+        self.dropout: tuple[float, float] = ranges.fraction_range("dropout", dropout)
+        self.activation: tuple[str, ...] = ranges.names(
+            "activation", activation, _task.activations()
+        )
         super().__init__(shape, classes, task, **kwargs)
 
     _model_name = "transformer"
 
-    def _inputs(self):
+    def _inputs(self) -> Any:
         kind = {} if self.vocabulary_size is None else {"dtype": "int32"}
         return keras.Input(self.input_shape, **kind)
 
-    def _sample_network(self, hp):
+    def _sample_network(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         return {
-            "layers": _ranges.sample_int(hp, "layers", self.layers),
-            "heads": _ranges.sample_name(hp, "heads", self.heads),
-            "head_size": _ranges.sample_int(hp, "head_size", self.head_size),
-            "expansion": _ranges.sample_int(hp, "expansion", self.expansion),
-            "dropout": _ranges.sample_float(hp, "dropout", self.dropout),
-            "activation": _ranges.sample_name(hp, "activation", self.activation),
+            "layers": ranges.sample_int(hp, "layers", self.layers),
+            "heads": ranges.sample_choice(hp, "heads", self.heads),
+            "head_size": ranges.sample_int(hp, "head_size", self.head_size),
+            "expansion": ranges.sample_int(hp, "expansion", self.expansion),
+            "dropout": ranges.sample_float(hp, "dropout", self.dropout),
+            "activation": ranges.sample_choice(hp, "activation", self.activation),
         }
 
-    def _features(self, inputs, values):
+    def _features(self, inputs: Any, values: dict[str, Any]) -> Any:
         width = values["heads"] * values["head_size"]
-        one = inputs if self.vocabulary_size else inputs[..., 0]
-        positions = keras.ops.cumsum(keras.ops.ones_like(one, dtype="int32"), 1) - 1
+        # (batch, length), whatever the inputs are.
+        steps = inputs if self.vocabulary_size else inputs[..., 0]
+        positions = keras.ops.cumsum(keras.ops.ones_like(steps, dtype="int32"), 1) - 1
         mask = None
         if self.vocabulary_size is None:
             x = keras.layers.Dense(width)(inputs)
         else:
             x = keras.layers.Embedding(self.vocabulary_size, width)(inputs)
-            # The first place counts even if it is padding: an empty text has a mean.
+            # The first position counts even if it is padding, so that the mean of an
+            # empty text is defined.
             mask = keras.ops.logical_or(
                 keras.ops.not_equal(inputs, 0), keras.ops.equal(positions, 0)
             )
@@ -156,7 +171,8 @@ class HyperTransformer(HyperNetwork):
         return keras.layers.Dropout(values["dropout"])(x)
 
 
-def _block(x, mask, width, values):
+def _block(x: Any, mask: Any, width: int, values: dict[str, Any]) -> Any:
+    """A pre-normalization encoder block (Xiong et al., figure 1b)."""
     y = keras.layers.LayerNormalization()(x)
     y = keras.layers.MultiHeadAttention(
         values["heads"], values["head_size"], dropout=values["dropout"]

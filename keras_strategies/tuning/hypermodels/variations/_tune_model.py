@@ -1,65 +1,72 @@
-"""Any compiled model made searchable."""
+"""Search space over any compiled model."""
+
+import keras
+import keras_tuner
 
 from keras_strategies._internal import checks
+from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels._rewrite import image_input
-from keras_strategies.tuning.hypermodels.variations._tuned_model import TunedModel
+from keras_strategies.tuning.hypermodels.variations._tuned_model import (
+    Augmentation,
+    TunedModel,
+)
 
 
 def tune_model(
-    model,
+    model: keras.Model,
     *,
-    optimizer=("adam", "rmsprop", "sgd"),
-    learning_rate=(1e-4, 1e-1),
-    schedule=("constant", "cosine", "one_cycle"),
-    batch_size=(16, 128),
-    epochs=None,
-    dropout=(0.0, 0.5),
-    regularization=("none", "l2"),
-    l1=(1e-6, 1e-2),
-    l2=(1e-6, 1e-2),
-    augmentation="auto",
-    batch_normalization=None,
-    activation=None,
-    initializer=None,
-    keep_weights=False,
-    name=None,
-    tunable=True,
-):
-    """Makes a hypermodel of a compiled model, without rewriting it.
+    optimizer: ranges.Names | None = ("adam", "rmsprop", "sgd"),
+    learning_rate: ranges.FloatRange | None = (1e-4, 1e-1),
+    schedule: ranges.Names | None = ("constant", "cosine", "one_cycle"),
+    batch_size: ranges.IntRange | None = (16, 128),
+    epochs: ranges.IntRange | None = None,
+    dropout: ranges.FloatRange | None = (0.0, 0.5),
+    regularization: ranges.Names | None = ("none", "l2"),
+    l1: ranges.FloatRange | None = (1e-6, 1e-2),
+    l2: ranges.FloatRange | None = (1e-6, 1e-2),
+    augmentation: Augmentation | str | None = "auto",
+    batch_normalization: ranges.Names | None = None,
+    activation: ranges.Names | None = None,
+    initializer: ranges.Names | None = None,
+    keep_weights: bool = False,
+    name: str | None = None,
+    tunable: bool = True,
+) -> keras_tuner.HyperModel:
+    """Returns a hypermodel over a compiled model, without rewriting it.
 
-    For the model that you have: its training and, if you like, the details of its
-    layers become a search space for any tuner of KerasTuner, while its architecture
-    stays. The given model itself is never changed or trained.
+    For an existing model: its training and, optionally, the details of its layers
+    become a search space for any tuner of KerasTuner, while its architecture stays. The
+    model itself is never changed or trained.
 
     A range is one value, which is then fixed, or a pair `(low, high)` with both ends
     included; choices are one name or several; `None` keeps what the model has and
     leaves it out of the search. The hyperparameters have the names of the arguments.
 
-    Each trial trains a copy. Its weights are new ones, but for frozen layers and
-    layers that only hold data (such as `Normalization`), which keep theirs. Nested
-    models are copied as they are. A subclassed model can be searched too, if its
-    `get_config` gives all that its constructor needs, but only its training: its
-    layers are out of reach.
+    Each trial trains a copy. Its weights are new, except those of frozen layers and of
+    layers that only store data (such as `Normalization`). Nested models are copied as
+    they are. A subclassed model whose `get_config` returns all arguments of its
+    constructor can be searched too, but only its training: its layers cannot be
+    changed.
 
-    Search for a metric such as `val_accuracy`: `val_loss` contains the penalty, so that
-    trials with different `regularization` do not compare.
+    Use an objective such as `val_accuracy`: `val_loss` contains the penalty, so that
+    trials with different `regularization` cannot be compared by it.
 
     Args:
-        model: A compiled `keras.Model`; losses, metrics and all that is not searched
-            are kept.
+        model: A compiled `keras.Model`; losses, metrics and everything that is not
+            searched are kept.
         optimizer: Names of Keras optimizers. Defaults to
             `("adam", "rmsprop", "sgd")`.
         learning_rate: Range of the learning rate, above 0, on a log scale. Defaults
             to `(1e-4, 1e-1)`.
-        schedule: What the rate does over a trial: `"constant"`, `"step"`,
+        schedule: Schedule of the learning rate over a trial: `"constant"`, `"step"`,
             `"exponential"`, `"cosine"`, `"one_cycle"`, as in `HyperSchedule`.
             Defaults to `("constant", "cosine", "one_cycle")`.
         batch_size: Range of examples per step, at least 1. Defaults to `(16, 128)`;
             must be `None` for data that is already batched.
-        epochs: Range of epochs, at least 1. Default `None` leaves them to
-            `tuner.search(..., epochs=...)`.
-        dropout: Range of the rate of the model's dropout layers, in [0, 1); where it
-            has none, one is put behind each hidden activation. Defaults to
+        epochs: Range of the number of epochs, at least 1. Defaults to `None`, which
+            leaves it to `tuner.search(..., epochs=...)`.
+        dropout: Range of the rate of the model's dropout layers, in [0, 1); if it has
+            none, one is inserted after each hidden activation. Defaults to
             `(0.0, 0.5)`.
         regularization: Penalties on all kernels: `"none"`, `"l1"`, `"l2"`, `"l1_l2"`,
             in place of the model's. Defaults to `("none", "l2")`.
@@ -67,18 +74,18 @@ def tune_model(
             `(1e-6, 1e-2)`.
         l2: The same for L2. Defaults to `(1e-6, 1e-2)`.
         augmentation: Range of one strength, in [0, 0.5], of a `RandomAffine` before
-            the model: shifts, shears and zooms by up to this fraction, turns by up to
-            a quarter of it. Or a dict of ranges and choices, such as
+            the model: translation, shear and zoom by up to this fraction, rotation by
+            up to a quarter of it. Or a dict of ranges and choices, such as
             `{"rotation": (0, 0.1), "flip": ("none", "horizontal")}`, with the names
-            of `HyperAugment`. `"auto"` (default) is `(0.0, 0.2)` for a model with one
-            image input, `None` for others.
-        batch_normalization: `"off"`, `"before"`, `"after"`: where batch
-            normalization stands to hidden activations. Default `None`.
-        activation: Names of activations for all hidden layers. Default `None`.
-        initializer: Names of initializers for all kernels. Default `None`.
+            of `HyperAugment`. `"auto"` is `(0.0, 0.2)` for a model with one image
+            input, `None` for others. Defaults to `"auto"`.
+        batch_normalization: Positions of batch normalization relative to hidden
+            activations: `"off"`, `"before"`, `"after"`. Defaults to `None`.
+        activation: Names of activations for all hidden layers. Defaults to `None`.
+        initializer: Names of initializers for all kernels. Defaults to `None`.
         keep_weights: Whether copies begin with the weights of `model`. Defaults to
             `False`.
-        name: Optional name of the hypermodel.
+        name: Name of the hypermodel. Defaults to `None`.
         tunable: `False` keeps the hyperparameters out of the search space; they take
             their smallest or first values. Defaults to `True`.
 

@@ -1,10 +1,14 @@
-"""A hypermodel over a compiled model: its training, and changes of its layers."""
+"""Hypermodel over a compiled model: its training, and changes of its layers."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import keras
+import keras_tuner
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.walking import base_optimizers
-from keras_strategies.tuning._space import ranges as _ranges
+from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels import _task
 from keras_strategies.tuning.hypermodels._compiling import compile_like, make_optimizer
 from keras_strategies.tuning.hypermodels._rewrite import (
@@ -15,7 +19,7 @@ from keras_strategies.tuning.hypermodels._rewrite import (
 from keras_strategies.tuning.hypermodels._tuned_fit import TunedFit
 
 PENALTIES = ("none", "l1", "l2", "l1_l2")
-PLACES = ("off", "before", "after")
+BATCH_NORMALIZATION_POSITIONS = ("off", "before", "after")
 INITIALIZERS = (
     "glorot_uniform",
     "glorot_normal",
@@ -30,8 +34,8 @@ INITIALIZERS = (
     "variance_scaling",
 )
 _FLIPS = ("none", "horizontal", "vertical", "horizontal_and_vertical")
-# Hyperparameter -> arguments of RandomAffine
-AUGMENTATIONS = {
+# hyperparameter -> arguments of RandomAffine
+_AUGMENTATIONS = {
     "rotation": ("rotation_factor",),
     "translation": ("translation_height_factor", "translation_width_factor"),
     "shear": ("shear_x_factor", "shear_y_factor"),
@@ -39,10 +43,25 @@ AUGMENTATIONS = {
 }
 
 
-def default_model(input_shape, classes, task, width=1.0):
-    """The network to vary where none is given: small, compiled with Adam."""
-    shape = _task.input_shape(input_shape)
-    outputs = _task.outputs(checks.choice("task", task, _task.TASKS), classes)
+#: One strength, or ranges and choices by the names of `HyperAugment`.
+Augmentation: TypeAlias = (
+    ranges.FloatRange | Mapping[str, ranges.FloatRange | ranges.Names]
+)
+
+
+def default_model(
+    input_shape: Any, classes: int | None, task: str, width: float = 1.0
+) -> keras.Model:
+    """The network to vary if the user has none: small, compiled with Adam.
+
+    Args:
+        input_shape: Shape of one example.
+        classes: Number of classes or of values to predict.
+        task: The task.
+        width: Factor on the numbers of filters and units.
+    """
+    shape = _task.check_input_shape(input_shape)
+    outputs = _task.num_outputs(checks.choice("task", task, _task.TASKS), classes)
     activation, loss, metric = _task.HEADS[task]
     x = inputs = keras.Input(shape)
     if len(shape) == 3:
@@ -61,7 +80,9 @@ def default_model(input_shape, classes, task, width=1.0):
     return model
 
 
-def given_or_default(model, input_shape, classes, task):
+def model_or_default(
+    model: keras.Model | None, input_shape: Any, classes: int | None, task: str
+) -> keras.Model:
     """The model to vary; `input_shape` and `classes` are for the default one."""
     if model is None:
         if input_shape is None:
@@ -85,52 +106,65 @@ class TunedModel(TunedFit):
     """Varies `model`. Every range may be `None`: not searched, as it is in the model.
 
     `augmentation` is a range of one strength, or a dict of ranges by the names of
-    `AUGMENTATIONS` and choices under `"flip"`.
+    `_AUGMENTATIONS` and choices under `"flip"`.
     """
 
     def __init__(
         self,
-        model,
+        model: keras.Model,
         *,
-        optimizer=None,
-        learning_rate=None,
-        schedule=None,
-        batch_size=None,
-        epochs=None,
-        activation=None,
-        initializer=None,
-        regularization=None,
-        l1=(1e-6, 1e-2),
-        l2=(1e-6, 1e-2),
-        dropout=None,
-        batch_normalization=None,
-        augmentation=None,
-        keep_weights=False,
-        name=None,
-        tunable=True,
-    ):
-        self.model = _compiled(model)
-        self.keep_weights = checks.boolean("keep_weights", keep_weights)
-        self._set("optimizer", optimizer, _ranges.names, _task.optimizers())
-        self.learning_rate = _positive("learning_rate", learning_rate)
-        self._set("activation", activation, _ranges.names, _task.activations())
-        self._set("initializer", initializer, _ranges.names, INITIALIZERS)
-        self._set("regularization", regularization, _ranges.names, PENALTIES)
-        self.l1, self.l2 = _positive("l1", l1), _positive("l2", l2)
-        rate = {"low": 0, "high": 1, "high_open": True}
-        self.dropout = dropout
-        if dropout is not None:
-            self.dropout = _ranges.float_range("dropout", dropout, **rate)
-        self._set("batch_normalization", batch_normalization, _ranges.names, PLACES)
-        self.augmentation = _augmentation(augmentation)
-        check_rewritable(model, self._lowest())
+        optimizer: ranges.Names | None = None,
+        learning_rate: ranges.FloatRange | None = None,
+        schedule: ranges.Names | None = None,
+        batch_size: ranges.IntRange | None = None,
+        epochs: ranges.IntRange | None = None,
+        activation: ranges.Names | None = None,
+        initializer: ranges.Names | None = None,
+        regularization: ranges.Names | None = None,
+        l1: ranges.FloatRange | None = (1e-6, 1e-2),
+        l2: ranges.FloatRange | None = (1e-6, 1e-2),
+        dropout: ranges.FloatRange | None = None,
+        batch_normalization: ranges.Names | None = None,
+        augmentation: Augmentation | None = None,
+        keep_weights: bool = False,
+        name: str | None = None,
+        tunable: bool = True,
+    ) -> None:
+        self.model: keras.Model = _check_compiled(model)
+        self.keep_weights: bool = checks.boolean("keep_weights", keep_weights)
+        names = ranges.names
+        self.optimizer: tuple[str, ...] | None = _optional(
+            "optimizer", optimizer, names, _task.optimizers()
+        )
+        self.learning_rate: tuple[float, float] | None = _optional(
+            "learning_rate", learning_rate, ranges.positive_range
+        )
+        self.activation: tuple[str, ...] | None = _optional(
+            "activation", activation, names, _task.activations()
+        )
+        self.initializer: tuple[str, ...] | None = _optional(
+            "initializer", initializer, names, INITIALIZERS
+        )
+        self.regularization: tuple[str, ...] | None = _optional(
+            "regularization", regularization, names, PENALTIES
+        )
+        self.l1: tuple[float, float] | None = _optional("l1", l1, ranges.positive_range)
+        self.l2: tuple[float, float] | None = _optional("l2", l2, ranges.positive_range)
+        self.dropout: tuple[float, float] | None = _optional(
+            "dropout", dropout, ranges.fraction_range
+        )
+        self.batch_normalization: tuple[str, ...] | None = _optional(
+            "batch_normalization",
+            batch_normalization,
+            names,
+            BATCH_NORMALIZATION_POSITIONS,
+        )
+        self.augmentation: Any = _check_augmentation(augmentation)
+        check_rewritable(model, self._minimal_changes())
         super().__init__(batch_size, epochs, schedule, name, tunable)
 
-    def _set(self, name, value, check, known):
-        setattr(self, name, value if value is None else check(name, value, known))
-
-    def _lowest(self):
-        """Changes of the same kinds as any trial's."""
+    def _minimal_changes(self) -> Changes:
+        """Changes of the same kinds as those of any trial."""
         return Changes(
             activation=self.activation and self.activation[0],
             initializer=self.initializer and self.initializer[0],
@@ -141,20 +175,21 @@ class TunedModel(TunedFit):
             augmentation=None if self.augmentation is None else {},
         )
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         values = self._sample(hp)
         source = self._source(values)
         model = rewrite(source, values["changes"], self.keep_weights)
-        compile_like(model, self.model, optimizer=self._optimizer(values))
+        compile_like(model, self.model, optimizer=self._make_optimizer(values))
         if model.built:
             # So that the weights a tuner saved find the optimizer's variables.
             model.optimizer.build(model.trainable_variables)
         return model
 
-    def _source(self, values):
+    def _source(self, values: dict[str, Any]) -> keras.Model:
+        """The model to copy; the values of the trial may choose it."""
         return self.model
 
-    def _optimizer(self, values):
+    def _make_optimizer(self, values: dict[str, Any]) -> keras.optimizers.Optimizer:
         settings = values["optimizer_settings"]
         if values["optimizer"] is not None:
             return make_optimizer(values["optimizer"], settings)
@@ -169,52 +204,60 @@ class TunedModel(TunedFit):
             )
         return make_optimizer(optimizers[0], settings)
 
-    def _sample(self, hp):
-        values = {"changes": self._sample_changes(hp)}
+    def _sample(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+        values: dict[str, Any] = {"changes": self._sample_changes(hp)}
         values["optimizer"] = None
         if self.optimizer is not None:
-            values["optimizer"] = _ranges.sample_name(hp, "optimizer", self.optimizer)
+            values["optimizer"] = ranges.sample_choice(hp, "optimizer", self.optimizer)
         values["optimizer_settings"] = self._sample_optimizer(hp, values["optimizer"])
         values.update(self._sample_fit(hp))
         return values
 
-    def _sample_optimizer(self, hp, optimizer):
-        """Declares what the optimizer gets, and returns it."""
+    def _sample_optimizer(
+        self, hp: keras_tuner.HyperParameters, optimizer: str | None
+    ) -> dict[str, Any]:
+        """Declares the settings of the optimizer; those of this trial."""
         if self.learning_rate is None:
             return {}
-        rate = _ranges.sample_float(hp, "learning_rate", self.learning_rate, "log")
-        return {"learning_rate": rate}
+        learning_rate = ranges.sample_float(
+            hp, "learning_rate", self.learning_rate, "log"
+        )
+        return {"learning_rate": learning_rate}
 
-    def _sample_changes(self, hp):
+    def _sample_changes(self, hp: keras_tuner.HyperParameters) -> Changes:
         changes = Changes()
         for name in ("activation", "initializer", "batch_normalization"):
             if getattr(self, name) is not None:
-                value = _ranges.sample_name(hp, name, getattr(self, name))
+                value = ranges.sample_choice(hp, name, getattr(self, name))
                 setattr(changes, name, value)
         if self.regularization is not None:
-            changes.penalty = self._sample_penalty(hp)
+            changes.penalty = self._sample_penalty(hp, self.regularization)
         if self.dropout is not None:
-            changes.dropout = _ranges.sample_float(hp, "dropout", self.dropout)
+            changes.dropout = ranges.sample_float(hp, "dropout", self.dropout)
         if self.augmentation is not None:
             changes.augmentation = _sample_augmentation(hp, self.augmentation)
         return changes
 
-    def _sample_penalty(self, hp):
-        kind = _ranges.sample_name(hp, "regularization", self.regularization)
+    def _sample_penalty(
+        self, hp: keras_tuner.HyperParameters, penalties: tuple[str, ...]
+    ) -> tuple[float, ...]:
+        """Declares the kind of penalty and its factors; `(l1, l2)` of this trial."""
+        kind = ranges.sample_choice(hp, "regularization", penalties)
         factors = []
         for name in ("l1", "l2"):
-            kinds = [k for k in self.regularization if name in k.split("_")]
+            # The factor is in the scope of the kinds that have it.
+            kinds = [k for k in penalties if name in k.split("_")]
             value = 0.0
-            if kinds and len(self.regularization) > 1:
+            if kinds and len(penalties) > 1:
                 with hp.conditional_scope("regularization", kinds):
-                    value = _ranges.sample_float(hp, name, getattr(self, name), "log")
+                    value = ranges.sample_float(hp, name, getattr(self, name), "log")
             elif kinds:
-                value = _ranges.sample_float(hp, name, getattr(self, name), "log")
+                value = ranges.sample_float(hp, name, getattr(self, name), "log")
             factors.append(value if kind in kinds else 0.0)
         return tuple(factors)
 
 
-def _compiled(model):
+def _check_compiled(model: Any) -> keras.Model:
     checks.instance("model", model, keras.Model)
     if not model.compiled:
         checks.fail(
@@ -225,41 +268,42 @@ def _compiled(model):
     return model
 
 
-def _positive(name, value):
+def _optional(name: str, value: Any, check: Callable[..., Any], *args: Any) -> Any:
+    return None if value is None else check(name, value, *args)
+
+
+def _check_augmentation(value: Any) -> Any:
     if value is None:
         return None
-    return _ranges.float_range(name, value, low=0, low_open=True)
-
-
-def _augmentation(value):
-    if value is None or not isinstance(value, dict):
-        if value is None:
-            return None
-        return _ranges.float_range("augmentation", value, low=0, high=0.5)
-    ranges = {}
+    if not isinstance(value, Mapping):
+        return ranges.float_range("augmentation", value, low=0, high=0.5)
+    checked: dict[str, Any] = {}
     for name, bounds in value.items():
         if name == "flip":
-            ranges[name] = _ranges.names(name, bounds, _FLIPS)
+            checked[name] = ranges.names(name, bounds, _FLIPS)
         else:
-            checks.choice("augmentation", name, (*AUGMENTATIONS, "flip"))
-            ranges[name] = _ranges.float_range(name, bounds, low=0, high=0.5)
-    return ranges
+            checks.choice("augmentation", name, (*_AUGMENTATIONS, "flip"))
+            checked[name] = ranges.float_range(name, bounds, low=0, high=0.5)
+    return checked
 
 
-def _sample_augmentation(hp, ranges):
-    if not isinstance(ranges, dict):
-        strength = _ranges.sample_float(hp, "augmentation", ranges)
+def _sample_augmentation(
+    hp: keras_tuner.HyperParameters, augmentation: Any
+) -> dict[str, Any]:
+    """Declares the augmentation; the arguments of `RandomAffine` of this trial."""
+    if not isinstance(augmentation, dict):
+        strength = ranges.sample_float(hp, "augmentation", augmentation)
         # Of a full turn: a strength of 0.2 turns by up to 18 degrees.
         arguments = {"rotation_factor": strength / 4, "fill_mode": "nearest"}
         for name in ("translation", "shear", "zoom"):
-            arguments |= dict.fromkeys(AUGMENTATIONS[name], strength)
+            arguments |= dict.fromkeys(_AUGMENTATIONS[name], strength)
         return arguments
     arguments = {"fill_mode": "nearest"}
-    for name, bounds in ranges.items():
+    for name, bounds in augmentation.items():
         if name == "flip":
-            flip = _ranges.sample_name(hp, name, bounds)
+            flip = ranges.sample_choice(hp, name, bounds)
             arguments["flip_mode"] = None if flip == "none" else flip
         else:
-            value = _ranges.sample_float(hp, name, bounds)
-            arguments |= dict.fromkeys(AUGMENTATIONS[name], value)
+            value = ranges.sample_float(hp, name, bounds)
+            arguments |= dict.fromkeys(_AUGMENTATIONS[name], value)
     return arguments

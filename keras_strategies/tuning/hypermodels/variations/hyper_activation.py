@@ -1,8 +1,14 @@
-"""The activation of hidden layers, searched."""
+"""Search of the activation of hidden layers."""
 
+from typing import Any
+
+import keras
+
+from keras_strategies.tuning._space import ranges
+from keras_strategies.tuning.hypermodels._task import Task
 from keras_strategies.tuning.hypermodels.variations._tuned_model import (
     TunedModel,
-    given_or_default,
+    model_or_default,
 )
 
 
@@ -11,9 +17,8 @@ class HyperActivation(TunedModel):
 
     Varies a small default network, or any compiled model (`model=`) without rewriting
     it: all hidden activations become the searched one. Heads, gates (sigmoid,
-    softmax) and recurrent layers stay as they are. The learning rate is searched too,
-    because activations differ in the rate that suits them.
-
+    softmax) and recurrent layers are not changed. The learning rate is searched too,
+    because the best one differs between activations.
 
     | name | values |
     |---|---|
@@ -64,15 +69,23 @@ class HyperActivation(TunedModel):
 
     def __init__(
         self,
-        input_shape=None,
-        classes=None,
-        task="classification",
-        activation=("relu", "leaky_relu", "elu", "gelu", "silu", "selu", "tanh"),
-        learning_rate=(1e-4, 1e-2),
-        model=None,
-        **kwargs,
-    ):
-        model = given_or_default(model, input_shape, classes, task)
+        input_shape: tuple[int, ...] | None = None,
+        classes: int | None = None,
+        task: Task = "classification",
+        activation: ranges.Names | None = (
+            "relu",
+            "leaky_relu",
+            "elu",
+            "gelu",
+            "silu",
+            "selu",
+            "tanh",
+        ),
+        learning_rate: ranges.FloatRange | None = (1e-4, 1e-2),
+        model: keras.Model | None = None,
+        **kwargs: Any,
+    ) -> None:
+        model = model_or_default(model, input_shape, classes, task)
         super().__init__(
             model,
             activation=activation,

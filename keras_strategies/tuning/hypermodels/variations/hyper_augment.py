@@ -1,20 +1,25 @@
-"""Augmentation of images, searched."""
+"""Search of the augmentation of images."""
 
+from typing import Any
+
+import keras
+
+from keras_strategies.tuning._space import ranges
+from keras_strategies.tuning.hypermodels._task import Task
 from keras_strategies.tuning.hypermodels.variations._tuned_model import (
     TunedModel,
-    given_or_default,
+    model_or_default,
 )
 
 
 class HyperAugment(TunedModel):
     """Searches how strongly images are augmented.
 
-    Takes the place of KerasTuner's `HyperImageAugment`. Varies a small default
-    network, or any compiled model with one image input (`model=`) without rewriting
-    it: a `RandomAffine` (rotation, translation, shear, zoom and flips as one resample)
-    stands before it, active in training only. What comes into an image from outside is
-    the nearest pixel.
-
+    Replaces KerasTuner's `HyperImageAugment`. Varies a small default network, or any
+    compiled model with one image input (`model=`) without rewriting it: a
+    `RandomAffine` (rotation, translation, shear, zoom and flips as one resample) is
+    inserted before it, active in training only. Pixels from outside of the image have
+    the value of the nearest one inside.
 
     | name | values |
     |---|---|
@@ -35,11 +40,11 @@ class HyperAugment(TunedModel):
         rotation: Range of the largest turn, as a fraction of a full one, in
             [0, 0.5]. Defaults to `(0.0, 0.1)`; `None` leaves rotation out, as in
             the following.
-        translation: Range of the largest shift. Defaults to `(0.0, 0.2)`.
+        translation: Range of the largest translation. Defaults to `(0.0, 0.2)`.
         shear: Range of the largest shear. Defaults to `(0.0, 0.2)`.
         zoom: Range of the largest zoom. Defaults to `(0.0, 0.2)`.
         flip: `"none"`, `"horizontal"`, `"vertical"`, `"horizontal_and_vertical"`, or
-            several. Digits and letters want `"none"`. Defaults to
+            several. Use `"none"` for digits and letters. Defaults to
             `("none", "horizontal")`.
         model: A compiled Keras model to vary instead of the default network.
             Defaults to `None`.
@@ -73,17 +78,17 @@ class HyperAugment(TunedModel):
 
     def __init__(
         self,
-        input_shape=None,
-        classes=None,
-        task="classification",
-        rotation=(0.0, 0.1),
-        translation=(0.0, 0.2),
-        shear=(0.0, 0.2),
-        zoom=(0.0, 0.2),
-        flip=("none", "horizontal"),
-        model=None,
-        **kwargs,
-    ):
+        input_shape: tuple[int, ...] | None = None,
+        classes: int | None = None,
+        task: Task = "classification",
+        rotation: ranges.FloatRange | None = (0.0, 0.1),
+        translation: ranges.FloatRange | None = (0.0, 0.2),
+        shear: ranges.FloatRange | None = (0.0, 0.2),
+        zoom: ranges.FloatRange | None = (0.0, 0.2),
+        flip: ranges.Names | None = ("none", "horizontal"),
+        model: keras.Model | None = None,
+        **kwargs: Any,
+    ) -> None:
         ranges = {
             "rotation": rotation,
             "translation": translation,
@@ -91,7 +96,7 @@ class HyperAugment(TunedModel):
             "zoom": zoom,
             "flip": flip,
         }
-        model = given_or_default(model, input_shape, classes, task)
+        model = model_or_default(model, input_shape, classes, task)
         super().__init__(
             model,
             augmentation={k: v for k, v in ranges.items() if v is not None},

@@ -1,10 +1,13 @@
-"""Accuracy and size of a network, searched together."""
+"""Search of accuracy and size together."""
 
 import gzip
 import inspect
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
 
 from keras_strategies._internal import checks
@@ -14,31 +17,32 @@ from keras_strategies.compression import (
     prune,
     strip,
 )
-from keras_strategies.tuning._space import ranges as _ranges
-from keras_strategies.tuning.hypermodels._tuned_fit import quiet_phase
+from keras_strategies.tuning._space import ranges
+from keras_strategies.tuning.hypermodels._task import Task
+from keras_strategies.tuning.hypermodels._tuned_fit import first_phase
 from keras_strategies.tuning.hypermodels.variations._tuned_model import (
     TunedModel,
     default_model,
-    given_or_default,
+    model_or_default,
 )
 
 
 class HyperCompression(TunedModel):
     """Searches how small a network can be: its width and its sparsity.
 
-    Every trial trains a network and prunes it on the way (`compression.prune`). Over
-    the first two thirds of the epochs the sparsity rises; the tuner sees the epochs
-    after that, in which it is full. At the end of each of these the size is logged
-    beside the metrics, so that a search can have two objectives:
+    Every trial trains a network and prunes it during training (`compression.prune`).
+    The sparsity rises over the first two thirds of the epochs; the tuner observes the
+    epochs after that, in which it is constant. At the end of each of these the size is
+    logged beside the metrics, so that a search can have two objectives:
 
     - `size`: bytes of all weights as float32 under gzip, as a fraction of the bytes
       of the widest network uncompressed, between 0 and about 1;
     - `size_bytes`: the same in bytes.
 
-    A tuner with a Pareto front, such as `Tuner(algorithm="nsga2")`, gives the smallest
+    A tuner with a Pareto front, such as `Tuner(algorithm="nsga2")`, finds the smallest
     network for each accuracy. KerasTuner's own tuners minimize the sum
-    `size - val_accuracy`. The best model comes back without pruning, its zeros in
-    place. To go on from a trained network within a budget of accuracy there is
+    `size - val_accuracy`. The best model is returned without pruning masks, its zeros
+    kept. To compress a trained network within an allowed loss of accuracy use
     `compression.compress`.
 
     | name | values |
@@ -59,7 +63,7 @@ class HyperCompression(TunedModel):
             network. Defaults to `"classification"`.
         width: Range of the fraction of filters and units, in (0, 1]. Defaults to
             `(0.25, 1.0)`; with `model`, which keeps its width, to `None`.
-        sparsity: Range of the share of zeros in prunable kernels, in [0, 1).
+        sparsity: Range of the fraction of zeros in prunable kernels, in [0, 1).
             Defaults to `(0.0, 0.9)`.
         learning_rate: Range of the learning rate, on a log scale, or `None` to keep
             that of the model. Defaults to `(1e-4, 1e-2)`.
@@ -98,15 +102,15 @@ class HyperCompression(TunedModel):
 
     def __init__(
         self,
-        input_shape=None,
-        classes=None,
-        task="classification",
-        width=None,
-        sparsity=(0.0, 0.9),
-        learning_rate=(1e-4, 1e-2),
-        model=None,
-        **kwargs,
-    ):
+        input_shape: tuple[int, ...] | None = None,
+        classes: int | None = None,
+        task: Task = "classification",
+        width: ranges.FloatRange | None = None,
+        sparsity: ranges.FloatRange = (0.0, 0.9),
+        learning_rate: ranges.FloatRange | None = (1e-4, 1e-2),
+        model: keras.Model | None = None,
+        **kwargs: Any,
+    ) -> None:
         if model is not None and width is not None:
             checks.fail(
                 "`width` is for the default network",
@@ -115,56 +119,64 @@ class HyperCompression(TunedModel):
             )
         if width is None:
             width = 1.0 if model is not None else (0.25, 1.0)
-        self.width = _ranges.float_range("width", width, low=0, high=1, low_open=True)
-        self.sparsity = _ranges.float_range(
-            "sparsity", sparsity, low=0, high=1, high_open=True
+        self.width: tuple[float, float] = ranges.float_range(
+            "width", width, low=0, high=1, low_open=True
         )
-        self._network = None if model is not None else (input_shape, classes, task)
-        model = given_or_default(model, input_shape, classes, task)
+        self.sparsity: tuple[float, float] = ranges.fraction_range("sparsity", sparsity)
+        self._default_arguments: tuple[Any, ...] | None = None
+        if model is None:
+            self._default_arguments = (input_shape, classes, task)
+        model = model_or_default(model, input_shape, classes, task)
         super().__init__(model, learning_rate=learning_rate, **kwargs)
         self._full_bytes = 4 * model.count_params()
 
-    def _source(self, values):
-        if self._network is None:
+    def _source(self, values: dict[str, Any]) -> keras.Model:
+        if self._default_arguments is None:
             return self.model
-        return default_model(*self._network, width=values["width"])
+        return default_model(*self._default_arguments, width=values["width"])
 
-    def _sample(self, hp):
+    def _sample(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         return {
-            "width": _ranges.sample_float(hp, "width", self.width),
-            "sparsity": _ranges.sample_float(hp, "sparsity", self.sparsity),
+            "width": ranges.sample_float(hp, "width", self.width),
+            "sparsity": ranges.sample_float(hp, "sparsity", self.sparsity),
             **super()._sample(hp),
         }
 
-    def _train(self, hp, model, *args, **kwargs):
+    def _train(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         values = self._sample(hp if self.tunable else hp.copy())
         bound = inspect.signature(model.fit).bind(*args, **kwargs).arguments
-        callbacks = [_Size(self._full_bytes), *(bound.get("callbacks") or [])]
+        callbacks = [_LogSize(self._full_bytes), *(bound.get("callbacks") or [])]
         settings = {**bound, "callbacks": callbacks}
         if values["sparsity"] == 0:
             return model.fit(**settings)
-        begin, epochs = bound.get("initial_epoch", 0), bound.get("epochs", 1)
-        fresh = begin == 0
-        if not fresh:  # goes on from weights that are sparse already
+        first, epochs = bound.get("initial_epoch", 0), bound.get("epochs", 1)
+        continues = first > 0  # a later round of Hyperband
+        if continues:  # with weights that are sparse already
             prune(model, ConstantSparsity(values["sparsity"], begin_step=0))
         else:
-            begin = 2 * epochs // 3
-            steps = (begin or 2 / 3) * _steps_per_epoch(bound)
+            first = 2 * epochs // 3
+            steps = (first or 2 / 3) * _steps_per_epoch(bound)
             end = max(int(steps) - 1, 1)
             schedule = PolynomialSparsity(
                 0.0, values["sparsity"], 0, end, frequency=max(end // 20, 1)
             )
             prune(model, schedule)
         try:
-            if fresh and begin > 0:
-                model.fit(**quiet_phase(bound, begin))
-            return model.fit(**{**settings, "initial_epoch": begin})
+            if not continues and first > 0:
+                model.fit(**first_phase(bound, first))
+            return model.fit(**{**settings, "initial_epoch": first})
         finally:
             strip(model)
 
 
-def _steps_per_epoch(bound):
-    """Steps in an epoch of a call of `fit`."""
+def _steps_per_epoch(bound: Mapping[str, Any]) -> int:
+    """Number of steps in an epoch of `fit` with these arguments."""
     steps, data = bound.get("steps_per_epoch"), bound.get("x")
     if steps is not None:
         return steps
@@ -186,14 +198,14 @@ def _steps_per_epoch(bound):
         raise ValueError(text) from error
 
 
-class _Size(keras.callbacks.Callback):
-    """Logs how many bytes the weights take under gzip."""
+class _LogSize(keras.callbacks.Callback):
+    """Logs the size of the weights under gzip."""
 
-    def __init__(self, full_bytes):
+    def __init__(self, full_bytes: int) -> None:
         super().__init__()
         self.full_bytes = full_bytes
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         weights = [np.asarray(w, "float32") for w in self.model.get_weights()]
         data = b"".join(w.tobytes() for w in weights)
         size = len(gzip.compress(data, mtime=0))

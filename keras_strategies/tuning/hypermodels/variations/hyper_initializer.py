@@ -1,8 +1,14 @@
-"""The initializer of kernels, searched."""
+"""Search of the initializer of kernels."""
 
+from typing import Any
+
+import keras
+
+from keras_strategies.tuning._space import ranges
+from keras_strategies.tuning.hypermodels._task import Task
 from keras_strategies.tuning.hypermodels.variations._tuned_model import (
     TunedModel,
-    given_or_default,
+    model_or_default,
 )
 
 
@@ -10,10 +16,9 @@ class HyperInitializer(TunedModel):
     """Searches how the kernels of a network are initialized.
 
     Varies a small default network, or any compiled model (`model=`) without rewriting
-    it: all kernels, those of the head and of recurrent layers included, begin with the
-    searched initializer. Differences are small where batch normalization follows;
-    give each point several trials (`executions_per_trial`) before believing one.
-
+    it: the searched initializer is that of all kernels, including those of the head
+    and of recurrent layers. Differences are small where batch normalization follows;
+    use several executions of each trial (`executions_per_trial`).
 
     | name | values |
     |---|---|
@@ -62,10 +67,10 @@ class HyperInitializer(TunedModel):
 
     def __init__(
         self,
-        input_shape=None,
-        classes=None,
-        task="classification",
-        initializer=(
+        input_shape: tuple[int, ...] | None = None,
+        classes: int | None = None,
+        task: Task = "classification",
+        initializer: ranges.Names | None = (
             "glorot_uniform",
             "glorot_normal",
             "he_uniform",
@@ -73,10 +78,10 @@ class HyperInitializer(TunedModel):
             "lecun_normal",
             "orthogonal",
         ),
-        model=None,
-        **kwargs,
-    ):
-        model = given_or_default(model, input_shape, classes, task)
+        model: keras.Model | None = None,
+        **kwargs: Any,
+    ) -> None:
+        model = model_or_default(model, input_shape, classes, task)
         super().__init__(
             model,
             initializer=initializer,

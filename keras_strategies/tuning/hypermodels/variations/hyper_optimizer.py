@@ -1,26 +1,30 @@
-"""The optimizer and its numbers, searched."""
+"""Search of the optimizer and its settings."""
 
-import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies.tuning._space import ranges as _ranges
+from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels import _task
+from keras_strategies.tuning.hypermodels._task import Task
 from keras_strategies.tuning.hypermodels.variations._tuned_model import (
     TunedModel,
-    given_or_default,
+    model_or_default,
 )
 
 
 class HyperOptimizer(TunedModel):
-    """Searches the optimizer together with the numbers that belong to it.
+    """Searches the optimizer together with the settings that belong to it.
 
     Varies the training of a small default network, or of any compiled model
     (`model=`). Each optimizer has its own range of learning rates, from a tenth to ten
-    times its default (a rate that suits SGD would ruin Adam), in a conditional scope,
-    so that a tuner does not mix them up.
+    times its default (a learning rate for SGD is far too large for Adam), in a
+    conditional scope, so that results of one optimizer say nothing about another.
 
     Decoupled weight decay and clipping are off at the value 0.
-
 
     | name | values |
     |---|---|
@@ -40,8 +44,8 @@ class HyperOptimizer(TunedModel):
             network, as in `HyperMLP`. Defaults to `"classification"`.
         optimizer: Names of Keras optimizers to choose from. Defaults to
             `("sgd", "rmsprop", "adam", "adamw", "nadam")`.
-        rate_factor: How far the learning rate may go from an optimizer's default, at
-            least 1; 1 keeps the default. Defaults to `10.0`.
+        learning_rate_factor: Largest factor between the learning rate and the default
+            of the optimizer, at least 1; 1 keeps the default. Defaults to `10.0`.
         momentum: Range of SGD's momentum, in [0, 1). Defaults to `(0.0, 0.99)`.
         weight_decay: Values to choose from, at least 0. Defaults to
             `(0.0, 1e-4, 1e-3, 1e-2)`.
@@ -79,69 +83,76 @@ class HyperOptimizer(TunedModel):
 
     def __init__(
         self,
-        input_shape=None,
-        classes=None,
-        task="classification",
-        optimizer=("sgd", "rmsprop", "adam", "adamw", "nadam"),
-        rate_factor=10.0,
-        momentum=(0.0, 0.99),
-        weight_decay=(0.0, 1e-4, 1e-3, 1e-2),
-        global_clipnorm=(0.0, 1.0),
-        model=None,
-        **kwargs,
-    ):
-        self.rate_factor = checks.real("rate_factor", rate_factor, low=1)
-        self.momentum = _ranges.float_range(
-            "momentum", momentum, low=0, high=1, high_open=True
+        input_shape: tuple[int, ...] | None = None,
+        classes: int | None = None,
+        task: Task = "classification",
+        optimizer: ranges.Names = ("sgd", "rmsprop", "adam", "adamw", "nadam"),
+        learning_rate_factor: float = 10.0,
+        momentum: ranges.FloatRange = (0.0, 0.99),
+        weight_decay: float | Sequence[float] = (0.0, 1e-4, 1e-3, 1e-2),
+        global_clipnorm: float | Sequence[float] = (0.0, 1.0),
+        model: keras.Model | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.learning_rate_factor: float = checks.real(
+            "learning_rate_factor", learning_rate_factor, low=1
         )
-        self.weight_decay = _ranges.options("weight_decay", weight_decay, _not_negative)
-        self.global_clipnorm = _ranges.options(
+        self.momentum: tuple[float, float] = ranges.fraction_range("momentum", momentum)
+        self.weight_decay: tuple[float, ...] = ranges.distinct(
+            "weight_decay", weight_decay, _not_negative
+        )
+        self.global_clipnorm: tuple[float, ...] = ranges.distinct(
             "global_clipnorm", global_clipnorm, _not_negative
         )
         if "learning_rate" in kwargs:
             checks.fail(
                 "`learning_rate` has a range for each optimizer",
-                fix="Set its width by rate_factor=.",
+                fix="Set its width by learning_rate_factor=.",
                 learning_rate=kwargs["learning_rate"],
             )
-        model = given_or_default(model, input_shape, classes, task)
+        model = model_or_default(model, input_shape, classes, task)
         super().__init__(
             model,
             optimizer=optimizer,
             **kwargs,
         )
 
-    def _sample_optimizer(self, hp, optimizer):
-        settings = {}
-        for name in self.optimizer:
-            if len(self.optimizer) == 1:
-                found = self._sample_one(hp, name)
+    def _sample_optimizer(
+        self, hp: keras_tuner.HyperParameters, optimizer: str | None
+    ) -> dict[str, Any]:
+        settings: dict[str, Any] = {}
+        names = self.optimizer or ()
+        for name in names:
+            if len(names) == 1:
+                sampled = self._sample_settings(hp, name)
             else:
                 with hp.conditional_scope("optimizer", [name]):
-                    found = self._sample_one(hp, name)
+                    sampled = self._sample_settings(hp, name)
             if name == optimizer:
-                settings = found
-        decay = _ranges.sample_name(hp, "weight_decay", self.weight_decay)
+                settings = sampled
+        decay = ranges.sample_choice(hp, "weight_decay", self.weight_decay)
         if decay or optimizer == "adamw":  # whose own default is not 0
             settings["weight_decay"] = decay
-        norm = _ranges.sample_name(hp, "global_clipnorm", self.global_clipnorm)
+        norm = ranges.sample_choice(hp, "global_clipnorm", self.global_clipnorm)
         if norm:
             settings["global_clipnorm"] = norm
         return settings
 
-    def _sample_one(self, hp, name):
-        parameters = inspect.signature(_task.optimizers()[name]).parameters
-        rate, factor = parameters["learning_rate"].default, self.rate_factor
-        bounds = (rate / factor, rate * factor)
+    def _sample_settings(
+        self, hp: keras_tuner.HyperParameters, name: str
+    ) -> dict[str, Any]:
+        """Declares what only this optimizer has."""
+        default, factor = _task.default_learning_rate(name), self.learning_rate_factor
+        bounds = (default / factor, default * factor)
         settings = {
-            "learning_rate": _ranges.sample_float(
+            "learning_rate": ranges.sample_float(
                 hp, f"learning_rate_{name}", bounds, "log"
             )
         }
         if name == "sgd":
-            settings["momentum"] = _ranges.sample_float(hp, "momentum", self.momentum)
+            settings["momentum"] = ranges.sample_float(hp, "momentum", self.momentum)
         return settings
 
 
-def _not_negative(name, value):
+def _not_negative(name: str, value: Any) -> float:
     return checks.real(name, value, low=0)

@@ -1,25 +1,30 @@
-"""Penalties, dropout and batch normalization, searched."""
+"""Search of penalties, dropout and batch normalization."""
 
+from typing import Any
+
+import keras
+
+from keras_strategies.tuning._space import ranges
+from keras_strategies.tuning.hypermodels._task import Task
 from keras_strategies.tuning.hypermodels.variations._tuned_model import (
+    BATCH_NORMALIZATION_POSITIONS,
     PENALTIES,
-    PLACES,
     TunedModel,
-    given_or_default,
+    model_or_default,
 )
 
 
 class HyperRegularization(TunedModel):
-    """Searches L1 and L2 penalties, dropout, and where batch normalization stands.
+    """Searches L1 and L2 penalties, dropout, and the position of batch normalization.
 
     Varies a small default network, or any compiled model (`model=`) without rewriting
     it. Penalties replace those of all kernels. Dropout sets the rate of the model's
-    dropout layers; where it has none, one is put behind each hidden activation. Batch
-    normalization is taken out, or put before or after each hidden activation (the
-    model's own goes).
+    dropout layers; if it has none, one is inserted after each hidden activation. Batch
+    normalization is removed, or inserted before or after each hidden activation in
+    place of the model's own.
 
-    Search for a metric such as `val_accuracy`: `val_loss` contains the penalty, so that
-    trials with different factors do not compare.
-
+    Use an objective such as `val_accuracy`: `val_loss` contains the penalty, so that
+    trials with different factors cannot be compared by it.
 
     | name | values |
     |---|---|
@@ -50,7 +55,7 @@ class HyperRegularization(TunedModel):
         l2: The same for L2. Defaults to `(1e-6, 1e-2)`.
         dropout: Range of the dropped fraction, in [0, 1). Defaults to `(0.0, 0.5)`;
             `None` keeps the dropout of the model.
-        batch_normalization: Places to choose from. Defaults to
+        batch_normalization: Positions to choose from. Defaults to
             `("off", "before", "after")`; `None` keeps that of the model.
         model: A compiled Keras model to vary instead of the default network.
             Defaults to `None`.
@@ -84,18 +89,18 @@ class HyperRegularization(TunedModel):
 
     def __init__(
         self,
-        input_shape=None,
-        classes=None,
-        task="classification",
-        regularization=PENALTIES,
-        l1=(1e-6, 1e-2),
-        l2=(1e-6, 1e-2),
-        dropout=(0.0, 0.5),
-        batch_normalization=PLACES,
-        model=None,
-        **kwargs,
-    ):
-        model = given_or_default(model, input_shape, classes, task)
+        input_shape: tuple[int, ...] | None = None,
+        classes: int | None = None,
+        task: Task = "classification",
+        regularization: ranges.Names | None = PENALTIES,
+        l1: ranges.FloatRange = (1e-6, 1e-2),
+        l2: ranges.FloatRange = (1e-6, 1e-2),
+        dropout: ranges.FloatRange | None = (0.0, 0.5),
+        batch_normalization: ranges.Names | None = BATCH_NORMALIZATION_POSITIONS,
+        model: keras.Model | None = None,
+        **kwargs: Any,
+    ) -> None:
+        model = model_or_default(model, input_shape, classes, task)
         super().__init__(
             model,
             regularization=regularization,

@@ -1,23 +1,28 @@
-"""The learning rate and its schedule, searched."""
+"""Search of the learning rate and its schedule."""
 
+from typing import Any
+
+import keras
+
+from keras_strategies.tuning._space import ranges
+from keras_strategies.tuning.hypermodels._task import Task
 from keras_strategies.tuning.hypermodels._tuned_fit import SCHEDULES
 from keras_strategies.tuning.hypermodels.variations._tuned_model import (
     TunedModel,
-    given_or_default,
+    model_or_default,
 )
 
 
 class HyperSchedule(TunedModel):
-    """Searches the learning rate and what it does over the epochs of a trial.
+    """Searches the learning rate and its schedule over the epochs of a trial.
 
     Varies the training of a small default network, or of any compiled model
-    (`model=`). The schedules run by callbacks of this package over the whole of each
-    trial, however long it is, so the compiled optimizer may be any.
+    (`model=`). The schedules are callbacks of this package and span each trial, however
+    long it is, so that any optimizer may be compiled.
 
     Schedules: `"constant"`; `"step"`, 1, then 0.1, then 0.01 of the rate;
     `"exponential"`, down towards 0.01 of it; `"cosine"`, down to 0; `"one_cycle"`, up
     for 30 % of the steps from 1/25 of it, then down.
-
 
     | name | values |
     |---|---|
@@ -35,8 +40,8 @@ class HyperSchedule(TunedModel):
         schedule: Names of schedules to choose from. Defaults to all five.
         learning_rate: Range of the highest learning rate, searched on a log scale.
             Defaults to `(1e-4, 1e-1)`.
-        epochs: Epochs of a trial, one number or a pair. Default `None` leaves them
-            to `tuner.search(..., epochs=...)`.
+        epochs: Number of epochs of a trial, one number or a pair. Defaults to `None`,
+            which leaves it to `tuner.search(..., epochs=...)`.
         model: A compiled Keras model to vary instead of the default network.
             Defaults to `None`.
         **kwargs: Further arguments of `tune_model`; what is not named here is not
@@ -69,16 +74,16 @@ class HyperSchedule(TunedModel):
 
     def __init__(
         self,
-        input_shape=None,
-        classes=None,
-        task="classification",
-        schedule=SCHEDULES,
-        learning_rate=(1e-4, 1e-1),
-        epochs=None,
-        model=None,
-        **kwargs,
-    ):
-        model = given_or_default(model, input_shape, classes, task)
+        input_shape: tuple[int, ...] | None = None,
+        classes: int | None = None,
+        task: Task = "classification",
+        schedule: ranges.Names | None = SCHEDULES,
+        learning_rate: ranges.FloatRange | None = (1e-4, 1e-1),
+        epochs: ranges.IntRange | None = None,
+        model: keras.Model | None = None,
+        **kwargs: Any,
+    ) -> None:
+        model = model_or_default(model, input_shape, classes, task)
         super().__init__(
             model,
             schedule=schedule,
