@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 from _tuning_problems import EPOCHS, space_of
 
-from keras_strategies.tuning.oracles import choose_algorithm, make_oracle
+from keras_strategies.tuning.oracles._registry import choose_algorithm, make_oracle
 
 OBJECTIVE = keras_tuner.Objective("loss", "min")
 KINDS = keras_tuner.engine.hyperparameters

@@ -1,5 +1,9 @@
 """`Tuner` with Keras models: what is trained, what is saved, what is said."""
 
+import inspect
+import pickle
+import typing
+
 import keras
 import keras_tuner
 import numpy as np
@@ -8,7 +12,13 @@ from sklearn.model_selection import KFold
 
 from keras_strategies import tuning
 from keras_strategies.tuning import _space
-from keras_strategies.tuning.oracles import choose_algorithm
+from keras_strategies.tuning.oracles._registry import (
+    ALGORITHMS,
+    PRUNERS,
+    AlgorithmName,
+    PrunerName,
+    choose_algorithm,
+)
 from keras_strategies.tuning.search import _folds
 
 X = np.linspace(-1, 1, 40, dtype="float32").reshape(40, 1)
@@ -267,3 +277,40 @@ def test_our_oracles_serve_keras_tuners_own_tuner(tmp_path):
     stock.search(X, Y, validation_split=0.25, epochs=1, verbose=0)
     assert len(oracle.completed_trials()) == 2
     assert stock.get_best_models()
+
+
+def test_type_checkers_see_the_registries():
+    assert typing.get_args(AlgorithmName) == ("auto", *ALGORITHMS)
+    assert typing.get_args(PrunerName) == tuple(PRUNERS)
+
+
+class Doubled(tuning.Tuner):
+    """A subclass with a constructor of its own."""
+
+    def __init__(self, trials, **kwargs):
+        super().__init__(None, max_trials=2 * trials, **kwargs)
+
+    def run_trial(self, trial, **kwargs):
+        return trial.hyperparameters.Float("x", 0, 1)
+
+
+class Plain(tuning.Tuner):
+    def run_trial(self, trial, **kwargs):
+        return trial.hyperparameters.Float("x", 0, 1)
+
+
+def test_the_signature_shows_the_arguments():
+    names = list(inspect.signature(tuning.Tuner).parameters)
+    assert names[:3] == ["hypermodel", "objective", "max_trials"] and len(names) == 27
+    assert inspect.signature(Plain) == inspect.signature(tuning.Tuner)
+    assert list(inspect.signature(Doubled).parameters) == ["trials", "kwargs"]
+
+
+def test_the_recipe_makes_the_same_tuner_again(tmp_path):
+    made = Doubled(2, directory=tmp_path)
+    cls, args, kwargs = pickle.loads(pickle.dumps(made.recipe))
+    assert (cls, args, kwargs) == (Doubled, (2,), {"directory": tmp_path})
+    assert cls(*args, **kwargs).oracle.max_trials == 4
+    assert Plain(max_trials=3, directory=tmp_path).recipe == (
+        Plain, (), {"max_trials": 3, "directory": tmp_path},
+    )  # fmt: skip

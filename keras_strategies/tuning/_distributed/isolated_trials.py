@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_tuner import errors
-from keras_tuner.engine.trial import Trial
 
 from keras_strategies._internal.files import write_json
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._distributed import processes, rpc
+from keras_strategies.tuning._space import Trial
 
 # Seconds to load Keras and the data, and to end after the result is written: neither
 # counts as time of the trial.

@@ -20,9 +20,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras_tuner
-from keras_tuner.engine.trial import Trial
 
 from keras_strategies.tuning import _space
+from keras_strategies.tuning._space import Trial
 
 PATIENCE = 600  # seconds for which a client repeats a call while no chief answers
 _MAX_LINE = 1 << 26  # bytes

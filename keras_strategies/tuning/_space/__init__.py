@@ -11,7 +11,7 @@ from keras_strategies.tuning._space.hyperparameter import (
 from keras_strategies.tuning._space.labels import from_label
 from keras_strategies.tuning._space.space import Space
 from keras_strategies.tuning._space.text import format_duration, format_value
-from keras_strategies.tuning._space.trials import trial_from_state
+from keras_strategies.tuning._space.trials import Trial, trial_from_state
 from keras_strategies.tuning._space.values import (
     Values,
     combinations,
@@ -23,6 +23,7 @@ from keras_strategies.tuning._space.values import (
 
 __all__ = [
     "Space",
+    "Trial",
     "Values",
     "combinations",
     "encode",

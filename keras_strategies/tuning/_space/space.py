@@ -21,6 +21,8 @@ class Space(keras_tuner.HyperParameters):
     its default, not an unseeded random value.
     """
 
+    values: dict[str, Any]
+
     @classmethod
     def of(cls, hyperparameters: keras_tuner.HyperParameters) -> "Space":
         """The same space and values as a `Space`; one that is one is returned."""

@@ -1,11 +1,15 @@
 """Trials of KerasTuner whose space is repaired."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from keras_tuner.engine.trial import Trial
+import keras_tuner
 
 from keras_strategies.tuning._space.space import Space
+
+# Named here once: type checkers follow an attribute of an untyped package, but not a
+# name imported from it.
+Trial: TypeAlias = keras_tuner.engine.trial.Trial
 
 
 def trial_from_state(state: Mapping[str, Any]) -> Trial:

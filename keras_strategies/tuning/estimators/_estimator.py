@@ -186,7 +186,7 @@ class Estimator:
         if _accepts(builder, "optimizer"):
             optimizer = self.optimizer
             if optimizer is None and settings:
-                optimizer = _default(builder, "optimizer") or "rmsprop"
+                optimizer = _default_of(builder, "optimizer") or "rmsprop"
             if settings:
                 optimizer = make_optimizer(optimizer, settings)
             if optimizer is not None:
@@ -351,7 +351,7 @@ def _names(builder: Callable[..., Any], name: str) -> bool:
     return name in inspect.signature(builder).parameters
 
 
-def _default(builder: Callable[..., Any], name: str) -> Any:
+def _default_of(builder: Callable[..., Any], name: str) -> Any:
     """The default of a parameter, `None` if it has none."""
     parameter = inspect.signature(builder).parameters.get(name)
     if parameter is None or parameter.default is parameter.empty:

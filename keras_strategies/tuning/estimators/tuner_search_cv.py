@@ -13,10 +13,10 @@ from keras_strategies._internal.optional import require
 from keras_strategies.tuning._private.oracles import set_project
 from keras_strategies.tuning._space import Space
 from keras_strategies.tuning.estimators._parameter_space import ParameterSpace
-from keras_strategies.tuning.oracles import (
+from keras_strategies.tuning.oracles._base import OracleBase
+from keras_strategies.tuning.oracles._registry import (
     ALGORITHMS,
     AlgorithmName,
-    OracleBase,
     choose_algorithm,
     make_oracle,
 )

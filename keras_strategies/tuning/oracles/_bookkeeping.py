@@ -5,11 +5,12 @@ import time
 from collections.abc import Mapping
 
 import keras_tuner
-from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import hyperparameters as private_space
 from keras_strategies.tuning._private import oracles as private
+from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.oracles._stored import locked
 from keras_strategies.tuning.oracles._workers import WorkerOracle
 
@@ -20,6 +21,9 @@ class BookkeepingOracle(WorkerOracle):
     Failures are recorded and end nothing by themselves, a trial can be stopped at an
     epoch, and the life of a trial does not depend on the worker that runs it.
     """
+
+    ongoing_trials: dict[str, Trial]
+    stop_reason: str | None
 
     def completed_trials(self) -> list[Trial]:
         """Returns the completed trials in the order in which they ended."""
@@ -176,7 +180,7 @@ class BookkeepingOracle(WorkerOracle):
     # The growing space, metrics and results
 
     @locked
-    def get_space(self) -> _space.Space:
+    def get_space(self) -> keras_tuner.HyperParameters:
         """Returns a copy of the space as it is declared so far."""
         return self.hyperparameters.copy()
 

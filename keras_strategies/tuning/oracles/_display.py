@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras_tuner
-from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
-from keras_strategies.tuning._space import format_duration, format_value
+from keras_strategies.tuning._space import Trial, format_duration, format_value
 
 _MAX_ROWS = 10
 

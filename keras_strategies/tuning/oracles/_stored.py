@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from keras_tuner.engine.trial import Trial
-
 from keras_strategies._internal import files
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._private.tuners import trial_folder
+from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.oracles._display import SearchDisplay
 from keras_strategies.tuning.pruners import Pruner
 
@@ -51,6 +50,13 @@ class StoredOracle(private.OracleHooks):
         proposal_seconds: Duration of each proposal.
     """
 
+    hyperparameters: _space.Space
+    trials: dict[str, Trial]
+    ongoing_trials: dict[str, Trial]
+    start_order: list[str]
+    end_order: list[str]
+    stop_reason: str | None
+
     def __init__(self, objective: Any = None, *args: Any, **kwargs: Any) -> None:
         seed = kwargs.get("seed")
         # KerasTuner's default of 3 raises in the middle of a search.
@@ -67,7 +73,7 @@ class StoredOracle(private.OracleHooks):
         self.clock: Callable[[], float] = time.monotonic
         self.deadline: float | None = None
         self.heartbeat_timeout: float | None = None
-        self.stop_reason: str | None = None
+        self.stop_reason = None
         self.curves: dict[str, dict[int, float]] = {}
         self.pruned: dict[str, int] = {}
         self.seconds: dict[str, float] = {}

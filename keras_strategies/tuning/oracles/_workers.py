@@ -1,10 +1,9 @@
 """Workers of an oracle: heartbeats, trials of dead workers, the end of a search."""
 
-from typing import Any
-
-from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies.tuning._private import oracles as private
+from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.oracles._stored import StoredOracle, locked
 
 # A trial whose worker has died so often has failed: it probably kills its process.
@@ -17,6 +16,9 @@ class WorkerOracle(StoredOracle):
     KerasTuner's chief waits for such a worker for ever. Every call of a worker counts
     as a heartbeat, the report after each epoch too.
     """
+
+    ongoing_trials: dict[str, Trial]
+    stop_reason: str | None
 
     @locked
     def heartbeat(self, tuner_id: str) -> bool:
@@ -85,7 +87,7 @@ class WorkerOracle(StoredOracle):
 
     def resume_ongoing(self) -> None:
         """Leaves trials under way to their workers, which survived a killed chief."""
-        self.ongoing_trials: dict[str, Any] = self._resumed_trials
+        self.ongoing_trials = self._resumed_trials
         ongoing = {trial.trial_id for trial in self.ongoing_trials.values()}
         retries = private.retry_queue(self)
         retries[:] = [trial_id for trial_id in retries if trial_id not in ongoing]

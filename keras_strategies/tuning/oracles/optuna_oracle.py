@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
-from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
 from keras_strategies.tuning import _space, _studies
 from keras_strategies.tuning._private import oracles as private
+from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning._studies import SamplerName
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
-from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
 from keras_strategies.tuning import _space, _studies
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._private.studies import running_trial
+from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning._studies import SamplerName
 from keras_strategies.tuning._studies import shared_trials as shared
 from keras_strategies.tuning.oracles._base import Objective
@@ -85,6 +86,10 @@ class OptunaStorageOracle(OptunaOracle):
     assert first.study.study_name == second.study.study_name
     ```
     """
+
+    trials: dict[str, Trial]
+    start_order: list[str]
+    end_order: list[str]
 
     def __init__(
         self,

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import keras_tuner
-from keras_tuner.engine.base_tuner import BaseTuner
-from keras_tuner.engine.trial import Trial
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
+from keras_strategies.tuning._space import Trial
 
 Row: TypeAlias = dict[str, Any]
+BaseTuner: TypeAlias = keras_tuner.engine.base_tuner.BaseTuner
 Direction: TypeAlias = Literal["min", "max"]
 #: What every function of the results takes.
 TunerOrOracle: TypeAlias = BaseTuner | keras_tuner.Oracle

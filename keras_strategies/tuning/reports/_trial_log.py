@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-from keras_tuner.engine.trial import Trial
 
 from keras_strategies.tuning import _space
+from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.reports import _event_files, _records
 from keras_strategies.tuning.reports._hyperparameter_axes import hyperparameter_axes
 

@@ -64,8 +64,8 @@ class SearchReport(Report, Sequence[dict[str, Any]]):
             getattr(oracle, "algorithm", None) or type(oracle).__name__
         )
         self.objectives: dict[str, _records.Direction] = _records.objectives_of(oracle)
-        self._names = _records.hyperparameter_names(oracle, self.rows)
-        self._oracle, self._heading = oracle, title
+        self._searched = _records.hyperparameter_names(oracle, self.rows)
+        self._source, self._heading = oracle, title
 
     @overload
     def __getitem__(self, index: int) -> dict[str, Any]: ...
@@ -87,8 +87,6 @@ class SearchReport(Report, Sequence[dict[str, Any]]):
         rows = other.rows if isinstance(other, SearchReport) else other
         return self.rows == rows
 
-    __hash__ = None  # type: ignore[assignment]
-
     @property
     def best(self) -> list[dict[str, Any]]:
         """The rows of the Pareto front; with one objective, of the best trials."""
@@ -104,7 +102,7 @@ class SearchReport(Report, Sequence[dict[str, Any]]):
     @property
     def warnings(self) -> list[str]:
         """What to look at: failed trials, a best value at the end of its range."""
-        return list(_page.search_warnings(self._oracle, self.rows))
+        return list(_page.search_warnings(self._source, self.rows))
 
     def _columns(self) -> tuple[Column, ...]:
         return (
@@ -113,7 +111,7 @@ class SearchReport(Report, Sequence[dict[str, Any]]):
             *(Column(f"metric/{n}", n, form=_optional) for n in self.objectives),
             Column("best_epoch", "epoch"),
             Column("seconds", "time", form=_duration),
-            *(Column(f"value/{n}", n, form=_optional, left=True) for n in self._names),
+            *(Column(f"value/{n}", n, form=_optional, left=True) for n in self._searched),
         )
 
     def _shown_rows(self) -> list[dict[str, Any]]:
@@ -140,7 +138,7 @@ class SearchReport(Report, Sequence[dict[str, Any]]):
         not have is missing (NaN).
         """
         pandas = require("pandas", "`SearchReport.to_dataframe`")
-        values = [f"value/{name}" for name in self._names]
+        values = [f"value/{name}" for name in self._searched]
         columns = {key for row in self.rows for key in row}
         remaining = sorted(columns - {"trial", *_FIRST, *values})
         # Hyperband's own entries, then the metrics.
@@ -158,16 +156,16 @@ class SearchReport(Report, Sequence[dict[str, Any]]):
         return frame.astype(kinds | metrics)
 
     def _draw(self, ax: "Axes") -> None:
-        _drawing.draw_history(ax, self._oracle, None)
+        _drawing.draw_history(ax, self._source, None)
 
     def _figure_size(self) -> tuple[float, float]:
         return (6.4, 4.2)
 
     def _title(self) -> str:
-        return self._heading or project_name(self._oracle) or "Search"
+        return self._heading or project_name(self._source) or "Search"
 
     def _page(self) -> str:
-        return _page.build(self._oracle, self._title())
+        return _page.build(self._source, self._title())
 
 
 def _optional(value: Any) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras_tuner.engine.trial import Trial
+
+from keras_strategies.tuning._space import Trial
 
 
 class BestValue:

@@ -10,11 +10,13 @@ from keras_strategies.tuning import _distributed
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._private.oracles import local_oracle
 from keras_strategies.tuning.oracles import (
-    ALGORITHMS,
     HyperbandOracle,
     OptunaStorageOracle,
-    OracleBase,
     RandomSearchOracle,
+)
+from keras_strategies.tuning.oracles._base import OracleBase
+from keras_strategies.tuning.oracles._registry import (
+    ALGORITHMS,
     choose_algorithm,
     make_oracle,
 )
@@ -47,6 +49,10 @@ class OracleSetup(private.TunerHooks):
 
     worker_timeout: float
     algorithm_reason: str
+    distribution_strategy: Any
+    optimizer: Any
+    loss: Any
+    metrics: Any
     _fit_ranges: dict[str, tuple[int, int]]
     _space_is_declared: bool
 

@@ -9,13 +9,14 @@ from typing import Any
 import keras
 import keras_tuner
 from keras_tuner import errors
-from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._distributed import IsolatedTrials, TrialError
 from keras_strategies.tuning._private import oracles as private_oracles
 from keras_strategies.tuning._private import tuners as private
+from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.oracles import HyperbandOracle
 from keras_strategies.tuning.reports import prepare_tensorboard
 from keras_strategies.tuning.search import _checkpoints, _folds

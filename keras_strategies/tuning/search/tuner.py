@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import keras_tuner
-from keras_tuner.engine.trial import Trial
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.files import write_json
 from keras_strategies.tuning import _distributed, _space
 from keras_strategies.tuning._private import tuners as private
-from keras_strategies.tuning._space import ranges
-from keras_strategies.tuning.oracles import (
+from keras_strategies.tuning._space import Trial, ranges
+from keras_strategies.tuning.oracles import OptunaStorageOracle
+from keras_strategies.tuning.oracles._base import Objective
+from keras_strategies.tuning.oracles._registry import (
     AlgorithmName,
-    Objective,
-    OptunaStorageOracle,
-    OracleBase,
     PrunerName,
     check_algorithm,
     choose_for_storage,
@@ -153,7 +151,7 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         hypermodel: Any = None,
         objective: Objective | None = None,
         max_trials: int | None = None,
-        algorithm: AlgorithmName | OracleBase = "auto",
+        algorithm: AlgorithmName | keras_tuner.Oracle = "auto",
         pruner: PrunerName | Pruner | None = None,
         directory: str | os.PathLike[str] | None = None,
         project_name: str = "search",
