@@ -111,7 +111,10 @@ class SearchReport(Report, Sequence[dict[str, Any]]):
             *(Column(f"metric/{n}", n, form=_optional) for n in self.objectives),
             Column("best_epoch", "epoch"),
             Column("seconds", "time", form=_duration),
-            *(Column(f"value/{n}", n, form=_optional, left=True) for n in self._searched),
+            *(
+                Column(f"value/{n}", n, form=_optional, left=True)
+                for n in self._searched
+            ),
         )
 
     def _shown_rows(self) -> list[dict[str, Any]]:
