@@ -90,6 +90,8 @@ class OracleSetup(private.TunerHooks):
             return algorithm
         self.algorithm_reason = "asked for"
         if algorithm == "auto":
+            # A search ends with the algorithm it began with, even if `max_trials` has
+            # grown since and another one would be chosen now.
             stored = _folders.stored_algorithm(folder)
             if stored is not None:
                 algorithm, self.algorithm_reason = stored, "the search began with it"
