@@ -17,6 +17,7 @@ from keras_strategies import (
     optimizers,
     regularizers,
     schedules,
+    surgery,
 )
 
 _LAZY = ("compat", "training", "tuning")
@@ -34,6 +35,7 @@ __all__ = [
     "optimizers",
     "regularizers",
     "schedules",
+    "surgery",
     "training",
     "tuning",
 ]
