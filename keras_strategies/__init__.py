@@ -6,6 +6,8 @@ third party (`keras_strategies.tuning`), or that few need, are imported when fir
 used.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from keras_strategies import (
     augmentation,
     callbacks,
@@ -19,6 +21,11 @@ from keras_strategies import (
     schedules,
     surgery,
 )
+
+if TYPE_CHECKING:
+    from keras_strategies import compat, training, tuning
+
+    __version__: str
 
 _LAZY = ("compat", "training", "tuning")
 
@@ -41,7 +48,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         import importlib
 
@@ -53,5 +60,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)
