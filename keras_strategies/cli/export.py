@@ -276,7 +276,8 @@ def _checked_extras(arguments):
 
 def _model(arguments):
     """Returns the loaded model and its input names."""
-    from keras_strategies.export import _messages, _options, _signature
+    from keras_strategies.export._common import model_signature
+    from keras_strategies.export.convert import _messages, _options
 
     _options.target(arguments.output)
     try:
@@ -288,7 +289,7 @@ def _model(arguments):
             f"{arguments.model} holds code (a lambda), which is not run unless asked "
             "for. Pass --unsafe if you trust the file."
         ) from error
-    specs = _signature.input_specs(model)[1]
+    specs = model_signature.input_specs(model)[1]
     _messages.check_inputs(specs, arguments.batch_size)
     return model, [spec.name for spec in specs]
 
@@ -317,7 +318,7 @@ def _labels(path):
 @contextlib.contextmanager
 def _progress(arguments):
     """Shows on stderr what is being done; yields the context that reports it."""
-    from keras_strategies.export import _job
+    from keras_strategies.export.convert import _export_job
 
     if arguments.json or not sys.stderr.isatty():
         yield contextlib.nullcontext()
@@ -335,7 +336,7 @@ def _progress(arguments):
     )
     with bar:
         task = bar.add_task("loading the model", total=None)
-        yield _job.steps(lambda text: bar.update(task, description=text))
+        yield _export_job.steps(lambda text: bar.update(task, description=text))
 
 
 def _refused(error, output):

@@ -28,7 +28,7 @@ def add_parser(commands):
 
 def run(arguments):
     from keras_strategies.export import ExportError
-    from keras_strategies.export._inspection import inspect
+    from keras_strategies.export.artifact._inspection import inspect
 
     with artifacts.usage_errors():
         try:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import _client
+from keras_strategies.export._worker import converter_client
 
 X = np.ones((4, 4), "float32")
 
@@ -18,7 +18,7 @@ def _no_worker(monkeypatch):
     def start(self):
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr(_client.Worker, "start", start)
+    monkeypatch.setattr(converter_client.Worker, "start", start)
 
 
 def _tiny():

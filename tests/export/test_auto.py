@@ -6,7 +6,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from keras_strategies import export
-from keras_strategies.export import _auto, _gates, _options
+from keras_strategies.export.convert import _auto_quantization, _options
+from keras_strategies.export.verify import _metric_constraint
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow
@@ -132,7 +133,7 @@ def _hunt(costs, allowed, tmp_path, monkeypatch):
     job.samples = {"x": np.zeros((100, 1))}
     job.reference = {"y": np.zeros((100, 1))}
     search = _options.Search("size", 0.0)
-    hunt = _auto._Hunt(job, search, np.arange(100))
+    hunt = _auto_quantization._Hunt(job, search, np.arange(100))
     hunt.ranked = lambda: sorted(costs, key=lambda name: -costs[name])
     tried = []
 
@@ -177,13 +178,13 @@ def test_a_choice_that_fails_on_held_out_data_is_refused(
     trained, digits, target, monkeypatch
 ):
     x, _ = digits
-    judge = _auto._reference.judge
+    judge = _auto_quantization._reference.judge
 
     def harsher(model, reference, actual, tolerance, least):
         # Only the check on held-out data asks for a level.
         return judge(model, reference, actual, tolerance, 2.0 if least else least)
 
-    monkeypatch.setattr("keras_strategies.export._reference.judge", harsher)
+    monkeypatch.setattr("keras_strategies.export.verify._reference.judge", harsher)
     target.write_bytes(b"kept")
     with pytest.raises(export.ExportError, match="held out.*larger `margin`") as caught:
         export.to_tflite(
@@ -233,13 +234,13 @@ def test_metric_gate():
     labels = np.array([0, 1, 1, 0])
     good = {"y": np.eye(2)[labels].astype("float32")}
     worse = {"y": np.eye(2)[[0, 1, 0, 0]].astype("float32")}
-    gate = _gates.MetricGate(labels, "accuracy", 0.3)
+    gate = _metric_constraint.MetricGate(labels, "accuracy", 0.3)
     assert gate.judge(good, worse)["drop"] == pytest.approx(0.25)
     assert gate.judge(worse, good)["drop"] == pytest.approx(-0.25)
     with pytest.raises(export.ExportError, match="worse by 0.2500"):
-        _gates.MetricGate(labels, "accuracy", 0.2).judge(good, worse)
+        _metric_constraint.MetricGate(labels, "accuracy", 0.2).judge(good, worse)
     values = np.array([[1.0], [2.0]])
-    gate = _gates.MetricGate(values, "mae", 0.1)
+    gate = _metric_constraint.MetricGate(values, "mae", 0.1)
     exact, off = {"y": values}, {"y": values + 0.5}
     with pytest.raises(export.ExportError, match="worse by 0.5"):
         gate.judge(exact, off)

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from keras_strategies.export import ExportError, _client, _worker
+from keras_strategies.export import ExportError
+from keras_strategies.export._worker import converter_client, converter_worker
 
 ECHO = """
 import json, os, signal, sys, time
@@ -40,7 +41,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def worker():
-    worker = _client.Worker([sys.executable, "-c", ECHO])
+    worker = converter_client.Worker([sys.executable, "-c", ECHO])
     yield worker
     worker.stop()
 
@@ -72,7 +73,7 @@ def test_started_once_and_reused(worker):
 def test_exception_inside_leaves_it_alive(worker):
     _ask(worker, "echo")
     pid = worker.pid
-    with pytest.raises(_client.WorkerError, match="KeyError: no"):
+    with pytest.raises(converter_client.WorkerError, match="KeyError: no"):
         _ask(worker, "fail")
     assert worker.pid == pid
 
@@ -115,7 +116,9 @@ def test_killed_while_idle_is_started_again(worker):
 
 
 def test_that_cannot_start_says_why():
-    worker = _client.Worker([sys.executable, "-c", "raise SystemExit('no library')"])
+    worker = converter_client.Worker(
+        [sys.executable, "-c", "raise SystemExit('no library')"]
+    )
     with pytest.raises(ExportError, match="exit code 1.*starting.*no library"):
         _ask(worker, "echo")
 
@@ -143,7 +146,7 @@ def test_a_fork_does_not_use_its_parents_worker(worker):
 def test_the_environment_of_the_worker(monkeypatch):
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    environment = _client._environment()
+    environment = converter_client._environment()
     assert environment["KERAS_BACKEND"] == "tensorflow"
     assert environment["CUDA_VISIBLE_DEVICES"] == "-1"
     assert "TF_USE_LEGACY_KERAS" not in environment
@@ -175,7 +178,9 @@ def test_the_worker_module_serves_and_ends_with_its_parent(tmp_path):
             """
         )
     )
-    worker = os.path.join(os.path.dirname(_client.__file__), "_worker.py")
+    worker = os.path.join(
+        os.path.dirname(converter_client.__file__), "converter_worker.py"
+    )
     done = subprocess.run(
         [sys.executable, str(script), worker], capture_output=True, text=True
     )
@@ -195,6 +200,6 @@ def test_a_worker_that_holds_too_much_memory_is_replaced(worker):
 def test_the_worker_reports_what_it_holds_not_what_it_once_held():
     """The most it once held would be its parent's, on Linux."""
     block = bytearray(os.urandom(1) * 2**28)
-    with_block = _worker._held()
+    with_block = converter_worker._held()
     del block
-    assert _worker._held() < with_block - 2**27
+    assert converter_worker._held() < with_block - 2**27

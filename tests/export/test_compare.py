@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export.comparison import _matched
+from keras_strategies.export.verify._comparison import _matched
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import _debugging, _diagnosis
+from keras_strategies.export.debug import _diagnosis, _error_measurement
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow
@@ -226,7 +226,7 @@ def test_errors_of_an_operation_against_numpy():
     rng = np.random.default_rng(0)
     values = rng.normal(size=(8, 5, 6)).astype("float32")
     difference = rng.normal(size=values.shape).astype("float32") / 10
-    errors = _debugging.Errors()
+    errors = _error_measurement.Errors()
     for start in (0, 4):
         errors.add(values[start : start + 4], difference[start : start + 4])
     assert errors.rmse() == pytest.approx(np.sqrt(np.mean(difference**2)), rel=1e-5)
@@ -235,6 +235,6 @@ def test_errors_of_an_operation_against_numpy():
     assert errors.largest == pytest.approx(np.abs(difference).max())
     peaks = np.abs(values).reshape(8, -1).max(axis=1)
     assert errors.sample_ratio() == pytest.approx(peaks.max() / peaks.mean())
-    nothing = _debugging.Errors()
+    nothing = _error_measurement.Errors()
     nothing.add(values, np.zeros_like(values))
     assert nothing.sqnr() == nothing.channel_sqnr() == 120.0

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import _contents, _flatbuffer, _fresh, _samples
+from keras_strategies.export._worker import sandbox
+from keras_strategies.export.artifact import _contents, _flatbuffer, _model_inputs
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow
@@ -159,7 +160,7 @@ def test_int16_activations_keep_their_levels():
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     ]
     converter.inference_input_type = converter.inference_output_type = tf.int16
-    from keras_strategies.export._interpreter import Runner
+    from keras_strategies.export.artifact._interpreter import Runner
 
     runner = Runner(converter.convert())
     [entries] = runner.inputs.values()
@@ -221,7 +222,7 @@ def batches_of(batches):
     ],
 )
 def test_accuracy_is_the_one_of_compile(target, output, said):
-    from keras_strategies.export._scoring import _accuracy
+    from keras_strategies.export.artifact._scoring import _accuracy
 
     assert _accuracy(np.zeros(target), np.zeros(output)).__name__ == said
 
@@ -265,9 +266,9 @@ def test_bad_arguments_are_named(use, said, two):
 
 
 def test_inputs_that_look_alike_need_names():
-    slots = [_samples.Slot(n, (None, 3), np.dtype("float32")) for n in ("a", "b")]
+    slots = [_model_inputs.Slot(n, (None, 3), np.dtype("float32")) for n in ("a", "b")]
     with pytest.raises(ValueError, match="look alike"):
-        _samples.named("x", [np.ones((1, 3)), np.zeros((1, 3))], slots)
+        _model_inputs.named("x", [np.ones((1, 3)), np.zeros((1, 3))], slots)
 
 
 @pytest.mark.parametrize(
@@ -285,13 +286,13 @@ def test_inputs_that_look_alike_need_names():
     ],
 )
 def test_casts_lose_nothing(given, wanted, fits):
-    slot = _samples.Slot("x", (None,), np.dtype(wanted))
+    slot = _model_inputs.Slot("x", (None,), np.dtype(wanted))
     if fits:
-        found = _samples.fitted("x", np.array(given), slot)
+        found = _model_inputs.fitted("x", np.array(given), slot)
         assert found.dtype == wanted and (found == given).all()
     else:
         with pytest.raises(ValueError, match="`x` for 'x' must"):
-            _samples.fitted("x", np.array(given), slot)
+            _model_inputs.fitted("x", np.array(given), slot)
 
 
 def test_a_failed_shape_is_named_and_the_model_stays_of_use(folder):
@@ -528,9 +529,9 @@ def test_tables_that_point_nowhere_are_named(two, tmp_path):
 )
 def test_the_probe_shields_this_process(script, said, two, tmp_path, monkeypatch):
     (tmp_path / "script.py").write_text(script)
-    monkeypatch.setattr(_fresh, "_SCRIPT", tmp_path / "script.py")
-    monkeypatch.setattr(_fresh, "PROBE_TIMEOUT", 0.5)
-    monkeypatch.setattr(_fresh, "_found", {})
+    monkeypatch.setattr(sandbox, "_SCRIPT", tmp_path / "script.py")
+    monkeypatch.setattr(sandbox, "PROBE_TIMEOUT", 0.5)
+    monkeypatch.setattr(sandbox, "_found", {})
     with pytest.raises(export.ExportError, match=said):
         export.TFLiteModel(two[1])
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import (
-    _arrays,
-    _trainable_gradients,
-    _trainable_job,
-    _trainable_module,
-    _trainable_request,
-    _trainable_update,
+from keras_strategies.export._common import named_arrays
+from keras_strategies.export.trainable import (
+    _gradients,
+    _optimizer_update,
+    _request,
+    _signatures,
+    _training_build,
 )
 
 L = keras.layers
@@ -287,18 +287,18 @@ def _build(folder, model, data, optimizer=None):
     x, y = data
     model.save(folder / "model.keras")
     outputs = {"output_0": model.predict(x, verbose=0)}
-    losses = _trainable_request.losses(model, SPARSE, outputs)
-    _arrays.save(folder / "samples.npz", {"x": x})
-    _arrays.save(folder / "targets.npz", {"y": y})
-    return _trainable_job.build(
+    losses = _request.losses(model, SPARSE, outputs)
+    named_arrays.save(folder / "samples.npz", {"x": x})
+    named_arrays.save(folder / "targets.npz", {"y": y})
+    return _training_build.build(
         str(folder / "model.keras"),
         [],
         str(folder),
-        trained=_trainable_request.trained(model, None),
+        trained=_request.trained(model, None),
         inputs=["x"],
         losses=losses,
-        targets=_trainable_request.targets(losses, outputs, {"x": x}),
-        optimizer=_trainable_update.settings(optimizer or keras.optimizers.SGD(1e-3)),
+        targets=_request.targets(losses, outputs, {"x": x}),
+        optimizer=_optimizer_update.settings(optimizer or keras.optimizers.SGD(1e-3)),
         batch_size=16,
     )
 
@@ -322,7 +322,7 @@ def test_the_check_finds_a_wrong_artifact(broken, tmp_path, monkeypatch):
     if broken is None:
         assert 0 < _build(tmp_path, model, (x, y))["weight_change"] < 1e-2
         return
-    update, trainer = _trainable_update.Update, _trainable_module.Trainer
+    update, trainer = _optimizer_update.Update, _signatures.Trainer
     kept = update._sgd, trainer._restore, trainer._infer
     if broken == "still":
         monkeypatch.setattr(update, "_sgd", lambda self, gradients: None)
@@ -345,7 +345,7 @@ def test_the_check_finds_a_wrong_artifact(broken, tmp_path, monkeypatch):
             return kept[1](self, *[value * 0 for value in values])
 
         monkeypatch.setattr(trainer, "_restore", forgets)
-    with pytest.raises(_trainable_job.Disagreement):
+    with pytest.raises(_training_build.Disagreement):
         _build(tmp_path, model, (x, y))
 
 
@@ -414,7 +414,7 @@ def test_gradients_are_tensorflows():
             return tf.reduce_sum(values * tf.reshape(weights, values.shape))
 
         def ours(a, b, loss=loss):
-            with _trainable_gradients.builtin_gradients():
+            with _gradients.builtin_gradients():
                 value = loss(a, b)
             return tf.gradients(value, [a, b])
 

@@ -1,0 +1,1 @@
+"""Parts of every export: errors, sample data, signatures of Keras models."""

@@ -1,0 +1,1 @@
+"""A `.tflite` file: its contents, its metadata, and running it."""
