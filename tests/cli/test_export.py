@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from keras_strategies import export
 from keras_strategies.cli import main as cli
-from keras_strategies.export.convert import _export_job
+from keras_strategies.export.convert import _steps
 
 pytestmark = pytest.mark.tensorflow
 L = keras.layers
@@ -157,7 +157,7 @@ def test_help_names_the_exit_codes_and_shows_examples(use):
 
 def test_steps_are_reported(folder, tmp_path):
     seen = []
-    with _export_job.steps(seen.append):
+    with _steps.report_steps(seen.append):
         export.to_tflite(folder / "model.keras", tmp_path / "a.tflite")
     assert seen == [
         "running the Keras model",

@@ -123,18 +123,19 @@ class _FakeJob:
 
     def __init__(self, costs, tmp_path, allowed):
         self.costs, self.folder, self.allowed = costs, tmp_path, allowed
-        self.least, self.tolerance, self.gate = 1 - allowed, 0.1, None
-        self.recurrent, self.representative = [], {}
+        self.min_agreement, self.tolerance = 1 - allowed, 0.1
+        self.metric_constraint = None
+        self.looping_layers, self.representative = [], {}
         self.layers, self.model = {}, None
 
 
-def _hunt(costs, allowed, tmp_path, monkeypatch):
+def _search(costs, allowed, tmp_path, monkeypatch):
     job = _FakeJob(costs, tmp_path, allowed)
     job.samples = {"x": np.zeros((100, 1))}
     job.reference = {"y": np.zeros((100, 1))}
-    search = _options.Search("size", 0.0)
-    hunt = _auto_quantization._Hunt(job, search, np.arange(100))
-    hunt.ranked = lambda: sorted(costs, key=lambda name: -costs[name])
+    config = _options.SearchConfig("size", 0.0)
+    search = _auto_quantization.AutoQuantizationSearch(job, config, np.arange(100))
+    search.rank_layers = lambda: sorted(costs, key=lambda name: -costs[name])
     tried = []
 
     def mixed(layers):
@@ -142,35 +143,35 @@ def _hunt(costs, allowed, tmp_path, monkeypatch):
         lost = sum(cost for name, cost in costs.items() if name not in layers)
         entry = {"mode": f"mixed {len(layers)}", "bytes": 100 + 10 * len(layers)}
         entry["kept"] = lost <= allowed
-        hunt.candidates.append(entry)
+        search.candidates.append(entry)
         return entry
 
-    hunt.mixed = mixed
-    hunt.candidates = [
+    search.measure_mixed = mixed
+    search.candidates = [
         {"mode": "float32", "kept": True, "bytes": 400},
         {"mode": "int8", "kept": sum(costs.values()) <= allowed, "bytes": 100},
     ]
-    return hunt, tried
+    return search, tried
 
 
 @pytest.mark.parametrize("bad", [1, 2, 3, 5, 7, 11])
 def test_the_fewest_layers_are_left_in_float(bad, tmp_path, monkeypatch):
     costs = {f"layer_{i}": 0.1 if i < bad else 0.0001 for i in range(16)}
-    hunt, tried = _hunt(costs, 0.01, tmp_path, monkeypatch)
-    hunt.fall_back()
-    best = min((c for c in hunt.candidates if c["kept"]), key=lambda c: c["bytes"])
+    search, tried = _search(costs, 0.01, tmp_path, monkeypatch)
+    search.search_float_layers()
+    best = min((c for c in search.candidates if c["kept"]), key=lambda c: c["bytes"])
     assert best["mode"] == f"mixed {bad}"
     assert len(tried) <= 9  # doubling and halving, not one by one
 
 
 def test_no_search_by_layer_where_it_cannot_win(tmp_path, monkeypatch):
     costs = {f"layer_{i}": 0.1 for i in range(6)}
-    hunt, tried = _hunt(costs, 0.01, tmp_path, monkeypatch)
-    hunt.candidates[0]["bytes"] = 90  # something kept is smaller than int8
-    hunt.fall_back()
+    search, tried = _search(costs, 0.01, tmp_path, monkeypatch)
+    search.candidates[0]["bytes"] = 90  # something kept is smaller than int8
+    search.search_float_layers()
     assert tried == []
-    hunt, tried = _hunt(costs, 1.0, tmp_path, monkeypatch)  # int8 is good enough
-    hunt.fall_back()
+    search, tried = _search(costs, 1.0, tmp_path, monkeypatch)  # int8 is good enough
+    search.search_float_layers()
     assert tried == []
 
 
@@ -178,13 +179,15 @@ def test_a_choice_that_fails_on_held_out_data_is_refused(
     trained, digits, target, monkeypatch
 ):
     x, _ = digits
-    judge = _auto_quantization._reference.judge
+    judge = _auto_quantization._reference.compare_outputs
 
-    def harsher(model, reference, actual, tolerance, least):
+    def harsher(model, reference, actual, tolerance, min_agreement):
         # Only the check on held-out data asks for a level.
-        return judge(model, reference, actual, tolerance, 2.0 if least else least)
+        return judge(model, reference, actual, tolerance, 2.0 if min_agreement else 0.0)
 
-    monkeypatch.setattr("keras_strategies.export.verify._reference.judge", harsher)
+    monkeypatch.setattr(
+        "keras_strategies.export.verify._reference.compare_outputs", harsher
+    )
     target.write_bytes(b"kept")
     with pytest.raises(export.ExportError, match="held out.*larger `margin`") as caught:
         export.to_tflite(
@@ -225,25 +228,25 @@ def test_the_other_quantizer(mode, trained, digits, target):
         target,
         quantization=mode,
         representative_data=x[:200],
-        backend="litert-quantizer",
+        quantizer="litert-quantizer",
     )
     assert result.agreement >= 0.97
 
 
-def test_metric_gate():
+def test_metric_constraint():
     labels = np.array([0, 1, 1, 0])
     good = {"y": np.eye(2)[labels].astype("float32")}
     worse = {"y": np.eye(2)[[0, 1, 0, 0]].astype("float32")}
-    gate = _metric_constraint.MetricGate(labels, "accuracy", 0.3)
-    assert gate.judge(good, worse)["drop"] == pytest.approx(0.25)
-    assert gate.judge(worse, good)["drop"] == pytest.approx(-0.25)
+    constraint = _metric_constraint.MetricConstraint(labels, "accuracy", 0.3)
+    assert constraint.check(good, worse)["drop"] == pytest.approx(0.25)
+    assert constraint.check(worse, good)["drop"] == pytest.approx(-0.25)
     with pytest.raises(export.ExportError, match="worse by 0.2500"):
-        _metric_constraint.MetricGate(labels, "accuracy", 0.2).judge(good, worse)
+        _metric_constraint.MetricConstraint(labels, "accuracy", 0.2).check(good, worse)
     values = np.array([[1.0], [2.0]])
-    gate = _metric_constraint.MetricGate(values, "mae", 0.1)
+    constraint = _metric_constraint.MetricConstraint(values, "mae", 0.1)
     exact, off = {"y": values}, {"y": values + 0.5}
     with pytest.raises(export.ExportError, match="worse by 0.5"):
-        gate.judge(exact, off)
-    assert gate.judge(off, exact)["drop"] == pytest.approx(-0.5)
+        constraint.check(exact, off)
+    assert constraint.check(off, exact)["drop"] == pytest.approx(-0.5)
     with pytest.raises(ValueError, match="one output"):
-        gate.judge(exact | {"z": values}, exact | {"z": values})
+        constraint.check(exact | {"z": values}, exact | {"z": values})

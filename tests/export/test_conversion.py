@@ -127,11 +127,11 @@ def test_a_folder_of_images(tmp_path, target):
     _write_images(tmp_path / "images")
     model, _ = models.convolutional()
     specs = model_signature.input_specs(model)[1]
-    images = image_folder.read("verify", tmp_path / "images", specs, 20)
+    images = image_folder.read_images("verify", tmp_path / "images", specs, 20)
     assert images.shape == (20, 12, 12, 1) and 0 <= images.min() < images.max() <= 255
-    again = image_folder.read("verify", tmp_path / "images", specs, 20)
+    again = image_folder.read_images("verify", tmp_path / "images", specs, 20)
     np.testing.assert_array_equal(images, again)
-    half = image_folder.read(
+    half = image_folder.read_images(
         "verify", tmp_path / "images", specs, 20, {"mean": 127.5, "std": 127.5}
     )
     np.testing.assert_allclose(half, images / 127.5 - 1, atol=1e-5)

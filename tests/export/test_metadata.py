@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export.artifact import _metadata, _metadata_flatbuffer
+from keras_strategies.export.artifact import (
+    _flatbuffer,
+    _metadata,
+    _metadata_flatbuffer,
+)
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow
@@ -174,7 +178,7 @@ def test_int4_weights(tmp_path):
     work.load_quantization_recipe(quantizer.recipe.dynamic_wi4_afp32())
     before = bytes(work.quantize().quantized_model)
     after = _metadata.write(before, FULL)
-    assert "int4" in export._flatbuffer.read(after)["tensor_types"]
+    assert "int4" in _flatbuffer.read(after)["tensor_types"]
     _equal(before, after, **models.samples(shapes, count=1))
 
 

@@ -105,7 +105,7 @@ def test_later_fields_show():
         "floor": None,
         "search": [1, 2],
     }
-    text = "\n".join(_Reader(_report_page.page(values)).texts)
+    text = "\n".join(_Reader(_report_page.render(values)).texts)
     for shown in ("calibration: method", "percentile", '["a<b"]', "search", "[1, 2]"):
         assert shown in text, shown
     assert "floor" not in text
@@ -125,7 +125,7 @@ def test_unverified_and_without_warnings():
         ops={},
         tensor_types={},
     )
-    text = "\n".join(_Reader(_report_page.page(result.to_dict())).texts)
+    text = "\n".join(_Reader(_report_page.render(result.to_dict())).texts)
     assert "not verified" in text
     assert "Before you use it" not in text and "Operations" not in text
 

@@ -85,8 +85,8 @@ def test_custom_subclassed_training_layers_and_file_route(tmp_path):
     layered.save(source)
     ask = {"keras_file": str(source), "saved_model": str(saved)}
     ask |= {"modules": ["tests.export.foreign"], "batch_size": None}
-    worker = converter_client.shared_worker()
-    worker.request("convert._conversion.trace", ask, timeout=60, doing="tracing")
+    worker = converter_client.shared_client()
+    worker.request("convert._conversion.trace", ask, time_limit=60, action="tracing")
     assert (saved / "saved_model.pb").is_file()
     # The same file as the model of an export.
     x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
@@ -253,7 +253,7 @@ from keras_strategies import export
 from keras_strategies.export._worker import converter_client
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
 export.to_tflite(model, sys.argv[1])
-print(converter_client.shared_worker().pid, flush=True)
+print(converter_client.shared_client().pid, flush=True)
 os.kill(os.getpid(), 9)
 """
 
@@ -275,12 +275,12 @@ def test_one_worker_serves_and_its_death_is_a_named_error(target, monkeypatch):
     """Killed while converting, out of time."""
     model = models.tiny()
     export.to_tflite(model, target)
-    worker = converter_client.shared_worker()
+    worker = converter_client.shared_client()
     pid = worker.pid
     export.to_tflite(model, target)
     assert worker.pid == pid
     before = target.read_bytes()
-    send = converter_client.Worker._send
+    send = converter_client.ConverterClient._send
 
     def send_and_kill(self, request, *rest):
         send(self, request, *rest)
@@ -288,7 +288,7 @@ def test_one_worker_serves_and_its_death_is_a_named_error(target, monkeypatch):
         os.kill(pid, 9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(converter_client.Worker, "_send", send_and_kill)
+        patch.setattr(converter_client.ConverterClient, "_send", send_and_kill)
         with pytest.raises(export.ExportError, match="SIGKILL.*converting") as caught:
             export.to_tflite(model, target)
     assert caught.value.reason == "crash"
@@ -297,6 +297,6 @@ def test_one_worker_serves_and_its_death_is_a_named_error(target, monkeypatch):
     assert worker.pid not in (None, pid)
 
     with pytest.raises(export.ExportError, match="longer than 0.01 s") as caught:
-        export.to_tflite(model, target, timeout=0.01)
+        export.to_tflite(model, target, time_limit=0.01)
     assert caught.value.reason == "timeout"
     assert target.read_bytes() == before

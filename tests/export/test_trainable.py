@@ -151,7 +151,7 @@ def test_frozen_weights_are_no_state(target):
     assert "head_kernel" in result.table()
     model, data = mlp()
     result = export.to_trainable_tflite(
-        model, target, loss=SPARSE, trainable=r"dense_2/kernel$", optimizer="adam"
+        model, target, loss=SPARSE, include=r"dense_2/kernel$", optimizer="adam"
     )
     assert list(result.variables) == ["dense_2_kernel"]
     assert len(result.state) == 4  # with Adam's count, momentum and velocity
@@ -193,7 +193,7 @@ def test_several_outputs_and_an_input_called_y(target):
     names = set(result.signatures["train"]["inputs"])
     assert names == {"y", "z", "y_kind", "y_value"}
     result = export.to_trainable_tflite(
-        model, target, loss={"kind": losses["kind"]}, trainable="kind", batch_size=4
+        model, target, loss={"kind": losses["kind"]}, include="kind", batch_size=4
     )
     assert set(result.signatures["train"]["inputs"]) == {"y", "z", "y_target"}
 
@@ -255,15 +255,15 @@ def test_what_has_no_gradient_is_named(target):
             "fixed learning rate",
         ),
         ({"batch_size": 0}, ValueError, "`batch_size` must be"),
-        ({"trainable": "nothing"}, ValueError, "must be a weight to train"),
-        ({"trainable": "("}, ValueError, "regular expression"),
+        ({"include": "nothing"}, ValueError, "`include` must match at least one train"),
+        ({"include": "("}, ValueError, "regular expression"),
         ({"verify": np.ones((2, 4))}, TypeError, "pair of inputs and targets"),
         (
             {"verify": (np.ones((2, 4)), np.ones((3, 2)))},
             ValueError,
             r"must have shape \(2, 2\)",
         ),
-        ({"timeout": 0}, ValueError, "`timeout` must be"),
+        ({"time_limit": 0}, ValueError, "`time_limit` must be"),
     ],
 )
 def test_refused(options, error, match, target):
@@ -287,18 +287,20 @@ def _build(folder, model, data, optimizer=None):
     x, y = data
     model.save(folder / "model.keras")
     outputs = {"output_0": model.predict(x, verbose=0)}
-    losses = _request.losses(model, SPARSE, outputs)
+    losses = _request.serialized_losses(model, SPARSE, outputs)
     named_arrays.save(folder / "samples.npz", {"x": x})
     named_arrays.save(folder / "targets.npz", {"y": y})
     return _training_build.build(
         str(folder / "model.keras"),
         [],
         str(folder),
-        trained=_request.trained(model, None),
+        trained=_request.select_trained_weights(model, None, None),
         inputs=["x"],
         losses=losses,
-        targets=_request.targets(losses, outputs, {"x": x}),
-        optimizer=_optimizer_update.settings(optimizer or keras.optimizers.SGD(1e-3)),
+        targets=_request.target_specs(losses, outputs, {"x": x}),
+        optimizer=_optimizer_update.optimizer_settings(
+            optimizer or keras.optimizers.SGD(1e-3)
+        ),
         batch_size=16,
     )
 
@@ -323,15 +325,15 @@ def test_the_check_finds_a_wrong_artifact(broken, tmp_path, monkeypatch):
         assert 0 < _build(tmp_path, model, (x, y))["weight_change"] < 1e-2
         return
     update, trainer = _optimizer_update.Update, _signatures.Trainer
-    kept = update._sgd, trainer._restore, trainer._infer
+    kept = update._apply_sgd, trainer._restore, trainer._infer
     if broken == "still":
-        monkeypatch.setattr(update, "_sgd", lambda self, gradients: None)
+        monkeypatch.setattr(update, "_apply_sgd", lambda self, gradients: None)
     elif broken == "rate":
 
         def slower(self, gradients):
             kept[0](self, {name: g * 0.99 for name, g in gradients.items()})
 
-        monkeypatch.setattr(update, "_sgd", slower)
+        monkeypatch.setattr(update, "_apply_sgd", slower)
     elif broken == "infer":
 
         def shifted(self, *tensors):

@@ -1,1 +1,1 @@
-"""Ranges of activations and the quantizers that use them."""
+"""Ranges of activations, and the quantizers that use them."""

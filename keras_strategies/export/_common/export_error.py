@@ -1,4 +1,21 @@
-"""The error of an export that was refused or could not be done."""
+"""Error of an export that was refused or could not be done."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+Reason: TypeAlias = Literal[
+    "reference",
+    "load",
+    "metadata",
+    "trace",
+    "conversion",
+    "flex",
+    "crash",
+    "timeout",
+    "run",
+    "non-finite",
+    "disagreement",
+]
 
 
 class ExportError(RuntimeError):
@@ -20,6 +37,7 @@ class ExportError(RuntimeError):
             artifact), `"non-finite"` (the artifact gives NaN or infinity) or
             `"disagreement"`. Defaults to `"conversion"`.
         details: Dict of figures behind the message, for example `{"ops": [...]}`.
+            Defaults to `None`, an empty dict.
 
     Example:
 
@@ -33,7 +51,12 @@ class ExportError(RuntimeError):
     ```
     """
 
-    def __init__(self, message, reason="conversion", details=None):
+    def __init__(
+        self,
+        message: str,
+        reason: Reason = "conversion",
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(message)
-        self.reason = reason
-        self.details = dict(details or {})
+        self.reason: Reason = reason
+        self.details: dict[str, Any] = dict(details or {})

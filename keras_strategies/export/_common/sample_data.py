@@ -2,21 +2,40 @@
 
 import itertools
 import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks, walking
-from keras_strategies.export._common import image_folder
+from keras_strategies.export._common.image_folder import read_images
+from keras_strategies.export._common.model_signature import Spec
+from keras_strategies.export._common.named_arrays import NamedArrays
+
+#: Data in any form that `named_samples` accepts.
+InputData: TypeAlias = (
+    np.ndarray | Iterable[Any] | keras.utils.PyDataset | str | os.PathLike[str]
+)
 
 # Samples drawn from an iterable of batches, which may have no end.
 ITERABLE_LIMIT = 1024
-# Samples made up where there are no data, and taken from the calibration data.
-GENERATED = 64
-VERIFIED = 256
+# Samples generated where there are no data, and drawn from the calibration data.
+NUM_GENERATED = 64
+NUM_VERIFIED = 256
+
+GENERATED_WARNING = (
+    "Verified on made-up inputs only: pass real ones as `verify` for an agreement "
+    "that means something."
+)
 
 
-def arrays(name, data, specs, normalization=None):
+def named_samples(
+    name: str,
+    data: InputData,
+    specs: Sequence[Spec],
+    normalization: Mapping[str, Any] | None = None,
+) -> NamedArrays:
     """Returns `data` as `{input name: array}`, samples first, in spec order.
 
     Args:
@@ -25,15 +44,15 @@ def arrays(name, data, specs, normalization=None):
             with one array for each input; or an iterable of batches, such as a
             `tf.data.Dataset` or `keras.utils.PyDataset`, whose elements are
             inputs or `(inputs, targets, ...)`; or the path of a folder of images.
-        specs: List of `_signature.Spec`.
+        specs: List of `Spec`.
         normalization: Metadata entry that images of a folder go through.
     """
     if isinstance(data, str | os.PathLike):
-        data = image_folder.read(name, data, specs, ITERABLE_LIMIT, normalization)
+        data = read_images(name, data, specs, ITERABLE_LIMIT, normalization)
     if isinstance(data, dict | list | tuple) or hasattr(data, "__array__"):
-        named = _named(name, data, specs)
+        arrays = _by_input_name(name, data, specs)
     elif isinstance(data, keras.utils.PyDataset) or hasattr(data, "__iter__"):
-        named = _from_batches(name, data, specs)
+        arrays = _from_batches(name, data, specs)
     else:
         checks.fail(
             f"`{name}` must be an array, a dict by input name, a list of arrays, an "
@@ -41,16 +60,16 @@ def arrays(name, data, specs, normalization=None):
             error=TypeError,
             **{name: type(data).__name__},
         )
-    checked = {spec.name: _checked(name, named[spec.name], spec) for spec in specs}
-    sizes = {key: len(value) for key, value in checked.items()}
+    samples = {spec.name: _validated(name, arrays[spec.name], spec) for spec in specs}
+    sizes = {key: len(value) for key, value in samples.items()}
     if len(set(sizes.values())) > 1:
         checks.fail(f"`{name}` must have as many samples for each input", **sizes)
     if 0 in sizes.values():
         checks.fail(f"`{name}` must not be empty", samples=0, fix="Give real inputs.")
-    return checked
+    return samples
 
 
-def _named(name, data, specs):
+def _by_input_name(name, data, specs):
     names = [spec.name for spec in specs]
     if isinstance(data, dict):
         if sorted(data) != sorted(names):
@@ -78,20 +97,22 @@ def _named(name, data, specs):
 
 
 def _from_batches(name, data, specs):
+    """Joins the inputs of batches until `ITERABLE_LIMIT` samples are drawn."""
     if isinstance(data, keras.utils.PyDataset):
-        total = data.num_batches  # None: without end
-        order = itertools.count() if total is None else range(total)
-        data = map(data.__getitem__, order)
-    parts, count = [], 0
+        num_batches = data.num_batches  # None: without end
+        indices = itertools.count() if num_batches is None else range(num_batches)
+        data = map(data.__getitem__, indices)
+    parts, num_samples = [], 0
     for batch in data:
         inputs = batch[0] if isinstance(batch, tuple) else batch
         part = {
-            key: _numpy(name, value)
-            for key, value in _named(name, inputs, specs).items()
+            key: _as_array(name, value)
+            for key, value in _by_input_name(name, inputs, specs).items()
         }
         parts.append(part)
-        count += max((len(value) for value in part.values() if value.ndim), default=1)
-        if count >= ITERABLE_LIMIT:
+        sizes = [len(value) for value in part.values() if value.ndim]
+        num_samples += max(sizes, default=1)
+        if num_samples >= ITERABLE_LIMIT:
             break
     if not parts:
         checks.fail(f"`{name}` must not be empty", batches=0, fix="Give real inputs.")
@@ -107,7 +128,7 @@ def _from_batches(name, data, specs):
         raise ValueError(message) from error
 
 
-def _numpy(name, value):
+def _as_array(name, value):
     try:
         if keras.ops.is_tensor(value):
             return keras.ops.convert_to_numpy(value)
@@ -116,19 +137,20 @@ def _numpy(name, value):
         raise ValueError(f"`{name}` must hold arrays of numbers. {error}.") from error
 
 
-def _checked(name, value, spec):
-    value = _numpy(name, value)
+def _validated(name, value, spec):
+    """Returns `value` in the dtype of `spec`, or refuses its shape or values."""
+    value = _as_array(name, value)
     if value.dtype.kind not in "biuf":
         checks.fail(f"`{name}` must hold numbers or booleans", dtype=str(value.dtype))
-    wanted = spec.shape[1:]
-    shape = ("samples", *wanted)
+    sample_shape = spec.shape[1:]
+    shape = ("samples", *sample_shape)
     fits = value.ndim == len(shape) and all(
         size in (None, actual)
-        for size, actual in zip(wanted, value.shape[1:], strict=True)
+        for size, actual in zip(sample_shape, value.shape[1:], strict=True)
     )
     if not fits:
-        one = value.ndim == len(wanted)
-        fix = "Add the sample axis: data[None]." if one else ""
+        is_one_sample = value.ndim == len(sample_shape)
+        fix = "Add the sample axis: data[None]." if is_one_sample else ""
         text = ", ".join("any" if size is None else str(size) for size in shape)
         rule = f"`{name}` for input '{spec.name}' must have shape ({text})"
         checks.fail(rule, fix=fix, shape=value.shape)
@@ -143,8 +165,10 @@ def _checked(name, value, spec):
     return np.ascontiguousarray(value.astype(spec.dtype))
 
 
-def generate(model, specs, count=GENERATED, seed=0):
-    """Makes up `count` samples for each input where there are no real ones.
+def generate_samples(
+    model: keras.Model, specs: Sequence[Spec], count: int = NUM_GENERATED, seed: int = 0
+) -> NamedArrays:
+    """Generates `count` samples for each input where there are no real ones.
 
     Floats: one half standard normal, one half uniform in [0, 1), times 255 if the
     model rescales pixels. Integers: below the smallest `Embedding` of the model,
@@ -152,8 +176,11 @@ def generate(model, specs, count=GENERATED, seed=0):
     """
     rng = np.random.default_rng(seed)
     layers = walking.all_layers(model)
-    embeddings = [x.input_dim for x in layers if isinstance(x, keras.layers.Embedding)]
-    pixels = any(
+    vocabularies = [
+        x.input_dim for x in layers if isinstance(x, keras.layers.Embedding)
+    ]
+    # A layer that divides by 64 or more expects pixels of 0 to 255.
+    rescales_pixels = any(
         isinstance(layer, keras.layers.Rescaling)
         and np.ndim(layer.scale) == 0
         and abs(layer.scale) <= 1 / 64
@@ -166,25 +193,41 @@ def generate(model, specs, count=GENERATED, seed=0):
         if kind == "f":
             values = rng.normal(size=shape)
             values[count // 2 :] = rng.random((count - count // 2, *shape[1:]))
-            values = np.abs(values) * 255 if pixels else values
+            values = np.abs(values) * 255 if rescales_pixels else values
         else:
-            high = 2 if kind == "b" else min(embeddings, default=2)
+            high = 2 if kind == "b" else min(vocabularies, default=2)
             values = rng.integers(0, high, size=shape)
         samples[spec.name] = values.astype(spec.dtype)
     return samples
 
 
-def head(samples, count):
+def num_samples(samples: Mapping[str, np.ndarray]) -> int:
+    """Returns the number of samples, which is the same for each input."""
+    return len(next(iter(samples.values())))
+
+
+def first_samples(samples: Mapping[str, np.ndarray], count: int) -> NamedArrays:
     """Returns the first `count` samples of each input."""
     return {name: values[:count] for name, values in samples.items()}
 
 
-def batches(samples, size):
-    """Yields `(arrays, count)` in full batches; the last repeats its last sample."""
-    total = len(next(iter(samples.values())))
-    for start in itertools.count(0, size):
-        if start >= total:
-            return
+def select_samples(
+    samples: Mapping[str, np.ndarray], rows: np.ndarray | slice
+) -> NamedArrays:
+    """Returns the samples at `rows` of each input."""
+    return {name: values[rows] for name, values in samples.items()}
+
+
+def full_batches(
+    samples: Mapping[str, np.ndarray], size: int
+) -> Iterator[tuple[NamedArrays, int]]:
+    """Yields `(arrays, count)` in full batches; the last repeats its last sample.
+
+    An artifact of fixed batch size accepts no smaller batch; `count` is the number of
+    real samples in it.
+    """
+    total = num_samples(samples)
+    for start in range(0, total, size):
         count = min(size, total - start)
         rows = np.minimum(np.arange(start, start + size), total - 1)
-        yield {name: values[rows] for name, values in samples.items()}, count
+        yield select_samples(samples, rows), count

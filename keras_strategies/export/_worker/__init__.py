@@ -1,1 +1,1 @@
-"""Processes beside this one: the converter and the sandbox for untrusted files."""
+"""Subprocesses of an export: the converter and the sandbox for untrusted files."""

@@ -1,10 +1,10 @@
-"""The process that converts: JSON lines on stdin and stdout, one at a time.
+"""Process that converts: JSON lines on stdin and stdout, one request at a time.
 
-A request is `{"id", "command", "arguments", "timeout"}`, the reply `{"id",
-"result", "held"}`, with the bytes of memory it holds, or `{"id", "error":
-{"type", "message"}}`. It ends when stdin closes, when its parent is gone, and by
-SIGALRM when a request outlives its time limit, so that nothing is left behind even if
-the converter hangs.
+A request is `{"id", "command", "arguments", "time_limit"}`, the reply `{"id",
+"result", "memory"}`, with the bytes of memory in use, or `{"id", "error":
+{"type", "message"}}`. The process ends when stdin closes, when its parent is gone,
+and by SIGALRM when a request exceeds its time limit, so that nothing stays behind
+even if the converter hangs.
 """
 
 import importlib
@@ -15,24 +15,30 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
+from typing import Any, TextIO
 
 import psutil
 
+# Seconds that the parent has to end the process in its own way.
+_GRACE_PERIOD = 5
 
-def _watch(parent):
+
+def _exit_with_parent(parent: int) -> None:
+    # A process whose parent died is adopted by another one.
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(0)
 
 
-def _command(name):
+def _find_command(name: str) -> Callable[..., Any]:
     """Returns the function `"room.module.function"` of `keras_strategies.export`."""
-    module, _, function = name.rpartition(".")
-    module = importlib.import_module(f"keras_strategies.export.{module}")
+    module_name, _, function = name.rpartition(".")
+    module = importlib.import_module(f"keras_strategies.export.{module_name}")
     return getattr(module, function)
 
 
-def _held():
+def _memory_in_use() -> int:
     """Bytes of memory of this process.
 
     Not `ru_maxrss`: on Linux a new process starts with its parent's.
@@ -40,27 +46,28 @@ def _held():
     return psutil.Process().memory_info().rss
 
 
-def _serve(requests, replies):
+def _serve(requests: Iterable[str], replies: TextIO) -> None:
     for line in requests:
         request = json.loads(line)
         # The default action of SIGALRM ends the process whatever it is doing.
-        signal.alarm(math.ceil(request["timeout"]) + 5)
+        signal.alarm(math.ceil(request["time_limit"]) + _GRACE_PERIOD)
         try:
-            result = _command(request["command"])(**request["arguments"])
-            reply = {"id": request["id"], "result": result, "held": _held()}
-            reply = json.dumps(reply)
+            result = _find_command(request["command"])(**request["arguments"])
+            reply = {"id": request["id"], "result": result, "memory": _memory_in_use()}
+            text = json.dumps(reply)
         except Exception as error:  # every failure becomes a reply
-            text = {"type": type(error).__name__, "message": str(error)}
-            reply = json.dumps({"id": request["id"], "error": text})
+            failure = {"type": type(error).__name__, "message": str(error)}
+            text = json.dumps({"id": request["id"], "error": failure})
         finally:
             signal.alarm(0)
-        replies.write(reply + "\n")
+        replies.write(text + "\n")
         replies.flush()
 
 
-def main():
+def main() -> None:
+    """Serves requests until stdin closes."""
     parent = int(sys.argv[1])
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
     # Whatever libraries print goes to stderr; replies have a stream of their own.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -1,1 +1,1 @@
-"""A `.tflite` file: its contents, its metadata, and running it."""
+"""Files of LiteRT: contents, metadata, and runs in the interpreter."""

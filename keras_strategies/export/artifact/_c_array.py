@@ -1,4 +1,4 @@
-"""`write_c_array`: a `.tflite` file as C source for microcontrollers."""
+"""C source of a `.tflite` file for microcontrollers."""
 
 import keyword
 import os
@@ -17,16 +17,21 @@ _RESERVED = (
     "sizeof static struct switch template this throw typedef typeid typename union "
     "unsigned using virtual void volatile"
 )
-_PER_LINE = 12
+_BYTES_PER_LINE = 12
 
 
-def write_c_array(tflite_path, path=None, *, name=None):
+def write_c_array(
+    tflite_path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    name: str | None = None,
+) -> str:
     """Writes a `.tflite` file as a C array, for devices without a file system.
 
-    LiteRT for Microcontrollers links the model into the firmware. This writes what
-    `xxd -i` gives, with what it lacks: `const`, so that the model stays in flash,
-    alignment to 16 bytes, which the interpreter requires, and a header with an
-    include guard. Source and header are valid C99 and C++11. The files are written
+    LiteRT for Microcontrollers links the model into the firmware. The
+    array is that of `xxd -i`, with three additions: `const`, so that the model stays
+    in flash, alignment to 16 bytes, which the interpreter requires, and a header with
+    an include guard. Source and header are valid C99 and C++11. The files are written
     aside and then renamed.
 
     Reference: [Build and convert models for
@@ -76,7 +81,7 @@ def write_c_array(tflite_path, path=None, *, name=None):
     checks.instance("name", name, str, optional=True)
     name = _identifier(target.stem if name is None else name)
     content = source.read_bytes()
-    _metadata_flatbuffer.entries(content)  # raises on what is no .tflite file
+    _metadata_flatbuffer.entries(content)  # raises unless it is a .tflite file
     header = target.with_suffix(".h")
     files.replace(header, _header(name).encode())
     files.replace(target, _source(name, header.name, source.name, content))
@@ -134,8 +139,8 @@ MODEL_ALIGNED const unsigned char {name}[] = {{
 """
     codes = [f"0x{value:02x}," for value in range(256)]
     lines = []
-    for start in range(0, len(content), _PER_LINE):
-        row = content[start : start + _PER_LINE]
+    for start in range(0, len(content), _BYTES_PER_LINE):
+        row = content[start : start + _BYTES_PER_LINE]
         lines.append("    " + " ".join([codes[value] for value in row]))
     tail = f"\n}};\nconst unsigned int {name}_len = {len(content)};\n"
     return (head + "\n".join(lines) + tail).encode()

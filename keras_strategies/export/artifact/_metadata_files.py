@@ -1,13 +1,14 @@
-"""`read_metadata` and `write_metadata`: what a `.tflite` file says about itself."""
+"""Reading and writing of the metadata of a `.tflite` file."""
 
 import os
 import pathlib
+from typing import Any
 
 from keras_strategies._internal import checks, files
 from keras_strategies.export.artifact import _metadata
 
 
-def read_metadata(path):
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Returns the metadata that a `.tflite` file carries, or `None`.
 
     Reads what `export.write_metadata` wrote, so that an application finds labels,
@@ -35,10 +36,12 @@ def read_metadata(path):
     print(export.read_metadata("model.tflite"))  # None
     ```
     """
-    return _metadata.read(_content(path))
+    return _metadata.read(_read_bytes(path))
 
 
-def write_metadata(path, metadata):
+def write_metadata(
+    path: str | os.PathLike[str], metadata: dict[str, Any]
+) -> dict[str, Any]:
     """Writes metadata into a `.tflite` file, in place of what it carried before.
 
     Labels and normalization kept in a second file get lost or go out of step; here
@@ -46,7 +49,7 @@ def write_metadata(path, metadata):
     entries stay byte for byte, so the results stay equal; the file is written
     aside and then renamed. `{}` takes the metadata out again.
 
-    They are stored as JSON in a metadata entry named `keras_strategies` of the
+    The metadata are stored as JSON in a metadata entry named `keras_strategies` of the
     [LiteRT schema](https://ai.google.dev/edge/litert/models/metadata), which other
     tools keep but do not read.
 
@@ -58,7 +61,7 @@ def write_metadata(path, metadata):
             - `"labels"`: list of str, one for each entry of the output's last axis
               (two for a single sigmoid unit), or a dict from output name to such a
               list if there are several outputs;
-            - `"normalization"`: what is to be done with an input before it is fed,
+            - `"normalization"`: the transformation of an input before it is fed,
               `y = (x * scale + offset - mean) / std`: dict with `"mean"` and
               `"std"`, `"scale"` and `"offset"`, or all four; numbers, or lists with
               one number for each channel;
@@ -92,14 +95,13 @@ def write_metadata(path, metadata):
     print(export.read_metadata("model.tflite")["labels"])  # ['cat', 'dog']
     ```
     """
-    metadata = _metadata.checked(metadata)
-    path = pathlib.Path(checks.instance("path", path, (str, os.PathLike)))
-    content = _metadata.write(_content(path), metadata)
-    files.replace(path, content)
-    return metadata
+    validated = _metadata.validate(metadata)
+    content = _metadata.write(_read_bytes(path), validated)
+    files.replace(pathlib.Path(path), content)
+    return validated
 
 
-def _content(path):
+def _read_bytes(path):
     checks.instance("path", path, (str, os.PathLike))
     path = pathlib.Path(path)
     if not path.is_file():

@@ -1,42 +1,55 @@
-"""Adds metadata entries to a `.tflite` file without touching what is inside.
+"""Metadata entries of a `.tflite` file, added without changing the file itself.
 
-The offsets of a flatbuffer point forward only, so a new root table can stand in
-front of an old file and refer to everything in it. The old file follows byte for
-byte: nothing is parsed into objects, no tensor is copied or reinterpreted, and
-the envelope can be taken off again.
+Offsets of a flatbuffer point forward only, so a new root table can be written in
+front of an old file and refer to all of its parts. The old file follows byte for
+byte: nothing is parsed into objects, no tensor is copied or reinterpreted, and the
+new root can be removed again.
 
-Model table (schema 3): 0 version, 1 operator_codes, 2 subgraphs, 3 description,
-4 buffers, 5 metadata_buffer, 6 metadata, 7 signature_defs, 8 and 9 external buffers.
+Layout of a flatbuffer (https://flatbuffers.dev/internals/, little endian): a table
+starts with the signed distance back to its vtable; the vtable has its own size, the
+size of the table, and for each field its position in the table, 0 if it is absent.
+A field of a table, a vector and a string is an unsigned offset from where it is
+stored; a vector has its length in front.
+
+Model table (LiteRT schema 3): 0 version, 1 operator_codes, 2 subgraphs,
+3 description, 4 buffers, 5 metadata_buffer, 6 metadata, 7 signature_defs, 8 and
+9 external buffers. Metadata table: 0 name, 1 index of its buffer. Buffer table:
+0 data, 1 offset and 2 size of data outside the flatbuffer.
 """
 
 import struct
+from collections.abc import Collection, Mapping
 
-from keras_strategies.export._common.export_error import ExportError
+from keras_strategies.export._common import ExportError
 
 IDENTIFIER = b"TFL3"
 _FIELDS = 10
 _SUBGRAPHS, _BUFFERS, _METADATA = 2, 4, 6
-_ALIGN = 64  # more than any alignment inside the old file
+# Positions in the new head: identifier, vtable, root table.
 _VTABLE = 8
-_ROOT = _VTABLE + 4 + 2 * _FIELDS  # behind the vtable, a multiple of four
-_LIMIT = 2**31 - 1
+_ROOT = _VTABLE + 4 + 2 * _FIELDS  # after the vtable, a multiple of four
+# The old file keeps its alignment if it is moved by a multiple of this.
+_ALIGNMENT = 64
+_MAX_SIZE = 2**31 - 1  # offsets of vtables are signed
 
 
-def entries(content):
+def entries(content: bytes) -> dict[str, bytes]:
     """Returns `{metadata name: its bytes}`; raises `ExportError` on garbage."""
     try:
         model = _root(content)
         buffers = _vector(content, model[_BUFFERS])
-        found = {}
-        for name, index in _metadata(content, model):
-            if index < len(buffers):
-                found[name] = _data(content, buffers[index])
-        return found
+        return {
+            name: _buffer_data(content, buffers[index])
+            for name, index in _metadata(content, model)
+            if index < len(buffers)
+        }
     except (struct.error, IndexError, UnicodeDecodeError) as error:
-        raise _garbage(str(error)) from error
+        raise _damaged_error(str(error)) from error
 
 
-def wrap(content, added, dropped=()):
+def wrap(
+    content: bytes, added: Mapping[str, bytes], dropped: Collection[str] = ()
+) -> bytes:
     """Returns `content` with the entries of `added`, `{name: bytes}`.
 
     Entries of the same name are replaced and those in `dropped` left out; others
@@ -45,11 +58,11 @@ def wrap(content, added, dropped=()):
     try:
         return _wrapped(content, added, {*added, *dropped})
     except (struct.error, IndexError, UnicodeDecodeError) as error:
-        raise _garbage(str(error)) from error
+        raise _damaged_error(str(error)) from error
 
 
-def unwrap(content, name):
-    """Returns what was wrapped, if the outermost envelope holds entry `name`."""
+def unwrap(content: bytes, name: str) -> bytes:
+    """Returns the wrapped file if the outermost root table has the entry `name`."""
     try:
         model = _root(content)
         named = dict(_metadata(content, model))
@@ -58,16 +71,17 @@ def unwrap(content, name):
         table = _vector(content, model[_BUFFERS])[named[name]]
         position = _fields(content, table, 1)[0]
         end = position + 4 + struct.unpack_from("<I", content, position)[0]
-        end += -end % _ALIGN
+        end += -end % _ALIGNMENT
         inner = content[end:]
-        others = [at for key, at in _positions(content, model) if key != name]
-        # Only the old file itself has its parts exactly there.
-        if inner[4:8] != IDENTIFIER or any(at < end for at in others):
+        # A file that another tool added entries to is left as it is.
+        foreign = [at for key, at in _positions(content, model) if key != name]
+        if inner[4:8] != IDENTIFIER or any(at < end for at in foreign):
             return content
-        same = _root(inner)[_SUBGRAPHS] + end == model[_SUBGRAPHS]
-        return inner if same else content
+        # Only the old file itself has its graphs exactly there.
+        is_same = _root(inner)[_SUBGRAPHS] + end == model[_SUBGRAPHS]
+        return inner if is_same else content
     except (struct.error, IndexError, UnicodeDecodeError, TypeError, ExportError):
-        return content  # somebody else's file: nothing to take off
+        return content  # written by another tool: nothing to unwrap
 
 
 def _wrapped(content, added, replaced):
@@ -81,52 +95,55 @@ def _wrapped(content, added, replaced):
             "metadata cannot be added. Export a smaller or quantized model.",
             "metadata",
         )
-    kept = [entry for entry in _positions(content, model) if entry[0] not in replaced]
-    total = len(kept) + len(added)
+    preserved = [e for e in _positions(content, model) if e[0] not in replaced]
+    num_entries = len(preserved) + len(added)
     # Layout: root, metadata vector, buffers vector, then for each new entry its
     # metadata table, name, buffer table and data.
     metadata_at = _ROOT + 4 + 4 * _FIELDS
-    buffers_at = metadata_at + 4 + 4 * total
+    buffers_at = metadata_at + 4 + 4 * num_entries
     cursor = buffers_at + 4 + 4 * (len(old_buffers) + len(added))
     tail, tables = bytearray(), []
     for number, (name, data) in enumerate(added.items()):
         index = len(old_buffers) + number
         tables.append(_append_entry(tail, cursor, name.encode(), data, index))
     shift = cursor + len(tail)
-    tail += bytes(-shift % _ALIGN)
-    shift += -shift % _ALIGN
-    if shift + len(content) > _LIMIT:
+    tail += bytes(-shift % _ALIGNMENT)
+    shift += -shift % _ALIGNMENT
+    if shift + len(content) > _MAX_SIZE:
         raise ExportError(
             "The file would grow beyond 2 GB, the limit of a flatbuffer: metadata "
             "cannot be added.",
             "metadata",
         )
-    moved = [entry[1] + shift for entry in kept] + [table[0] for table in tables]
+    entry_tables = [entry[1] + shift for entry in preserved]
+    entry_tables += [table[0] for table in tables]
     buffers = [table + shift for table in old_buffers] + [table[1] for table in tables]
     head = _head(content, model, shift, metadata_at, buffers_at)
-    head += _packed(metadata_at, moved) + _packed(buffers_at, buffers)
+    head += _pack_vector(metadata_at, entry_tables)
+    head += _pack_vector(buffers_at, buffers)
     return b"".join([head, tail, content])
 
 
 def _head(content, model, shift, metadata_at, buffers_at):
     """The identifier, the vtable and the root table that point into the old file."""
-    places = [4 + 4 * field for field in range(_FIELDS)]
-    own = {_BUFFERS: buffers_at, _METADATA: metadata_at}
+    # Every field is four bytes wide; the fields follow the offset of the vtable.
+    positions = [4 + 4 * field for field in range(_FIELDS)]
+    new_targets = {_BUFFERS: buffers_at, _METADATA: metadata_at}
     values = [struct.unpack_from("<I", content, model[0])[0] if model[0] else 0]
     for field in range(1, _FIELDS):
-        target = own.get(field)
+        target = new_targets.get(field)
         if target is None and model[field] is not None:
             target = model[field] + shift
         if target is None:
-            places[field] = 0
+            positions[field] = 0
         values.append(0 if target is None else target - (_ROOT + 4 + 4 * field))
     head = struct.pack("<I", _ROOT) + IDENTIFIER
     head += struct.pack("<HH", 4 + 2 * _FIELDS, 4 + 4 * _FIELDS)
-    head += struct.pack(f"<{_FIELDS}H", *places)
+    head += struct.pack(f"<{_FIELDS}H", *positions)
     return head + struct.pack(f"<i{_FIELDS}I", _ROOT - _VTABLE, *values)
 
 
-def _packed(position, targets):
+def _pack_vector(position, targets):
     """A vector at `position` of offsets to the absolute `targets`."""
     start = position + 4
     offsets = [target - (start + 4 * i) for i, target in enumerate(targets)]
@@ -159,11 +176,11 @@ def _append_entry(tail, base, name, data, index):
 
 def _root(content):
     if len(content) < 16 or bytes(content[4:8]) != IDENTIFIER:
-        raise _garbage("the identifier TFL3 is missing")
+        raise _damaged_error("the identifier TFL3 is missing")
     position = struct.unpack_from("<I", content, 0)[0]
     fields = _fields(content, position, _FIELDS)
     if fields[_BUFFERS] is None or fields[_SUBGRAPHS] is None:
-        raise _garbage("it has no graph")
+        raise _damaged_error("it has no graph")
     return fields | {"position": position}
 
 
@@ -175,10 +192,10 @@ def _fields(content, table, count):
     size = struct.unpack_from("<H", content, vtable)[0]
     positions = dict.fromkeys(range(count))
     for field in range(min(count, (size - 4) // 2)):
-        place = struct.unpack_from("<H", content, vtable + 4 + 2 * field)[0]
-        if not place:
+        offset = struct.unpack_from("<H", content, vtable + 4 + 2 * field)[0]
+        if not offset:
             continue
-        position = table + place
+        position = table + offset
         if not (count == _FIELDS and field == 0):  # all but the model's version
             position += struct.unpack_from("<I", content, position)[0]
         positions[field] = position
@@ -212,14 +229,14 @@ def _metadata(content, model):
     """`(name, buffer index)` of every metadata entry."""
     for name, table in _positions(content, model):
         vtable = table - struct.unpack_from("<i", content, table)[0]
-        place = 0
+        offset = 0
         if struct.unpack_from("<H", content, vtable)[0] >= 8:
-            place = struct.unpack_from("<H", content, vtable + 6)[0]
-        index = struct.unpack_from("<I", content, table + place)[0] if place else 0
+            offset = struct.unpack_from("<H", content, vtable + 6)[0]
+        index = struct.unpack_from("<I", content, table + offset)[0] if offset else 0
         yield name, index
 
 
-def _data(content, table):
+def _buffer_data(content, table):
     position = _fields(content, table, 1)[0]
     return b"" if position is None else _data_at(content, position)
 
@@ -232,14 +249,14 @@ def _data_at(content, position):
 
 
 def _is_outside(content, table):
-    """Whether a buffer has its bytes behind the flatbuffer."""
+    """Whether a buffer has its bytes outside the flatbuffer."""
     vtable = table - struct.unpack_from("<i", content, table)[0]
     if struct.unpack_from("<H", content, vtable)[0] < 8:
         return False
-    place = struct.unpack_from("<H", content, vtable + 6)[0]
+    field = struct.unpack_from("<H", content, vtable + 6)[0]
     # An offset of 0 or 1 is a placeholder and means none.
-    return bool(place) and struct.unpack_from("<Q", content, table + place)[0] > 1
+    return bool(field) and struct.unpack_from("<Q", content, table + field)[0] > 1
 
 
-def _garbage(why):
-    return ExportError(f"This is no intact .tflite file: {why}.", "load")
+def _damaged_error(reason):
+    return ExportError(f"This is no intact .tflite file: {reason}.", "load")

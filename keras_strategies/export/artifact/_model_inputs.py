@@ -1,12 +1,14 @@
-"""What `TFLiteModel` is given: batches of named arrays, checked and cast."""
+"""Inputs of `TFLiteModel`: batches of named arrays, checked and cast."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.export._common import sample_data
+from keras_strategies.export._common import NamedArrays, sample_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,38 +23,48 @@ class Slot:
     """
 
     name: str
-    shape: tuple
+    shape: tuple[int | None, ...]
     dtype: np.dtype
 
     @classmethod
-    def of(cls, name, entry, dequantize):
+    def from_details(
+        cls, name: str, details: Mapping[str, Any], dequantize: bool
+    ) -> "Slot":
         """Builds it from the interpreter's details of a tensor."""
-        signature = entry["shape_signature"]
-        sizes = signature if len(signature) else entry["shape"]
+        signature = details["shape_signature"]
+        sizes = signature if len(signature) else details["shape"]
         shape = tuple(None if size < 0 else int(size) for size in sizes)
-        dtype = np.dtype(entry["dtype"])
-        if dequantize and entry["quantization"][0] and dtype.kind in "iu":
+        dtype = np.dtype(details["dtype"])
+        if dequantize and details["quantization"][0] and dtype.kind in "iu":
             dtype = np.dtype("float32")
         return cls(name, shape, dtype)
 
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """What one inference takes: `size` rows in `feed`, of which `count` are asked for.
+    """Inputs of one inference: `size` rows in `feed`, of which `count` are samples.
 
     `targets` (by output name) and `weights` have `count` rows; `total` is the number
     of chunks, None if it is not known.
     """
 
-    feed: dict
+    feed: NamedArrays
     size: int
     count: int
-    targets: dict
+    targets: NamedArrays
     weights: np.ndarray | None
     total: int | None
 
 
-def chunks(x, y, weights, slots, scored, size, fixed):
+def split_into_chunks(
+    x: Any,
+    y: Any,
+    weights: Any,
+    slots: Sequence[Slot],
+    scored_slots: Sequence[Slot],
+    batch_size: int | None,
+    fixed_size: int | None,
+) -> Iterator[Chunk]:
     """Yields the `Chunk`s of `x`.
 
     Args:
@@ -60,28 +72,32 @@ def chunks(x, y, weights, slots, scored, size, fixed):
         y: Targets of arrays.
         weights: Sample weights of arrays.
         slots: The inputs.
-        scored: The outputs that need targets.
-        size: Samples in a chunk of arrays; None takes all. Batches of an iterable
-            keep the size of the first one.
-        fixed: Batch size of the artifact, or None.
+        scored_slots: The outputs that need targets.
+        batch_size: Samples in a chunk of arrays; None takes all. Batches of an
+            iterable keep the size of the first one.
+        fixed_size: Batch size of the artifact, or None.
     """
-    whole, first = _is_arrays(x), None
-    for inputs, wanted, share in _elements(x, y, weights):
-        feed = named("x", inputs, slots)
-        feed = {slot.name: fitted("x", feed[slot.name], slot) for slot in slots}
-        total = _count(feed)
-        targets = _targets(wanted, scored, total) if scored else {}
-        share = None if share is None else _rows("sample_weight", share, total)
-        first = first or total
-        step = fixed or (min(size or total, total) if whole else first)
-        number = -(-total // step) if whole else None
+    is_whole, first_size = _is_arrays(x), None
+    for inputs, batch_targets, batch_weights in _elements(x, y, weights):
+        arrays = by_slot_name("x", inputs, slots)
+        feed = {slot.name: fit_to_slot("x", arrays[slot.name], slot) for slot in slots}
+        num_samples = _count_samples(feed)
+        targets: NamedArrays = {}
+        if scored_slots:
+            targets = _named_targets(batch_targets, scored_slots, num_samples)
+        if batch_weights is not None:
+            batch_weights = _check_rows("sample_weight", batch_weights, num_samples)
+        first_size = first_size or num_samples
+        size = min(batch_size or num_samples, num_samples) if is_whole else first_size
+        size = fixed_size or size
+        total = -(-num_samples // size) if is_whole else None
         start = 0
-        for batch, count in sample_data.batches(feed, step):
-            end = start + count
-            part = {name: value[start:end] for name, value in targets.items()}
-            some = None if share is None else share[start:end]
-            yield Chunk(batch, step, count, part, some, number)
-            start = end
+        for batch, count in sample_data.full_batches(feed, size):
+            rows = slice(start, start + count)
+            part = sample_data.select_samples(targets, rows)
+            row_weights = None if batch_weights is None else batch_weights[rows]
+            yield Chunk(batch, size, count, part, row_weights, total)
+            start += count
 
 
 def _is_arrays(data):
@@ -117,36 +133,36 @@ def _elements(x, y=None, sample_weight=None):
         yield (*parts, None, None)[:3]
 
 
-def named(name, data, slots):
+def by_slot_name(name: str, data: Any, slots: Sequence[Slot]) -> NamedArrays:
     """Returns `data` as `{slot name: array}`, not yet checked."""
     names = [slot.name for slot in slots]
     if isinstance(data, dict):
         if sorted(map(str, data)) != sorted(names):
             rule = f"`{name}` must have the keys {names}"
             checks.fail(rule, keys=sorted(map(str, data)))
-        return {key: array(name, data[key]) for key in names}
+        return {key: as_array(name, data[key]) for key in names}
     if isinstance(data, list | tuple):
-        numbers = not any(hasattr(part, "__array__") for part in data)
-        if len(names) == 1 and (numbers or len(data) != 1):
-            return {names[0]: array(name, data)}
+        is_numbers = not any(hasattr(part, "__array__") for part in data)
+        if len(names) == 1 and (is_numbers or len(data) != 1):
+            return {names[0]: as_array(name, data)}
         if len(data) != len(names):
             rule = f"`{name}` must have {len(names)} arrays, in the order of {names}"
             checks.fail(rule, arrays=len(data))
-        alike = {(slot.shape[1:], slot.dtype) for slot in slots}
-        if len(alike) < len(slots):
+        kinds = {(slot.shape[1:], slot.dtype) for slot in slots}
+        if len(kinds) < len(slots):
             # A file sorts its names, so the order is seldom the Keras model's.
             fix = f"Give a dict: {dict.fromkeys(names, 'array')}."
             rule = f"`{name}` must be a dict by name, as arrays of {names} look alike"
             checks.fail(rule, fix=fix, **{name: type(data).__name__})
-        return {key: array(name, value) for key, value in zip(names, data, strict=True)}
+        return {k: as_array(name, value) for k, value in zip(names, data, strict=True)}
     if len(names) != 1:
         fix = "Give a dict by name, or a list in this order."
         rule = f"`{name}` must have one array for each of {names}"
         checks.fail(rule, fix=fix, **{name: type(data).__name__})
-    return {names[0]: array(name, data)}
+    return {names[0]: as_array(name, data)}
 
 
-def array(name, value):
+def as_array(name: str, value: Any) -> np.ndarray:
     """Returns `value`, a tensor of any backend or nested numbers, as an array."""
     try:
         if keras.ops.is_tensor(value):
@@ -156,35 +172,38 @@ def array(name, value):
         raise ValueError(f"`{name}` must hold arrays of numbers. {error}.") from error
 
 
-def fitted(name, value, slot, batched=True):
+def fit_to_slot(
+    name: str, value: np.ndarray, slot: Slot, batched: bool = True
+) -> np.ndarray:
     """Returns `value` in the dtype of `slot`, or refuses its shape or type.
 
     Args:
         name: The argument's name, for messages.
         value: An array.
-        slot: Where it goes.
+        slot: The input that it is for.
         batched: Whether the first axis holds any number of samples.
     """
-    shape = slot.shape
-    wanted = (None, *shape[1:]) if batched else shape
-    fits = value.ndim == len(wanted) and all(
-        size in (None, actual) for size, actual in zip(wanted, value.shape, strict=True)
+    expected = (None, *slot.shape[1:]) if batched else slot.shape
+    fits = value.ndim == len(expected) and all(
+        size in (None, actual)
+        for size, actual in zip(expected, value.shape, strict=True)
     )
     if not fits:
-        sizes = ["any" if size is None else str(size) for size in wanted]
+        sizes = ["any" if size is None else str(size) for size in expected]
         sizes[:1] = ["samples"] if batched else sizes[:1]
-        one = batched and value.ndim == len(wanted) - 1
-        fix = "Add the sample axis: x[None]." if one else ""
+        is_one_sample = batched and value.ndim == len(expected) - 1
+        fix = "Add the sample axis: x[None]." if is_one_sample else ""
         rule = f"`{name}` for '{slot.name}' must have shape ({', '.join(sizes)})"
         checks.fail(rule, fix=fix, shape=value.shape)
     return np.ascontiguousarray(_cast(name, value, slot))
 
 
 def _cast(name, value, slot):
+    """Casts to the dtype of `slot` where at most digits of a float are lost."""
     dtype, kind = slot.dtype, value.dtype.kind
     if dtype.kind in "SUO":
         return value  # text: the interpreter checks it
-    if kind == "V" and "float" in value.dtype.name:  # bfloat16 and its like
+    if kind == "V" and "float" in value.dtype.name:  # bfloat16 and similar types
         value, kind = value.astype("float32"), "f"
     accepted = {"f": "biuf", "b": "b", "c": "biufc"}.get(dtype.kind, "biu")
     if kind == "f" and dtype.kind in "iu" and np.array_equal(value, np.round(value)):
@@ -204,32 +223,32 @@ def _cast(name, value, slot):
     return value.astype(dtype, copy=False)
 
 
-def _count(feed):
+def _count_samples(feed):
     """Returns the number of samples, the same for all inputs."""
     sizes = {name: len(value) for name, value in feed.items()}
     if len(set(sizes.values())) != 1:
         checks.fail("`x` must have as many samples for each input", **sizes)
-    total = next(iter(sizes.values()))
-    if not total:
+    count = next(iter(sizes.values()))
+    if not count:
         checks.fail("`x` must not be empty", samples=0)
-    return total
+    return count
 
 
-def _targets(wanted, scored, total):
-    """Returns `{output name: targets}` for the outputs in `scored`."""
-    if wanted is None:
+def _named_targets(targets, scored_slots, num_samples):
+    """Returns `{output name: targets}` for the scored outputs."""
+    if targets is None:
         fix = "Give `y`, or batches of (inputs, targets)."
         checks.fail("`evaluate` needs targets", fix=fix, y=None)
-    if isinstance(wanted, dict):
-        names = [slot.name for slot in scored]
-        wanted = {key: value for key, value in wanted.items() if key in names}
-    found = named("y", wanted, scored)
-    return {name: _rows("y", value, total) for name, value in found.items()}
+    if isinstance(targets, dict):
+        names = [slot.name for slot in scored_slots]
+        targets = {key: value for key, value in targets.items() if key in names}
+    arrays = by_slot_name("y", targets, scored_slots)
+    return {key: _check_rows("y", value, num_samples) for key, value in arrays.items()}
 
 
-def _rows(name, value, total):
-    value = array(name, value)
-    if value.ndim == 0 or len(value) != total:
-        rule = f"`{name}` must have one row for each of the {total} samples"
+def _check_rows(name, value, num_samples):
+    value = as_array(name, value)
+    if value.ndim == 0 or len(value) != num_samples:
+        rule = f"`{name}` must have one row for each of the {num_samples} samples"
         checks.fail(rule, shape=value.shape)
     return value

@@ -1,20 +1,27 @@
-"""How fast an artifact is, measured in a process of its own."""
+"""Speed of an artifact, measured in a process of its own."""
 
 import dataclasses
+from typing import TYPE_CHECKING
+
+from keras_strategies.export._common import FiguresReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkResult:
+class BenchmarkResult(FiguresReport):
     """Times of one `.tflite` file on this machine's processor.
 
     Returned by `export.TFLiteModel.benchmark`. Printing it, or `table()`, shows the
-    figures; `to_dict()` is ready for `json.dumps`. The median is the figure to
-    compare; the smallest time says what the processor can do undisturbed.
+    figures; `plot()` draws the times; `to_dict()` is ready for `json.dumps`. The
+    median is the figure to compare; the smallest time is that of an undisturbed
+    processor.
 
     Args:
         path: The measured file, as `str`.
         median_ms: Median time of one inference in milliseconds.
-        p90_ms: The time that nine of ten inferences keep.
+        p90_ms: 90th percentile of the times.
         min_ms: The smallest time.
         first_ms: Time to open the file and run it for the first time.
         runs: Number of timed inferences.
@@ -48,12 +55,12 @@ class BenchmarkResult:
     xnnpack: bool
     peak_memory: int | None
 
-    def table(self):
-        """Returns the figures as text, one row each."""
+    def figures(self) -> list[tuple[str, str]]:
+        """Returns the figures as pairs of a name and a text."""
         memory = "unknown"
         if self.peak_memory is not None:
             memory = f"{self.peak_memory / 2**20:.1f} MiB"
-        rows = [
+        return [
             ("file", self.path),
             ("median", f"{self.median_ms:.3f} ms"),
             ("90 % within", f"{self.p90_ms:.3f} ms"),
@@ -64,11 +71,13 @@ class BenchmarkResult:
             ("threads", str(self.threads)),
             ("XNNPACK", "on" if self.xnnpack else "off"),
         ]
-        return "\n".join(f"{name:<12}  {value}" for name, value in rows)
 
-    def to_dict(self):
-        """Returns every figure as a dict of JSON-ready values."""
-        return dataclasses.asdict(self)
-
-    def __str__(self):
-        return self.table()
+    def _draw(self, ax: "Axes") -> None:
+        times = {
+            "smallest": self.min_ms,
+            "median": self.median_ms,
+            "90 % within": self.p90_ms,
+        }
+        ax.barh(list(times), list(times.values()), color="#0b6e99")
+        ax.invert_yaxis()
+        ax.set_xlabel("time of one inference (ms)")

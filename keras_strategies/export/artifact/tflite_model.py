@@ -1,25 +1,29 @@
-"""`TFLiteModel`: use, score, time and look into a `.tflite` file from Python."""
+"""`.tflite` file as a model: inference, scores, timing and contents."""
 
 import collections
 import os
-import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.export._common.export_error import ExportError
+from keras_strategies.export._common import ExportError, validate_time_limit
 from keras_strategies.export._worker import sandbox
 from keras_strategies.export.artifact import (
     _contents,
     _flatbuffer,
     _interpreter,
+    _metadata,
     _model_inputs,
+    _opening,
     _scoring,
 )
 from keras_strategies.export.artifact.benchmark_result import BenchmarkResult
 
-_PREFERRED = ("serving_default", "infer")
+# Signatures that `predict` runs, in the order in which they are looked for.
+_INFERENCE_SIGNATURES = ("serving_default", "infer")
 
 
 class TFLiteModel:
@@ -28,7 +32,7 @@ class TFLiteModel:
     Use it to see what the phone will compute: the same `predict` and `evaluate` as
     on a Keras model, on any number of samples, with integer inputs and outputs
     converted by their scale `s` and zero point `z`, `real = s * (integer - z)`. It
-    also times the file in a process of its own and lists what is inside.
+    also times the file in a process of its own and lists its contents.
 
     The file is read once. Before this process opens it, the interpreter runs it once
     in a process of its own (about 0.3 s), since damaged files can crash it; the same
@@ -71,19 +75,25 @@ class TFLiteModel:
     ```
     """
 
-    def __init__(self, path, *, threads=1, dequantize=True):
-        self.threads = checks.integer("threads", threads, low=1, high=256)
-        self.dequantize = checks.boolean("dequantize", dequantize)
-        self.path, self._content = read_file(path)
-        self._parsed = sandbox.check(self._content, self.path)
-        with _flatbuffer.guarded():
-            self._signatures = _flatbuffer.signatures(self._parsed)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        threads: int = 1,
+        dequantize: bool = True,
+    ) -> None:
+        self.threads: int = checks.integer("threads", threads, low=1, high=256)
+        self.dequantize: bool = checks.boolean("dequantize", dequantize)
+        self.path: str
+        self.path, self._content = _opening.read_file(path)
+        self._parsed = _opening.parse_runnable(self._content, self.path)
+        self._signatures = _flatbuffer.signatures(self._parsed)
         self._runner = _interpreter.Runner(
             self._content, threads=self.threads, dequantize=self.dequantize
         )
 
     @property
-    def signatures(self):
+    def signatures(self) -> dict[str, Any]:
         """Signature name -> `{"inputs": {name: {...}}, "outputs": {name: {...}}}`.
 
         Each tensor has `shape` (`None` for a free axis), `dtype`, and if quantized
@@ -92,31 +102,33 @@ class TFLiteModel:
         return self._signatures
 
     @property
-    def default_signature(self):
+    def default_signature(self) -> str:
         """Name of the signature that `predict` runs.
 
         `"serving_default"`, else `"infer"`, else the only one.
         """
         names = list(self._signatures)
-        found = [name for name in _PREFERRED if name in names] or names
-        if len(names) > 1 and found == names:
+        for name in _INFERENCE_SIGNATURES:
+            if name in names:
+                return name
+        if len(names) > 1:
             rule = "The artifact must have a signature to predict with"
             fix = 'Use run("name", ...).'
             checks.fail(rule, fix=fix, signatures=names)
-        return found[0]
+        return names[0]
 
     @property
-    def metadata(self):
-        """What `to_tflite(metadata=...)` wrote into the file, or `None`."""
-        from keras_strategies.export.artifact import _metadata
-
+    def metadata(self) -> dict[str, Any] | None:
+        """The metadata that `to_tflite(metadata=...)` wrote, or `None`."""
         return _metadata.read(self._content)
 
-    def __call__(self, inputs):
+    def __call__(self, inputs: Any) -> Any:
         """Returns the outputs for one batch of any number of samples."""
         return self.predict(inputs, batch_size=None, verbose=0)
 
-    def predict(self, x, batch_size=32, verbose="auto"):
+    def predict(
+        self, x: Any, batch_size: int | None = 32, verbose: str | int = "auto"
+    ) -> Any:
         """Returns the outputs for `x`: an array, or a dict if there are several.
 
         Args:
@@ -124,25 +136,25 @@ class TFLiteModel:
                 in the order of `signatures` if no two could be swapped unnoticed;
                 or an iterable of batches (`tf.data.Dataset`,
                 `keras.utils.PyDataset`) of inputs or `(inputs, targets, ...)`.
-                Numbers are cast where nothing but digits of a float is lost.
+                Numbers are cast where at most digits of a float are lost.
             batch_size: Samples at once for an artifact of free batch size, at least
-                1; `None` takes all of an array. Defaults to 32.
+                1; `None` means all samples of an array. Defaults to 32.
             verbose: 0 is silent, 1 and `"auto"` show a progress bar, 2 one line.
         """
-        stream = self._outputs(x, None, None, (), batch_size, verbose)
-        parts = [outputs for outputs, _, _ in stream]
+        batches = self._predict_batches(x, None, None, (), batch_size, verbose)
+        parts = [outputs for outputs, _, _ in batches]
         outputs = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def evaluate(
         self,
-        x,
-        y=None,
-        metrics=("accuracy",),
-        batch_size=32,
-        verbose="auto",
-        sample_weight=None,
-    ):
+        x: Any,
+        y: Any = None,
+        metrics: Any = ("accuracy",),
+        batch_size: int | None = 32,
+        verbose: str | int = "auto",
+        sample_weight: Any = None,
+    ) -> dict[str, Any]:
         """Returns `{metric name: float}` over all samples.
 
         Args:
@@ -159,12 +171,14 @@ class TFLiteModel:
         _, _, slots = self._slots()
         scorer = _scoring.Scorer(metrics, [slot.name for slot in slots])
         scored = [slot for slot in slots if slot.name in scorer.names]
-        stream = self._outputs(x, y, sample_weight, scored, batch_size, verbose)
-        for outputs, targets, weights in stream:
+        batches = self._predict_batches(
+            x, y, sample_weight, scored, batch_size, verbose
+        )
+        for outputs, targets, weights in batches:
             scorer.update(targets, outputs, weights)
         return scorer.result()
 
-    def run(self, signature, /, **inputs):
+    def run(self, signature: str, /, **inputs: Any) -> dict[str, np.ndarray]:
         """Returns the outputs of one run of `signature` as a dict by name.
 
         For artifacts with several signatures, such as `train`, `infer`, `save` and
@@ -177,47 +191,47 @@ class TFLiteModel:
         """
         checks.choice("signature", signature, list(self._signatures))
         _, slots, _ = self._slots(signature)
-        feed = _model_inputs.named("inputs", inputs, slots)
+        arrays = _model_inputs.by_slot_name("inputs", inputs, slots)
         feed = {
-            slot.name: _model_inputs.fitted(
-                "inputs", feed[slot.name], slot, batched=False
+            slot.name: _model_inputs.fit_to_slot(
+                "inputs", arrays[slot.name], slot, batched=False
             )
             for slot in slots
         }
         return self._infer(feed, signature)
 
-    def ops(self):
+    def ops(self) -> collections.Counter[str]:
         """Returns a `collections.Counter` of operation names."""
-        return collections.Counter(_flatbuffer.ops(self._parsed))
+        return collections.Counter(_flatbuffer.count_ops(self._parsed))
 
-    def tensors(self):
+    def tensors(self) -> list[dict[str, Any]]:
         """Returns a list of dicts, one for each tensor of the file.
 
         Keys: `graph`, `name`, `dtype`, `shape`, `bytes` (of constant data),
         `scales` (more than one: quantized per channel) and `constant`.
         """
-        return _contents.tensors(self._parsed)
+        return _contents.list_tensors(self._parsed)
 
-    def sparsity(self):
+    def sparsity(self) -> dict[str, Any]:
         """Returns `{"total": fraction, "tensors": {name: fraction}}` of zeros.
 
         Of the constant float and quantized tensors with two axes or more; an
         integer is zero if it stands for 0. `total` is `None` if there are none.
         """
-        return _contents.sparsity(self._parsed)
+        return _contents.measure_sparsity(self._parsed)
 
     def benchmark(
         self,
-        runs=50,
-        threads=1,
-        xnnpack=True,
-        warmup=10,
-        batch_size=None,
-        timeout=300.0,
-    ):
+        runs: int = 50,
+        threads: int = 1,
+        xnnpack: bool = True,
+        warmup: int = 10,
+        batch_size: int | None = None,
+        time_limit: float = 300.0,
+    ) -> BenchmarkResult:
         """Times the file in a fresh process and returns a `BenchmarkResult`.
 
-        Inputs are made up; free axes but the batch get 16 entries.
+        Inputs are random; free axes other than the batch get 16 entries.
 
         Args:
             runs: Timed inferences, in [1, 1e6]. Defaults to 50.
@@ -226,37 +240,38 @@ class TFLiteModel:
             warmup: Inferences before timing, in [0, 1e6]. Defaults to 10.
             batch_size: Samples in one inference, at least 1. Defaults to `None`:
                 the artifact's own, or 1 if that is free.
-            timeout: Seconds for the whole process, in (0, 1e6]. Defaults to 300.
+            time_limit: Seconds for the whole process, in (0, 1e6]. Defaults to 300.
         """
         threads = checks.integer("threads", threads, low=1, high=256)
         checks.boolean("xnnpack", xnnpack)
-        fixed = self._fixed()
+        fixed_size = self._fixed_batch_size()
         size = checks.integer("batch_size", batch_size, low=1, optional=True)
-        if fixed is not None and size not in (None, fixed):
-            rule = f"`batch_size` must be {fixed} or None for this artifact"
+        if fixed_size is not None and size not in (None, fixed_size):
+            rule = f"`batch_size` must be {fixed_size} or None for this artifact"
             checks.fail(rule, batch_size=batch_size)
-        asked = {
+        settings: dict[str, Any] = {
             "runs": checks.integer("runs", runs, low=1, high=10**6),
-            "warmup": checks.integer("warmup", warmup, low=0, high=10**6),
             "threads": threads,
             "xnnpack": xnnpack,
-            "batch_size": size or fixed or 1,
+            "batch_size": size or fixed_size or 1,
         }
-        timeout = checks.real("timeout", timeout, low=0, high=1e6, low_open=True)
-        signature = self.default_signature or None
-        found = sandbox.benchmark(
-            self._content, self.path, timeout, signature=signature, **asked
+        measured = sandbox.benchmark(
+            self._content,
+            self.path,
+            validate_time_limit(time_limit),
+            signature=self.default_signature or None,
+            warmup=checks.integer("warmup", warmup, low=0, high=10**6),
+            **settings,
         )
-        times = 1e3 * np.array(found["times"])
-        del asked["warmup"]
+        times = 1e3 * np.array(measured["times"])
         return BenchmarkResult(
             path=self.path,
             median_ms=float(np.median(times)),
             p90_ms=float(np.percentile(times, 90)),
             min_ms=float(times.min()),
-            first_ms=1e3 * found["first"],
-            peak_memory=found["peak_memory"],
-            **asked,
+            first_ms=1e3 * measured["first"],
+            peak_memory=measured["peak_memory"],
+            **settings,
         )
 
     def _slots(self, signature=None):
@@ -264,14 +279,14 @@ class TFLiteModel:
         signature = self.default_signature if signature is None else signature
         inputs, outputs = (
             [
-                _model_inputs.Slot.of(name, entry, self.dequantize)
+                _model_inputs.Slot.from_details(name, entry, self.dequantize)
                 for name, entry in role[signature].items()
             ]
             for role in (self._runner.inputs, self._runner.outputs)
         )
         return signature, inputs, outputs
 
-    def _fixed(self):
+    def _fixed_batch_size(self):
         """The batch size that the artifact fixes, or None if it is free."""
         _, slots, _ = self._slots()
         sizes = {slot.shape[0] if slot.shape else 0 for slot in slots}
@@ -282,27 +297,39 @@ class TFLiteModel:
             checks.fail(rule, fix=fix, shapes=shapes)
         return sizes.pop()
 
-    def _outputs(self, x, y, weights, scored, batch_size, verbose):
+    def _predict_batches(
+        self,
+        x: Any,
+        y: Any,
+        weights: Any,
+        scored: Sequence[_model_inputs.Slot],
+        batch_size: int | None,
+        verbose: str | int,
+    ) -> Iterator[tuple[Any, Any, Any]]:
         """Yields `(outputs, targets, weights)` batch by batch."""
         checks.choice("verbose", verbose, ("auto", 0, 1, 2))
         size = checks.integer("batch_size", batch_size, low=1, optional=True)
         signature, slots, _ = self._slots()
-        bar, seen = None, 0
-        for chunk in _model_inputs.chunks(
-            x, y, weights, slots, scored, size, self._fixed()
+        progress, num_batches = None, 0
+        for chunk in _model_inputs.split_into_chunks(
+            x, y, weights, slots, scored, size, self._fixed_batch_size()
         ):
             outputs = self._infer(chunk.feed, signature, chunk.size)
-            if bar is None:
-                shown = 1 if verbose == "auto" else verbose
-                bar = keras.utils.Progbar(chunk.total, verbose=shown, unit_name="batch")
-            seen += 1
-            bar.update(seen)
-            cut = {name: value[: chunk.count] for name, value in outputs.items()}
-            yield cut, chunk.targets, chunk.weights
-        if bar is None:
+            if progress is None:
+                progress = keras.utils.Progbar(
+                    chunk.total,
+                    verbose=1 if verbose == "auto" else verbose,
+                    unit_name="batch",
+                )
+            num_batches += 1
+            progress.update(num_batches)
+            # The last batch may have been filled up.
+            samples = {name: value[: chunk.count] for name, value in outputs.items()}
+            yield samples, chunk.targets, chunk.weights
+        if progress is None:
             checks.fail("`x` must not be empty", batches=0)
         if chunk.total is None:
-            bar.update(seen, finalize=True)
+            progress.update(num_batches, finalize=True)
 
     def _infer(self, feed, signature, batch=None):
         try:
@@ -317,16 +344,3 @@ class TFLiteModel:
             fix = f"Use run({signature!r}, ...)."
             checks.fail(rule, fix=fix, shapes=wrong)
         return outputs
-
-
-def read_file(path):
-    """Returns `(path as str, bytes)` of an existing file."""
-    checks.instance("path", path, (str, os.PathLike))
-    file = pathlib.Path(path)
-    if not file.exists():
-        rule = "`path` must be an existing .tflite file"
-        raise FileNotFoundError(checks.message(rule, {"path": str(path)}))
-    if file.is_dir():
-        rule = "`path` must be a file, not a folder"
-        raise IsADirectoryError(checks.message(rule, {"path": str(path)}))
-    return str(path), file.read_bytes()

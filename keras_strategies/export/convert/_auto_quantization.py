@@ -1,51 +1,67 @@
-"""`quantization="auto"`: search on one part of the data, check on another."""
+"""Search of `quantization="auto"`: on one part of the data, checked on another.
+
+A choice made on some samples is biased towards them: its agreement there says too
+much. So the candidates are compared on the search part with a margin, and the chosen
+one alone is checked on the gate part.
+"""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.export._common.export_error import ExportError
+from keras_strategies.export._common import ExportError, shorten
+from keras_strategies.export._common.sample_data import (
+    first_samples,
+    num_samples,
+    select_samples,
+)
 from keras_strategies.export.artifact import _flatbuffer
-from keras_strategies.export.convert import _messages, _options
+from keras_strategies.export.convert import _options
+from keras_strategies.export.convert._export_job import ExportJob
+from keras_strategies.export.convert._steps import RejectedArtifact
 from keras_strategies.export.verify import _reference
 
-# Fewest samples in each part: below, one sample is more than five points.
-LEAST_SAMPLES = 20
+# Fewest samples in each part: with fewer, one sample is more than five points.
+MIN_SAMPLES = 20
 # Samples on which single layers are ranked.
-_RANKED_ON = 32
+_RANKING_SAMPLES = 32
+_MODES = ("float32", "float16", "dynamic", "int8", "int4_weights")
+_NEEDS_EXTRA = "they need pip install 'keras-strategies[quantizer]'."
 
 
-def export(job, search):
+def export(
+    job: ExportJob, config: _options.SearchConfig, parts: Mapping[str, np.ndarray]
+) -> tuple[bytes, dict[str, Any]]:
     """Returns the bytes and figures of the best artifact, or raises.
 
     Args:
-        job: A prepared `_job.Job`.
-        search: The `_options.Search`.
+        job: A prepared and started job.
+        config: Settings of the search.
+        parts: Rows of the samples, from `split_samples`.
     """
-    parts = split(job)
-    job.worker.start()
-    job.trace()
-    hunt = _Hunt(job, search, parts["search"])
-    best = hunt.best()
-    content, figures = job.described(best["artifact"])
-    samples, reference, gate = _part(job, parts["gate"])
-    job.gate, kept = gate, job.gate
+    search = AutoQuantizationSearch(job, config, parts["search"])
+    best = search.find_best()
+    content, figures = job.describe_artifact(best["artifact"])
+    samples, reference, constraint = _select(job, parts["gate"])
+    whole_constraint, job.metric_constraint = job.metric_constraint, constraint
     try:
         figures |= job.verify(best["artifact"], samples, reference)
     except ExportError as error:
-        refused = ExportError(
+        refusal = ExportError(
             f"{best['mode']} kept to the limits on the {len(parts['search'])} samples "
             f"searched ({best['agreement']:.4f}) but not on the {len(parts['gate'])} "
             f"held out. {error} Or ask for a larger `margin`.",
             error.reason,
-            {**error.details, "search": hunt.report(best, parts)},
+            {**error.details, "search": search.report(best, parts)},
         )
-        raise _messages.Rejected(refused, content) from None
+        raise RejectedArtifact(refusal, content) from None
     finally:
-        job.gate = kept
-    report = hunt.report(best, parts) | {"gate_agreement": figures["agreement"]}
-    job.warnings += hunt.skipped
+        job.metric_constraint = whole_constraint
+    report = search.report(best, parts) | {"gate_agreement": figures["agreement"]}
+    job.warnings += search.skipped
     figures |= {
         "quantization": best["quantization"].name,
         "search": report,
@@ -54,160 +70,182 @@ def export(job, search):
     return content, figures
 
 
-def split(job):
+def split_samples(job: ExportJob) -> dict[str, np.ndarray]:
     """Returns `{"search": rows, "gate": rows}` of `job.samples`.
 
-    Without data to verify on, half of the representative samples go to the
-    calibration and the other half is shared out, so that the last word is had by
-    samples that nothing was fitted to.
+    Without data to verify on, half of the representative samples are for the
+    calibration and the other half is split, so that the final check uses samples
+    that nothing was fitted to.
     """
-    if not job.verified_apart and job.representative is None:
+    if not job.has_verify_data and job.representative is None:
         fix = "Pass at least 100 real inputs as `representative_data`."
         checks.fail('`quantization="auto"` needs data', fix=fix, verify=None)
-    if not job.verified_apart:
+    if not job.has_verify_data:
         job.samples = job.representative
-        job.reference = job.ask_model(job.samples)
-    count = len(next(iter(job.samples.values())))
+        job.reference = job.reference_outputs(job.samples)
+    count = num_samples(job.samples)
     rows = np.random.default_rng(0).permutation(count)
-    if not job.verified_apart:
+    if not job.has_verify_data:
         half = count // 2
-        job.representative = {k: v[rows[:half]] for k, v in job.samples.items()}
+        job.representative = select_samples(job.samples, rows[:half])
         rows = rows[half:]
     middle = len(rows) // 2
-    if middle < LEAST_SAMPLES:
-        least = LEAST_SAMPLES * (2 if job.verified_apart else 4)
-        name = "verify" if job.verified_apart else "representative_data"
+    if middle < MIN_SAMPLES:
+        minimum = MIN_SAMPLES * (2 if job.has_verify_data else 4)
+        name = "verify" if job.has_verify_data else "representative_data"
         checks.fail(
-            f'`{name}` must have at least {least} samples for `quantization="auto"`',
+            f'`{name}` must have at least {minimum} samples for `quantization="auto"`',
             fix="One part is for the search, another for the check.",
             samples=count,
         )
     return {"search": np.sort(rows[:middle]), "gate": np.sort(rows[middle:])}
 
 
-def _part(job, rows):
-    samples = {name: values[rows] for name, values in job.samples.items()}
-    reference = {name: values[rows] for name, values in job.reference.items()}
-    return samples, reference, None if job.gate is None else job.gate.part(rows)
+def _select(job, rows):
+    """Returns samples, reference and metric constraint of some rows."""
+    constraint = job.metric_constraint
+    return (
+        select_samples(job.samples, rows),
+        select_samples(job.reference, rows),
+        None if constraint is None else constraint.select(rows),
+    )
 
 
-class _Hunt:
-    """The candidates, measured on the search part."""
+class AutoQuantizationSearch:
+    """Candidates for the best quantization, measured on the search part."""
 
-    def __init__(self, job, search, rows):
+    def __init__(
+        self, job: ExportJob, config: _options.SearchConfig, rows: np.ndarray
+    ) -> None:
         self.job = job
-        self.search = search
-        self.samples, self.reference, self.gate = _part(job, rows)
-        self.candidates = []
-        self.skipped = []
-        self.rank = "bytes" if search.objective == "size" else "latency_ms"
-        self.least = min(1.0, job.least + search.margin)
+        self.config = config
+        self.samples, self.reference, self.metric_constraint = _select(job, rows)
+        self.candidates: list[dict[str, Any]] = []
+        self.skipped: list[str] = []
+        self.cost = "bytes" if config.objective == "size" else "latency_ms"
+        self.min_agreement = min(1.0, job.min_agreement + config.search_margin)
 
-    def best(self):
-        """Returns the best candidate that keeps to the limits, or raises."""
-        integers = self.job.representative is not None
-        for mode in ("float32", "float16", "dynamic", "int8", "int4_weights"):
-            if mode == "int8" and not integers:
+    def find_best(self) -> dict[str, Any]:
+        """Returns the best candidate within the limits, or raises."""
+        has_ranges = self.job.representative is not None
+        for mode in _MODES:
+            if mode == "int8" and not has_ranges:
                 self.skipped.append(
                     "int8 was not tried: it needs `representative_data`."
                 )
-            elif mode == "int4_weights" and not _options.quantizer_installed():
-                self.skipped.append("int4 weights were not tried: " + _EXTRA)
+            elif mode == "int4_weights" and not _options.is_quantizer_installed():
+                self.skipped.append("int4 weights were not tried: " + _NEEDS_EXTRA)
             else:
-                self.measure(_options.quantization(mode), mode)
-        if integers:
-            self.fall_back()
-        kept = [candidate for candidate in self.candidates if candidate["kept"]]
-        if not kept:
+                self.measure(_options.parse_quantization(mode), mode)
+        if has_ranges:
+            self.search_float_layers()
+        accepted = [candidate for candidate in self.candidates if candidate["kept"]]
+        if not accepted:
             raise ExportError(
-                f"No quantization agrees on {self.least:.4f} of the search samples "
-                f"(min_agreement {self.job.least:g} plus margin): {self.listed()}. "
-                "Give a lower `min_agreement` or more representative data.",
+                f"No quantization agrees on {self.min_agreement:.4f} of the search "
+                f"samples (min_agreement {self.job.min_agreement:g} plus margin): "
+                f"{self._candidate_list()}. Give a lower `min_agreement` or more "
+                "representative data.",
                 "disagreement",
                 {"candidates": self.table()},
             )
-        return min(kept, key=lambda candidate: candidate[self.rank])
+        return min(accepted, key=lambda candidate: candidate[self.cost])
 
-    def measure(self, quantization, label):
+    def measure(
+        self, quantization: _options.Quantization, label: str
+    ) -> dict[str, Any]:
         """Makes one candidate and compares it on the search samples."""
         job = self.job
         entry = {"mode": label, "quantization": quantization, "kept": False}
         self.candidates.append(entry)
+        name = f"candidate_{len(self.candidates)}"
         try:
-            artifact = job.produce(quantization, f"candidate_{len(self.candidates)}")
+            artifact = job.create_artifact(quantization, name)
             content = artifact.read_bytes()
             if _flatbuffer.flex_ops(_flatbuffer.read(content)["ops"]):
                 raise ExportError("It needs Flex operations.", "flex")
-            actual, latency = job.run(artifact, self.samples)
-            figures = _reference.judge(
+            actual, latency = job.run_artifact(artifact, self.samples)
+            figures = _reference.compare_outputs(
                 job.model, self.reference, actual, job.tolerance, 0.0
             )
             entry |= {"artifact": artifact, "bytes": len(content)}
             entry |= {"latency_ms": latency, "agreement": figures["agreement"]}
-            entry["kept"] = figures["agreement"] >= self.least
-            if self.gate is not None:
-                metric = self.gate.figures(self.reference, actual)
+            entry["kept"] = figures["agreement"] >= self.min_agreement
+            if self.metric_constraint is not None:
+                metric = self.metric_constraint.figures(self.reference, actual)
                 entry["metric_drop"] = metric["drop"]
                 # Half of what is allowed: the margin of the metric.
-                entry["kept"] &= bool(metric["drop"] <= self.gate.limit / 2)
+                is_within = metric["drop"] <= self.metric_constraint.limit / 2
+                entry["kept"] &= bool(is_within)
         except ExportError as error:
+            # These are errors of the model itself, which no other mode avoids.
             if error.reason in ("trace", "load", "reference"):
                 raise
-            entry["failed"] = f"{error.reason}: {_messages.clip(str(error), 200)}"
+            entry["failed"] = f"{error.reason}: {shorten(str(error), 200)}"
         return entry
 
-    def fall_back(self):
-        """int8 with as few layers in floating point as the limits allow."""
-        whole = next(entry for entry in self.candidates if entry["mode"] == "int8")
-        kept = [entry[self.rank] for entry in self.candidates if entry["kept"]]
-        if whole["kept"] or "failed" in whole or self.job.recurrent:
+    def search_float_layers(self) -> None:
+        """Measures int8 with as few layers in floating point as the limits allow.
+
+        The layers are ranked by the error of each alone, and the smallest number of
+        them, from the worst, is found by doubling and then bisection, which assumes
+        that more layers in floating point agree no less.
+        """
+        int8 = next(entry for entry in self.candidates if entry["mode"] == "int8")
+        costs = [entry[self.cost] for entry in self.candidates if entry["kept"]]
+        if int8["kept"] or "failed" in int8 or self.job.looping_layers:
             return
-        if kept and whole[self.rank] >= min(kept):
+        if costs and int8[self.cost] >= min(costs):
             return
-        if not _options.quantizer_installed():
-            self.skipped.append("Layers were not tried one by one: " + _EXTRA)
+        if not _options.is_quantizer_installed():
+            self.skipped.append("Layers were not tried one by one: " + _NEEDS_EXTRA)
             return
-        layers = self.ranked()
-        low, high = 0, None
-        while high is None or high - low > 1:
-            count = (
-                min(2 * low or 1, len(layers)) if high is None else (low + high) // 2
-            )
-            if high is None and count == low:
-                return
-            entry = self.mixed(layers[:count])
+        layers = self.rank_layers()
+        rejected, accepted = 0, None  # numbers of layers that were measured
+        while accepted is None or accepted - rejected > 1:
+            if accepted is None:
+                count = min(2 * rejected or 1, len(layers))
+                if count == rejected:
+                    return
+            else:
+                count = (rejected + accepted) // 2
+            entry = self.measure_mixed(layers[:count])
             if entry["kept"]:
-                high = count
-            elif kept and entry.get(self.rank, 0) >= min(kept):
+                accepted = count
+            elif costs and entry.get(self.cost, 0) >= min(costs):
                 return  # more layers would only be larger or slower
             else:
-                low = count
+                rejected = count
 
-    def mixed(self, layers):
+    def measure_mixed(self, layers: list[str]) -> dict[str, Any]:
         """Measures int8 with `layers` in floating point."""
         pattern = f"^(?:{'|'.join(map(re.escape, layers))})$"
-        refuge = "float16" if self.search.objective == "size" else "float32"
-        rules = {pattern: refuge, ".*": "int8"}
-        label = f"int8, {len(layers)} of the layers in {refuge}"
-        return self.measure(_options.quantization(rules), label)
+        float_mode = "float16" if self.config.objective == "size" else "float32"
+        rules = {pattern: float_mode, ".*": "int8"}
+        label = f"int8, {len(layers)} of the layers in {float_mode}"
+        return self.measure(_options.parse_quantization(rules), label)
 
-    def ranked(self):
-        """Returns the layers by the error that each alone in int8 does, worst first."""
+    def rank_layers(self) -> list[str]:
+        """Returns the layers by the error that each alone in int8 causes, worst first.
+
+        The error is the sum over the outputs of `mean((actual - expected)^2)` by the
+        variance of the expected values.
+        """
         job = self.job
-        arguments = {"float_artifact": str(job.float_artifact()), "layers": job.layers}
-        layers = job.ask(
-            "_calibration.rule_quantizer.layers",
-            arguments,
+        layers = job.run_in_worker(
+            "_calibration.rule_quantizer.list_layers",
+            {"float_artifact": str(job.float_artifact()), "layers": job.layers},
             "listing layers",
             "conversion",
         )
-        few = {name: values[:_RANKED_ON] for name, values in self.samples.items()}
-        expected = {name: v[:_RANKED_ON] for name, v in self.reference.items()}
+        samples = first_samples(self.samples, _RANKING_SAMPLES)
+        expected = first_samples(self.reference, _RANKING_SAMPLES)
         errors = {}
         for layer in layers:
             rules = {f"^{re.escape(layer)}$": "int8"}
-            artifact = job.produce(_options.quantization(rules), "single")
-            actual, _ = job.run(artifact, few, timed=False)
+            quantization = _options.parse_quantization(rules)
+            artifact = job.create_artifact(quantization, "single")
+            actual, _ = job.run_artifact(artifact, samples, timed=False)
             errors[layer] = sum(
                 float(np.mean((actual[name].astype("float64") - value) ** 2))
                 / (float(np.var(value)) or 1.0)
@@ -215,7 +253,7 @@ class _Hunt:
             )
         return sorted(layers, key=lambda layer: -errors[layer])
 
-    def table(self):
+    def table(self) -> list[dict[str, Any]]:
         """Returns the candidates as JSON-ready dicts."""
         hidden = ("quantization", "artifact")
         return [
@@ -223,7 +261,7 @@ class _Hunt:
             for entry in self.candidates
         ]
 
-    def listed(self):
+    def _candidate_list(self):
         """Returns the candidates in one line."""
         return ", ".join(
             f"{entry['mode']} {entry['agreement']:.4f}"
@@ -232,17 +270,16 @@ class _Hunt:
             for entry in self.candidates
         )
 
-    def report(self, best, parts):
-        """Returns what the search did, JSON-ready."""
+    def report(
+        self, best: Mapping[str, Any], parts: Mapping[str, np.ndarray]
+    ) -> dict[str, Any]:
+        """Returns the course of the search, JSON-ready."""
         return {
-            "objective": self.search.objective,
-            "margin": self.search.margin,
+            "objective": self.config.objective,
+            "margin": self.config.search_margin,
             "chosen": best["mode"],
             "search_samples": len(parts["search"]),
             "search_agreement": best["agreement"],
             "gate_samples": len(parts["gate"]),
             "candidates": self.table(),
         }
-
-
-_EXTRA = "they need pip install 'keras-strategies[quantizer]'."

@@ -1,36 +1,33 @@
-"""A result as one self-contained page (HTML) or as JSON."""
+"""HTML page of an `ExportResult`."""
 
 import json
-import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
-from keras_strategies._internal import checks, files, pages
+from keras_strategies._internal import pages
 
-# What has a place of its own; any other field is listed under "More".
-_PLACED = (
-    "path quantization bytes gzipped_bytes signature ops tensor_types verified "
-    "agreement max_difference mean_difference outputs samples latency_ms warnings"
-)
-
-
-def write(path, values):
-    """Writes `values`, an `ExportResult` as a dict, by the suffix of `path`."""
-    checks.instance("path", path, (str, os.PathLike))
-    path = pathlib.Path(path)
-    if path.suffix.lower() not in (".html", ".json"):
-        checks.fail("`path` must end in .html or .json", path=str(path))
-    if not path.parent.is_dir():
-        rule = "The folder of `path` must exist"
-        raise FileNotFoundError(checks.message(rule, {"path": str(path)}))
-    if path.suffix.lower() == ".json":
-        text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    else:
-        text = page(values)
-    files.replace(path, text.encode())
-    return str(path)
+# Fields with a section of their own; any other field is listed under "More".
+_FIELDS_WITH_SECTION = [
+    "path",
+    "quantization",
+    "bytes",
+    "gzipped_bytes",
+    "signature",
+    "ops",
+    "tensor_types",
+    "verified",
+    "agreement",
+    "max_difference",
+    "mean_difference",
+    "outputs",
+    "samples",
+    "latency_ms",
+    "warnings",
+]
 
 
-def page(values):
+def render(values: Mapping[str, Any]) -> str:
     """Returns the HTML page: no scripts, nothing loaded from elsewhere."""
     name = pathlib.PurePath(values["path"]).name
     parts = [
@@ -89,21 +86,21 @@ def _agreement(values):
 
 
 def _ops(ops):
-    most = max(ops.values(), default=1)
+    largest = max(ops.values(), default=1)
     ordered = sorted(ops.items(), key=lambda item: (-item[1], item[0]))
-    rows = [[name, pages.Right(str(n)), pages.Bar(n / most)] for name, n in ordered]
+    rows = [[name, pages.Right(str(n)), pages.Bar(n / largest)] for name, n in ordered]
     return pages.table(["operation", pages.Right("count"), ""], rows)
 
 
 def _tensors(types):
-    most = max([entry["bytes"] for entry in types.values()], default=0) or 1
+    largest = max([entry["bytes"] for entry in types.values()], default=0) or 1
     ordered = sorted(types.items(), key=lambda item: -item[1]["bytes"])
     rows = [
         [
             name,
             pages.Right(str(entry["tensors"])),
             pages.Right(_size(entry["bytes"])),
-            pages.Bar(entry["bytes"] / most),
+            pages.Bar(entry["bytes"] / largest),
         ]
         for name, entry in ordered
     ]
@@ -112,10 +109,10 @@ def _tensors(types):
 
 
 def _more(values):
-    """Fields without a place of their own, also those of later versions."""
+    """Fields without a section of their own, also those of later versions."""
     rows = []
     for key, value in values.items():
-        if key in _PLACED.split() or value is None or value in ({}, [], ""):
+        if key in _FIELDS_WITH_SECTION or value is None or value in ({}, [], ""):
             continue
         if isinstance(value, dict):
             rows += [

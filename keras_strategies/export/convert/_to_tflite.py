@@ -1,53 +1,59 @@
-"""`to_tflite`: convert, check against the Keras model, only then write."""
+"""Export of a Keras model to a checked `.tflite` file."""
 
 import gzip
-import pathlib
+import os
 import tempfile
 import time
+from typing import Any, Literal
+
+import keras
 
 from keras_strategies._internal import checks, files
-from keras_strategies.export.artifact import _metadata
-from keras_strategies.export.convert import (
-    _auto_quantization,
-    _export_job,
-    _messages,
-    _options,
+from keras_strategies.export._common import (
+    InputData,
+    validate_model,
+    validate_path,
+    validate_time_limit,
 )
+from keras_strategies.export.artifact import _metadata
+from keras_strategies.export.convert import _auto_quantization, _options
+from keras_strategies.export.convert._export_job import ExportJob
+from keras_strategies.export.convert._steps import RejectedArtifact
 from keras_strategies.export.convert.export_result import ExportResult
 
 
 def to_tflite(
-    model,
-    path,
+    model: keras.Model | str | os.PathLike[str],
+    path: str | os.PathLike[str],
     *,
-    quantization="float32",
-    representative_data=None,
-    input_type="float32",
-    output_type="float32",
-    batch_size=None,
-    allow_flex=False,
-    verify=None,
-    min_agreement=None,
-    metadata=None,
-    backend="tensorflow",
-    calibration="minmax",
-    percentile=99.99,
-    objective="size",
-    labels=None,
-    metric="accuracy",
-    max_metric_drop=None,
-    margin=None,
-    safe_mode=True,
-    keep_rejected=False,
-    timeout=600.0,
-):
+    quantization: _options.Mode | dict[str, str] = "float32",
+    representative_data: InputData | None = None,
+    input_type: Literal["float32", "int8", "uint8"] = "float32",
+    output_type: Literal["float32", "int8", "uint8"] = "float32",
+    batch_size: int | None = None,
+    allow_flex: bool = False,
+    verify: InputData | bool | None = None,
+    min_agreement: float | None = None,
+    metadata: dict[str, Any] | None = None,
+    quantizer: Literal["tensorflow", "litert-quantizer"] = "tensorflow",
+    calibration: Literal["minmax", "percentile", "moving_average"] = "minmax",
+    percentile: float = 99.99,
+    objective: Literal["size", "latency"] = "size",
+    labels: Any = None,
+    metric: Any = "accuracy",
+    max_metric_drop: float | None = None,
+    margin: float | None = None,
+    safe_mode: bool = True,
+    keep_rejected: bool = False,
+    time_limit: float = 600.0,
+) -> ExportResult:
     """Exports a Keras model to a `.tflite` file that is known to agree with it.
 
     Use it in place of `model.export(format="litert")`: it runs the artifact in
     the LiteRT interpreter, compares it with the Keras model and writes `path`
-    only if they agree. What would only fail on the phone fails here: operations
-    that LiteRT does not have (Flex), NaN, a crash or hang of the converter, a
-    quantization that ruins the model. A refused export raises `ExportError` and
+    only if they agree. Failures that would otherwise appear on the phone appear here:
+    operations that LiteRT does not have (Flex), NaN, a crash or hang of the converter,
+    a quantization that ruins the model. A refused export raises `ExportError` and
     leaves `path` as it was.
 
     The converter runs in a worker process that is started once, takes a few
@@ -77,23 +83,23 @@ def to_tflite(
     | `"int16x8"` | int8, int16 with ranges from data | 0.26 | 0.95 | 0.1 |
     | `"int4_weights"` | int4, float32 | 0.14 | 0.9 | 0.25 |
 
-    float32 differs only by rounding and float16 by 11 bits of the weights, so they
-    allow one sample in a hundred to flip at a near tie. int8 has 256 levels for each
-    tensor and errors add up over layers; below 0.95 the data that the ranges come
-    from usually do not look like the data checked. `"int8"` is best for
+    float32 differs only by rounding and float16 by 11 bits of the weights, so one
+    sample in a hundred may flip at a near tie. int8 has 256 levels for each tensor and
+    errors add up over layers; below 0.95 the data that the ranges come from usually
+    differ from the data checked. `"int8"` is best for
     convolutional networks, `"dynamic"` for dense ones and transformers, and
     `"float16"` the safe cut. `"int16x8"` is accurate and slow on a phone's
     processor, `"int4_weights"` small and, outside dense layers, slow.
 
     `"auto"` tries the modes, then int8 with the most sensitive layers left in
-    float32, and takes the smallest (or fastest) artifact that keeps to
+    float32, and chooses the smallest (or fastest) artifact whose agreement is at least
     `min_agreement` plus `margin` on one part of the data. That artifact alone is
     then checked on another part: `result.search` has both figures. If it fails
-    there, the export is refused, as a choice made by looking at the second part
-    would make its figure worthless.
+    there, the export is refused: a choice that depends on the second part would bias
+    its figure.
 
     A dict of regular expressions and modes quantizes by layer: the first expression
-    that is found in the path of a layer, such as `"encoder/conv2d_1"`, decides;
+    that matches in the path of a layer, such as `"encoder/conv2d_1"`, decides;
     layers without a match stay in float32.
 
     A model of `compression.quantize_aware` has learned its ranges in training:
@@ -115,7 +121,7 @@ def to_tflite(
             `keras.utils.PyDataset`) or the path of a folder of images, of which at
             most 1024 samples are drawn. Images are resized, have values 0 to 255
             and go through the metadata's `normalization`. 100 to 500 samples
-            suffice; all are used. Defaults to `None`.
+            are enough; all are used. Defaults to `None`.
         input_type: Type of floating point inputs: `"float32"`, or `"int8"` or
             `"uint8"` for `quantization="int8"`. Defaults to `"float32"`.
         output_type: The same for outputs. Defaults to `"float32"`.
@@ -125,36 +131,38 @@ def to_tflite(
             an artifact cannot be run here: the result says `verified=False`.
             Defaults to `False`.
         verify: Inputs to check on, all of which are used, in the forms of
-            `representative_data`. `None` or `True` takes the first 256
-            representative samples, or without them 64 made-up ones: then give
-            `verify` for a figure that means something. Defaults to `None`.
+            `representative_data`. `None` or `True` means the first 256
+            representative samples, or without them 64 random ones: then give
+            `verify` for a meaningful figure. Defaults to `None`.
         min_agreement: Lowest agreement that passes, in [0, 1]. Defaults to `None`,
             the value of the table; 0.98 for `"auto"`.
         metadata: Dict written into the file: `name`, `description`, `version`,
             `author`, `license`, `labels`, `normalization`, `extra`; see
             `export.write_metadata`. Defaults to `None`.
-        backend: Who quantizes: `"tensorflow"`, or `"litert-quantizer"` for all
-            modes but float32. Defaults to `"tensorflow"`.
-        calibration: How ranges come from representative data: `"minmax"`,
+        quantizer: Library that quantizes: `"tensorflow"`, or `"litert-quantizer"` for
+            all modes but float32. Defaults to `"tensorflow"`.
+        calibration: Method that computes ranges from representative data: `"minmax"`,
             `"percentile"` (cuts outliers off) or `"moving_average"` of the batches'
             minima and maxima. Defaults to `"minmax"`.
         percentile: Upper end for `"percentile"`, in (50, 100]; the lower end is 100
             minus it. Defaults to 99.99.
-        objective: What `"auto"` makes least: `"size"` or `"latency"` on this
+        objective: Quantity that `"auto"` minimizes: `"size"` or `"latency"` on this
             machine. Defaults to `"size"`.
         labels: Targets of `verify`, for `max_metric_drop`; models with one output.
             Defaults to `None`.
-        metric: A Keras metric or its name. Defaults to `"accuracy"`.
+        metric: A Keras metric or loss, or its name. A function of your own is refused,
+            as it is not known whether less or more of it is better. Defaults to
+            `"accuracy"`.
         max_metric_drop: By how much `metric` may be worse than the Keras model's,
             in the metric's own unit (0.01 of accuracy is one point). Defaults to
             `None`, no such limit.
-        margin: What `"auto"` asks for on top of `min_agreement` while it searches.
-            Defaults to `None`, half of `1 - min_agreement`.
+        margin: Agreement above `min_agreement` that `"auto"` requires in its search,
+            in [0, 1]. Defaults to `None`, half of `1 - min_agreement`.
         safe_mode: Refuse a `.keras` file that holds code, such as a lambda.
             Defaults to `True`.
         keep_rejected: Keep an artifact that fails the check as `path` +
             `".rejected"`. Defaults to `False`.
-        timeout: Seconds for each of the worker's steps, its start not counted, in
+        time_limit: Seconds for each of the worker's steps, its start not counted, in
             (0, 1e6]. Defaults to 600.
 
     Returns:
@@ -193,40 +201,45 @@ def to_tflite(
     ```
     """
     started = time.monotonic()
-    path = _options.target(path)
-    chosen = _options.quantization(quantization)
-    _options.check_quantization(chosen, backend)
-    _options.check_types(chosen, backend, input_type, output_type)
+    target = validate_path(path)
+    parsed = _options.parse_quantization(quantization)
+    _options.validate_quantizer(parsed, quantizer)
+    _options.validate_types(parsed, quantizer, input_type, output_type)
     checks.integer("batch_size", batch_size, low=1, optional=True)
     checks.boolean("allow_flex", allow_flex)
     checks.boolean("keep_rejected", keep_rejected)
-    checks.real("timeout", timeout, low=0, high=1e6, low_open=True)
-    least, tolerance = _options.gate(chosen, min_agreement)
-    gate = _options.metric_gate(labels, metric, max_metric_drop, verify)
-    model = _options.model(model, safe_mode)
-    learned = _options.check_calibration(chosen, model, representative_data)
-    job = _export_job.Job(
-        model=model,
-        quantization=chosen,
-        backend=backend,
+    min_agreement, tolerance = _options.resolve_thresholds(parsed, min_agreement)
+    constraint = _options.resolve_metric_constraint(
+        labels, metric, max_metric_drop, verify
+    )
+    time_limit = validate_time_limit(time_limit)
+    keras_model = validate_model(model, safe_mode)
+    job = ExportJob(
+        model=keras_model,
+        quantization=parsed,
+        quantizer=quantizer,
         input_type=input_type,
         output_type=output_type,
         batch_size=batch_size,
         allow_flex=allow_flex,
-        calibration=_options.calibration(calibration, percentile),
-        metadata=None if metadata is None else _metadata.checked(metadata),
-        least=least,
+        calibration=_options.validate_calibration(calibration, percentile),
+        metadata=None if metadata is None else _metadata.validate(metadata),
+        min_agreement=min_agreement,
         tolerance=tolerance,
-        timeout=timeout,
-        gate=gate,
-        learned=learned,
+        time_limit=time_limit,
+        metric_constraint=constraint,
+        uses_learned_ranges=_options.uses_learned_ranges(
+            parsed, keras_model, representative_data
+        ),
     )
-    search = _options.search(chosen, objective, margin, least)
+    config = _options.SearchConfig.from_arguments(
+        parsed, objective, margin, min_agreement
+    )
     job.prepare(representative_data, verify)
-    content, figures = _exported(job, search, path, keep_rejected)
-    files.replace(path, content)
+    content, figures = _run_job(job, config, target, keep_rejected)
+    files.replace(target, content)
     return ExportResult(
-        path=str(path),
+        path=str(target),
         bytes=len(content),
         gzipped_bytes=len(gzip.compress(content, mtime=0)),
         seconds=time.monotonic() - started,
@@ -234,17 +247,17 @@ def to_tflite(
     )
 
 
-def _exported(job, search, path, keep_rejected):
-    """Runs the job; an artifact that it refuses is kept only if asked for."""
+def _run_job(job, config, target, keep_rejected):
+    """Runs the job; keeps an artifact that it refuses only if asked for."""
+    parts = None if config is None else _auto_quantization.split_samples(job)
     try:
         with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
-            job.folder = pathlib.Path(folder)
-            return (
-                job.export()
-                if search is None
-                else _auto_quantization.export(job, search)
-            )
-    except _messages.Rejected as refusal:
+            job.start(folder)
+            if config is None:
+                return job.export()
+            return _auto_quantization.export(job, config, parts)
+    except RejectedArtifact as rejection:
         if keep_rejected:
-            files.replace(path.with_name(path.name + ".rejected"), refusal.content)
-        raise refusal.error from None
+            rejected = target.with_name(target.name + ".rejected")
+            files.replace(rejected, rejection.content)
+        raise rejection.error from None

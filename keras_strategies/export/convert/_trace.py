@@ -1,17 +1,24 @@
-"""From a Keras model to a SavedModel with one named signature (TensorFlow)."""
+"""Trace of a Keras model into a SavedModel with one named signature (TensorFlow)."""
 
+import contextlib
 import logging
-import sys
+import os
+from collections.abc import Iterator, Sequence
 
 import keras
 
-from keras_strategies._internal import keras_private, walking
+from keras_strategies._internal import keras_private
 from keras_strategies.export._common import model_signature
 
 SIGNATURE = "serving_default"
 
 
-def write_saved_model(model, folder, batch_size=None, names=None):
+def write_saved_model(
+    model: keras.Model,
+    folder: str | os.PathLike[str],
+    batch_size: int | None = None,
+    names: Sequence[str] | None = None,
+) -> dict[str, str]:
     """Traces `model` at inference and writes a SavedModel into `folder`.
 
     Needs the TensorFlow backend. `batch_size=None` leaves the batch axis free,
@@ -31,40 +38,29 @@ def write_saved_model(model, folder, batch_size=None, names=None):
     ]
 
     def serve(*tensors):
-        outputs = model_signature.call(model, structure, tensors)
-        return {
-            name: tf.cast(value, tf.float32)
-            if value.dtype in (tf.float16, tf.bfloat16)
-            else tf.identity(value)
-            for name, value in outputs.items()
-        }
+        outputs = model_signature.call_model(model, structure, tensors)
+        return model_signature.as_float32_outputs(outputs)
 
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # "Assets written to ..."
-    try:
-        with (
-            model_signature.float32_compute(model),
-            keras_private.exact_scopes() as layers,
-        ):
-            archive = keras.export.ExportArchive()
-            archive.track(model)
-            archive.add_endpoint(SIGNATURE, serve, input_signature=tensor_specs)
-            archive.write_out(str(folder), verbose=False)
-    finally:
-        logger.setLevel(level)
+    with (
+        quiet_tensorflow(),
+        model_signature.float32_compute(model),
+        keras_private.exact_scopes() as layers,
+    ):
+        archive = keras.export.ExportArchive()
+        # Without tracking, variables become placeholders that nothing fills.
+        archive.track(model)
+        archive.add_endpoint(SIGNATURE, serve, input_signature=tensor_specs)
+        archive.write_out(str(folder), verbose=False)
     return {path: type(layer).__name__ for path, layer in layers.items()}
 
 
-def foreign_modules(model):
-    """Modules outside Keras and this package that define the model's layers."""
-    known = ("keras", "keras_strategies", "builtins")
-    layers = [*walking.all_layers(model), model]
-    names = {type(layer).__module__ for layer in layers}
-    return sorted(
-        name
-        for name in names
-        if name.partition(".")[0] not in known
-        and name != "__main__"
-        and name in sys.modules
-    )
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Suppresses "Assets written to ..." and the like inside the block."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,16 +1,23 @@
-"""What an export produced, measured from the artifact."""
+"""Figures of an exported artifact, measured from the file."""
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
+from keras_strategies.export._common import FiguresReport
 from keras_strategies.export.convert import _report_page
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportResult:
+class ExportResult(FiguresReport):
     """The figures of one exported `.tflite` file, measured from the file itself.
 
     Returned by `export.to_tflite`. Printing it, or `table()`, shows the main
-    figures; `to_dict()` is ready for `json.dumps`; `save_report` writes a page.
+    figures; `to_dict()` is ready for `json.dumps`; `to_dataframe()` has one row, so
+    that several results can be concatenated and compared; `plot()` draws the constants
+    by type; `save_report` writes a page.
 
     Args:
         path: The written file, as `str`.
@@ -37,16 +44,16 @@ class ExportResult:
         latency_ms: Median time of one inference in milliseconds, one thread,
             XNNPACK on, on this machine's processor. `None` if not verified.
         seconds: Wall time of the whole export.
-        calibration: How integer ranges were found: `method`, `samples`, `moving` (the
-            share of tensors whose range grew by more than 5 % over the last quarter
+        calibration: Source of the integer ranges: `method`, `samples`, `moving` (the
+            fraction of tensors whose range grew by more than 5 % over the last quarter
             of the samples), `moving_tensors` and `settled`. `None` without
             calibration.
         metric: `metric`, `keras`, `artifact`, `drop` and `limit` where
             `max_metric_drop` was given, else `None`.
-        search: What `"auto"` did: `objective`, `margin`, `chosen`, `candidates`,
-            `search_samples`, `search_agreement`, `gate_samples` and
+        search: Course of the search of `"auto"`: `objective`, `margin`, `chosen`,
+            `candidates`, `search_samples`, `search_agreement`, `gate_samples` and
             `gate_agreement`. `None` for other modes.
-        warnings: Sentences on what to know before using the artifact.
+        warnings: Sentences to read before using the artifact.
 
     Example:
 
@@ -61,87 +68,78 @@ class ExportResult:
     """
 
     path: str
-    quantization: str | dict
+    quantization: str | dict[str, str]
     bytes: int
     gzipped_bytes: int
-    signature: dict
-    ops: dict
-    tensor_types: dict
+    signature: dict[str, Any]
+    ops: dict[str, int]
+    tensor_types: dict[str, Any]
     verified: bool
     agreement: float | None
     max_difference: float | None
     mean_difference: float | None
-    outputs: dict
+    outputs: dict[str, Any]
     samples: int
     calibration_samples: int
     latency_ms: float | None
     seconds: float
-    calibration: dict | None = None
-    metric: dict | None = None
-    search: dict | None = None
-    warnings: tuple = ()
+    calibration: dict[str, Any] | None = None
+    metric: dict[str, Any] | None = None
+    search: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
 
-    def table(self):
-        """Returns the main figures as text, one row each."""
-        rows = [
+    def figures(self) -> list[tuple[str, str]]:
+        """Returns the main figures as pairs of a name and a text."""
+        figures = [
             ("file", self.path),
             ("quantization", str(self.quantization)),
             ("size", f"{self.bytes:,} bytes ({self.gzipped_bytes:,} gzipped)"),
         ]
         for role in ("inputs", "outputs"):
             for name, entry in self.signature[role].items():
-                rows.append((role[:-1], f"{name} {_tensor(entry)}"))
+                figures.append((role[:-1], f"{name} {_tensor_text(entry)}"))
         if self.verified:
-            rows += [
+            figures += [
                 ("agreement", f"{self.agreement:.4f} on {self.samples} samples"),
                 ("max difference", f"{self.max_difference:.3g}"),
                 ("mean difference", f"{self.mean_difference:.3g}"),
                 ("latency", f"{self.latency_ms:.3f} ms"),
             ]
         else:
-            rows.append(("agreement", "not verified"))
-        rows += _more_rows(self)
+            figures.append(("agreement", "not verified"))
+        figures += _optional_figures(self)
         ops = ", ".join(f"{name} x{count}" for name, count in self.ops.items())
-        rows.append(("operations", ops))
-        rows += [("warning", text) for text in self.warnings]
-        width = max(len(name) for name, _ in rows)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+        return [*figures, ("operations", ops)]
 
-    def to_dict(self):
-        """Returns every figure as a dict of JSON-ready values."""
-        values = dataclasses.asdict(self)
-        values["warnings"] = list(self.warnings)
-        return values
+    def _page(self):
+        return _report_page.render(self.to_dict())
 
-    def save_report(self, path):
-        """Writes every figure to `path`: `.html`, one page to look at, or `.json`.
-
-        The page needs no network and no scripts. Returns the path as `str`.
-        """
-        return _report_page.write(path, self.to_dict())
-
-    def __str__(self):
-        return self.table()
+    def _draw(self, ax: "Axes") -> None:
+        sizes = {name: entry["bytes"] for name, entry in self.tensor_types.items()}
+        names = sorted(sizes, key=lambda name: -sizes[name])
+        ax.barh(names, [sizes[name] / 1e3 for name in names], color="#0b6e99")
+        ax.invert_yaxis()
+        ax.set_xlabel("constants of a type (kB)")
 
 
-def _more_rows(result):
-    rows = []
+def _optional_figures(result):
+    figures = []
     if result.metric:
         values = "{artifact:.4f}, Keras {keras:.4f}".format(**result.metric)
-        rows.append((result.metric["metric"], values))
+        figures.append((result.metric["metric"], values))
     if result.calibration:
         settled = "settled" if result.calibration["settled"] else "still moving"
         text = "{method}, {samples} samples, ranges ".format(**result.calibration)
-        rows.append(("calibration", text + settled))
+        figures.append(("calibration", text + settled))
     if result.search:
         text = (
             "{chosen}: {search_agreement:.4f} on {search_samples} samples searched, "
             "{gate_agreement:.4f} on {gate_samples} held out"
         )
-        rows.append(("search", text.format(**result.search)))
-    return rows
+        figures.append(("search", text.format(**result.search)))
+    return figures
 
 
-def _tensor(entry):
+def _tensor_text(entry):
     shape = ", ".join("?" if size is None else str(size) for size in entry["shape"])
     return f"{entry['dtype']} ({shape})"

@@ -1,38 +1,46 @@
-"""`debug_quantization`: which layer int8 hurts, why, and what to do."""
+"""Measurement of the error that int8 causes in each layer."""
 
-import pathlib
+import os
 import tempfile
 import time
+from typing import Literal
+
+import keras
 
 from keras_strategies._internal import checks
-from keras_strategies.export._common import named_arrays, sample_data
-from keras_strategies.export._common.export_error import ExportError
-from keras_strategies.export.convert import _export_job, _options
+from keras_strategies.export._common import (
+    ExportError,
+    InputData,
+    validate_model,
+    validate_time_limit,
+)
+from keras_strategies.export._common.sample_data import first_samples
+from keras_strategies.export.convert import _options
+from keras_strategies.export.convert._export_job import ExportJob
 from keras_strategies.export.debug import _diagnosis
 from keras_strategies.export.debug.quantization_report import QuantizationReport
-from keras_strategies.export.verify import _agreement, _reference
 
 
 def debug_quantization(
-    model,
-    data,
+    model: keras.Model | str | os.PathLike[str],
+    data: InputData,
     *,
-    quantization="int8",
-    samples=64,
-    calibration="minmax",
-    percentile=99.99,
-    exclude=5,
-    batch_size=None,
-    safe_mode=True,
-    timeout=600.0,
-):
-    """Measures what int8 does to every layer, and says why and what helps.
+    quantization: Literal["int8"] = "int8",
+    samples: int = 64,
+    calibration: Literal["minmax", "percentile", "moving_average"] = "minmax",
+    percentile: float = 99.99,
+    sensitivity_layers: int = 5,
+    batch_size: int | None = None,
+    safe_mode: bool = True,
+    time_limit: float = 600.0,
+) -> QuantizationReport:
+    """Measures the error that int8 causes in every layer, with causes and fixes.
 
     Use it when `to_tflite(..., quantization="int8")` loses too much agreement. Each
     operation is computed as int8 and as float32 on the same inputs; the worst come
     first, with a cause read from the figures (an outlier channel, outliers of the
     calibration, weights, a scale that the format prescribes) and a fix. Then the
-    worst layers are left in float32 in turn: the gain in agreement says which one
+    worst layers are computed in float32 in turn: the gain in agreement says which one
     hurts the outputs. The formulas are in `export.QuantizationReport`.
 
     Works on all backends of Keras; conversion runs in the worker process of
@@ -47,16 +55,16 @@ def debug_quantization(
         data: Inputs as in use, in the forms of `to_tflite`'s `representative_data`.
             The ranges come from all of them.
         quantization: Only `"int8"`.
-        samples: How many of them, from the first, errors are measured on, at least
-            1. Defaults to 64.
-        calibration: How the ranges are found, as in `to_tflite`. Defaults to
+        samples: Number of inputs, from the first, that errors are measured on, at
+            least 1. Defaults to 64.
+        calibration: Method that computes the ranges, as in `to_tflite`. Defaults to
             `"minmax"`.
         percentile: For `calibration="percentile"`, in (50, 100]. Defaults to 99.99.
-        exclude: Number of worst layers that are left in float32 in turn, at least
-            0; each costs about two quantizations. Defaults to 5.
-        batch_size: Batch size of the artifact, `None` for a free one.
+        sensitivity_layers: Number of worst layers that are computed in float32 in
+            turn, at least 0; each costs about two quantizations. Defaults to 5.
+        batch_size: Batch size of the artifact. Defaults to `None`, a free one.
         safe_mode: Refuse a file with lambdas. Defaults to `True`.
-        timeout: Seconds for each of the worker's steps, its start not counted, in
+        time_limit: Seconds for each of the worker's steps, its start not counted, in
             (0, 1e6]. Defaults to 600.
 
     Returns:
@@ -90,71 +98,74 @@ def debug_quantization(
     started = time.monotonic()
     checks.choice("quantization", quantization, ("int8",))
     checks.integer("samples", samples, low=1)
-    checks.integer("exclude", exclude, low=0)
+    checks.integer("sensitivity_layers", sensitivity_layers, low=0)
     checks.integer("batch_size", batch_size, low=1, optional=True)
-    checks.real("timeout", timeout, low=0, high=1e6, low_open=True)
-    job = _export_job.Job(
-        model=_options.model(model, safe_mode),
-        quantization=_options.quantization(quantization),
-        backend="tensorflow",
+    parsed = _options.parse_quantization(quantization)
+    min_agreement, tolerance = _options.resolve_thresholds(parsed, 0.0)
+    job = ExportJob(
+        time_limit=validate_time_limit(time_limit),
+        model=validate_model(model, safe_mode),
+        quantization=parsed,
+        quantizer="tensorflow",
         input_type="float32",
         output_type="float32",
         batch_size=batch_size,
         allow_flex=False,
-        calibration=_options.calibration(calibration, percentile),
+        calibration=_options.validate_calibration(calibration, percentile),
+        uses_learned_ranges=False,
         metadata=None,
-        least=0.0,
-        tolerance=_agreement.DEFAULTS[quantization][1],
-        timeout=timeout,
+        min_agreement=min_agreement,
+        tolerance=tolerance,
     )
     job.prepare(data, None)
     with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
-        job.folder = pathlib.Path(folder)
-        found = _analysed(job, samples, exclude)
-    rows = _diagnosis.diagnose(found["rows"], found["sensitivity"])
-    sensitivity = sorted(found["sensitivity"], key=lambda entry: entry["error_ratio"])
+        job.start(folder)
+        measured = _measure(job, samples, sensitivity_layers)
+    rows = _diagnosis.diagnose(measured["rows"], measured["sensitivity"])
+    if not rows:
+        job.warnings.append("The quantizer made no operation int8.")
     return QuantizationReport(
         rows=tuple(rows),
-        sensitivity=tuple(sensitivity),
-        **found["outputs"],
-        samples=found["samples"],
-        calibration=job.calibrated,
-        bytes=found["bytes"],
+        sensitivity=tuple(
+            sorted(measured["sensitivity"], key=lambda entry: entry["error_ratio"])
+        ),
+        **measured["outputs"],
+        samples=measured["samples"],
+        calibration=job.calibration_figures,
+        bytes=measured["bytes"],
         seconds=time.monotonic() - started,
-        warnings=tuple(job.warnings + _nothing(rows)),
+        warnings=tuple(job.warnings),
     )
 
 
-def _analysed(job, samples, exclude):
-    job.worker.start()  # its start and our tracing overlap
-    job.trace()
-    source = job.float_artifact()
-    arguments = {"artifact": str(source)}
-    loops = job.ask("convert._conversion.loops", arguments, "reading the model", "run")
+def _measure(job, samples, sensitivity_layers):
+    source = str(job.float_artifact())
+    loops = job.run_in_worker(
+        "convert._conversion.find_loops",
+        {"artifact": source},
+        "reading the model",
+        "run",
+    )
     if loops:
-        names = ", ".join(job.recurrent or loops)
+        names = ", ".join(job.looping_layers or loops)
         message = (
-            f"What {names} computes in a loop has no int8 ranges, so there is nothing "
+            f"Operations of {names} in a loop have no int8 ranges, so there is nothing "
             "to measure. Build recurrent layers with unroll=True, or debug the model "
             "without them."
         )
         raise ExportError(message, "conversion", {"ops": loops})
-    measured = job.folder / "measured.npz"
-    named_arrays.save(measured, sample_data.head(job.representative, samples))
-    classes = len(job.reference) == 1 and _reference.is_classifier(job.model)
+    measured = first_samples(job.representative, samples)
     arguments = {
-        "float_artifact": str(source),
-        "ranges": str(job.ranges()),
-        "samples": str(measured),
+        "float_artifact": source,
+        "ranges": str(job.calibrated_ranges()),
+        "samples": job.save_samples("measured", measured),
         "layers": job.layers,
-        "batch_size": job.batch,
-        "excluded": exclude,
+        "batch_size": job.artifact_batch,
+        "sensitivity_layers": sensitivity_layers,
         "tolerance": job.tolerance,
-        "classes": True if classes else None,
+        "classes": job.compares_classes,
     }
-    doing = "measuring the error of each layer"
-    return job.ask("debug._error_measurement.analyse", arguments, doing, "run")
-
-
-def _nothing(rows):
-    return [] if rows else ["The quantizer made no operation int8."]
+    action = "measuring the error of each layer"
+    return job.run_in_worker(
+        "debug._error_measurement.measure", arguments, action, "run"
+    )

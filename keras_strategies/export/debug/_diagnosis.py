@@ -1,11 +1,16 @@
-"""From measured figures of a quantized operation to a likely cause and a fix."""
+"""Likely causes of a quantization error, and fixes, from measured figures.
+
+Each rule returns a cause and a fix, or None; the first that applies explains.
+"""
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 # Below this ratio of signal to noise, 20 dB, the error is a tenth of the signal.
 ALARM_DB = 20.0
-# Operations whose int8 scale the format prescribes.
-FIXED = ("L2_NORMALIZATION", "LOGISTIC", "LOG_SOFTMAX", "SOFTMAX", "TANH")
+# Operations whose int8 scale the 8-bit quantization specification of LiteRT prescribes.
+FIXED_SCALE_OPS = ("L2_NORMALIZATION", "LOGISTIC", "LOG_SOFTMAX", "SOFTMAX", "TANH")
 _ARITHMETIC = [
     "ABS",
     "ADD",
@@ -30,43 +35,46 @@ _ARITHMETIC = [
 ]
 
 
-def diagnose(rows, sensitivity=()):
+def diagnose(
+    rows: Sequence[Mapping[str, Any]], sensitivity: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """Returns the rows with `alarm`, `cause` and `fix`; both are "" without alarm.
 
     Args:
-        rows: From `_debugging.analyse`, worst first.
-        sensitivity: From there too: what to leave in float32, as measured.
+        rows: From `_error_measurement.measure`, worst first.
+        sensitivity: From there too: the layers that help most in float32.
     """
     measured = {entry["tensor"]: entry["float_layers"] for entry in sensitivity}
-    sources = {}
+    sources: dict[int, list[Any]] = {}  # operation -> rows that it reads
     for row in rows:
         for reader in row["reading"]:
             sources.setdefault(reader, []).append(row)
-    found = []
+    diagnosed = []
     for row in rows:
-        alarm = score(row) < ALARM_DB
-        keep = measured.get(row["tensor"]) or [*row["layers"], *row["readers"]]
+        alarm = local_score(row) < ALARM_DB
+        float_layers = measured.get(row["tensor"]) or [*row["layers"], *row["readers"]]
         cause, fix = "", ""
         if alarm:
-            cause, fix = _explain(row, sources.get(row["number"], ()), leave(keep))
+            float_fix = float_layers_fix(float_layers)
+            cause, fix = _explain(row, sources.get(row["number"], ()), float_fix)
         hidden = ("number", "reading")
         public = {key: value for key, value in row.items() if key not in hidden}
-        found.append(public | {"alarm": alarm, "cause": cause, "fix": fix})
-    return found
+        diagnosed.append(public | {"alarm": alarm, "cause": cause, "fix": fix})
+    return diagnosed
 
 
-def score(row):
+def local_score(row: Mapping[str, Any]) -> float:
     """The figure that rows are ordered by, in dB, lowest first."""
     return min(row["sqnr_db"], row["channel_sqnr_db"])
 
 
-def summed(row):
+def cumulative_score(row: Mapping[str, Any]) -> float:
     """The same for the error of all layers up to this one."""
     return min(row["cumulative_sqnr_db"], row["cumulative_channel_sqnr_db"])
 
 
-def leave(layers):
-    """Returns the words that leave `layers` in float32."""
+def float_layers_fix(layers: Sequence[str]) -> str:
+    """Returns the advice to leave `layers` in float32, as an argument."""
     names = [name for name in dict.fromkeys(layers) if name]
     if not names:
         return 'use quantization="dynamic" or "float16"'
@@ -75,26 +83,26 @@ def leave(layers):
     return f"leave {quoted} in float32: quantization={{{pattern!r}: 'int8'}}"
 
 
-def _explain(row, sources, float_instead):
+def _explain(row, sources, float_fix):
     for rule in _RULES:
-        found = rule(row, sources)
-        if found:
-            cause, fix = found
-            return f"{cause}.", f"{fix}, or {float_instead}."
+        explanation = rule(row, sources)
+        if explanation:
+            cause, fix = explanation
+            return f"{cause}.", f"{fix}, or {float_fix}."
     cause = (
         f"The error is {row['rmse_scale']:.2g} steps of the int8 scale, where rounding "
         "alone gives 0.29"
     )
     if row["op"] in _ARITHMETIC:
         cause += f"; {row['op']} is arithmetic on intermediate values of uneven size"
-    return f"{cause}.", f"{float_instead[0].upper()}{float_instead[1:]}."
+    return f"{cause}.", f"{float_fix[0].upper()}{float_fix[1:]}."
 
 
-def _vanishing(row, sources):
+def _few_levels(row, sources):
     """Fewer levels than the range would allow: the scale is not the tensor's own."""
     low, high = row["range"]
     levels = (high - low) / row["scale"]
-    if levels >= 64 or row["op"] in FIXED:
+    if levels >= 64 or row["op"] in FIXED_SCALE_OPS:
         return None
     if max(abs(low), abs(high)) < 1e-4:
         return (
@@ -110,18 +118,20 @@ def _vanishing(row, sources):
     )
 
 
-def _samples(row, sources):
+def _outlier_samples(row, sources):
+    """A few samples are much larger than the others and widen every range."""
     if row["sample_ratio"] < 6:
         return None
     return (
         f"Outlier samples: the largest value is {row['sample_ratio']:.0f}x the largest "
         "of a usual sample",
         'Drop such samples from the calibration, use calibration="percentile" with a '
-        "percentile that cuts their share",
+        "percentile that excludes them",
     )
 
 
-def _channel(row, sources):
+def _outlier_channel(row, sources):
+    """One channel sets the scale of all: int8 has one scale for an activation."""
     if row["channel_ratio"] < 20 or row["channel_levels"] >= 16:
         return None
     return (
@@ -133,7 +143,8 @@ def _channel(row, sources):
     )
 
 
-def _outliers(row, sources):
+def _outlier_values(row, sources):
+    """Single values are far outside of the range of the others."""
     (low, high), (first, last) = row["range"], row["bulk"]
     if last <= first or (high - low) < 8 * (last - first):
         return None
@@ -145,8 +156,9 @@ def _outliers(row, sources):
     )
 
 
-def _input(row, sources):
-    wide = [source for source in sources if _channel(source, ())]
+def _unbalanced_input(row, sources):
+    """Weights that undo an outlier channel of the input are themselves uneven."""
+    wide = [source for source in sources if _outlier_channel(source, ())]
     if row["rmse_scale"] < 1 or not wide:
         return None
     source = max(wide, key=lambda source: source["channel_ratio"])
@@ -154,11 +166,12 @@ def _input(row, sources):
         f"It reads '{source['layer']}', one channel of which is "
         f"{source['channel_ratio']:.0f}x the median one: weights that balance this "
         "round to zero",
-        f"Mend '{source['layer']}' first",
+        f"Repair '{source['layer']}' first",
     )
 
 
-def _weights(row, sources):
+def _outlier_weights(row, sources):
+    """One weight sets the scale of its channel."""
     ratio = row["weight_ratio"]
     if ratio is None or ratio < 20 or row["rmse_scale"] < 1:
         return None
@@ -169,8 +182,9 @@ def _weights(row, sources):
     )
 
 
-def _fixed(row, sources):
-    if row["op"] not in FIXED:
+def _fixed_scale(row, sources):
+    """The scale cannot be chosen."""
+    if row["op"] not in FIXED_SCALE_OPS:
         return None
     return (
         f"The format prescribes the int8 scale of {row['op']}, {row['scale']:.2g}; "
@@ -179,5 +193,12 @@ def _fixed(row, sources):
     )
 
 
-# The first that fits explains.
-_RULES = (_vanishing, _samples, _channel, _outliers, _input, _weights, _fixed)
+_RULES = (
+    _few_levels,
+    _outlier_samples,
+    _outlier_channel,
+    _outlier_values,
+    _unbalanced_input,
+    _outlier_weights,
+    _fixed_scale,
+)

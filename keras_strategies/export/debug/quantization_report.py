@@ -1,23 +1,30 @@
-"""Which layers int8 hurts, measured."""
+"""Errors of int8 in each layer, measured."""
 
 import dataclasses
-import os
-import pathlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.optional import require
+from keras_strategies._internal.reports import Column, text_table
+from keras_strategies.export._common import DataclassReport
 from keras_strategies.export.debug import _diagnosis
 
-_SOUND, _ALARM = "#0b6e99", "#c0392b"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SOUND_COLOR, _ALARM_COLOR = "#0b6e99", "#c0392b"
+_NUM_SHOWN = 20
+# A layer in float32 is mentioned if it reduces the output error by more than 5 %.
+_NOTABLE_RATIO = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
-class QuantizationReport:
-    """The error that int8 brings into every layer, worst first.
+class QuantizationReport(DataclassReport):
+    """Errors that int8 causes in every layer, worst first.
 
     Returned by `export.debug_quantization`. Printing it, or `table()`, shows the
-    layers and what to do about the bad ones; `plot()` draws them. Of an operation
-    with values `x` and int8 values `q`, over all samples:
+    layers and the fixes for the bad ones; `plot()` draws them; `save_report()` writes
+    a page. For an operation with values `x` and int8 values `q`, over all samples:
 
     - error: `rmse = sqrt(mean((q - x)^2))`, also in steps of the int8 scale, where
       rounding alone gives `1 / sqrt(12) = 0.289`;
@@ -28,7 +35,7 @@ class QuantizationReport:
     arithmetic. "Cumulative" figures compare with the float32 model and so include
     the layers before. Rows are ordered by the lower of two local ratios, of all
     values and of the median channel: beside one huge channel the others may be lost
-    while the overall ratio looks well.
+    while the overall ratio is high.
 
     Reference: [TensorFlow's quantization
     debugger](https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_debugger).
@@ -54,11 +61,11 @@ class QuantizationReport:
         error: Root mean square difference of the outputs by their range.
         outputs: Output name -> figures, as in `ExportResult`.
         samples: Number of samples that were measured.
-        calibration: How the ranges were found: `method`, `samples`, `moving` (share
-            of the tensors whose range still moved), `settled`.
+        calibration: How the ranges were computed: `method`, `samples`, `moving`
+            (fraction of the tensors whose range still moved), `settled`.
         bytes: Size of the int8 artifact.
         seconds: Wall time.
-        warnings: Sentences on what else to know.
+        warnings: Sentences to read before relying on the figures.
 
     Example:
 
@@ -74,34 +81,63 @@ class QuantizationReport:
     ```
     """
 
-    rows: tuple
-    sensitivity: tuple
+    rows: tuple[dict[str, Any], ...]
+    sensitivity: tuple[dict[str, Any], ...]
     agreement: float
     error: float
-    outputs: dict
+    outputs: dict[str, Any]
     samples: int
-    calibration: dict
+    calibration: dict[str, Any] | None
     bytes: int
     seconds: float
-    warnings: tuple = ()
+    warnings: tuple[str, ...] = ()
 
-    def worst(self, n=5):
+    COLUMNS = (
+        Column("name", title="layer", left=True),
+        Column("op", form=str.lower, left=True),
+        Column("shape", form=lambda shape: f"({_shape_text(shape)})", left=True),
+        Column("range", form=lambda ends: f"{ends[0]:.3g} .. {ends[1]:.3g}", left=True),
+        Column("scale", form=".3g"),
+        Column("sqnr_db", title="SQNR", form=".1f"),
+        Column("channel_sqnr_db", title="channel", form=".1f"),
+        Column("cumulative", form=".1f"),
+        Column("rmse_scale", title="rmse/scale", form=".2f"),
+        Column("max_error", title="max error", form=".3g"),
+    )
+
+    def worst(self, n: int = 5) -> list[dict[str, Any]]:
         """Returns the `n` worst rows as a list."""
         checks.integer("n", n, low=1)
         return list(self.rows[:n])
 
-    def table(self, limit=20):
+    def table(self, limit: int = _NUM_SHOWN) -> str:
         """Returns the worst `limit` rows as text, then the causes and fixes."""
         checks.integer("limit", limit, low=1)
-        heads = "layer|op|shape|range|scale|SQNR|channel|summed|rmse/scale|max error"
-        lines = [heads.split("|"), *map(_cells, self.rows[:limit])]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        lines = [text_table(*self._cells(self._table_rows(limit)))]
         if len(self.rows) > limit:
-            text.append(f"... {len(self.rows) - limit} more")
-        return "\n".join([*text, "", *self._verdict(limit)])
+            lines.append(f"... {len(self.rows) - limit} more")
+        return "\n".join([*lines, "", *self._verdict(limit)])
 
-    def _verdict(self, limit):
+    def _columns(self):
+        return self.COLUMNS
+
+    def _shown_rows(self):
+        return self._table_rows(_NUM_SHOWN)
+
+    def _table_rows(self, limit):
+        return [
+            {
+                **row,
+                "name": ("! " if row["alarm"] else "  ") + _layer_name(row, 40),
+                "cumulative": _diagnosis.cumulative_score(row),
+            }
+            for row in self.rows[:limit]
+        ]
+
+    def _footer(self):
+        return list(self._verdict(_NUM_SHOWN))
+
+    def _verdict(self, limit: int) -> Iterator[str]:
         alarms = [row for row in self.rows if row["alarm"]]
         yield (
             f"agreement {self.agreement:.4f}, output error {self.error:.3g} of the "
@@ -112,84 +148,61 @@ class QuantizationReport:
         for row in alarms[:limit]:
             yield f"{row['layer'] or row['tensor']}: {row['cause']} {row['fix']}"
         for entry in self.sensitivity if alarms else ():
-            if entry["error_ratio"] > 0.95:
-                continue
-            yield (
-                f"float32 for {', '.join(entry['float_layers'])}: agreement "
-                f"{entry['agreement']:.4f} ({entry['agreement_gain']:+.4f}), error x"
-                f"{entry['error_ratio']:.2f}"
-            )
-        yield from (f"warning: {text}" for text in self.warnings)
+            if entry["error_ratio"] <= _NOTABLE_RATIO:
+                yield (
+                    f"float32 for {', '.join(entry['float_layers'])}: agreement "
+                    f"{entry['agreement']:.4f} ({entry['agreement_gain']:+.4f}), error "
+                    f"x{entry['error_ratio']:.2f}"
+                )
+        yield from super()._footer()
 
-    def plot(self, path=None, limit=20):
-        """Draws the worst `limit` rows as bars; returns the Matplotlib figure.
+    def plot(self, ax: "Axes | None" = None, *, limit: int = _NUM_SHOWN) -> "Axes":
+        """Draws the worst `limit` rows as bars; returns the Matplotlib `Axes`.
 
         Args:
-            path: File to write, ending in .png, .svg or .pdf. Defaults to `None`.
+            ax: The `Axes` to draw on. Defaults to those of a new figure.
             limit: Number of rows. Defaults to 20.
         """
         checks.integer("limit", limit, low=1)
-        if path is not None:
-            checks.instance("path", path, (str, os.PathLike))
-            suffix = pathlib.Path(path).suffix.lower()
-            if suffix not in (".png", ".svg", ".pdf"):
-                checks.fail("`path` must end in .png, .svg or .pdf", path=str(path))
-        figure_module = require("matplotlib.figure", "`QuantizationReport.plot`")
-        rows = [row for row in self.rows if row["sqnr_db"] < 120][:limit]
-        size = (8, 1.4 + 0.28 * len(rows))
-        figure = figure_module.Figure(figsize=size, layout="constrained")
-        _draw(figure, rows)
-        if path is not None:
-            figure.savefig(path, dpi=110)
-        return figure
+        noisy = [row for row in self.rows if row["sqnr_db"] < 120][:limit]
+        return super(QuantizationReport, dataclasses.replace(self, rows=noisy)).plot(ax)
 
-    def to_dict(self):
-        """Returns every figure as a dict of JSON-ready values."""
-        values = dataclasses.asdict(self)
-        return values | {
-            key: list(values[key]) for key in ("rows", "sensitivity", "warnings")
-        }
+    def _figure_size(self):
+        return (8, 1.4 + 0.28 * min(len(self.rows), _NUM_SHOWN))
 
-    def __str__(self):
-        return self.table()
-
-
-def _cells(row):
-    shape = ", ".join("?" if size is None else str(size) for size in row["shape"])
-    low, high = row["range"]
-    return [
-        ("! " if row["alarm"] else "  ") + (row["layer"] or row["tensor"])[-40:],
-        row["op"].lower(),
-        f"({shape})",
-        f"{low:.3g} .. {high:.3g}",
-        f"{row['scale']:.3g}",
-        *(f"{row[key]:.1f}" for key in ("sqnr_db", "channel_sqnr_db")),
-        f"{_diagnosis.summed(row):.1f}",
-        f"{row['rmse_scale']:.2f}",
-        f"{row['max_error']:.3g}",
-    ]
+    def _draw(self, ax: "Axes") -> None:
+        positions = range(len(self.rows))
+        # A bar of length zero would be invisible.
+        local = [max(_diagnosis.local_score(row), 0.3) for row in self.rows]
+        colors = [_ALARM_COLOR if row["alarm"] else _SOUND_COLOR for row in self.rows]
+        ax.barh(positions, local, color=colors)
+        limit = _diagnosis.ALARM_DB
+        ax.axvline(limit, color=_ALARM_COLOR, linewidth=1, linestyle="--")
+        cumulative = [max(_diagnosis.cumulative_score(row), 0.0) for row in self.rows]
+        style = {"markersize": 6, "markerfacecolor": "white"}
+        style |= {"markeredgecolor": "black", "label": "with all layers before it"}
+        ax.plot(cumulative, positions, "D", **style)
+        for color, label in ((_SOUND_COLOR, "its own error"), (_ALARM_COLOR, "alarm")):
+            ax.barh([0], [0], color=color, label=label)
+        names = [f"{_layer_name(row, 32)} ({row['op'].lower()})" for row in self.rows]
+        ax.set_yticks(positions, names, fontsize=8)
+        ax.set_ylim(len(self.rows) - 0.4, -0.6)
+        ax.set_xlim(left=0)
+        ax.set_xlabel("signal to quantization noise (dB), worst first")
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1),
+            ncols=3,
+            fontsize=8,
+            frameon=False,
+        )
 
 
-def _draw(figure, rows):
-    axis = figure.subplots()
-    places = range(len(rows))
-    # A bar of nothing would not be seen.
-    values = [max(_diagnosis.score(row), 0.3) for row in rows]
-    colours = [_ALARM if row["alarm"] else _SOUND for row in rows]
-    axis.barh(places, values, color=colours)
-    summed = [max(_diagnosis.summed(row), 0.0) for row in rows]
-    style = {"markersize": 6, "markerfacecolor": "white", "markeredgecolor": "black"}
-    limit = _diagnosis.ALARM_DB
-    axis.axvline(limit, color=_ALARM, linewidth=1, linestyle="--")
-    axis.plot(summed, places, "D", **style, label="with all layers before it")
-    for colour, name in ((_SOUND, "its own error"), (_ALARM, "alarm")):
-        axis.barh([0], [0], color=colour, label=name)
-    names = [
-        f"{(row['layer'] or row['tensor'])[-32:]} ({row['op'].lower()})" for row in rows
-    ]
-    axis.set_yticks(places, names, fontsize=8)
-    axis.set_ylim(len(rows) - 0.4, -0.6)
-    axis.set_xlim(left=0)
-    axis.set_xlabel("signal to quantization noise (dB), worst first")
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper right", ncols=3, fontsize=8, frameon=False)
+def _layer_name(row: Mapping[str, Any], width: int) -> str:
+    """The end of the layer's path, which tells layers apart."""
+    return (row["layer"] or row["tensor"])[-width:]
+
+
+def _shape_text(shape):
+    return ", ".join("?" if size is None else str(size) for size in shape)

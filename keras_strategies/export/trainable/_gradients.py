@@ -3,17 +3,23 @@
 TensorFlow's own gradient operations (`Conv2DBackpropFilter`, `MaxPoolGrad`, ...)
 have no LiteRT kernel. While the training signature is traced, the operations below
 are marked to be differentiated by these functions instead. Shapes must be known,
-which the fixed batch size of training gives.
+which the fixed batch size of training ensures.
+
+The formulas of convolutions are those of Dumoulin and Visin, 2016
+(https://arxiv.org/abs/1603.07285): the gradient of a convolution with respect to its
+input is a transposed convolution, the gradient with respect to its kernel is a
+convolution of the input with the output's gradient.
 """
 
 import contextlib
 import functools
+from collections.abc import Iterator
 
 import numpy as np
 
 
 @contextlib.contextmanager
-def builtin_gradients():
+def builtin_gradients() -> Iterator[None]:
     """Operations created inside get gradients made of LiteRT operations."""
     import tensorflow as tf
 
@@ -26,10 +32,11 @@ def builtin_gradients():
 def _registered():
     import tensorflow as tf
 
+    # A name can be registered once in the life of a process.
     names = {}
-    for kind, function in _FUNCTIONS.items():
-        names[kind] = f"KerasStrategies{kind}"
-        tf.RegisterGradient(names[kind])(function)
+    for op_type, function in _FUNCTIONS.items():
+        names[op_type] = f"KerasStrategies{op_type}"
+        tf.RegisterGradient(names[op_type])(function)
     return names
 
 
@@ -42,8 +49,8 @@ def _relu(op, gradient):
 def _relu6(op, gradient):
     import tensorflow as tf
 
-    inside = tf.logical_and(op.outputs[0] > 0, op.outputs[0] < 6)
-    return tf.where(inside, gradient, tf.zeros_like(gradient))
+    is_linear = tf.logical_and(op.outputs[0] > 0, op.outputs[0] < 6)
+    return tf.where(is_linear, gradient, tf.zeros_like(gradient))
 
 
 def _leaky_relu(op, gradient):
@@ -63,6 +70,7 @@ def _elu(op, gradient):
 def _selu(op, gradient):
     import tensorflow as tf
 
+    # Constants of Klambauer et al., 2017 (https://arxiv.org/abs/1706.02515).
     output, scale, alpha = op.outputs[0], 1.0507009873554805, 1.6732632423543772
     return tf.where(output < 0, gradient * (output + scale * alpha), gradient * scale)
 
@@ -107,8 +115,8 @@ def _conv2d(op, gradient):
     return to_input, _conv2d_to_kernel(op, inputs, gradient, kernel.shape)
 
 
-def _transposed(op, gradient):
-    """A transposed convolution is the gradient of one; this is the way back."""
+def _conv2d_transpose(op, gradient):
+    """A transposed convolution is the gradient of one, so its gradient is one."""
     import tensorflow as tf
 
     _, kernel, inputs = op.inputs
@@ -120,34 +128,37 @@ def _transposed(op, gradient):
 
 
 def _conv2d_to_kernel(op, images, gradient, shape):
-    """The kernel's gradient is itself a convolution.
+    """Gradient with respect to the kernel: itself a convolution.
 
-    Of the images with the gradient as kernel, in which samples and channels change
-    places and strides become dilations.
+    Of the images with the output's gradient as kernel, with samples and channels
+    swapped, and strides and dilations swapped.
     """
     import tensorflow as tf
 
     strides = op.get_attr("strides")[1:3]
     dilations = op.get_attr("dilations")[1:3]
     padded = _padded(op, images, shape[:2], dilations)
-    # Only what the windows reach: a rest would give a larger kernel.
+    # Only the part that the windows cover: more would give a larger kernel.
     ends = [
         (gradient.shape[1 + i] - 1) * strides[i] + (shape[i] - 1) * dilations[i] + 1
         for i in range(2)
     ]
     padded = padded[:, : ends[0], : ends[1]]
-    found = tf.nn.conv2d(
+    kernel_gradient = tf.nn.conv2d(
         tf.transpose(padded, (3, 1, 2, 0)),
         tf.transpose(gradient, (1, 2, 0, 3)),
         strides=[1, *dilations, 1],
         padding="VALID",
         dilations=[1, *strides, 1],
     )
-    return tf.transpose(found, (1, 2, 0, 3))
+    return tf.transpose(kernel_gradient, (1, 2, 0, 3))
 
 
 def _conv2d_to_input(op, gradient):
-    """LiteRT's transposed convolution; it has no dilation, there a sum of slices."""
+    """Gradient with respect to the input: a transposed convolution.
+
+    LiteRT's has no dilation; with dilation, a sum over the positions of the window.
+    """
     import tensorflow as tf
 
     inputs, kernel = op.inputs
@@ -166,10 +177,10 @@ def _conv2d_to_input(op, gradient):
     total = None
     for row in range(kernel.shape[0]):
         for column in range(kernel.shape[1]):
-            place = (row * dilations[0], column * dilations[1])
-            back = tf.linalg.matmul(gradient, kernel[row, column], transpose_b=True)
-            back = _place(back, place, strides, sizes)
-            total = back if total is None else total + back
+            offset = (row * dilations[0], column * dilations[1])
+            part = tf.linalg.matmul(gradient, kernel[row, column], transpose_b=True)
+            part = _scatter(part, offset, strides, sizes)
+            total = part if total is None else total + part
     return _unpadded(op, total, inputs, kernel.shape[:2], dilations)
 
 
@@ -187,39 +198,43 @@ def _depthwise(op, gradient):
     total, to_kernel = None, []
     for row in range(kernel.shape[0]):
         for column in range(kernel.shape[1]):
-            place = (row * dilations[0], column * dilations[1])
-            part = _tap(padded, place, strides, gradient.shape[1:3])
-            to_kernel.append(tf.reduce_sum(part * gradient, (0, 1, 2)))
-            back = gradient * kernel[row, column, :, 0]
-            back = _place(back, place, strides, padded.shape[1:3])
-            total = back if total is None else total + back
+            offset = (row * dilations[0], column * dilations[1])
+            window = _gather(padded, offset, strides, gradient.shape[1:3])
+            to_kernel.append(tf.reduce_sum(window * gradient, (0, 1, 2)))
+            part = gradient * kernel[row, column, :, 0]
+            part = _scatter(part, offset, strides, padded.shape[1:3])
+            total = part if total is None else total + part
     to_input = _unpadded(op, total, inputs, kernel.shape[:2], dilations)
     return to_input, tf.reshape(tf.stack(to_kernel), kernel.shape)
 
 
 def _max_pool(op, gradient):
-    """Each window's gradient goes to its first largest entry."""
+    """Each window's gradient goes to its first largest entry, as in TensorFlow."""
     import tensorflow as tf
 
     inputs, output = op.inputs[0], op.outputs[0]
     _channels_last(op)
     size, strides = op.get_attr("ksize")[1:3], op.get_attr("strides")[1:3]
     padded = _padded(op, inputs, size, (1, 1), value=inputs.dtype.min)
-    total, free = None, None
+    # `unassigned` is 1 where no position of the window has had the gradient yet.
+    total, unassigned = None, None
     for row in range(size[0]):
         for column in range(size[1]):
-            part = _tap(padded, (row, column), strides, gradient.shape[1:3])
-            here = tf.cast(tf.equal(part, output), gradient.dtype)
-            here = here if free is None else here * free
-            free = 1 - here if free is None else free - here
-            back = gradient * here
-            back = _place(back, (row, column), strides, padded.shape[1:3])
-            total = back if total is None else total + back
+            window = _gather(padded, (row, column), strides, gradient.shape[1:3])
+            is_largest = tf.cast(tf.equal(window, output), gradient.dtype)
+            if unassigned is None:
+                unassigned = 1 - is_largest
+            else:
+                is_largest = is_largest * unassigned
+                unassigned = unassigned - is_largest
+            part = gradient * is_largest
+            part = _scatter(part, (row, column), strides, padded.shape[1:3])
+            total = part if total is None else total + part
     return _unpadded(op, total, inputs, size, (1, 1))
 
 
 def _average_pool(op, gradient):
-    """Each window's gradient is shared among its entries inside the image."""
+    """Each window's gradient is divided by its number of entries inside the image."""
     import tensorflow as tf
 
     inputs = op.inputs[0]
@@ -229,12 +244,12 @@ def _average_pool(op, gradient):
     margins = _margins(op, inputs, size, (1, 1))
     ones = np.pad(ones, margins)
     counts = np.zeros((1, *gradient.shape[1:3], 1), "float32")
-    places = [(row, column) for row in range(size[0]) for column in range(size[1])]
-    for place in places:
-        counts += _tap(ones, place, strides, gradient.shape[1:3])
-    shared = gradient / tf.constant(counts)
+    offsets = [(row, column) for row in range(size[0]) for column in range(size[1])]
+    for offset in offsets:
+        counts += _gather(ones, offset, strides, gradient.shape[1:3])
+    part = gradient / tf.constant(counts)
     sizes = ones.shape[1:3]
-    total = sum(_place(shared, place, strides, sizes) for place in places)
+    total = sum(_scatter(part, offset, strides, sizes) for offset in offsets)
     return _unpadded(op, total, inputs, size, (1, 1))
 
 
@@ -245,16 +260,16 @@ def _strided_slice(op, gradient):
     shape = op.inputs[0].shape
     begin, end, steps = (tf.get_static_value(part) for part in op.inputs[1:4])
     masks = {name: op.get_attr(f"{name}_mask") for name in _MASKS}
-    known = shape.is_fully_defined() and begin is not None and end is not None
-    if not known or steps is None or (steps != 1).any() or masks["new_axis"]:
+    is_static = shape.is_fully_defined() and begin is not None and end is not None
+    if not is_static or steps is None or (steps != 1).any() or masks["new_axis"]:
         raise NotImplementedError("StridedSliceGrad (steps or unknown bounds)")
     if masks["ellipsis"]:
         raise NotImplementedError("StridedSliceGrad (ellipsis)")
-    margins, kept = [], []
+    margins, sliced_shape = [], []
     for axis, size in enumerate(shape):
         if axis >= len(begin):
             margins.append((0, 0))
-            kept.append(size)
+            sliced_shape.append(size)
             continue
         bit = 1 << axis
         first = 0 if masks["begin"] & bit else int(begin[axis])
@@ -263,8 +278,8 @@ def _strided_slice(op, gradient):
         last = min(size, last + size if last < 0 else last)
         last = first + 1 if masks["shrink_axis"] & bit else last
         margins.append((first, size - last))
-        kept.append(last - first)
-    return tf.pad(tf.reshape(gradient, kept), margins), None, None, None
+        sliced_shape.append(last - first)
+    return tf.pad(tf.reshape(gradient, sliced_shape), margins), None, None, None
 
 
 def _channels_last(op):
@@ -277,16 +292,16 @@ def _padding(op):
 
 
 def _margins(op, inputs, size, dilations):
-    """What padding "SAME" puts around the image, as TensorFlow does."""
+    """Padding on either side of each axis; for "SAME" as TensorFlow computes it."""
     margins = [(0, 0)]
     for axis in range(2):
         if _padding(op) == "VALID":
             margins.append((0, 0))
             continue
         length, stride = inputs.shape[1 + axis], op.get_attr("strides")[1 + axis]
-        reach = (size[axis] - 1) * dilations[axis] + 1
+        extent = (size[axis] - 1) * dilations[axis] + 1
         count = -(-length // stride)
-        missing = max(0, (count - 1) * stride + reach - length)
+        missing = max(0, (count - 1) * stride + extent - length)
         margins.append((missing // 2, missing - missing // 2))
     return [*margins, (0, 0)]
 
@@ -306,17 +321,17 @@ def _unpadded(op, padded, inputs, size, dilations):
     return padded[:, top : top + height, left : left + width]
 
 
-def _tap(images, place, strides, counts):
-    """What one position of the window sees over all windows."""
+def _gather(images, offset, strides, counts):
+    """The entries of one position of the window, over all windows."""
     rows, columns = (
-        slice(place[i], place[i] + (counts[i] - 1) * strides[i] + 1, strides[i])
+        slice(offset[i], offset[i] + (counts[i] - 1) * strides[i] + 1, strides[i])
         for i in range(2)
     )
     return images[:, rows, columns]
 
 
-def _place(values, place, strides, sizes):
-    """The reverse of `_tap`: `values` where they came from, zeros elsewhere."""
+def _scatter(values, offset, strides, sizes):
+    """The transpose of `_gather`: `values` at their positions, zeros elsewhere."""
     import tensorflow as tf
 
     margins = [(0, 0), (0, 0), (0, 0), (0, 0)]
@@ -324,19 +339,20 @@ def _place(values, place, strides, sizes):
         stride = strides[axis - 1]
         count = values.shape[axis]
         if stride > 1:
+            # Zeros between the values: pad a new axis after each, then merge it.
             spread = tf.expand_dims(values, axis + 1)
             gaps = [(0, 0)] * 5
             gaps[axis + 1] = (0, stride - 1)
             shape = values.shape.as_list()
             shape[axis] = count * stride
             values = tf.reshape(tf.pad(spread, gaps), shape)
-        # The zeros behind the last value may reach beyond the image.
-        rest = sizes[axis - 1] - place[axis - 1] - values.shape[axis]
-        if rest < 0:
-            kept = [slice(None)] * 4
-            kept[axis] = slice(0, values.shape[axis] + rest)
-            values = values[tuple(kept)]
-        margins[axis] = (place[axis - 1], max(0, rest))
+        # The zeros after the last value may extend beyond the image.
+        after = sizes[axis - 1] - offset[axis - 1] - values.shape[axis]
+        if after < 0:
+            slices = [slice(None)] * 4
+            slices[axis] = slice(0, values.shape[axis] + after)
+            values = values[tuple(slices)]
+        margins[axis] = (offset[axis - 1], max(0, after))
     return tf.pad(values, margins) if np.any(margins) else values
 
 
@@ -345,7 +361,7 @@ _FUNCTIONS = {
     "AvgPool": _average_pool,
     "BiasAdd": _bias_add,
     "Conv2D": _conv2d,
-    "Conv2DBackpropInput": _transposed,
+    "Conv2DBackpropInput": _conv2d_transpose,
     "DepthwiseConv2dNative": _depthwise,
     "Elu": _elu,
     "LeakyRelu": _leaky_relu,

@@ -1,45 +1,57 @@
-"""`to_trainable_tflite`: an artifact that trains on the device."""
+"""Export of a model to an artifact that trains on the device."""
 
 import gzip
+import os
 import pathlib
 import re
 import tempfile
 import time
+from typing import Any
 
 import keras
-import numpy as np
 
 from keras_strategies._internal import checks, files
-from keras_strategies.export._common import model_signature, named_arrays, sample_data
-from keras_strategies.export._common.export_error import ExportError
-from keras_strategies.export._worker import converter_client
-from keras_strategies.export.artifact import _flatbuffer
-from keras_strategies.export.convert import _messages, _options, _trace
-from keras_strategies.export.trainable import _optimizer_update
-from keras_strategies.export.trainable import _request as _trainable_request
-from keras_strategies.export.trainable.trainable_result import (
-    TrainableResult,
+from keras_strategies._internal.select import Selector
+from keras_strategies.export._common import (
+    ExportError,
+    InputData,
+    model_signature,
+    model_transfer,
+    named_arrays,
+    sample_data,
+    shorten,
+    validate_model,
+    validate_path,
+    validate_time_limit,
 )
-from keras_strategies.export.verify import _agreement, _reference
+from keras_strategies.export._worker.converter_client import WorkerError, shared_client
+from keras_strategies.export.artifact import _flatbuffer
+from keras_strategies.export.convert._messages import unsupported_ops
+from keras_strategies.export.trainable import _request
+from keras_strategies.export.trainable._optimizer_update import optimizer_settings
+from keras_strategies.export.trainable.trainable_result import TrainableResult
+from keras_strategies.export.verify._reference import reference_outputs
 
-_MOST_SAMPLES = 64
-_STILL = (
+_MAX_SAMPLES = 64
+_DEFAULT_LEARNING_RATE = 0.01
+_NO_CHANGE_WARNING = (
     "No weight moved while checking, so training is not verified: pass real data as "
     "`verify`, or a larger learning rate."
 )
 
 
 def to_trainable_tflite(
-    model,
-    path,
+    model: keras.Model | str | os.PathLike[str],
+    path: str | os.PathLike[str],
     *,
-    loss=None,
-    optimizer=None,
-    batch_size=16,
-    trainable=None,
-    verify=None,
-    timeout=600.0,
-):
+    loss: Any = None,
+    optimizer: keras.optimizers.Optimizer | str | None = None,
+    batch_size: int = 16,
+    include: Selector | None = None,
+    exclude: Selector | None = None,
+    verify: tuple[InputData, Any] | None = None,
+    time_limit: float = 600.0,
+) -> TrainableResult:
     """Exports a model whose head, or all of it, can go on training on a phone.
 
     For personalisation without sending data away: the file has four signatures.
@@ -57,17 +69,17 @@ def to_trainable_tflite(
     [official guide](https://ai.google.dev/edge/litert/models/ondevice_training): the
     gradients of convolutions, pooling and activations are written with operations
     that LiteRT has. The usual use is a head on a frozen feature extractor: set
-    `layer.trainable = False` on what is to stay, or pass `trainable`. Frozen
-    weights are constants of the file. One step of training is
+    `layer.trainable = False` on the layers to freeze, or pass `include` or `exclude`.
+    Frozen weights are constants of the file. One step of training is
 
-    `w <- w - rate * d loss(y, model(x)) / d w` for SGD, and Adam as in Keras.
+    `w <- w - learning_rate * d loss(y, model(x)) / d w` for SGD, and Adam as in Keras.
 
     `train` computes at inference: dropout is off, and BatchNormalization uses its
     stored statistics (the result's warnings say so). Weight regularization counts.
     Before the file is written it is run and checked: `infer`, the loss and the
     weights of two training steps against TensorFlow's gradients and the Keras
     optimizer (outputs and loss within 1e-4, weights within 1e-3 of their change,
-    Adam's within a fifth of the learning rate, as it magnifies rounding), then `save`
+    with Adam within a fifth of the learning rate, as it magnifies rounding), `save`
     and `restore` in a second interpreter. The weights are float32; the model itself is
     left as it was.
 
@@ -82,15 +94,19 @@ def to_trainable_tflite(
         loss: A Keras loss or its name; a dict by output name for several outputs.
             Defaults to `None`, the loss that the model is compiled with.
         optimizer: `keras.optimizers.SGD` or `Adam` with a fixed learning rate, or
-            its name. Defaults to `None`: the compiled one, else SGD with rate 0.01.
+            its name. Defaults to `None`: the compiled one, else SGD with a learning
+            rate of 0.01.
         batch_size: Samples of one training step, at least 1. `infer` takes any
             number. Defaults to 16.
-        trainable: Regular expression, searched in the paths of the trainable weights
-            such as `"dense/kernel"`: only those found are trained. Defaults to
-            `None`, all trainable weights.
+        include: Weights to train, of those that are trainable: a regular expression,
+            searched in their paths such as `"dense/kernel"`, a layer, a variable, a
+            function of a layer, or a list of these. Defaults to `None`, all trainable
+            weights.
+        exclude: Weights to freeze, in the same forms; wins over `include`. Defaults to
+            `None`, none.
         verify: `(inputs, targets)` to check on, at most 64 of which are used.
-            Defaults to `None`: made-up ones.
-        timeout: Seconds for building and checking, in (0, 1e6]. Defaults to 600.
+            Defaults to `None`: random ones.
+        time_limit: Seconds for building and checking, in (0, 1e6]. Defaults to 600.
 
     Returns:
         A `TrainableResult`.
@@ -118,45 +134,45 @@ def to_trainable_tflite(
     y = np.array([[1, 0], [0, 1]], "float32")
     for _ in range(3):
         print(runners("train")(x=x, y=y)["loss"])
-    kept = runners("save")()
+    state = runners("save")()
     ```
     """
     started = time.monotonic()
-    path = _options.target(path)
+    target = validate_path(path)
     checks.integer("batch_size", batch_size, low=1)
-    checks.real("timeout", timeout, low=0, high=1e6, low_open=True)
-    model = _options.model(model, compiled=True)
-    chosen = _trainable_request.trained(model, trainable)
+    time_limit = validate_time_limit(time_limit)
+    keras_model = validate_model(model, compiled=True)
+    trained = _request.select_trained_weights(keras_model, include, exclude)
     if optimizer is None:
-        compiled = getattr(model, "optimizer", None)
-        optimizer = compiled or keras.optimizers.SGD(0.01)
-    optimizer = _optimizer_update.settings(optimizer)
-    arguments, arrays, notes = _request(model, loss, batch_size, verify)
-    arguments |= {"trained": chosen, "optimizer": optimizer}
-    notes += _trainable_request.warnings(model, chosen, optimizer)
-    content, figures = _built(model, arguments, arrays, timeout)
+        compiled = getattr(keras_model, "optimizer", None)
+        optimizer = compiled or keras.optimizers.SGD(_DEFAULT_LEARNING_RATE)
+    settings = optimizer_settings(optimizer)
+    arguments, arrays, warnings = _prepare(keras_model, loss, batch_size, verify)
+    arguments |= {"trained": trained, "optimizer": settings}
+    warnings += _request.difference_warnings(keras_model, trained, settings)
+    content, figures = _build(keras_model, arguments, arrays, time_limit)
     if not figures["weight_change"]:
-        notes.append(_STILL)
+        warnings.append(_NO_CHANGE_WARNING)
     parsed = _flatbuffer.parse(content)
-    files.replace(path, content)
+    files.replace(target, content)
     return TrainableResult(
-        path=str(path),
+        path=str(target),
         bytes=len(content),
         gzipped_bytes=len(gzip.compress(content, mtime=0)),
         signatures=_flatbuffer.signatures(parsed),
-        ops=_flatbuffer.ops(parsed),
-        optimizer=optimizer,
+        ops=_flatbuffer.count_ops(parsed),
+        optimizer=settings,
         batch_size=batch_size,
         seconds=time.monotonic() - started,
-        warnings=tuple(notes),
+        warnings=tuple(warnings),
         **figures,
     )
 
 
-def _request(model, loss, batch_size, verify):
-    """Returns what the worker needs, the arrays to check on, and warnings."""
+def _prepare(model, loss, batch_size, verify):
+    """Returns the worker's arguments, the arrays to check on, and warnings."""
     structure, specs = model_signature.input_specs(model)
-    _messages.check_inputs(specs, batch_size)
+    model_signature.validate_inputs(specs, batch_size)
     for spec in specs:
         if None in spec.shape[1:]:
             checks.fail(
@@ -164,97 +180,89 @@ def _request(model, loss, batch_size, verify):
                 fix="Build the model with a full keras.Input shape.",
                 **{spec.name: spec.shape},
             )
-    notes = []
+    samples, targets = _verification_inputs(model, specs, batch_size, verify)
+    total = sample_data.num_samples(samples)
+    samples = sample_data.first_samples(samples, _MAX_SAMPLES)
+    count = min(total, _MAX_SAMPLES)
+    outputs = reference_outputs(model, structure, samples)
+    losses = _request.serialized_losses(model, loss, outputs)
+    target_specs = _request.target_specs(losses, outputs, samples)
+    warnings = []
     if verify is None:
-        samples = sample_data.generate(model, specs, max(batch_size, 8))
-        notes.append(_messages.MADE_UP)
+        warnings.append(sample_data.GENERATED_WARNING)
+        arrays = _request.generate_targets(losses, target_specs, outputs, count)
     else:
-        if not isinstance(verify, tuple | list) or len(verify) != 2:
-            fix = "Give verify=(x, y)."
-            rule = "`verify` must be a pair of inputs and targets"
-            checks.fail(rule, fix=fix, error=TypeError, verify=type(verify).__name__)
-        samples = sample_data.arrays("verify", verify[0], specs)
-    total = len(next(iter(samples.values())))
-    samples = sample_data.head(samples, _MOST_SAMPLES)
-    count = min(total, _MOST_SAMPLES)
-    try:
-        outputs = _reference.predict(model, structure, samples)
-    except Exception as error:
-        raise ExportError(_messages.predict(model, error), "reference") from error
-    bad = _agreement.non_finite(outputs)
-    if bad:
-        raise ExportError(_messages.reference(model, bad), "reference")
-    losses = _trainable_request.losses(model, loss, outputs)
-    wanted = _trainable_request.targets(losses, outputs, samples)
-    if verify is None:
-        values = _trainable_request.made_up_targets(losses, wanted, outputs, count)
-    else:
-        values = _trainable_request.given_targets(verify[1], wanted, total)
-        values = {name: np.asarray(value)[:count] for name, value in values.items()}
-    arguments = {"losses": losses, "targets": wanted, "batch_size": batch_size}
+        arrays = _request.check_targets(targets, target_specs, total)
+        arrays = sample_data.first_samples(arrays, count)
+    arguments = {"losses": losses, "targets": target_specs, "batch_size": batch_size}
     arguments["inputs"] = [spec.name for spec in specs]
-    return arguments, {"samples": samples, "targets": values}, notes
+    return arguments, {"samples": samples, "targets": arrays}, warnings
 
 
-def _built(model, arguments, arrays, timeout):
-    """Asks the worker; returns the artifact's bytes and figures."""
-    worker = converter_client.shared_worker()
-    worker.start()
+def _verification_inputs(model, specs, batch_size, verify):
+    """Returns the inputs to check on and their targets, None for generated ones."""
+    if verify is None:
+        count = max(batch_size, 8)
+        return sample_data.generate_samples(model, specs, count), None
+    if not isinstance(verify, tuple | list) or len(verify) != 2:
+        fix = "Give verify=(x, y)."
+        rule = "`verify` must be a pair of inputs and targets"
+        checks.fail(rule, fix=fix, error=TypeError, verify=type(verify).__name__)
+    return sample_data.named_samples("verify", verify[0], specs), verify[1]
+
+
+def _build(model, arguments, arrays, time_limit):
+    """Builds the artifact in the worker; returns its bytes and figures."""
+    client = shared_client()
+    client.start()
     with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
-        folder = pathlib.Path(folder)
-        source = folder / "model.keras"
-        try:
-            model.save(source)
-        except Exception as error:
-            raise ExportError(_messages.save(model, error), "trace") from error
+        scratch = pathlib.Path(folder)
+        arguments |= model_transfer.save_for_worker(model, scratch)
         for name, named in arrays.items():
-            named_arrays.save(folder / f"{name}.npz", named)
-        arguments |= {"keras_file": str(source), "folder": str(folder)}
-        arguments |= {"modules": _trace.foreign_modules(model)}
+            named_arrays.save(scratch / f"{name}.npz", named)
         try:
-            figures = worker.request(
+            figures = client.request(
                 "trainable._training_build.build",
-                arguments,
-                timeout=timeout,
-                doing="building the training signatures",
+                arguments | {"folder": folder},
+                time_limit=time_limit,
+                action="building the training signatures",
                 hint="Freeze all but the last layers.",
             )
-        except converter_client.WorkerError as error:
-            raise _translated(error) from error
-        return (folder / "model.tflite").read_bytes(), figures
+        except WorkerError as error:
+            raise _build_failure(error.kind, error.message) from error
+        return (scratch / "model.tflite").read_bytes(), figures
 
 
-def _translated(error):
-    """Returns the `ExportError` for an exception inside the worker."""
-    ops = _messages.unsupported_ops(error.message)
+def _build_failure(kind, message):
+    """Returns the `ExportError` for an exception of class `kind` in the worker."""
+    ops = unsupported_ops(message)
     if not ops:
-        ops = sorted(set(re.findall(r"legalize operation 'tf\.(\w+)'", error.message)))
-    if "tensor list" in error.message:  # a loop that is differentiated
+        ops = sorted(set(re.findall(r"legalize operation 'tf\.(\w+)'", message)))
+    if "tensor list" in message:  # a loop that is differentiated
         ops = ["TensorList (recurrent layers)"]
-    if error.kind == "UnsupportedGradient":
-        ops = [error.message]
+    if kind == "UnsupportedGradient":
+        ops = [message]
     if ops:
         return ExportError(
             "Training these weights needs operations that LiteRT does not have: "
             f"{', '.join(ops)}. Way out: freeze the layers that use them "
             "(layer.trainable = False) and those before, or train only the head with "
-            "`trainable`.",
+            "`include`.",
             "flex",
             {"ops": ops},
         )
-    if error.kind == "Disagreement":
-        message = f"The artifact was refused. {error.message} Nothing was written."
-        return ExportError(message, "disagreement")
-    if "delegate" in error.message or "prepare" in error.message:
+    if kind == "Disagreement":
+        text = f"The artifact was refused. {message} Nothing was written."
+        return ExportError(text, "disagreement")
+    if "delegate" in message or "prepare" in message:
         return ExportError(
             "The interpreter cannot run the artifact, so nothing was written: "
-            f"{_messages.clip(error.message)}. Way out: freeze the layers behind it.",
+            f"{shorten(message)}. Way out: freeze the layers behind it.",
             "run",
         )
-    message = f"{error.kind} while building the training signatures: "
-    message += _messages.clip(error.message)
-    message += (
+    text = f"{kind} while building the training signatures: {shorten(message)}"
+    text += (
         " Custom classes and losses must be registered with "
         "keras.saving.register_keras_serializable in an importable module."
     )
-    return ExportError(message, "conversion")
+    return ExportError(text, "conversion")

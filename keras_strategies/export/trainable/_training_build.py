@@ -1,71 +1,80 @@
-"""Builds, converts and checks a trainable artifact in the worker."""
+"""Building, conversion and check of a trainable artifact (worker side)."""
 
-import importlib
 import pathlib
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_strategies.export._common import model_signature, named_arrays, sample_data
+from keras_strategies.export._common import (
+    model_signature,
+    model_transfer,
+    named_arrays,
+    sample_data,
+)
 from keras_strategies.export.trainable import _optimizer_update, _signatures
 
-STEPS = 2  # the second one shows whether the optimizer's state is kept
+NUM_STEPS = 2  # the second one shows whether the optimizer's state is kept
+# Largest difference of outputs and loss, relative to the values where they exceed 1.
+_TOLERANCE = 1e-4
+# Largest difference of a weight as a fraction of the change of its tensor.
+_WEIGHT_TOLERANCE = 1e-3
+# For Adam as a fraction of the learning rate: it divides by the size of the gradient,
+# so the rounding of a gradient near zero is a visible part of the step.
+_ADAM_TOLERANCE = 0.2
+# A tensor that changes less than this fraction of the largest change is measured
+# against that, as its own change is mostly rounding.
+_MIN_RELATIVE_CHANGE = 0.01
 
 
 class Disagreement(Exception):
-    """The artifact does not compute what Keras does."""
+    """The artifact does not compute the same as Keras."""
 
 
-def build(keras_file, modules, folder, **request):
-    """Writes `folder/model.tflite`; returns what it holds. See `Trainer`."""
-    for module in modules:
-        importlib.import_module(module)
-    folder = pathlib.Path(folder)
-    # The file was written from a model the user holds in memory a moment ago.
-    model = keras.saving.load_model(keras_file, compile=False, safe_mode=False)
+def build(
+    keras_file: str, modules: Sequence[str], folder: str, **request: Any
+) -> dict[str, Any]:
+    """Writes `folder/model.tflite`; returns its figures. See `Trainer`."""
+    scratch = pathlib.Path(folder)
+    model = model_transfer.load_in_worker(keras_file, modules)
     trainer = _signatures.Trainer(model, **request)
-    artifact = folder / "model.tflite"
-    _signatures.write(trainer, folder / "saved_model", artifact)
-    samples = named_arrays.load(folder / "samples.npz")
-    wanted = named_arrays.load(folder / "targets.npz")
-    figures = _check(trainer, str(artifact), samples, wanted)
+    artifact = scratch / "model.tflite"
+    _signatures.write_artifact(trainer, scratch / "saved_model", artifact)
+    samples = named_arrays.load(scratch / "samples.npz")
+    targets = named_arrays.load(scratch / "targets.npz")
+    with model_signature.float32_compute(trainer.model):
+        figures = _check(trainer, str(artifact), samples, targets)
     return figures | {
         "variables": {name: list(v.shape) for name, v in trainer.variables.items()},
         "state": list(trainer.state),
     }
 
 
-def _check(trainer, artifact, samples, wanted):
-    """Infer, two training steps, save and restore against Keras itself."""
-    with model_signature.float32_compute(trainer.model):
-        return _checked(trainer, artifact, samples, wanted)
-
-
-def _checked(trainer, artifact, samples, wanted):
+def _check(trainer, artifact, samples, targets):
+    """Checks infer, two training steps, save and restore against Keras itself."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=artifact, num_threads=1)
     run = {
         name: interpreter.get_signature_runner(name) for name in _signatures.SIGNATURES
     }
-    first = _first(
-        samples, trainer.specs[0].shape[0] or len(next(iter(samples.values())))
-    )
+    batch_size = trainer.specs[0].shape[0] or sample_data.num_samples(samples)
+    inputs = sample_data.first_samples(samples, batch_size)
     figures = {
         "infer_difference": _compare(
             "`infer` gives other outputs",
-            _expected(trainer, first),
-            run["infer"](**first),
+            _keras_outputs(trainer, inputs),
+            run["infer"](**inputs),
         )
     }
-    steps = [
-        batch for batch, _ in sample_data.batches(samples | wanted, trainer.batch_size)
-    ]
-    steps = [steps[index % len(steps)] for index in range(STEPS)]
+    batches = sample_data.full_batches(samples | targets, trainer.batch_size)
+    steps = [batch for batch, _ in batches]
+    steps = [steps[index % len(steps)] for index in range(NUM_STEPS)]
     start = time.perf_counter()
     losses = [float(run["train"](**step)["loss"]) for step in steps]
-    figures["train_ms"] = (time.perf_counter() - start) / STEPS * 1e3
+    figures["train_ms"] = (time.perf_counter() - start) / NUM_STEPS * 1e3
     before = {name: value.numpy() for name, value in trainer.variables.items()}
     expected = _keras_steps(trainer, steps)
     figures["loss_difference"] = _compare(
@@ -75,28 +84,29 @@ def _checked(trainer, artifact, samples, wanted):
     )
     saved = run["save"]()
     after = {name: value.numpy() for name, value in trainer.variables.items()}
-    rate, adam = trainer.update.settings["learning_rate"], trainer.update.adam
-    found = _compare_changes(before, after, saved, rate if adam else 0.0)
-    figures["weight_difference"], figures["weight_change"] = found
-    second = Interpreter(model_path=artifact, num_threads=1)
-    second.get_signature_runner("restore")(**saved)
-    again = second.get_signature_runner("save")()
-    restored = second.get_signature_runner("infer")(**first)
-    if any(not np.array_equal(saved[name], again[name]) for name in saved):
-        raise Disagreement("What `restore` was given is not what `save` returns.")
-    trained = run["infer"](**first)
-    if any(not np.array_equal(trained[name], restored[name]) for name in trained):
-        raise Disagreement("After `restore`, `infer` gives other outputs.")
+    settings, is_adam = trainer.update.settings, trainer.update.is_adam
+    figures["weight_difference"], figures["weight_change"] = _compare_changes(
+        before, after, saved, settings["learning_rate"] if is_adam else 0.0
+    )
+    _check_restore(Interpreter(model_path=artifact, num_threads=1), run, saved, inputs)
     return figures
 
 
-def _first(samples, count):
-    return {name: value[:count] for name, value in samples.items()}
+def _check_restore(interpreter, run, saved, inputs):
+    """In a second interpreter: what was saved comes back, with the same outputs."""
+    interpreter.get_signature_runner("restore")(**saved)
+    saved_again = interpreter.get_signature_runner("save")()
+    if any(not np.array_equal(saved[name], saved_again[name]) for name in saved):
+        raise Disagreement("What `restore` was given is not what `save` returns.")
+    outputs = interpreter.get_signature_runner("infer")(**inputs)
+    trained = run["infer"](**inputs)
+    if any(not np.array_equal(trained[name], outputs[name]) for name in trained):
+        raise Disagreement("After `restore`, `infer` gives other outputs.")
 
 
-def _expected(trainer, samples):
+def _keras_outputs(trainer, samples):
     tensors = [samples[spec.name] for spec in trainer.specs]
-    outputs = model_signature.call(trainer.model, trainer.structure, tensors)
+    outputs = model_signature.call_model(trainer.model, trainer.structure, tensors)
     return {name: keras.ops.convert_to_numpy(v) for name, v in outputs.items()}
 
 
@@ -123,49 +133,54 @@ def _keras_steps(trainer, steps):
     return losses
 
 
-def _compare_changes(before, after, saved, rate):
+def _compare_changes(before, after, saved, learning_rate):
     """Returns `(difference, change)` of the weights over the steps.
 
-    What counts is how far a weight moved: a small learning rate would hide an
-    update that does nothing at all. Adam divides by the size of the gradient;
-    where that is next to nothing, its rounding is a visible part of `rate`.
+    Differences are relative to the change of a weight: relative to the weight itself,
+    a small learning rate would hide an update that does nothing at all.
+    `learning_rate` is 0 for SGD.
     """
-    changes = {name: _largest(after[name] - before[name]) for name in after}
-    most = max(changes.values())
+    changes = {name: _max_abs(after[name] - before[name]) for name in after}
+    largest_change = max(changes.values())
     worst = 0.0
+    tolerance = _ADAM_TOLERANCE if learning_rate else _WEIGHT_TOLERANCE
     for name, value in after.items():
         if not np.isfinite(saved[name]).all():
             raise Disagreement(f"`train` makes '{name}' NaN or infinite.")
-        rounding = 4 * float(np.finfo("float32").eps) * _largest(value)
-        apart = _largest(saved[name] - value)
-        scale = max(changes[name], 0.01 * most, rate) or 1.0
-        worst = max(worst, apart / scale)
-        if apart > STEPS * rounding + scale * (0.2 if rate else 1e-3):
+        rounding = 4 * float(np.finfo("float32").eps) * _max_abs(value)
+        difference = _max_abs(saved[name] - value)
+        smallest_scale = _MIN_RELATIVE_CHANGE * largest_change
+        scale = max(changes[name], smallest_scale, learning_rate) or 1.0
+        worst = max(worst, difference / scale)
+        if difference > NUM_STEPS * rounding + scale * tolerance:
             raise Disagreement(
                 f"`train` moves the weights '{name}' otherwise than Keras: they differ "
-                f"by {apart / scale:.3g} of their change."
+                f"by {difference / scale:.3g} of their change."
             )
-    return worst, most
+    return worst, largest_change
 
 
-def _largest(values):
+def _max_abs(values):
     return float(np.abs(values).max(initial=0.0))
 
 
-def _compare(what, expected, found, tolerance=1e-4):
+def _compare(description, expected, outputs):
     """Returns the largest difference, relative to the values where they exceed 1."""
     worst = 0.0
     for name, value in expected.items():
-        actual = found[name]
+        actual = outputs[name]
         if actual.shape != value.shape:
             raise Disagreement(
-                f"{what}: '{name}' has shape {actual.shape}, in Keras {value.shape}."
+                f"{description}: '{name}' has shape {actual.shape}, in Keras "
+                f"{value.shape}."
             )
         if not np.isfinite(np.asarray(actual, "float64")).all():
-            raise Disagreement(f"{what}: '{name}' holds NaN or infinity.")
+            raise Disagreement(f"{description}: '{name}' holds NaN or infinity.")
         value, actual = value.astype("float64"), actual.astype("float64")
-        difference = _largest(actual - value) / max(1.0, _largest(value))
+        difference = _max_abs(actual - value) / max(1.0, _max_abs(value))
         worst = max(worst, difference)
-        if difference > tolerance:
-            raise Disagreement(f"{what} than Keras: '{name}' is {difference:.3g} off.")
+        if difference > _TOLERANCE:
+            raise Disagreement(
+                f"{description} than Keras: '{name}' is {difference:.3g} off."
+            )
     return worst

@@ -1,14 +1,24 @@
-"""What an export for on-device training produced."""
+"""Figures of an artifact that trains on the device."""
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from keras_strategies.export._common import FiguresReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Differences smaller than this are drawn as this on the logarithmic axis.
+_SMALLEST_DIFFERENCE = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainableResult:
+class TrainableResult(FiguresReport):
     """The figures of one trainable `.tflite` file, measured from the file itself.
 
     Returned by `export.to_trainable_tflite`. Printing it, or `table()`, shows the
-    main figures; `to_dict()` is ready for `json.dumps`.
+    main figures; `to_dict()` is ready for `json.dumps`; `plot()` draws the differences
+    to Keras; `save_report()` writes a page.
 
     Args:
         path: The written file, as `str`.
@@ -17,8 +27,8 @@ class TrainableResult:
         signatures: `"train"`, `"infer"`, `"save"` and `"restore"`, each with
             `{"inputs": {name: {...}}, "outputs": {name: {...}}}`, of `shape`
             (`None` for a free axis) and `dtype`.
-        ops: Operation name -> how often it occurs, over all signatures.
-        variables: Name in `save` and `restore` -> shape, of the weights that train.
+        ops: Operation name -> its count, over all signatures.
+        variables: Name in `save` and `restore` -> shape, of the trained weights.
         state: All names in `save` and `restore`, the optimizer's included.
         optimizer: Its `kind`, `learning_rate` and other settings.
         batch_size: Samples of one training step.
@@ -26,12 +36,12 @@ class TrainableResult:
             to the largest output where that exceeds 1.
         loss_difference: The same for the loss of two training steps.
         weight_difference: Largest difference of a weight after these steps, as a
-            fraction of how far the weights of that tensor moved.
-        weight_change: How far the weight that moved most did.
+            fraction of the largest change of a weight in its tensor.
+        weight_change: Largest change of any weight in these steps.
         train_ms: Mean time of one of these steps in milliseconds, one thread, on
             this machine's processor.
         seconds: Wall time of the whole export.
-        warnings: Sentences on what to know before using the artifact.
+        warnings: Sentences to read before using the artifact.
 
     Example:
 
@@ -48,11 +58,11 @@ class TrainableResult:
     path: str
     bytes: int
     gzipped_bytes: int
-    signatures: dict
-    ops: dict
-    variables: dict
-    state: list
-    optimizer: dict
+    signatures: dict[str, Any]
+    ops: dict[str, int]
+    variables: dict[str, list[int]]
+    state: list[str]
+    optimizer: dict[str, Any]
     batch_size: int
     infer_difference: float
     loss_difference: float
@@ -60,24 +70,22 @@ class TrainableResult:
     weight_change: float
     train_ms: float
     seconds: float
-    warnings: tuple = ()
+    warnings: tuple[str, ...] = ()
 
-    def table(self):
-        """Returns the main figures as text, one row each."""
-        rows = [
+    def figures(self) -> list[tuple[str, str]]:
+        """Returns the main figures as pairs of a name and a text."""
+        figures = [
             ("file", self.path),
             ("size", f"{self.bytes:,} bytes ({self.gzipped_bytes:,} gzipped)"),
         ]
         for name, signature in self.signatures.items():
-            inputs, outputs = signature["inputs"], signature["outputs"]
-            if len(inputs) > 4:
-                inputs = [f"{len(inputs)} values"]
-            if len(outputs) > 4:
-                outputs = [f"{len(outputs)} values"]
-            rows.append((name, f"({', '.join(inputs)}) -> {', '.join(outputs)}"))
+            inputs = _name_list(signature["inputs"])
+            outputs = _name_list(signature["outputs"])
+            figures.append((name, f"({inputs}) -> {outputs}"))
         optimizer = ", ".join(f"{key}={value}" for key, value in self.optimizer.items())
         ops = ", ".join(f"{name} x{count}" for name, count in self.ops.items())
-        rows += [
+        return [
+            *figures,
             ("trains", ", ".join(self.variables)),
             ("optimizer", optimizer),
             ("batch size", str(self.batch_size)),
@@ -87,15 +95,19 @@ class TrainableResult:
             ("training step", f"{self.train_ms:.3f} ms"),
             ("operations", ops),
         ]
-        rows += [("warning", text) for text in self.warnings]
-        width = max(len(name) for name, _ in rows)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
-    def to_dict(self):
-        """Returns every figure as a dict of JSON-ready values."""
-        values = dataclasses.asdict(self)
-        values["warnings"] = list(self.warnings)
-        return values
+    def _draw(self, ax: "Axes") -> None:
+        differences = {
+            "infer": self.infer_difference,
+            "loss": self.loss_difference,
+            "weights": self.weight_difference,
+        }
+        values = [max(value, _SMALLEST_DIFFERENCE) for value in differences.values()]
+        ax.barh(list(differences), values, color="#0b6e99")
+        ax.invert_yaxis()
+        ax.set_xscale("log")
+        ax.set_xlabel("relative difference to Keras")
 
-    def __str__(self):
-        return self.table()
+
+def _name_list(names, limit=4):
+    return f"{len(names)} values" if len(names) > limit else ", ".join(names)

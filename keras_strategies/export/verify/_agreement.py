@@ -1,4 +1,7 @@
-"""How far an artifact's outputs are from the Keras model's (NumPy only)."""
+"""Agreement of an artifact's outputs with the Keras model's (NumPy only)."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -14,16 +17,16 @@ DEFAULTS = {
 }
 
 
-def is_distribution(values):
+def is_distribution(values: np.ndarray) -> bool:
     """Whether the last axis of `values` holds class probabilities."""
     if values.ndim < 2 or values.shape[-1] < 2 or values.dtype.kind != "f":
         return False
-    inside = values.min() >= -1e-3 and values.max() <= 1 + 1e-3
-    return bool(inside and np.abs(values.sum(axis=-1) - 1).max() <= 1e-2)
+    in_unit_interval = values.min() >= -1e-3 and values.max() <= 1 + 1e-3
+    return bool(in_unit_interval and np.abs(values.sum(axis=-1) - 1).max() <= 1e-2)
 
 
-def value_scale(reference):
-    """Returns what differences of a value output are measured against.
+def value_scale(reference: np.ndarray) -> float:
+    """Returns the scale that differences of a value output are relative to.
 
     The range of the reference over all samples, but no less than 1 % of its
     largest magnitude; the magnitude itself if there is a single value.
@@ -35,7 +38,12 @@ def value_scale(reference):
     return max(high - low, 0.01 * magnitude) or 1.0
 
 
-def compare(reference, actual, tolerance, classes=None):
+def compare_output(
+    reference: np.ndarray,
+    actual: np.ndarray,
+    tolerance: float,
+    classes: bool | None = None,
+) -> dict[str, Any]:
     """Compares one output, samples first; both must be finite.
 
     Top-1: the fraction of positions whose largest entry is at the same index.
@@ -50,42 +58,36 @@ def compare(reference, actual, tolerance, classes=None):
         classes: `True` compares top-1 in any case; `None` decides by
             `is_distribution`.
     """
-    exact = reference.dtype.kind not in "f"
+    is_exact = reference.dtype.kind not in "f"
     reference = reference.astype("float64")
     actual = actual.astype("float64")
     difference = np.abs(reference - actual)
-    classes = not exact and (is_distribution(reference) if classes is None else classes)
+    if is_exact:
+        classes = False
+    elif classes is None:
+        classes = is_distribution(reference)
     if classes:
-        agree = reference.argmax(axis=-1) == actual.argmax(axis=-1)
+        agrees = reference.argmax(axis=-1) == actual.argmax(axis=-1)
     else:
-        tolerance = 0.0 if exact else tolerance
-        worst = difference.reshape(len(difference), -1).max(axis=1, initial=0.0)
-        agree = worst <= tolerance * value_scale(reference)
+        tolerance = 0.0 if is_exact else tolerance
+        largest = difference.reshape(len(difference), -1).max(axis=1, initial=0.0)
+        agrees = largest <= tolerance * value_scale(reference)
     return {
         "kind": "top-1" if classes else "values",
-        "agreement": float(agree.mean()),
+        "agreement": float(agrees.mean()),
         "max_difference": float(difference.max(initial=0.0)),
         "mean_difference": float(difference.mean()),
         "tolerance": None if classes else tolerance,
     }
 
 
-def non_finite(outputs):
-    """Returns the names of the outputs that hold NaN or infinity."""
+def non_finite(outputs: Mapping[str, np.ndarray]) -> list[str]:
+    """Returns the names of the outputs that hold NaN or infinity.
+
+    A test of its own: comparisons such as `max(0, nan)` hide them.
+    """
     return [
         name
         for name, values in outputs.items()
         if values.dtype.kind == "f" and not np.isfinite(values).all()
     ]
-
-
-def quantize(values, scale, zero_point, dtype):
-    """Returns `values` in the integer `dtype` of a quantized tensor."""
-    limits = np.iinfo(dtype)
-    levels = np.round(values / scale) + zero_point
-    return np.clip(levels, limits.min, limits.max).astype(dtype)
-
-
-def dequantize(levels, scale, zero_point):
-    """Returns the float32 values that integer `levels` stand for."""
-    return ((levels.astype("float32") - zero_point) * scale).astype("float32")

@@ -1,23 +1,31 @@
-"""The limit on what a quantization may cost in the user's own metric."""
+"""Limit on the loss that a quantization may cause in the user's own metric."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.metrics import metric_direction
-from keras_strategies.export._common.export_error import ExportError
-from keras_strategies.export.artifact import _scoring
+from keras_strategies.export._common import ExportError
+from keras_strategies.export.artifact._scoring import Scorer
 
 
-class MetricGate:
-    """How much worse than the Keras model's the artifact's metric may be.
+class MetricConstraint:
+    """Maximum drop of a metric from the Keras model to the artifact.
 
     Args:
         labels: Targets, as many as samples are verified.
-        metric: A Keras metric or its name.
+        metric: A Keras metric or its name, of which it is known whether less or more
+            is better.
         limit: Largest drop, in the metric's own unit, at least 0.
+
+    Raises:
+        ValueError: The direction of the metric is not known, as that of a user's
+            function.
     """
 
-    def __init__(self, labels, metric, limit):
+    def __init__(self, labels: Any, metric: Any, limit: float) -> None:
         self.labels = np.asarray(labels)
         self.metric = metric
         self.limit = limit
@@ -25,20 +33,22 @@ class MetricGate:
             metric, fix="Use a metric or a loss of Keras."
         )
 
-    def check_size(self, count):
-        """Refuses labels that do not belong to the `count` samples."""
-        if self.labels.ndim == 0 or len(self.labels) != count:
+    def check_size(self, num_samples: int) -> None:
+        """Refuses labels that do not belong to the samples."""
+        if self.labels.ndim == 0 or len(self.labels) != num_samples:
             checks.fail(
                 "`labels` must have one target for each sample of `verify`",
                 labels=self.labels.shape,
-                samples=count,
+                samples=num_samples,
             )
 
-    def part(self, rows):
-        """Returns the gate for some of the samples."""
-        return MetricGate(self.labels[rows], self.metric, self.limit)
+    def select(self, rows: np.ndarray) -> "MetricConstraint":
+        """Returns the constraint for some of the samples."""
+        return MetricConstraint(self.labels[rows], self.metric, self.limit)
 
-    def figures(self, reference, actual):
+    def figures(
+        self, reference: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray]
+    ) -> dict[str, Any]:
         """Returns `{"metric", "keras", "artifact", "drop", "limit"}`.
 
         Args:
@@ -46,27 +56,29 @@ class MetricGate:
             actual: The artifact's outputs as a dict.
         """
         if len(reference) != 1:
-            fix = "Use `min_agreement`, which looks at each output."
+            fix = "Use `min_agreement`, which compares each output."
             checks.fail(
                 "`max_metric_drop` needs a model with one output",
                 fix=fix,
                 outputs=list(reference),
             )
-        name, expected = self._score(reference)
-        _, found = self._score(actual)
-        worse = found - expected if self.direction == "min" else expected - found
+        name, keras_score = self._score(reference)
+        _, artifact_score = self._score(actual)
+        drop = keras_score - artifact_score
         return {
             "metric": name,
-            "keras": expected,
-            "artifact": found,
-            "drop": worse,
+            "keras": keras_score,
+            "artifact": artifact_score,
+            "drop": -drop if self.direction == "min" else drop,
             "limit": self.limit,
         }
 
-    def judge(self, reference, actual):
+    def check(
+        self, reference: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray]
+    ) -> dict[str, Any]:
         """Returns the figures, or raises where the drop is too large."""
         figures = self.figures(reference, actual)
-        if not figures["drop"] <= self.limit:
+        if not figures["drop"] <= self.limit:  # also where it is NaN
             raise ExportError(
                 f"The artifact's {figures['metric']} is {figures['artifact']:.4f}, "
                 f"the Keras model's {figures['keras']:.4f}: worse by "
@@ -80,7 +92,7 @@ class MetricGate:
 
     def _score(self, outputs):
         [(name, values)] = outputs.items()
-        scorer = _scoring.Scorer(self.metric, [name])
+        scorer = Scorer(self.metric, [name])
         scorer.update({name: self.labels}, {name: values}, None)
         [(label, score)] = scorer.result().items()
         return label, float(score)

@@ -1,14 +1,20 @@
-"""How far an artifact is from a Keras model."""
+"""Agreement of a `.tflite` file with a Keras model on given data."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_strategies._internal.reports import Column
+from keras_strategies.export._common import DataclassReport
 
 
 @dataclasses.dataclass(frozen=True)
-class ComparisonResult:
-    """How well a `.tflite` file agrees with a Keras model on given data.
+class ComparisonResult(DataclassReport):
+    """Agreement of a `.tflite` file with a Keras model on given data.
 
     Returned by `export.compare`. The figures mean what they mean in `ExportResult`.
-    Printing it, or `table()`, shows them; `to_dict()` is ready for `json.dumps`.
+    Printing it, or `table()`, shows them; `rows` has one row for each output, `plot()`
+    draws its agreement; `to_dict()` is ready for `json.dumps`.
 
     Args:
         path: The `.tflite` file, as `str`.
@@ -40,34 +46,26 @@ class ComparisonResult:
     agreement: float
     max_difference: float
     mean_difference: float
-    outputs: dict
+    outputs: dict[str, Any]
 
-    def table(self):
-        """Returns the figures as text: totals, then one row for each output."""
-        rows = [
-            ("file", self.path),
-            ("agreement", f"{self.agreement:.4f} on {self.samples} samples"),
-            ("max difference", f"{self.max_difference:.3g}"),
-            ("mean difference", f"{self.mean_difference:.3g}"),
+    COLUMNS = (
+        Column("output", left=True),
+        Column("kind", title="compared by", left=True),
+        Column("agreement", form=".4f"),
+        Column("max_difference", form=".3g"),
+        Column("mean_difference", form=".3g"),
+        Column("tolerance", form="g"),
+    )
+    CHART = ("output", "agreement")
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]:  # type: ignore[override]
+        """One row for each output."""
+        return [{"output": name, **figures} for name, figures in self.outputs.items()]
+
+    def _footer(self):
+        return [
+            f"agreement {self.agreement:.4f} on {self.samples} samples, differences up "
+            f"to {self.max_difference:.3g}, mean {self.mean_difference:.3g}",
+            f"file {self.path}",
         ]
-        for name, output in self.outputs.items():
-            how = output["kind"]
-            if output["tolerance"] is not None:
-                how += f" within {output['tolerance']:g} of the range"
-            rows.append(
-                (
-                    "output",
-                    f"{name}: {output['agreement']:.4f} ({how}), differences up to "
-                    f"{output['max_difference']:.3g}, mean "
-                    f"{output['mean_difference']:.3g}",
-                )
-            )
-        width = max(len(name) for name, _ in rows)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
-
-    def to_dict(self):
-        """Returns every figure as a dict of JSON-ready values."""
-        return dataclasses.asdict(self)
-
-    def __str__(self):
-        return self.table()
