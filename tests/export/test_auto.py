@@ -6,6 +6,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from keras_strategies import export
+from keras_strategies.export._worker import converter_client
 from keras_strategies.export.convert import _auto_quantization, _options
 from keras_strategies.export.verify import _metric_constraint
 from tests.export import models
@@ -220,6 +221,44 @@ def test_rules_by_layer(trained, digits, target):
         export.to_tflite(trained, target, quantization={"dens_e": "dynamic"})
 
 
+def test_selected_layers(trained, digits, target):
+    x, _ = digits
+    data = {"representative_data": x[:200], "quantization": "int8"}
+    whole = export.to_tflite(trained, target, **data, quantizer="litert-quantizer")
+    convolutions = [layer for layer in trained.layers if isinstance(layer, L.Conv2D)]
+    excluded = export.to_tflite(trained, target, **data, exclude=convolutions)
+    included = export.to_tflite(
+        trained, target, **data, include=lambda x: not isinstance(x, L.Conv2D)
+    )
+    # The same selection in other words.
+    assert excluded.ops == included.ops and excluded.bytes == included.bytes
+    first, second = (layer.name for layer in convolutions)
+    pattern = f"^(?:{first}|{second})(?:/|$)"
+    assert excluded.quantization == {pattern: "float32", ".*": "int8"}
+    rest = export.to_tflite(trained, target, **data, exclude=f"^{first}$")
+    assert whole.bytes < rest.bytes < excluded.bytes
+    again = export.to_tflite(
+        trained, target, representative_data=x[:200], quantization=rest.quantization
+    )
+    assert again.bytes == rest.bytes
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"exclude": "conv"}, "need one mode as `quantization`"),
+        ({"exclude": "conv", "quantization": "auto"}, "need one mode"),
+        ({"include": "none", "quantization": "dynamic"}, "`include` must match"),
+        ({"exclude": "none", "quantization": "dynamic"}, "`exclude` must match"),
+        ({"exclude": ".", "quantization": "dynamic"}, "must leave a layer"),
+    ],
+)
+def test_selections_that_cannot_work(options, match, trained, target):
+    with pytest.raises(ValueError, match=match):
+        export.to_tflite(trained, target, **options)
+    assert not target.exists()
+
+
 @pytest.mark.parametrize("mode", ["float16", "dynamic", "int8", "int16x8"])
 def test_the_other_quantizer(mode, trained, digits, target):
     x, _ = digits
@@ -250,3 +289,68 @@ def test_metric_constraint():
     assert constraint.check(off, exact)["drop"] == pytest.approx(-0.5)
     with pytest.raises(ValueError, match="one output"):
         constraint.check(exact | {"z": values}, exact | {"z": values})
+
+
+def _user_score(y_true, y_pred):
+    return keras.ops.mean(keras.ops.abs(y_true - y_pred))
+
+
+_user_score.__name__ = "accuracy"  # a name says nothing
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        _user_score,
+        lambda y_true, y_pred: 0.0,
+        "no_metric",
+        keras.metrics.MeanMetricWrapper(_user_score, name="loss_like"),
+        keras.metrics.Mean(),
+    ],
+)
+def test_a_metric_of_unknown_direction_is_refused_early(metric, target, monkeypatch):
+    def start(self):
+        raise AssertionError("a worker was started")
+
+    monkeypatch.setattr(converter_client.ConverterClient, "start", start)
+    x, y = np.zeros((4, 4), "float32"), np.zeros(4)
+    with pytest.raises(ValueError, match="whether less or more of it is better"):
+        export.to_tflite(
+            models.tiny(),
+            target,
+            verify=x,
+            labels=y,
+            metric=metric,
+            max_metric_drop=0.1,
+        )
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "metric", [keras.metrics.Hinge(), "hinge", keras.losses.hinge, keras.losses.Hinge()]
+)
+def test_a_metric_to_minimize_refuses_a_ruined_file(metric, target):
+    """The hinge of a ruined file is larger, which is worse whatever it is called."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(256, 8)).astype("float32")
+    y = np.sign(x[:, :1]).astype("float32")
+    model = keras.Sequential(
+        [keras.Input((8,)), L.Dense(64, activation="tanh"), L.Dense(1)]
+    )
+    model.compile(keras.optimizers.Adam(0.01), "hinge")
+    model.fit(x, y, epochs=10, verbose=0)
+    options = {"labels": y, "metric": metric, "verify": x, "min_agreement": 0.0}
+    with pytest.raises(export.ExportError, match="worse by") as caught:
+        export.to_tflite(
+            model,
+            target,
+            quantization="int8",
+            representative_data=x * 0.02,  # ranges 50 times too small
+            max_metric_drop=0.05,
+            **options,
+        )
+    figures = caught.value.details["metric"]
+    assert figures["drop"] == figures["artifact"] - figures["keras"] > 0.05
+    result = export.to_tflite(model, target, max_metric_drop=0.05, **options)
+    assert abs(result.metric["drop"]) < 0.01

@@ -82,11 +82,12 @@ def test_leaving_the_culprit_in_float_is_measured_and_true(culprit, tmp_path):
     assert unharmful["error_ratio"] > 0.9
     # The fix is an expression for to_tflite: it must work as it stands.
     fix = report.worst(1)[0]["fix"]
-    rule = fix[fix.index("{") : fix.index("}") + 1]
+    excluded = fix[fix.index("[") : fix.index("]") + 1]
     result = export.to_tflite(
         model,
         tmp_path / "mixed.tflite",
-        quantization=eval(rule),
+        quantization="int8",
+        exclude=eval(excluded),
         representative_data=_images(),
     )
     assert result.agreement == 1.0
@@ -135,7 +136,7 @@ def test_report(culprit, tmp_path):
     _, report = culprit
     text = str(report)
     assert text.splitlines()[2].startswith("! bad")
-    assert "float32 for bad, after" in text and "quantization={" in text
+    assert "float32 for bad, after" in text and "exclude=[" in text
     assert "... 4 more" in report.table(limit=1)
     values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert len(values["rows"]) == len(report.rows)
@@ -214,7 +215,7 @@ def _row(**changes):
 def test_causes(changes, words):
     (row,) = _diagnosis.diagnose([_row(**changes)])
     assert row["alarm"] and words in row["cause"]
-    assert "'^(?!(?:body|head)$)': 'int8'" in row["fix"]
+    assert "exclude=['^body$', '^head$']" in row["fix"]
     assert "number" not in row and "reading" not in row
 
 

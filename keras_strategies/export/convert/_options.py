@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import keras
 
 from keras_strategies._internal import checks, quantized
+from keras_strategies._internal.select import Selection, Selector, layer_targets
 from keras_strategies.export._calibration import layer_names, range_reducers
 from keras_strategies.export.verify._agreement import DEFAULTS
 from keras_strategies.export.verify._metric_constraint import MetricConstraint
@@ -62,6 +63,44 @@ def parse_quantization(value: Any) -> Quantization:
     checks.choice("quantization", value, (*MODES, "auto"))
     rules = () if value == "auto" else ((".*", value),)
     return Quantization(value, rules, value)
+
+
+def quantize_selected(
+    quantization: Quantization,
+    model: keras.Model,
+    include: Selector | None,
+    exclude: Selector | None,
+) -> Quantization:
+    """Returns the rules that quantize only the selected layers of `model`.
+
+    Excluded layers come first: an operation that the converter fused has several
+    layers, and stays in float32 if one of them is excluded.
+    """
+    if include is None and exclude is None:
+        return quantization
+    mode = quantization.uniform
+    if mode in (None, "auto", "float32"):
+        checks.fail(
+            "`include` and `exclude` need one mode as `quantization`",
+            fix='For example quantization="int8"; other layers stay in float32.',
+            quantization=quantization.name,
+        )
+    require_quantizer("`include` or `exclude`")
+    targets = layer_targets(model)
+    Selection(include, exclude).choose(targets)
+    rules = {}
+    if exclude is not None:
+        excluded = Selection(exclude, names=("exclude", "include")).choose(targets)
+        rules[_exact_pattern(excluded)] = "float32"
+    included = [] if include is None else Selection(include).choose(targets)
+    rules[_exact_pattern(included) if included else ".*"] = mode
+    return Quantization(rules, tuple(rules.items()), None)
+
+
+def _exact_pattern(targets):
+    """A regular expression that the paths of these layers match, and no others."""
+    paths = "|".join(re.escape(target.path) for target in targets)
+    return f"^(?:{paths})(?:/|$)"
 
 
 def is_quantizer_installed() -> bool:

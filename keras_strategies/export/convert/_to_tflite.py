@@ -9,6 +9,7 @@ from typing import Any, Literal
 import keras
 
 from keras_strategies._internal import checks, files
+from keras_strategies._internal.select import Selector
 from keras_strategies.export._common import (
     InputData,
     validate_model,
@@ -27,6 +28,8 @@ def to_tflite(
     path: str | os.PathLike[str],
     *,
     quantization: _options.Mode | dict[str, str] = "float32",
+    include: Selector | None = None,
+    exclude: Selector | None = None,
     representative_data: InputData | None = None,
     input_type: Literal["float32", "int8", "uint8"] = "float32",
     output_type: Literal["float32", "int8", "uint8"] = "float32",
@@ -98,9 +101,11 @@ def to_tflite(
     there, the export is refused: a choice that depends on the second part would bias
     its figure.
 
+    `include` and `exclude` select the layers to quantize; the others stay in float32.
     A dict of regular expressions and modes quantizes by layer: the first expression
     that matches in the path of a layer, such as `"encoder/conv2d_1"`, decides;
-    layers without a match stay in float32.
+    layers without a match stay in float32. In both cases an operation that the
+    converter fused from several layers belongs to all of them.
 
     A model of `compression.quantize_aware` has learned its ranges in training:
     `"int8"` then needs no `representative_data`.
@@ -115,6 +120,11 @@ def to_tflite(
         quantization: One of the table, `"auto"`, or `{regex: mode}`. int4 weights
             and dicts need the extra `keras-strategies[quantizer]`. Defaults to
             `"float32"`.
+        include: Layers to quantize in the one mode of `quantization`: a regular
+            expression, searched in their paths, a layer, a function of a layer, or a
+            list of these. Needs the extra too. Defaults to `None`, all layers.
+        exclude: Layers to leave in float32, in the same forms; wins over `include`.
+            Defaults to `None`, none.
         representative_data: Inputs as in use, needed by `"int8"` and `"int16x8"`:
             an array for a single input, a dict by input name, a list with one
             array for each input, an iterable of batches (`tf.data.Dataset`,
@@ -208,12 +218,13 @@ def to_tflite(
     checks.integer("batch_size", batch_size, low=1, optional=True)
     checks.boolean("allow_flex", allow_flex)
     checks.boolean("keep_rejected", keep_rejected)
-    min_agreement, tolerance = _options.resolve_thresholds(parsed, min_agreement)
     constraint = _options.resolve_metric_constraint(
         labels, metric, max_metric_drop, verify
     )
     time_limit = validate_time_limit(time_limit)
     keras_model = validate_model(model, safe_mode)
+    parsed = _options.quantize_selected(parsed, keras_model, include, exclude)
+    min_agreement, tolerance = _options.resolve_thresholds(parsed, min_agreement)
     job = ExportJob(
         model=keras_model,
         quantization=parsed,

@@ -78,9 +78,9 @@ def float_layers_fix(layers: Sequence[str]) -> str:
     names = [name for name in dict.fromkeys(layers) if name]
     if not names:
         return 'use quantization="dynamic" or "float16"'
-    pattern = f"^(?!(?:{'|'.join(map(re.escape, names))})$)"
+    patterns = [f"^{re.escape(name)}$" for name in names]
     quoted = ", ".join(f"'{name}'" for name in names)
-    return f"leave {quoted} in float32: quantization={{{pattern!r}: 'int8'}}"
+    return f"leave {quoted} in float32: exclude={patterns}"
 
 
 def _explain(row, sources, float_fix):

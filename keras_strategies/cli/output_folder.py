@@ -4,12 +4,13 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from keras_strategies.cli.errors import UsageError
 
 
-def check_folder(path):
+def check_folder(path: str | os.PathLike[str]) -> Path:
     """Raises `UsageError` unless `path` is, or can become, a writable folder."""
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -29,14 +30,14 @@ def check_folder(path):
 
 
 @contextlib.contextmanager
-def written_aside(path):
-    """Gives a temporary folder; its files move into `path` only on success."""
+def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary folder; its files move into `path` only on success."""
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".partial-", dir=path))
     try:
         yield aside
-        for made in sorted(aside.iterdir()):
-            os.replace(made, path / made.name)
+        for file in sorted(aside.iterdir()):
+            os.replace(file, path / file.name)
     finally:
         shutil.rmtree(aside)
