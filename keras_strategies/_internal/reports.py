@@ -16,9 +16,9 @@ from keras_strategies._internal.optional import require
 
 if TYPE_CHECKING:
     import pandas
-    import rich.console
-    import rich.table
     from matplotlib.axes import Axes
+    from rich.console import Group
+    from rich.table import Table
 
 # Wider than any table: text is for files and pipes as well as for terminals.
 _WIDTH = 10_000
@@ -67,7 +67,7 @@ def rich_table(
     left: Sequence[bool],
     *,
     wrap: bool = False,
-) -> "rich.table.Table":
+) -> "Table":
     """Builds a table of text; without any heading it has no heading line.
 
     Args:
@@ -169,7 +169,7 @@ class Report:
             [column.left for column in columns],
         )
 
-    def __rich__(self) -> "rich.console.Group":
+    def __rich__(self) -> "Group":
         """The table and what is below it, for `rich.print`."""
         import rich.console
         import rich.text

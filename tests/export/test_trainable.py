@@ -158,6 +158,29 @@ def test_frozen_weights_are_no_state(target):
     assert "made-up" in result.warnings[0]
 
 
+def test_selected_weights(target):
+    """Layers, functions and regular expressions; `exclude` wins."""
+    model, _ = mlp()
+    first, _, last = (x for x in model.layers if isinstance(x, L.Dense))
+    everything = _request.select_trained_weights(model, None, None)
+    assert [path is None for path in everything] == [False] * len(model.weights)
+    names = [weight.path.partition("/")[2] for weight in model.weights]
+    chosen = _request.select_trained_weights(model, [first, "bias$"], last)
+    expected = [
+        (name.startswith(f"{first.name}/") or name.endswith("bias"))
+        and not name.startswith(f"{last.name}/")
+        for name in names
+    ]
+    assert [path is not None for path in chosen] == expected
+    assert [path for path in chosen if path] == [
+        name for name, is_chosen in zip(names, expected, strict=True) if is_chosen
+    ]
+    result = export.to_trainable_tflite(
+        model, target, loss=SPARSE, exclude=lambda layer: layer is not last
+    )
+    assert list(result.variables) == [f"{last.name}_kernel", f"{last.name}_bias"]
+
+
 def test_compiled_model_from_a_file_with_regularization(target, tmp_path):
     inputs = keras.Input((6,), dtype="int32", name="ids")
     hidden = L.GlobalAveragePooling1D()(L.Embedding(20, 8)(inputs))

@@ -18,7 +18,8 @@ class EpochBar(keras.callbacks.Callback):
 
     def __init__(self, progress: Any, task: Any) -> None:
         super().__init__()
-        self.progress, self.task = progress, task
+        self.progress: Any = progress
+        self.task: Any = task
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Shows the validation accuracy."""
@@ -27,7 +28,7 @@ class EpochBar(keras.callbacks.Callback):
 
 
 def train(
-    digits: Digits, strategies: bool, epochs: int, seed: int, bar: EpochBar
+    digits: Digits, strategies: bool, epochs: int, seed: int, bar: Any
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Trains one network from one seed; returns it with its History dict."""
     keras.utils.set_random_seed(seed)
@@ -46,7 +47,7 @@ def train(
 
 
 def prune(
-    model: keras.Model, digits: Digits, epochs: int, seed: int, bar: EpochBar
+    model: keras.Model, digits: Digits, epochs: int, seed: int, bar: Any
 ) -> compression.SparsityReport:
     """Fine-tunes `model` to 80 % zero weights; returns the sparsity report."""
     keras.utils.set_random_seed(seed)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from keras_strategies._internal.reports import Column, Report, plain
 
@@ -33,7 +33,7 @@ class FiguresReport(DataclassReport):
     Data frames of several results can be concatenated to compare them.
     """
 
-    COLUMNS = (
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("figure", title="", left=True),
         Column("value", title="", left=True),
     )

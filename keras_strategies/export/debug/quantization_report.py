@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.reports import Column, text_table
@@ -92,7 +92,7 @@ class QuantizationReport(DataclassReport):
     seconds: float
     warnings: tuple[str, ...] = ()
 
-    COLUMNS = (
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("name", title="layer", left=True),
         Column("op", form=str.lower, left=True),
         Column("shape", form=lambda shape: f"({_shape_text(shape)})", left=True),

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from keras_strategies._internal.reports import Column
 from keras_strategies.export._common import DataclassReport
@@ -48,7 +48,7 @@ class ComparisonResult(DataclassReport):
     mean_difference: float
     outputs: dict[str, Any]
 
-    COLUMNS = (
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("output", left=True),
         Column("kind", title="compared by", left=True),
         Column("agreement", form=".4f"),
@@ -56,7 +56,7 @@ class ComparisonResult(DataclassReport):
         Column("mean_difference", form=".3g"),
         Column("tolerance", form="g"),
     )
-    CHART = ("output", "agreement")
+    CHART: ClassVar[tuple[str, str]] = ("output", "agreement")
 
     @property
     def rows(self) -> Sequence[Mapping[str, Any]]:  # type: ignore[override]
