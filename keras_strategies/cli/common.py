@@ -89,6 +89,7 @@ def open_artifact(path: str | os.PathLike[str]) -> "TFLiteModel":
 
 def one_line(error: Any) -> str:
     """Returns an error's message on one line of limited length."""
+    # Converters and parsers report over many lines.
     text = " ".join(str(error).split())
     return text if len(text) <= _MESSAGE_LENGTH else text[:_MESSAGE_LENGTH] + " ..."
 

@@ -126,6 +126,7 @@ def load_data(path: str, inputs: Sequence[str]) -> "np.ndarray | dict[str, np.nd
             f"`--data` must be a .npy or .npz file of numbers. Received: {path} "
             f"({reason})"
         ) from error
+    # Several inputs are matched by name later.
     if len(inputs) > 1:
         return named
     if len(named) == 1:

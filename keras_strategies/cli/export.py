@@ -279,6 +279,7 @@ def _checked_extras(arguments):
                 f"`--metadata` must be a JSON file. Received: {arguments.metadata} "
                 f"({common.one_line(error)})"
             ) from error
+    # Before the conversion, which may take minutes.
     report = arguments.report
     if report and pathlib.Path(report).suffix not in (".html", ".json"):
         raise UsageError(f"`--report` must end in .html or .json. Received: {report}")

@@ -14,6 +14,7 @@ from keras_strategies.cli import (
 )
 from keras_strategies.cli.errors import UsageError
 
+# 2 as argparse, 130 as shells report a process that SIGINT ended.
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 

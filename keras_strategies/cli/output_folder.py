@@ -34,6 +34,7 @@ def written_aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary folder; its files move into `path` only on success."""
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
+    # Inside `path`, so that a rename does not cross file systems.
     aside = Path(tempfile.mkdtemp(prefix=".partial-", dir=path))
     try:
         yield aside

@@ -36,7 +36,7 @@ def test_paired_gain_is_students_interval():
     [
         (0.01, 0.03, "better than plain Keras"),
         (-0.03, -0.01, "worse than plain Keras"),
-        (-0.01, 0.03, "not told apart"),
+        (-0.01, 0.03, "not distinguishable"),
     ],
 )
 def test_summary_says_what_the_interval_allows(low, high, said):

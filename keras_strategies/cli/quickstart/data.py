@@ -29,6 +29,7 @@ def load(test: int = 540, validation: int = 300) -> Digits:
     x, y = load_digits(return_X_y=True)
     x = (x.reshape(-1, 8, 8, 1) / 16.0).astype("float32")
     y = y.astype("int32")
+    # The test images first, so that their set does not depend on `validation`.
     x, x_test, y, y_test = train_test_split(
         x, y, test_size=test, stratify=y, random_state=0
     )

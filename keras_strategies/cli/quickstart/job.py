@@ -143,6 +143,7 @@ def _keras_row(name, model, digits):
     """Figures of a Keras model; its file is measured without the optimizer."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.keras"
+        # A model that was never compiled has no optimizer to save.
         keras.Model(model.inputs, model.outputs).save(path)
         data = path.read_bytes()
     return {
@@ -225,7 +226,7 @@ def _write(aside, values, digits, outcome, int8_outputs):
         (
             plots.augmented_images(images, versions),
             "Augmentation",
-            "What RandomAffine makes of eight training images.",
+            "Eight training images and what RandomAffine changes.",
         ),
         (
             plots.predictions(digits.x_test, digits.y_test, int8_outputs),

@@ -44,7 +44,7 @@ def gain_sentence(comparison: Mapping[str, Any]) -> str:
         if low > 0
         else "worse than plain Keras beyond the noise of the seeds"
         if high < 0
-        else "not told apart from plain Keras by so few seeds"
+        else "not distinguishable from plain Keras with so few seeds"
     )
     return (
         f"With strategies: {gain:+.2f} points of test accuracy, mean of {seeds} seeds "

@@ -59,6 +59,7 @@ def prune(
             initial_sparsity=0.0,
             final_sparsity=SPARSITY,
             begin_step=0,
+            # The rest of the training repairs what pruning cost.
             end_step=max(1, int(0.6 * steps)),
             frequency=max(1, steps // 40),
         ),

@@ -48,6 +48,7 @@ def input_specs(model: keras.Model) -> tuple[Any, list[Spec]]:
             name += f"_{index}"
         names.add(name)
         dtype = keras.backend.standardize_dtype(spec.dtype)
+        # Devices feed float32; LiteRT has no half precision arithmetic.
         dtype = "float32" if dtype in _HALF_PRECISION else dtype
         specs.append(Spec(name, (batch_size, *spec.shape[1:]), dtype))
     return structure, specs

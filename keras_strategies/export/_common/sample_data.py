@@ -191,6 +191,7 @@ def generate_samples(
         shape = (count, *(16 if size is None else size for size in spec.shape[1:]))
         kind = np.dtype(spec.dtype).kind
         if kind == "f":
+            # Both kinds of input that are usual: standardized, and in [0, 1).
             values = rng.normal(size=shape)
             values[count // 2 :] = rng.random((count - count // 2, *shape[1:]))
             values = np.abs(values) * 255 if rescales_pixels else values

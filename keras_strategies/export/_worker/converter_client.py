@@ -59,7 +59,9 @@ class ConverterClient:
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
         module = "keras_strategies.export._worker.converter_worker"
+        # -P: a file in the current folder must not replace a module.
         self._command = command or [sys.executable, "-P", "-m", module]
+        # One request at a time; `request` calls `start` and `stop` inside the lock.
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner: int | None = None

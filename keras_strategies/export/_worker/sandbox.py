@@ -33,6 +33,7 @@ def benchmark(
 
 def _run(content, path, action, time_limit, **arguments):
     with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
+        # A copy: the file itself may have changed since its bytes were read.
         copy = pathlib.Path(folder, "model.tflite")
         copy.write_bytes(content)
         arguments["path"] = str(copy)

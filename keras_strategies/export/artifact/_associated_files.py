@@ -25,6 +25,7 @@ def split(content: bytes) -> tuple[bytes, AssociatedFiles]:
             if not entries:
                 return content, []
             files = [(entry, archive.read(entry)) for entry in entries]
+            # The archive begins at its first entry, whatever their order is.
             return content[: min(entry.header_offset for entry in entries)], files
     except zipfile.BadZipFile:
         return content, []  # these bytes were weights

@@ -17,7 +17,7 @@ _RESERVED = (
     "sizeof static struct switch template this throw typedef typeid typename union "
     "unsigned using virtual void volatile"
 )
-_BYTES_PER_LINE = 12
+_BYTES_PER_LINE = 12  # as `xxd -i`
 
 
 def write_c_array(

@@ -110,6 +110,7 @@ def _op_names(model):
     names = []
     for index, code in enumerate(model.operatorCodes or ()):
         name = flatbuffer_utils.opcode_to_name(model, index)
+        # Flex operations are custom ones, with their name as the custom code.
         names.append(decode(code.customCode) if code.customCode else str(name))
     return names
 

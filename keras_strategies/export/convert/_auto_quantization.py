@@ -84,6 +84,7 @@ def split_samples(job: ExportJob) -> dict[str, np.ndarray]:
         job.samples = job.representative
         job.reference = job.reference_outputs(job.samples)
     count = num_samples(job.samples)
+    # In a fixed random order: data are often sorted by class or time.
     rows = np.random.default_rng(0).permutation(count)
     if not job.has_verify_data:
         half = count // 2
@@ -203,11 +204,11 @@ class AutoQuantizationSearch:
         layers = self.rank_layers()
         rejected, accepted = 0, None  # numbers of layers that were measured
         while accepted is None or accepted - rejected > 1:
-            if accepted is None:
+            if accepted is None:  # double until the limits are kept
                 count = min(2 * rejected or 1, len(layers))
                 if count == rejected:
                     return
-            else:
+            else:  # then bisect
                 count = (rejected + accepted) // 2
             entry = self.measure_mixed(layers[:count])
             if entry["kept"]:

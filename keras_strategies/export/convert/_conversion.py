@@ -48,6 +48,7 @@ def convert(
     )
     op_sets = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if mode != "float32":
+        # Without a representative dataset this quantizes the weights only.
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if mode == "float16":
         converter.target_spec.supported_types = [tf.float16]

@@ -92,6 +92,7 @@ class ExportJob(ModelConverter):
         flex = _flatbuffer.flex_ops(figures["ops"])
         if flex:
             self.warnings.append(_messages.unverified_warning(flex))
+            # No Python runtime of LiteRT has these operations.
             figures |= _UNVERIFIED
         else:
             try:

@@ -186,6 +186,7 @@ def _layers_in_message(message, layers):
 
 def unsupported_ops(message: str) -> list[str]:
     """Returns the operations a converter message names as not built in."""
+    # "TF Select ops: Erf, Cumprod", in lines of their own.
     lists = re.findall(r"TF (?:Select|Custom) ops: (.+)", message)
     # Some are unknown to the Flex runtime too.
     lists += re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", message)

@@ -228,6 +228,7 @@ class SearchConfig:
         checks.real("margin", margin, low=0, high=1, optional=True)
         if quantization.uniform != "auto":
             return None
+        # Half of the disagreement that is allowed, for the choice among candidates.
         return cls(objective, (1 - min_agreement) / 2 if margin is None else margin)
 
 

@@ -179,7 +179,7 @@ def to_tflite(
         An `ExportResult`.
 
     Raises:
-        ValueError, TypeError: An argument is wrong; said before any conversion.
+        ValueError, TypeError: An argument is wrong; raised before any conversion.
         ImportError: litert-quantizer is needed and missing.
         OSError: `path` cannot be written.
         ExportError: The model cannot be exported, or the artifact was refused.

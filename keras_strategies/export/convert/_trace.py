@@ -23,7 +23,7 @@ def write_saved_model(
 
     Needs the TensorFlow backend. `batch_size=None` leaves the batch axis free,
     unless the model fixes it. `names` are the inputs' names where they are known: a
-    model loaded from a file names unnamed inputs otherwise than before.
+    model loaded from a file names unnamed inputs differently.
     Returns `{scope of the operations: layer class}`.
     """
     import tensorflow as tf

@@ -40,8 +40,8 @@ def debug_quantization(
     operation is computed as int8 and as float32 on the same inputs; the worst come
     first, with a cause read from the figures (an outlier channel, outliers of the
     calibration, weights, a scale that the format prescribes) and a fix. Then the
-    worst layers are computed in float32 in turn: the gain in agreement says which one
-    hurts the outputs. The formulas are in `export.QuantizationReport`.
+    worst layers are computed in float32 in turn: the gain in agreement shows which one
+    affects the outputs most. The formulas are in `export.QuantizationReport`.
 
     Works on all backends of Keras; conversion runs in the worker process of
     `to_tflite`.
@@ -71,7 +71,7 @@ def debug_quantization(
         A `QuantizationReport`.
 
     Raises:
-        ValueError, TypeError: An argument is wrong; said before any conversion.
+        ValueError, TypeError: An argument is wrong; raised before any conversion.
         ExportError: The model cannot be converted, or its operations are in loops
             (recurrent layers), where int8 has no ranges.
 

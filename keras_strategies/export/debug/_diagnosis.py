@@ -107,14 +107,14 @@ def _few_levels(row, sources):
     if max(abs(low), abs(high)) < 1e-4:
         return (
             f"Few levels used: values of at most {max(abs(low), abs(high)):.1g} take "
-            f"{levels:.2g} of 256 levels, as the quantizer knows no finer scale",
+            f"{levels:.2g} of 256 levels, as the quantizer has no finer scale",
             "Train or normalize the model so that activations do not vanish "
             "(BatchNormalization with statistics of real data)",
         )
     return (
         f"Few levels used: the values take {levels:.2g} of 256, as the scale is shared "
         "with wider tensors or set by samples that were not measured",
-        "Bring what is added or concatenated to like ranges",
+        "Scale the tensors that are added or concatenated to similar ranges",
     )
 
 

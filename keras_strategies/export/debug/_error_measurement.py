@@ -75,6 +75,7 @@ def measure(
         actual = _run_outputs(convert.mlir_quantize(calibrated, **settings), batches)
         return _compare_outputs(reference, actual, tolerance, classes)
 
+    # Without settings: every layer in int8.
     outputs = compare_int8()
     rows = [
         _row(*pair, graph)
@@ -82,6 +83,7 @@ def measure(
         if pair[1]["errors"].count
     ]
     rows.sort(key=_diagnosis.local_score)
+    # The worst operation of each layer; operations without error cannot gain.
     worst = {}
     for row in rows:
         if row["sqnr_db"] < MAX_DECIBEL:

@@ -40,6 +40,7 @@ class ErrorSums:
         values = values.reshape(-1, channels)
         difference = difference.reshape(-1, channels)
         self.bulk.update(values)
+        # In float64: float32 sums of millions of squares lose digits.
         signal = np.square(values).sum(axis=0, dtype="float64")
         noise = np.square(difference).sum(axis=0, dtype="float64")
         self.signal_power = self.signal_power + signal

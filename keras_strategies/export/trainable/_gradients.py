@@ -63,7 +63,7 @@ def _leaky_relu(op, gradient):
 def _elu(op, gradient):
     import tensorflow as tf
 
-    output = op.outputs[0]
+    output = op.outputs[0]  # exp(x) - 1 for x < 0, with the derivative exp(x)
     return tf.where(output < 0, gradient * (output + 1), gradient)
 
 
@@ -77,32 +77,32 @@ def _selu(op, gradient):
 
 def _sigmoid(op, gradient):
     output = op.outputs[0]
-    return gradient * output * (1 - output)
+    return gradient * output * (1 - output)  # f' = f (1 - f)
 
 
 def _tanh(op, gradient):
-    return gradient * (1 - op.outputs[0] * op.outputs[0])
+    return gradient * (1 - op.outputs[0] * op.outputs[0])  # f' = 1 - f^2
 
 
 def _softplus(op, gradient):
     import tensorflow as tf
 
-    return gradient * tf.sigmoid(op.inputs[0])
+    return gradient * tf.sigmoid(op.inputs[0])  # f' of log(1 + exp(x))
 
 
 def _rsqrt(op, gradient):
     output = op.outputs[0]
-    return -0.5 * gradient * output * output * output
+    return -0.5 * gradient * output * output * output  # f' = -f^3 / 2
 
 
 def _sqrt(op, gradient):
-    return 0.5 * gradient / op.outputs[0]
+    return 0.5 * gradient / op.outputs[0]  # f' = 1 / (2 f)
 
 
 def _bias_add(op, gradient):
     import tensorflow as tf
 
-    axes = list(range(gradient.shape.rank - 1))
+    axes = list(range(gradient.shape.rank - 1))  # all but the channels
     return gradient, tf.reduce_sum(gradient, axes)
 
 
@@ -137,6 +137,7 @@ def _conv2d_to_kernel(op, images, gradient, shape):
 
     strides = op.get_attr("strides")[1:3]
     dilations = op.get_attr("dilations")[1:3]
+    # Padded here, as the padding of the swapped convolution would be another one.
     padded = _padded(op, images, shape[:2], dilations)
     # Only the part that the windows cover: more would give a larger kernel.
     ends = [

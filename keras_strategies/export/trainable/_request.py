@@ -93,12 +93,14 @@ def target_specs(
     inputs: Sequence[str] | Mapping[str, Any],
 ) -> dict[str, tuple[str, list[int], str]]:
     """Returns `{output name: (input name, shape of a sample, dtype)}`."""
+    # An input of the model may itself be called "y".
     specs, used_names = {}, set(inputs)
     for name, loss in losses.items():
         target = "y" if len(losses) == 1 else f"y_{name}"
         target = f"{target}_target" if target in used_names else target
         used_names.add(target)
         shape = list(outputs[name].shape[1:])
+        # Sparse losses compare class indices, without the axis of the classes.
         if "sparse" in _loss_name(loss):
             specs[name] = (target, shape[:-1], "int32")
         else:

@@ -64,10 +64,12 @@ class Trainer:
         import tensorflow as tf
 
         outputs = model_signature.call_model(self.model, self.structure, inputs)
+        # Each loss has the weight 1; its reduction may leave one value a sample.
         total = tf.constant(0.0)
         for (name, loss), target in zip(self.losses.items(), targets, strict=True):
             value = loss(target, tf.cast(outputs[name], tf.float32))
             total += tf.reduce_mean(tf.cast(value, tf.float32))
+        # Penalties of regularizers and of `add_loss`.
         for penalty in self.model.losses:
             total += tf.cast(penalty, tf.float32)
         return total

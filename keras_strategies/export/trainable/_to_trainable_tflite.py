@@ -112,7 +112,7 @@ def to_trainable_tflite(
         A `TrainableResult`.
 
     Raises:
-        ValueError, TypeError: An argument is wrong; said before any conversion.
+        ValueError, TypeError: An argument is wrong; raised before any conversion.
         OSError: `path` cannot be written.
         ExportError: The model cannot be exported (reason `"flex"` names the
             operations), or the artifact was refused; `path` is as it was.
@@ -257,7 +257,7 @@ def _build_failure(kind, message):
     if "delegate" in message or "prepare" in message:
         return ExportError(
             "The interpreter cannot run the artifact, so nothing was written: "
-            f"{shorten(message)}. Way out: freeze the layers behind it.",
+            f"{shorten(message)}. Way out: freeze the layers after it.",
             "run",
         )
     text = f"{kind} while building the training signatures: {shorten(message)}"

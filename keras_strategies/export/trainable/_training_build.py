@@ -154,8 +154,8 @@ def _compare_changes(before, after, saved, learning_rate):
         worst = max(worst, difference / scale)
         if difference > NUM_STEPS * rounding + scale * tolerance:
             raise Disagreement(
-                f"`train` moves the weights '{name}' otherwise than Keras: they differ "
-                f"by {difference / scale:.3g} of their change."
+                f"`train` changes the weights '{name}' differently from Keras, by "
+                f"{difference / scale:.3g} of their change."
             )
     return worst, largest_change
 

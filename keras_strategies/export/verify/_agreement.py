@@ -58,6 +58,7 @@ def compare_output(
         classes: `True` compares top-1 in any case; `None` decides by
             `is_distribution`.
     """
+    # Integers and booleans have no rounding, so there is nothing to tolerate.
     is_exact = reference.dtype.kind not in "f"
     reference = reference.astype("float64")
     actual = actual.astype("float64")

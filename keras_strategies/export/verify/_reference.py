@@ -110,6 +110,7 @@ def compare_outputs(
             "non-finite",
             {"outputs": names},
         )
+    # The loss decides for logits, which do not look like probabilities.
     classes = True if len(reference) == 1 and is_classifier(model) else None
     outputs = {
         name: _agreement.compare_output(value, actual[name], tolerance, classes)
