@@ -67,7 +67,12 @@ def _walk(layer, prefix, around, seen) -> Iterator[Target]:
 
 
 def weight_target(layer: Target, weight: keras.Variable) -> Target:
-    """The target of a weight that the layer of a target holds itself."""
+    """Returns the target of a weight that belongs to the layer of a target itself.
+
+    A layer without a path is the model: its own weights have no layer around them.
+    """
+    if not layer.path:
+        return Target(weight.name, weight, layer.subject)
     path = f"{layer.path}/{weight.name}"
     around = (*layer.around, (layer.path, layer.item))
     return Target(path, weight, layer.subject, around)
@@ -75,17 +80,13 @@ def weight_target(layer: Target, weight: keras.Variable) -> Target:
 
 def weight_targets(model: keras.Model) -> list[Target]:
     """Returns every weight of a model once, in the order of its layers."""
-    top = Target("", model, model)
     targets, seen = [], set()
-    for layer in [top, *layer_targets(model)]:
+    for layer in [Target("", model, model), *layer_targets(model)]:
         own = {id(w) for inner in direct_layers(layer.item) for w in inner.weights}
         for weight in layer.item.weights:
             if id(weight) not in own and id(weight) not in seen:
                 seen.add(id(weight))
-                target = weight_target(layer, weight)
-                if layer is top:
-                    target = dataclasses.replace(target, path=weight.name, around=())
-                targets.append(target)
+                targets.append(weight_target(layer, weight))
     return targets
 
 
