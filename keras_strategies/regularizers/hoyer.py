@@ -34,8 +34,7 @@ class Hoyer(keras.regularizers.Regularizer):
     L1 shrinks all weights equally, also large and useful ones. Hoyer's measure is
     invariant to the scale of the weights, so that it only moves magnitude from small
     weights to large ones: its gradient makes weights below a threshold smaller and
-        those
-    above it larger. For weights `w` it is
+    those above it larger. For weights `w` it is
 
     ```
     squared=True:   factor * (sum |w|)^2 / sum(w^2)       in [1, n] * factor

@@ -28,11 +28,9 @@ class JacobianPenalty(InputGradientPenalty):
     with `J` the Jacobian of the `C` outputs `z` of a sample with respect to its
     floating-point inputs `x`, `|| ||_F` the Frobenius norm and `v` a random unit
     vector, a new one for each sample and step, so that the estimate is unbiased. The
-    outputs of
-    the model should be logits, not probabilities, as in the paper: a saturated softmax
-        has a vanishing gradient. In evaluation the loss has no penalty. `sample_weight`
-        does
-    not weight the penalty.
+    outputs of the model should be logits, not probabilities, as in the paper: a
+    saturated softmax has a vanishing gradient. In evaluation the loss has no penalty.
+    `sample_weight` does not weight the penalty.
 
     The wrapper shares its weights with `model`: use `model` itself to predict, save or
     export after training. A custom `train_step` or `compute_loss` of it is not called.
