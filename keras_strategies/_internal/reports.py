@@ -210,12 +210,14 @@ class Report:
         Args:
             ax: The `Axes` to draw on. Defaults to those of a new figure.
         """
-        if ax is None:
+        axes = ax
+        if axes is None:
             owner = f"`{type(self).__name__}.plot`"
             pyplot = require("matplotlib.pyplot", owner)
-            _, ax = pyplot.subplots(layout="constrained", figsize=self._figure_size())
-        self._draw(ax)
-        return ax
+            size = self._figure_size()
+            axes = pyplot.subplots(layout="constrained", figsize=size)[1]
+        self._draw(axes)
+        return axes
 
     def _figure_size(self) -> tuple[float, float]:
         return (7.0, max(2.0, 0.8 + 0.25 * len(self.rows)))

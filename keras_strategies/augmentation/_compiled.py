@@ -1,7 +1,8 @@
-"""Pure functions of images, compiled with XLA whatever surrounds them.
+"""Compilation of pure image functions with XLA, independent of the surrounding model.
 
 Such a function has the signature `(images, uniform, *settings, ops)`: images with the
-channels last, uniform numbers `(batch, n)`, hashable settings, the operations.
+channels last, uniform numbers `(batch, n)`, hashable settings, and the namespace of
+operations.
 """
 
 import functools
@@ -9,32 +10,36 @@ import functools
 from keras import ops as keras_ops
 
 from keras_strategies._internal.keras_private import backend_ops
-from keras_strategies.augmentation.affine import affine_maps, draw_parameters, warp
+from keras_strategies.augmentation._affine_maps import (
+    affine_maps,
+    draw_parameters,
+    warp,
+)
 
 
 def resample(
     images,
     uniform,
-    drawing,
+    ranges,
     interpolation,
     fill_mode,
     fill_value,
     order,
     ops=keras_ops,
 ):
-    """Turns uniform numbers into maps and reads `images` through them once.
+    """Converts uniform numbers to affine maps and resamples `images` once.
 
-    Drawing is inside, because at small images a dozen tiny operations outside of
-    the compiled program would cost as much as the program.
+    The parameters are computed inside: for small images a dozen tiny operations outside
+    of the compiled program would cost as much as the program.
     """
     _, height, width, _ = ops.shape(images)
-    parameters = draw_parameters(uniform, *drawing, ops=ops)
+    parameters = draw_parameters(uniform, *ranges, ops=ops)
     maps = affine_maps(parameters, height, width, ops, order)
     return warp(images, maps, interpolation, fill_mode, fill_value, ops)
 
 
 def apply(function, images, uniform, *settings, layer, jit_compile="auto"):
-    """`function` of the images of `layer`, compiled where that pays."""
+    """Applies `function` to the images of `layer`, compiled if that is faster."""
     ops, backend = backend_ops(layer.backend), layer.backend.name
     settings = (layer.data_format == "channels_first", *settings)
     if jit_compile is True and backend in ("tensorflow", "jax"):
@@ -77,23 +82,23 @@ def _tensorflow_program(function, ops, shapes, dtypes, settings):
         return _channels_last(function, images, uniform, *settings, ops=ops)
 
     specs = [tf.TensorSpec(*spec) for spec in zip(shapes, dtypes, strict=True)]
-    # The body has nothing for AutoGraph to convert. Traced outside of the graph
-    # that asks for it, so that every later graph can call it too.
+    # Without AutoGraph: the body has nothing to convert. Traced outside of the current
+    # graph, so that other graphs can call the cached program too.
     with tf.init_scope():
         compiled = tf.function(program, jit_compile=True, autograph=False)
         return compiled.get_concrete_function(*specs)
 
 
 def fits_xla(images, backend):
-    """Whether compiling pays: a known image size, and not one image at a time.
+    """Returns whether to compile: static image sizes, and more than one image.
 
-    XLA compiles one program a shape. Images of many sizes would each cost a
-    compilation, so on TensorFlow they take the plain operations. JAX compiles
+    XLA compiles one program per shape. Images of many sizes would each cost a
+    compilation, so that TensorFlow runs the plain operations for them. JAX compiles
     every plain operation for every shape as well, and Torch has no XLA.
     """
     if backend != "tensorflow":
         return backend == "jax"
     import tensorflow as tf
 
-    known = all(size is not None for size in images.shape[1:])
-    return known and (not tf.executing_eagerly() or images.shape[0] > 1)
+    is_static = all(size is not None for size in images.shape[1:])
+    return is_static and (not tf.executing_eagerly() or images.shape[0] > 1)

@@ -1,4 +1,4 @@
-"""What the image layers of this package share."""
+"""Base class and argument checks of the image layers."""
 
 import keras
 
@@ -11,9 +11,10 @@ from keras_strategies._internal.keras_private import (
 
 
 class ImageLayer(BaseImagePreprocessingLayer):
-    """Draws uniform numbers for each image; labels, masks and boxes pass through.
+    """Base of image layers that draw uniform numbers for each image.
 
-    A subclass says in `_DRAWS` how many numbers an image needs and changes images in
+    Labels, masks and boxes pass through unchanged. A subclass sets in `_DRAWS` the
+    number of random numbers per image and transforms images in
     `_augment(images, transformation)`.
     """
 
@@ -41,8 +42,8 @@ class ImageLayer(BaseImagePreprocessingLayer):
         uniform = self.backend.random.uniform(
             (batch, self._DRAWS), dtype="float32", seed=seed
         )
-        last = self.data_format == "channels_last"
-        height, width = shape[-3:-1] if last else shape[-2:]
+        is_channels_last = self.data_format == "channels_last"
+        height, width = shape[-3:-1] if is_channels_last else shape[-2:]
         return {"uniform": uniform, "height": height, "width": width}
 
     def transform_images(self, images, transformation, training=True):
@@ -75,25 +76,25 @@ class ImageLayer(BaseImagePreprocessingLayer):
         return {**super().get_config(), **config}
 
 
-def with_channel_axis(change, masks, data_format, ops):
-    """`change(masks)` for masks with or without an axis of channels."""
+def with_channel_axis(transform, masks, data_format, ops):
+    """Applies a function of masks with channels to masks with or without them."""
     masks = ops.convert_to_tensor(masks)
     if len(masks.shape) == 4:
-        return change(masks)
+        return transform(masks)
     axis = -1 if data_format == "channels_last" else 1
-    return ops.squeeze(change(ops.expand_dims(masks, axis)), axis)
+    return ops.squeeze(transform(ops.expand_dims(masks, axis)), axis)
 
 
-def factor(name, value, low=-1, high=1, fix="", low_open=False):
-    """Checks a number or a pair; a number stands for `(-value, value)`."""
+def checked_factor(name, value, low=-1, high=1, fix="", low_open=False):
+    """Checks a number or a pair; a number represents `(-value, value)`."""
     options = {"low": low, "high": high, "low_open": low_open, "fix": fix}
     if not isinstance(value, list | tuple):
         return checks.real(name, value, **options)
-    return tuple(sorted(pair(name, value, **options)))
+    return tuple(sorted(checked_pair(name, value, **options)))
 
 
-def pair(name, value, **options):
-    """Checks two numbers, kept in their order."""
+def checked_pair(name, value, **options):
+    """Checks a pair of numbers and preserves its order."""
     if not isinstance(value, list | tuple) or len(value) != 2:
         fix = "Give a number or a pair (lower, upper)."
         checks.fail(f"`{name}` must have two numbers", fix=fix, **{name: value})
@@ -101,23 +102,23 @@ def pair(name, value, **options):
 
 
 def symmetric(value):
-    """The range that a checked factor stands for."""
+    """Returns the range that a checked factor represents."""
     return value if isinstance(value, tuple) else (-abs(value), abs(value))
 
 
-def rising_range(value):
-    """Checks the range of pixel values."""
-    low, high = pair("value_range", value)
+def checked_value_range(value):
+    """Checks the range `(low, high)` of pixel values."""
+    low, high = checked_pair("value_range", value)
     if not low < high:
-        fix = "Give (0, 255), (0, 1) or what your images have."
-        checks.fail("`value_range` must rise", fix=fix, value_range=value)
+        fix = "Give (0, 255), (0, 1) or the range of your images."
+        checks.fail("`value_range` must be increasing", fix=fix, value_range=value)
     return low, high
 
 
 def check_color_channels(images, data_format):
-    """Refuses images that are neither greyscale nor RGB."""
+    """Checks that images are grayscale or RGB."""
     channels = images.shape[-1 if data_format == "channels_last" else 1]
     if channels not in (1, 3):
-        fix = "Give greyscale or RGB images; check `data_format`."
+        fix = "Give grayscale or RGB images; check `data_format`."
         shape = tuple(images.shape)
         checks.fail("Images must have 1 or 3 channels", fix=fix, shape=shape)

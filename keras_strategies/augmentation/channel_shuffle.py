@@ -1,17 +1,19 @@
+"""Random order of channels."""
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import ImageLayer
-from keras_strategies.augmentation.patterns import shuffle_channels
+from keras_strategies.augmentation._mask_ops import shuffle_channels
 
 
 @serializable
 class ChannelShuffle(ImageLayer):
-    """Puts the channels of each image into a random order.
+    """Shuffles the channels of each image.
 
-    For data whose classes do not depend on colour, such as sketches, textures or
-    plates under changing light. With `groups` below the number of channels, channels
-    that belong together move together:
+    For data whose classes do not depend on color, such as sketches, textures or images
+    under varying illumination. With fewer `groups` than channels, neighbouring channels
+    are moved together:
 
     ```
     y[..., g] = x[..., order[g]]
@@ -33,8 +35,8 @@ class ChannelShuffle(ImageLayer):
 
     Call arguments:
         data: Images, or a dict with the key `images`.
-        training: Whether channels move. Without it, a layer that is called by itself
-            moves them and a layer in a model does not.
+        training: Whether to shuffle. Without it, a layer that is called directly
+            shuffles and a layer in a model does not.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with

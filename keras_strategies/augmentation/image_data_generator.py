@@ -9,12 +9,12 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies.augmentation._generator import arguments
 from keras_strategies.augmentation._generator.array_iterator import warn_of_channels
-from keras_strategies.augmentation._generator.draws import draw_block, draw_one
 from keras_strategies.augmentation._generator.flows import Flows
 from keras_strategies.augmentation._generator.normalization import (
     fit_statistics,
     standardize,
 )
+from keras_strategies.augmentation._generator.sampling import draw_block, draw_one
 from keras_strategies.augmentation._generator.transform import (
     transform_images,
     transform_one,

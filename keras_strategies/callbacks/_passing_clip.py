@@ -42,7 +42,7 @@ class PassingClip:
         transform.attach(keeper, updated_variables(optimizer))
         variables = list(keeper.variables.values())
         carry(optimizer, variables, around)
-        optimizer.add_passing(transform)
+        optimizer.add_temporary(transform)
         self._added = (model, optimizer, around, transform, keeper.variables)
         _present[optimizer] = self
         model.make_train_function(force=True)
@@ -68,7 +68,7 @@ class PassingClip:
         self.remember()
         model, optimizer, around, transform, variables = self._added
         self._added = None
-        optimizer.remove_passing(transform)
+        optimizer.remove_temporary(transform)
         stop_carrying(optimizer, list(variables.values()), around)
         _present.pop(optimizer, None)
         model.make_train_function(force=True)

@@ -11,7 +11,7 @@ from keras_strategies._internal.keras_private import (
 from keras_strategies.callbacks._base import updating_optimizers
 from keras_strategies.callbacks._position import PositionCallback
 from keras_strategies.callbacks._rates import rate_logs, read_rate
-from keras_strategies.schedules import curves
+from keras_strategies.schedules import _curves as curves
 
 
 class LearningRateCallback(PositionCallback):

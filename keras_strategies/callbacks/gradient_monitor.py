@@ -20,7 +20,7 @@ from keras_strategies._internal.optional import require
 from keras_strategies._internal.walking import optimizer_paths
 from keras_strategies.callbacks._base import updating_optimizers
 from keras_strategies.callbacks._resumable import ResumableCallback
-from keras_strategies.optimizers.gradients import global_norm
+from keras_strategies.optimizers._gradients import global_norm
 
 # {optimizer: monitors in its step}; a fit that dies leaves its entry here.
 _monitors = weakref.WeakKeyDictionary()

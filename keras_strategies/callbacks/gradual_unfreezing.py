@@ -1,9 +1,9 @@
 """Layers that thaw one after another."""
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.select import Selection, entries, variable_targets
 from keras_strategies._internal.walking import optimizer_paths
 from keras_strategies.callbacks._base import StatefulCallback
-from keras_strategies.optimizers._selection import compiled, selection
 from keras_strategies.optimizers.freeze import Freeze
 from keras_strategies.optimizers.gradient_transform import GradientTransform
 
@@ -49,7 +49,7 @@ class GradualUnfreezing(StatefulCallback):
             keras.layers.Dense(2, name="head"),
         ]
     )
-    freeze = optimizers.Freeze(["backbone/"])
+    freeze = optimizers.Freeze("backbone/")
     optimizer = optimizers.GradientTransform("adam", [freeze])
     model.compile(optimizer, loss="mse")
     thaw = callbacks.GradualUnfreezing({2: "backbone/"})
@@ -73,9 +73,7 @@ class GradualUnfreezing(StatefulCallback):
         for epoch, named in schedule.items():
             checks.integer("epoch in `schedule`", epoch, low=0)
             named = list(named) if isinstance(named, (list, tuple)) else [named]
-            for where in named:
-                if isinstance(where, str):
-                    compiled("schedule", where)
+            entries("schedule", named)
             self.schedule[int(epoch)] = named
         self._optimizers = ()
 
@@ -86,7 +84,7 @@ class GradualUnfreezing(StatefulCallback):
             checks.fail(
                 "GradualUnfreezing needs an optimizer that can freeze",
                 fix="Compile with optimizers.GradientTransform(optimizer, "
-                "[optimizers.Freeze([...])]).",
+                "[optimizers.Freeze(...)]).",
                 optimizer=model.optimizer.name,
             )
         if not model.optimizer.built:
@@ -97,9 +95,11 @@ class GradualUnfreezing(StatefulCallback):
                     model=model.name,
                 )
             model.optimizer.build(model.trainable_variables)
+        targets = variable_targets(model.trainable_variables)
         for named in self.schedule.values():
-            for where in named:
-                selection(where, model.trainable_variables)
+            Selection(named, names=("schedule", "exclude")).check_used(
+                targets, "variable"
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         due = [

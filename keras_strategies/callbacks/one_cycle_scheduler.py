@@ -5,7 +5,7 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies.callbacks._hyperparameters import OptimizerNumbers, pick_momentum
 from keras_strategies.callbacks._scheduler import LearningRateCallback
-from keras_strategies.schedules import cycles
+from keras_strategies.schedules import _cycles as cycles
 
 
 class OneCycleScheduler(LearningRateCallback):

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.callbacks._scheduler import LearningRateCallback
-from keras_strategies.schedules import curves
+from keras_strategies.schedules import _curves as curves
 
 
 class StepDecayScheduler(LearningRateCallback):

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.augmentation._generator.draws import draw_block
 from keras_strategies.augmentation._generator.mixing import mix_batch
-from keras_strategies.augmentation._generator.pictures import grid, save_pictures
+from keras_strategies.augmentation._generator.preview import grid, save_pictures
+from keras_strategies.augmentation._generator.sampling import draw_block
 
 # Images whose parameters are drawn at once: drawing a batch by itself would cost as
 # much as warping it where images are small.

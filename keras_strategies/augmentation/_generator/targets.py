@@ -3,9 +3,9 @@
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.augmentation._generator.draws import Draws
 from keras_strategies.augmentation._generator.engine import fill_batch
 from keras_strategies.augmentation._generator.resampling import Resampling
+from keras_strategies.augmentation._generator.sampling import Draws
 
 GONE = -1  # in place of a box that left the image, and of its label
 

@@ -1,6 +1,6 @@
 from keras_strategies._internal import checks
-from keras_strategies.augmentation.text.operation import TextOperation
-from keras_strategies.augmentation.text.translation_cache import TranslationCache
+from keras_strategies.augmentation.text._operation import TextOperation
+from keras_strategies.augmentation.text._translation_cache import TranslationCache
 
 
 class BackTranslation(TextOperation):

@@ -1,5 +1,5 @@
-from keras_strategies.augmentation.text.operation import TextOperation, checked_alpha
-from keras_strategies.augmentation.text.words import delete_words
+from keras_strategies.augmentation.text._operation import TextOperation, checked_alpha
+from keras_strategies.augmentation.text._words import delete_words
 
 
 class RandomDeletion(TextOperation):

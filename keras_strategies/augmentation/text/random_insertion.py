@@ -1,10 +1,10 @@
-from keras_strategies.augmentation.text.operation import (
+from keras_strategies.augmentation.text._operation import (
     TextOperation,
     checked_alpha,
     checked_stop_words,
 )
-from keras_strategies.augmentation.text.thesaurus import lookup_of
-from keras_strategies.augmentation.text.words import insert_synonyms
+from keras_strategies.augmentation.text._thesaurus import lookup_of
+from keras_strategies.augmentation.text._words import insert_synonyms
 
 
 class RandomInsertion(TextOperation):

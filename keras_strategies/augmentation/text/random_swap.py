@@ -1,5 +1,5 @@
-from keras_strategies.augmentation.text.operation import TextOperation, checked_alpha
-from keras_strategies.augmentation.text.words import swap_words
+from keras_strategies.augmentation.text._operation import TextOperation, checked_alpha
+from keras_strategies.augmentation.text._words import swap_words
 
 
 class RandomSwap(TextOperation):

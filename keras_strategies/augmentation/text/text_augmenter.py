@@ -2,13 +2,13 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.augmentation.text.containers import (
+from keras_strategies.augmentation.text._containers import (
     as_list,
     checked,
     is_tensor,
     like,
 )
-from keras_strategies.augmentation.text.operation import TextOperation
+from keras_strategies.augmentation.text._operation import TextOperation
 from keras_strategies.augmentation.text.random_deletion import RandomDeletion
 from keras_strategies.augmentation.text.random_insertion import RandomInsertion
 from keras_strategies.augmentation.text.random_swap import RandomSwap

@@ -1,6 +1,6 @@
 from keras_strategies._internal import checks
-from keras_strategies.augmentation.text.operation import TextOperation, checked_alpha
-from keras_strategies.augmentation.text.words import add_typos
+from keras_strategies.augmentation.text._operation import TextOperation, checked_alpha
+from keras_strategies.augmentation.text._words import add_typos
 
 _KINDS = ("swap", "delete", "insert", "replace")
 

@@ -10,7 +10,7 @@ from keras_strategies.augmentation import (
     SynonymReplacement,
     TypoNoise,
 )
-from keras_strategies.augmentation.text import words
+from keras_strategies.augmentation.text import _words as words
 
 TEXT = "The film, however, isn't a GOOD film: it's fine."
 SYNONYMS = {"film": ["movie", "picture"], "good": ["great"], "fine": {"nice"}}

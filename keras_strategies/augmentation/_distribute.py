@@ -7,10 +7,10 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import runs_in_tf_data
-from keras_strategies.augmentation._service import (
+from keras_strategies.augmentation._data_service import (
     SHARDING,
     check_pipeline,
-    epoch_after_epoch,
+    consecutive_epochs,
     seeded_layers,
 )
 
@@ -25,67 +25,68 @@ def distribute(
     allow_loss=False,
     initial_epoch=0,
 ):
-    """Runs a `tf.data` pipeline, and augmentation after it, on other processes.
+    """Runs a `tf.data` pipeline and augmentation on other processes.
 
     The workers of the [tf.data service](https://www.tensorflow.org/api_docs/python/tf/data/experimental/service)
-    read, decode and augment, on this machine or on many, and this process gets
+    read, decode and augment, on this machine or on several, and this process receives
     finished elements. `scripts/data_service` of the repository starts a dispatcher and
     workers.
 
-    Random layers need care there: a worker starts in each epoch with the seeds that
-    the layers had when the pipeline was registered, so that every epoch brings the
-    same pictures and the workers draw the same numbers. Layers that are given here
-    draw from
+    Random layers need care with the service: in each epoch a worker starts with the
+    seeds that the layers had when the pipeline was registered, so that all epochs have
+    the same images and all workers draw the same numbers. Layers passed here draw from
 
         numbers = f(seed, epoch, key(element))
 
-    instead. What happens to an element depends on nothing else: neither the number of
-    workers nor their sharding nor the backend, and `service=None`, which
-    augments in this process, gives the same pictures. Each pass over the result is the
-    next epoch. Elements come in the order in which workers finish them. Batch and
-    repeat the result, not the pipeline. Read files in the pipeline: arrays that it
-    holds are sent to the dispatcher and to every worker in every epoch.
+    instead. The augmentation of an element depends on nothing else, neither on the
+    number of workers nor on their sharding nor on the backend, and `service=None`,
+    which augments in this process, gives the same images. Each iteration over the
+    result is the next epoch. Elements arrive in the order in which workers finish them.
+    Batch and repeat the result, not the pipeline. Read files in the pipeline: arrays in
+    it are sent to the dispatcher and to every worker in every epoch.
 
-    | `sharding` | Workers process | Each element comes |
+    | `sharding` | Workers process | Each element arrives |
     |---|---|---|
-    | `"dynamic"` | the next of the source (slices, files) that nobody has | once |
+    | `"dynamic"` | the next split of the source (slices, files) | once |
     | `"data"` | every n-th element; the dispatcher knows their addresses | once |
     | `"file"` | every n-th file; the dispatcher knows their addresses | once |
-    | `"off"` | everything, each of them | once a worker |
+    | `"off"` | all elements | once per worker |
 
-    What a worker held when it died is lost, a few elements (4 of 240 in one trial).
-    It must be started again: the service waits for it for ever. Each worker compiles
-    a layer's XLA program once an epoch; where epochs have few images, layers with
+    When a worker dies, the few elements it was processing are lost (4 of 240 in one
+    trial). It must be restarted: the service waits for it indefinitely. Each worker
+    compiles a layer's XLA program once per epoch; for epochs of few images, layers with
     `jit_compile=False` are faster.
 
     Args:
         dataset: `tf.data.Dataset` of single elements: an image, a tuple that starts
             with it, or a dict as Keras's image layers take it. It must not call Python
             (`from_generator`, `numpy_function`).
-        service: Address of the dispatcher, `"host:port"`, or `None` for none.
-        layers: Layer, or list of layers, that augment single images: this package's
-            and Keras's.
-        seed: Integer that makes the draws reproducible; `None` takes one from
-            `keras.utils.set_random_seed`. Default `None`.
-        key: Function of an element's parts that returns its name or number, a scalar.
-            Elements with the same key get the same numbers in an epoch. Default
-            `None`: a hash of all that is in the element.
-        sharding: `"dynamic"` (default), `"data"`, `"file"` or `"off"`, see above.
-        allow_loss: Whether an epoch may end with elements missing. By default that
-            raises TensorFlow's `FailedPreconditionError`, where the length of `dataset`
-            is known. Default `False`.
-        initial_epoch: Number of the first pass, at least 0, to go on after an
-            interruption. Default 0.
+        service: Address of the dispatcher, `"host:port"`, or `None` to run in this
+            process.
+        layers: Layer, or list of layers, of this package or of Keras, that augment
+            single images. Defaults to `()`, none.
+        seed: Integer that makes the draws reproducible; `None` derives one from
+            `keras.utils.set_random_seed`. Defaults to `None`.
+        key: Function of an element's components that returns its name or number, a
+            scalar. Elements with the same key get the same numbers in an epoch.
+            Defaults to `None`, a hash of the whole element.
+        sharding: `"dynamic"`, `"data"`, `"file"` or `"off"`, see above. Defaults to
+            `"dynamic"`.
+        allow_loss: Whether an epoch may end with missing elements. Otherwise that
+            raises TensorFlow's `FailedPreconditionError`, if the length of `dataset` is
+            known. Defaults to `False`.
+        initial_epoch: Number of the first epoch, at least 0, to continue after an
+            interruption. Defaults to `0`.
 
     Returns:
         A `tf.data.Dataset` for `fit` on every backend.
 
     Raises:
-        ConnectionError: If nothing answers at `service`.
-        TypeError: If `dataset` or a layer is none.
+        ConnectionError: If nothing listens at `service`.
+        TypeError: If `dataset` is no dataset or a layer no layer.
         ValueError: If the pipeline calls Python, draws from a layer's own seed,
-            repeats or batches what `layers` shall augment, or an argument is outside
-            its range.
+            repeats or batches before `layers` augment, or an argument is out of its
+            range.
 
     Example:
 
@@ -124,33 +125,32 @@ def distribute(
         service = _reachable(service)
     check_pipeline(dataset, bool(layers))
     pipelines = seeded_layers(dataset, layers, seed, key) if layers else None
-    result = epoch_after_epoch(dataset, pipelines, service, sharding, initial_epoch)
+    result = consecutive_epochs(dataset, pipelines, service, sharding, initial_epoch)
     length = dataset.cardinality()
-    whole = service is None or sharding != "off"
-    if whole and length >= 0 and not allow_loss:
+    is_complete = service is None or sharding != "off"
+    if is_complete and length >= 0 and not allow_loss:
         result = result.apply(tf.data.experimental.assert_cardinality(length))
     return result
 
 
 def _checked_layers(layers):
-    """A flat list of layers; the containers of Keras are taken apart."""
-    given = list(layers) if isinstance(layers, list | tuple) else [layers]
+    """Returns a flat list of layers, without Keras's containers."""
     flat = []
-    for layer in given:
+    for layer in layers if isinstance(layers, list | tuple) else [layers]:
         checks.instance("layers", layer, keras.layers.Layer)
         if isinstance(layer, keras.Sequential | keras.layers.Pipeline):
             flat += _checked_layers(layer.layers)
         elif runs_in_tf_data(layer):
             flat.append(layer)
         else:
-            fix = "Give this package's or Keras's image layers."
+            fix = "Give image layers of this package or of Keras."
             name = type(layer).__name__
             checks.fail("`layers` must run in tf.data", fix=fix, layer=name)
     return flat
 
 
 def _reachable(service):
-    """The address with its protocol, if something listens there."""
+    """Checks that a dispatcher listens at an address; returns it with its protocol."""
     checks.instance("service", service, str)
     protocol, _, address = service.rpartition("://")
     host, _, port = address.rpartition(":")

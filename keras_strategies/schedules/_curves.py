@@ -1,14 +1,18 @@
-"""Learning-rate curves as pure functions of the position.
+"""Decay and warm-up curves as pure functions of the position in training.
 
-Every function returns a multiple of the undecayed learning rate, so that
-schedules and callbacks share one formula. `position` counts from 0 in any unit
-(optimizer steps, epochs); `xp` is the array namespace that computes it:
-`keras.ops` inside a compiled training step, `numpy` on the host.
+Every function returns a factor on the initial learning rate, so that schedules and
+callbacks share one formula. `position` counts from 0 in any unit (optimizer steps,
+epochs); `xp` is the array namespace that computes it: `keras.ops` inside a compiled
+training step, `numpy` on the host.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
+
+from keras_strategies._internal.types import Tensor
 
 __all__ = [
     "cosine_decay",
@@ -23,8 +27,10 @@ __all__ = [
 ]
 
 
-def step_decay(position, decay_steps, decay_rate, xp=ops):
-    """Staircase: multiplies by `decay_rate` once every `decay_steps`.
+def step_decay(
+    position: Tensor, decay_steps: float, decay_rate: float, xp: Any = ops
+) -> Tensor:
+    """Staircase decay: multiplies by `decay_rate` once every `decay_steps`.
 
     ```
     decay_rate ** floor(position / decay_steps)
@@ -32,17 +38,19 @@ def step_decay(position, decay_steps, decay_rate, xp=ops):
 
     Args:
         position: Number or tensor, at least 0.
-        decay_steps: Length of one stair, in the unit of `position`.
-        decay_rate: Factor between two stairs.
+        decay_steps: Length of one step of the staircase, in the unit of `position`.
+        decay_rate: Factor from one step of the staircase to the next.
         xp: Array namespace, `keras.ops` or `numpy`.
 
     Returns:
-        The factor, 1 on the first stair.
+        The factor, 1 on the first step of the staircase.
     """
     return xp.power(decay_rate, xp.floor(position / decay_steps))
 
 
-def exponential_decay(position, decay_steps, decay_rate, xp=ops):
+def exponential_decay(
+    position: Tensor, decay_steps: float, decay_rate: float, xp: Any = ops
+) -> Tensor:
     """Smooth exponential: multiplies by `decay_rate` over each `decay_steps`.
 
     ```
@@ -51,7 +59,7 @@ def exponential_decay(position, decay_steps, decay_rate, xp=ops):
 
     Args:
         position: Number or tensor, at least 0.
-        decay_steps: Positions in which the factor falls to `decay_rate`.
+        decay_steps: Distance over which the factor falls to `decay_rate`.
         decay_rate: Factor after `decay_steps`.
         xp: Array namespace, `keras.ops` or `numpy`.
 
@@ -61,7 +69,9 @@ def exponential_decay(position, decay_steps, decay_rate, xp=ops):
     return xp.power(decay_rate, position / decay_steps)
 
 
-def cosine_decay(position, decay_steps, alpha=0.0, xp=ops):
+def cosine_decay(
+    position: Tensor, decay_steps: float, alpha: float = 0.0, xp: Any = ops
+) -> Tensor:
     """Half a cosine wave from 1 down to `alpha`, constant afterwards.
 
     ```
@@ -77,12 +87,14 @@ def cosine_decay(position, decay_steps, alpha=0.0, xp=ops):
     Returns:
         The factor, 1 at position 0.
     """
-    done = xp.minimum(position / decay_steps, 1.0)
-    return alpha + (1.0 - alpha) * 0.5 * (1.0 + xp.cos(math.pi * done))
+    progress = xp.minimum(position / decay_steps, 1.0)
+    return alpha + (1.0 - alpha) * 0.5 * (1.0 + xp.cos(math.pi * progress))
 
 
-def warmup_fraction(position, warmup_steps, shape="linear", xp=ops):
-    """Rise from 0 at position 0 to 1 at `warmup_steps`, then 1.
+def warmup_fraction(
+    position: Tensor, warmup_steps: float, shape: str = "linear", xp: Any = ops
+) -> Tensor:
+    """Warm-up from 0 at position 0 to 1 at `warmup_steps`, constant afterwards.
 
     ```
     p = min(position / warmup_steps, 1)
@@ -98,13 +110,15 @@ def warmup_fraction(position, warmup_steps, shape="linear", xp=ops):
     Returns:
         The fraction of the full learning rate, in [0, 1].
     """
-    done = xp.minimum(position / warmup_steps, 1.0)
+    progress = xp.minimum(position / warmup_steps, 1.0)
     if shape == "cosine":
-        return 0.5 * (1.0 - xp.cos(math.pi * done))
-    return done
+        return 0.5 * (1.0 - xp.cos(math.pi * progress))
+    return progress
 
 
-def multi_step_decay(position, milestones, decay_rate, xp=ops):
+def multi_step_decay(
+    position: Tensor, milestones: Sequence[float], decay_rate: float, xp: Any = ops
+) -> Tensor:
     """Multiplies by `decay_rate` at each milestone.
 
     ```
@@ -113,19 +127,26 @@ def multi_step_decay(position, milestones, decay_rate, xp=ops):
 
     Args:
         position: Number or tensor, at least 0.
-        milestones: Positions of the cuts.
-        decay_rate: Factor of each cut.
+        milestones: Positions at which the factor is multiplied.
+        decay_rate: Factor applied at each milestone.
         xp: Array namespace, `keras.ops` or `numpy`.
 
     Returns:
         The factor, 1 before the first milestone.
     """
-    cuts = sum(xp.where(position >= mark, 1.0, 0.0) for mark in milestones)
-    return xp.power(decay_rate, cuts)
+    # A sum of comparisons, not a loop with a condition: compiles on every backend.
+    passed = sum(xp.where(position >= mark, 1.0, 0.0) for mark in milestones)
+    return xp.power(decay_rate, passed)
 
 
-def flat_cosine(position, total_steps, flat_fraction, alpha=0.0, xp=ops):
-    """Constant at first, then half a cosine wave down to `alpha`.
+def flat_cosine(
+    position: Tensor,
+    total_steps: float,
+    flat_fraction: float,
+    alpha: float = 0.0,
+    xp: Any = ops,
+) -> Tensor:
+    """Constant factor 1, then half a cosine wave down to `alpha`.
 
     ```
     cosine_decay(max(position - flat, 0), total_steps - flat, alpha)
@@ -149,9 +170,15 @@ def flat_cosine(position, total_steps, flat_fraction, alpha=0.0, xp=ops):
 
 
 def warmup_stable_decay(
-    position, total_steps, warmup_steps, decay_steps, shape="sqrt", alpha=0.0, xp=ops
-):
-    """Linear rise, plateau at 1, and a fall to `alpha` in the last steps.
+    position: Tensor,
+    total_steps: float,
+    warmup_steps: float,
+    decay_steps: float,
+    shape: str = "sqrt",
+    alpha: float = 0.0,
+    xp: Any = ops,
+) -> Tensor:
+    """Linear warm-up, plateau at 1, and decay to `alpha` in the last steps.
 
     With `p` from 0 to 1 over the last `decay_steps`:
 
@@ -163,8 +190,8 @@ def warmup_stable_decay(
     Args:
         position: Number or tensor, at least 0.
         total_steps: Position at which `alpha` is reached.
-        warmup_steps: Length of the rise from 0, at least 0.
-        decay_steps: Length of the fall, greater than 0.
+        warmup_steps: Length of the warm-up from 0, at least 0.
+        decay_steps: Length of the decay, greater than 0.
         shape: `"linear"`, `"cosine"` or `"sqrt"`.
         alpha: Factor at the end.
         xp: Array namespace, `keras.ops` or `numpy`.
@@ -173,19 +200,20 @@ def warmup_stable_decay(
         The factor, 1 on the plateau.
     """
     start = total_steps - decay_steps
-    done = xp.minimum(xp.maximum(position - start, 0.0) / decay_steps, 1.0)
+    progress = xp.minimum(xp.maximum(position - start, 0.0) / decay_steps, 1.0)
     if shape == "cosine":
-        left = 0.5 * (1.0 + xp.cos(math.pi * done))
+        remaining = 0.5 * (1.0 + xp.cos(math.pi * progress))
     else:
-        left = 1.0 - (xp.sqrt(done) if shape == "sqrt" else done)
-    factor = alpha + (1.0 - alpha) * left
+        # 1 - sqrt(p), the cooldown that Hägele et al. (2024) found best.
+        remaining = 1.0 - (xp.sqrt(progress) if shape == "sqrt" else progress)
+    factor = alpha + (1.0 - alpha) * remaining
     if warmup_steps == 0:
         return factor
     return factor * warmup_fraction(position, warmup_steps, xp=xp)
 
 
-def inverse_square_root(position, warmup_steps, xp=ops):
-    """Linear rise to 1 at `warmup_steps`, then a fall like `1 / sqrt(position)`.
+def inverse_square_root(position: Tensor, warmup_steps: float, xp: Any = ops) -> Tensor:
+    """Linear warm-up to 1 at `warmup_steps`, then decay as `1 / sqrt(position)`.
 
     ```
     min(position / warmup_steps, sqrt(warmup_steps / position))
@@ -199,11 +227,19 @@ def inverse_square_root(position, warmup_steps, xp=ops):
     Returns:
         The factor, 0 at position 0 and 1 at the peak.
     """
-    fall = xp.sqrt(warmup_steps / xp.maximum(position, warmup_steps))
-    return warmup_fraction(position, warmup_steps, xp=xp) * fall
+    # Clamped to the peak: the decay is 1 during the warm-up and never divides by 0.
+    decay = xp.sqrt(warmup_steps / xp.maximum(position, warmup_steps))
+    return warmup_fraction(position, warmup_steps, xp=xp) * decay
 
 
-def tanh_decay(position, decay_steps, lower=-6.0, upper=3.0, alpha=0.0, xp=ops):
+def tanh_decay(
+    position: Tensor,
+    decay_steps: float,
+    lower: float = -6.0,
+    upper: float = 3.0,
+    alpha: float = 0.0,
+    xp: Any = ops,
+) -> Tensor:
     """Hyperbolic-tangent decay from nearly 1 to nearly `alpha`, constant afterwards.
 
     ```
@@ -214,14 +250,14 @@ def tanh_decay(position, decay_steps, lower=-6.0, upper=3.0, alpha=0.0, xp=ops):
     Args:
         position: Number or tensor, at least 0.
         decay_steps: Position at which the curve ends.
-        lower: Where the curve enters the tangent.
-        upper: Where it leaves, greater than `lower`.
-        alpha: Factor that `upper` to infinity would reach.
+        lower: Argument of tanh at position 0.
+        upper: Argument of tanh at the end, greater than `lower`.
+        alpha: Factor approached as `upper` goes to infinity.
         xp: Array namespace, `keras.ops` or `numpy`.
 
     Returns:
-        The factor, `(1 - tanh(lower)) / 2` of the way at position 0.
+        The factor; `alpha + (1 - alpha) * (1 - tanh(lower)) / 2` at position 0.
     """
-    done = xp.minimum(position / decay_steps, 1.0)
-    bent = xp.tanh(lower + (upper - lower) * done)
-    return alpha + (1.0 - alpha) * 0.5 * (1.0 - bent)
+    progress = xp.minimum(position / decay_steps, 1.0)
+    bend = xp.tanh(lower + (upper - lower) * progress)
+    return alpha + (1.0 - alpha) * 0.5 * (1.0 - bend)

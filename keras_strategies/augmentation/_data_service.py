@@ -1,4 +1,4 @@
-"""Pipelines that draw by element and epoch, for the tf.data service."""
+"""Pipelines with random numbers per element and epoch, for the tf.data service."""
 
 import functools
 import itertools
@@ -16,25 +16,25 @@ _ASSIGNS = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
 
 
 class ElementSeeds(keras.random.SeedGenerator):
-    """Seeds made from the number pair of an element instead of a variable.
+    """Seeds derived from the number pair of an element instead of a variable.
 
     Args:
         numbers: Tensor of two integers.
     """
 
     def __init__(self, numbers):
-        # Not the parent's, which would make a variable.
-        self._numbers, self._drawn = numbers, 0
+        # Not the parent's constructor, which would create a variable.
+        self._numbers, self._count = numbers, 0
 
     def next(self, ordered=True):
         import tensorflow as tf
 
-        self._drawn += 1
-        return tf.random.experimental.stateless_fold_in(self._numbers, self._drawn)
+        self._count += 1
+        return tf.random.experimental.stateless_fold_in(self._numbers, self._count)
 
 
 def check_pipeline(dataset, augments):
-    """Refuses what the workers cannot do, or would do wrong, without a word."""
+    """Checks for operations that workers cannot run, or would silently run wrong."""
     import tensorflow as tf
 
     variant = tf.data.experimental.to_variant(dataset)
@@ -46,8 +46,8 @@ def check_pipeline(dataset, augments):
     if (outer | inner) & _PYTHON:
         raise ValueError(
             "`dataset` must not call Python (from_generator, py_function, "
-            "numpy_function, text operations), of which the workers have none. Read "
-            "and change the data with TensorFlow's operations."
+            "numpy_function, text operations), which the workers do not have. Read "
+            "and transform the data with TensorFlow's operations."
         )
     if inner & _ASSIGNS:
         raise ValueError(
@@ -59,36 +59,36 @@ def check_pipeline(dataset, augments):
         return
     if outer & _REPEATS:
         raise ValueError(
-            "`dataset` must not repeat what `layers` augment: every repetition would "
+            "`dataset` must not repeat before `layers` augment: every repetition would "
             "get the same numbers. Repeat the result."
         )
     if any(op.startswith(("BatchDataset", "ParallelBatchDataset")) for op in outer):
         raise ValueError(
-            "`dataset` must have single elements, which `layers` augment one by one. "
+            "`dataset` must have single elements, which `layers` augment separately. "
             "Batch the result."
         )
 
 
 def seeded_layers(dataset, layers, seed, key):
-    """`pipeline(epoch)`: `dataset` augmented by numbers of (seed, epoch, element)."""
+    """Returns `pipeline(epoch)`: `dataset` augmented by numbers of seed and element."""
     import tensorflow as tf
 
-    alone = not isinstance(dataset.element_spec, tuple)
+    is_single = not isinstance(dataset.element_spec, tuple)
 
     def augment(epoch, *element):
-        identity = _identity(element, key)
+        element_id = _element_id(element, key)
         numbers = tf.stack([tf.constant(seed, tf.int64), epoch])
-        numbers = tf.random.experimental.stateless_fold_in(numbers, identity)
+        numbers = tf.random.experimental.stateless_fold_in(numbers, element_id)
         seeds = ElementSeeds(numbers)
-        first, *others = element
+        image, *labels = element
         for layer in layers:
             with seeds_from(layer, seeds):
-                first = layer(first, training=True)
-        return first if alone else (first, *others)
+                image = layer(image, training=True)
+        return image if is_single else (image, *labels)
 
     # Traced once; every epoch calls the same function.
     spec = dataset.element_spec
-    specs = (spec,) if alone else spec
+    specs = (spec,) if is_single else spec
     traced = tf.function(augment, autograph=False).get_concrete_function(
         tf.TensorSpec((), tf.int64), *specs
     )
@@ -103,7 +103,7 @@ def seeded_layers(dataset, layers, seed, key):
 
 
 def _check_states(traced, layers):
-    """Layers that keep a state draw from it, whatever the element."""
+    """Checks that no layer draws from a state of its own instead of the seeds."""
     graph = traced.graph.as_graph_def()
     inner = {node.op for f in graph.library.function for node in f.node_def}
     if (inner | {node.op for node in graph.node}) & _ASSIGNS:
@@ -112,13 +112,13 @@ def _check_states(traced, layers):
         checks.fail("`layers` must not change a variable", fix=fix, layers=names)
 
 
-def _identity(element, key):
-    """What an element is told by: an int64."""
+def _element_id(element, key):
+    """Returns the number that identifies an element, an int64."""
     import tensorflow as tf
 
     if key is None:
-        parts = tf.nest.flatten(element, expand_composites=True)
-        name = tf.strings.join([tf.io.serialize_tensor(part) for part in parts])
+        tensors = tf.nest.flatten(element, expand_composites=True)
+        name = tf.strings.join([tf.io.serialize_tensor(tensor) for tensor in tensors])
     else:
         name = tf.convert_to_tensor(key(*element))
         if name.shape.rank not in (0, None):
@@ -132,8 +132,8 @@ def _identity(element, key):
     return tf.cast(name, tf.int64)
 
 
-def epoch_after_epoch(dataset, pipeline, service, sharding, initial_epoch):
-    """A dataset of which each pass is the next epoch."""
+def consecutive_epochs(dataset, pipeline, service, sharding, initial_epoch):
+    """Returns a dataset of which each iteration is the next epoch."""
     import tensorflow as tf
 
     served = tf.data.experimental.service
@@ -144,26 +144,26 @@ def epoch_after_epoch(dataset, pipeline, service, sharding, initial_epoch):
         return dataset.apply(served.distribute(mode, service))
     counter = itertools.count(initial_epoch)
     if service is None:
-        epochs = _once_a_pass(lambda: next(counter), tf.int64)
+        epochs = _new_element(lambda: next(counter), tf.int64)
         return epochs.flat_map(pipeline)
     spec = pipeline(0).element_spec
 
     def register():
-        # What the workers run does not know how often it ran: each epoch is a
-        # pipeline of its own.
+        # A worker does not know how often a pipeline has run: each epoch is
+        # registered as a pipeline of its own.
         return served.register_dataset(service, pipeline(next(counter))).numpy()
 
-    return _once_a_pass(register, tf.string).flat_map(
+    return _new_element(register, tf.string).flat_map(
         lambda name: served.from_dataset_id(mode, service, name, element_spec=spec)
     )
 
 
-def _once_a_pass(make, dtype):
-    """A dataset of one element, made anew in each pass."""
+def _new_element(create, dtype):
+    """Returns a dataset of one element that is created anew in each iteration."""
     import tensorflow as tf
 
     def elements():
-        yield make()
+        yield create()
 
     spec = tf.TensorSpec((), dtype)
     return tf.data.Dataset.from_generator(elements, output_signature=spec)

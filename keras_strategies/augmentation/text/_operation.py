@@ -5,8 +5,8 @@ import threading
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.augmentation.text.containers import change_texts
-from keras_strategies.augmentation.text.words import STOP_WORDS
+from keras_strategies.augmentation.text._containers import change_texts
+from keras_strategies.augmentation.text._words import STOP_WORDS
 
 
 class TextOperation:

@@ -1,11 +1,11 @@
-"""Affine maps of image batches as pure functions: draw, compose, resample.
+"""Affine maps of image batches as pure functions: parameters, composition, resampling.
 
-A map is six numbers `(a0, a1, a2, b0, b1, b2)` that take a pixel of the *output*
-to the place in the *input* where it is read:
+A map is six numbers `(a0, a1, a2, b0, b1, b2)` from a pixel of the *output* to the
+position in the *input* at which it is read:
 
     x_in = a0 * x + a1 * y + a2        y_in = b0 * x + b1 * y + b2
 
-with pixel centres at whole numbers, as in `keras.ops.image.affine_transform`.
+with pixel centers at integers, as in `keras.ops.image.affine_transform`.
 Each function takes `ops`, so that one source serves every backend and the
 TensorFlow graphs of `tf.data`.
 """
@@ -21,55 +21,57 @@ PARAMETERS = (
     "angle",  # radians, positive turns counter-clockwise
     "height_shift",  # fraction of the height, positive moves down
     "width_shift",  # fraction of the width, positive moves right
-    "shear_x",  # columns read further right per row
-    "shear_y",  # rows read further down per column
-    "height_zoom",  # above 1 shrinks the picture
+    "shear_x",  # horizontal shift of the input position per row
+    "shear_y",  # vertical shift of the input position per column
+    "height_zoom",  # above 1 zooms out
     "width_zoom",
-    "horizontal_flip",  # -1 mirrors left and right, 1 does not
-    "vertical_flip",  # -1 mirrors top and bottom, 1 does not
+    "horizontal_flip",  # -1 mirrors left and right, 1 is the identity
+    "vertical_flip",  # -1 mirrors top and bottom, 1 is the identity
 )
 
 
 def draw_parameters(
     uniform, rotation, shift, shear, zoom, flip_mode, lock_zoom, ops=keras.ops
 ):
-    """Turns uniform numbers into map parameters.
+    """Converts uniform numbers to map parameters.
 
     Args:
-        uniform: Tensor `(batch, 10)` of numbers in `[0, 1)`: one a parameter and
-            one for the common sign of the shears.
+        uniform: Tensor `(batch, 10)` of numbers in `[0, 1)`: one per parameter
+            and one for the common sign of the shears.
         rotation: `(lower, upper)` as fractions of a full turn.
         shift: `((lower, upper), (lower, upper))` for height and width.
         shear: `((lower, upper), (lower, upper))` for x and y.
         zoom: `((lower, upper), (lower, upper))` for height and width.
         flip_mode: `"horizontal"`, `"vertical"`, `"horizontal_and_vertical"`,
             `"half_turn"` (one number for both directions) or `None`.
-        lock_zoom: Whether the width follows the zoom of the height.
+        lock_zoom: Whether the width has the zoom of the height.
+        ops: Namespace of operations.
 
     Returns:
         Tensor `(batch, 9)` with the columns of `PARAMETERS`.
     """
-    turn = tuple(2 * math.pi * bound for bound in rotation)
+    angle = tuple(2 * math.pi * bound for bound in rotation)
     scales = tuple((1 + lower, 1 + upper) for lower, upper in zoom)
-    ranges = (turn, *shift, *shear, *scales)
+    ranges = (angle, *shift, *shear, *scales)
     lower = ops.convert_to_tensor([[r[0] for r in ranges]], dtype="float32")
     width = ops.convert_to_tensor([[r[1] - r[0] for r in ranges]], dtype="float32")
-    smooth = lower + width * uniform[:, :7]
+    values = lower + width * uniform[:, :7]
     signs = ops.where(uniform[:, 7:] < 0.5, -1.0, 1.0)
-    keep = ops.ones_like(signs[:, :1])
+    unflipped = ops.ones_like(signs[:, :1])
     flips = {"horizontal": (0,), "vertical": (1,), "horizontal_and_vertical": (0, 1)}
     if flip_mode == "half_turn":
         mirrors = [signs[:, :1], signs[:, :1]]
     else:
         flipped = flips.get(flip_mode, ())
-        mirrors = [signs[:, i : i + 1] if i in flipped else keep for i in (0, 1)]
-    zooms = smooth[:, 5:6] if lock_zoom else smooth[:, 6:7]
-    columns = [smooth[:, :3], smooth[:, 3:5] * signs[:, 2:], smooth[:, 5:6], zooms]
+        mirrors = [signs[:, i : i + 1] if i in flipped else unflipped for i in (0, 1)]
+    width_zoom = values[:, 5:6] if lock_zoom else values[:, 6:7]
+    shears = values[:, 3:5] * signs[:, 2:]  # one sign for both, as in RandomShear
+    columns = [values[:, :3], shears, values[:, 5:6], width_zoom]
     return ops.concatenate(columns + mirrors, axis=1)
 
 
 def _compose(outer, inner):
-    """The map `p -> outer(inner(p))`."""
+    """Returns the map `p -> outer(inner(p))`."""
     a0, a1, a2, b0, b1, b2 = outer
     c0, c1, c2, d0, d1, d2 = inner
     return (
@@ -83,17 +85,18 @@ def _compose(outer, inner):
 
 
 def affine_maps(parameters, height, width, ops=keras.ops, order=ORDER):
-    """Composes flip, rotation, translation, shear and zoom into one map an image.
+    """Composes flip, rotation, translation, shear and zoom to one map per image.
 
     Equal to passing the image through Keras's `RandomFlip`, `RandomRotation`,
     `RandomTranslation`, `RandomShear` and `RandomZoom` in the given order with the
-    same parameters. Flip, rotation and zoom keep the centre in place, shear the top
-    left pixel, as those layers do.
+    same parameters. The center is the fixed point of flip, rotation and zoom, the top
+    left pixel that of shear, as in those layers.
 
     Args:
         parameters: Tensor `(batch, 9)` with the columns of `PARAMETERS`.
         height: Rows of the image.
         width: Columns of the image.
+        ops: Namespace of operations.
         order: The names of `ORDER` in the order of the operations.
 
     Returns:
@@ -116,18 +119,18 @@ def affine_maps(parameters, height, width, ops=keras.ops, order=ORDER):
 
 
 def invert_maps(maps):
-    """The maps from input to output places."""
+    """Returns the maps from input to output positions."""
     a0, a1, a2, b0, b1, b2 = maps
     scale = 1.0 / (a0 * b1 - a1 * b0)
     c0, c1, d0, d1 = b1 * scale, -a1 * scale, -b0 * scale, a0 * scale
     return c0, c1, -(c0 * a2 + c1 * b2), d0, d1, -(d0 * a2 + d1 * b2)
 
 
-def _inside(index, size, fill_mode, ops):
-    """Brings whole-numbered places into `[0, size - 1]` by the fill mode."""
+def _wrap_index(index, size, fill_mode, ops):
+    """Maps integer positions to `[0, size - 1]` according to the fill mode."""
     last = size - 1.0
     if fill_mode == "wrap":
-        # The half keeps an exact multiple from being rounded to the row before.
+        # Adding 0.5 avoids that rounding errors move an exact multiple one period back.
         index = index - size * ops.floor((index + 0.5) / size)
     elif fill_mode == "reflect":
         index = index - 2.0 * size * ops.floor((index + 0.5) / (2.0 * size))
@@ -135,21 +138,21 @@ def _inside(index, size, fill_mode, ops):
     return ops.clip(index, 0.0, last)
 
 
-def _taps(place, size, interpolation, fill_mode, ops):
-    """The `(index, weight)` pairs that are read along one axis."""
+def _taps(position, size, interpolation, fill_mode, ops):
+    """Returns the `(index, weight)` pairs that are read along one axis."""
     if interpolation == "nearest":
-        taps = [(ops.floor(place + 0.5), ops.ones_like(place))]
+        taps = [(ops.floor(position + 0.5), ops.ones_like(position))]
     else:
-        low = ops.floor(place)
-        part = place - low
-        taps = [(low, 1.0 - part), (low + 1.0, part)]
+        low = ops.floor(position)
+        fraction = position - low
+        taps = [(low, 1.0 - fraction), (low + 1.0, fraction)]
     size = ops.cast(size, "float32")
     pairs = []
     for index, weight in taps:
         if fill_mode == "constant":
-            real = ops.logical_and(index >= 0.0, index <= size - 1.0)
-            weight = ops.where(real, weight, 0.0)
-        index = _inside(index, size, fill_mode, ops)
+            is_inside = ops.logical_and(index >= 0.0, index <= size - 1.0)
+            weight = ops.where(is_inside, weight, 0.0)
+        index = _wrap_index(index, size, fill_mode, ops)
         pairs.append((ops.cast(index, "int32"), weight))
     return pairs
 
@@ -162,14 +165,15 @@ def warp(
     fill_value=0.0,
     ops=keras.ops,
 ):
-    """Reads each image at the places its map names.
+    """Resamples each image at the positions of its map.
 
     Args:
         images: Tensor `(batch, height, width, channels)` of any dtype.
         maps: Tuple of six float32 tensors `(batch,)`.
         interpolation: `"nearest"` or `"bilinear"`.
         fill_mode: `"constant"`, `"nearest"`, `"reflect"` or `"wrap"`.
-        fill_value: What is outside under `"constant"`.
+        fill_value: Value outside of the image for `"constant"`.
+        ops: Namespace of operations.
 
     Returns:
         Tensor of the shape and dtype of `images`.
@@ -180,21 +184,22 @@ def warp(
     a0, a1, a2, b0, b1, b2 = (ops.reshape(m, (-1, 1, 1)) for m in maps)
     columns = _taps(a0 * xs + a1 * ys + a2, width, interpolation, fill_mode, ops)
     rows = _taps(b0 * xs + b1 * ys + b2, height, interpolation, fill_mode, ops)
-    first = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1))
+    # One gather from a flat list of pixels is faster than one along several axes.
+    image_index = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1))
     pixels = ops.reshape(images, (-1, channels))
     if interpolation == "nearest":
         ((y, y_weight),), ((x, x_weight),) = rows, columns
-        read = ops.take(pixels, (first * height + y) * width + x, axis=0)
+        values = ops.take(pixels, (image_index * height + y) * width + x, axis=0)
         if fill_mode != "constant":
-            return read
+            return values
         outside = ops.cast(fill_value, images.dtype)
-        return ops.where((y_weight * x_weight)[..., None] > 0.0, read, outside)
+        return ops.where((y_weight * x_weight)[..., None] > 0.0, values, outside)
     total = 0.0
     for y, y_weight in rows:
         line = 0.0
         for x, x_weight in columns:
-            read = ops.take(pixels, (first * height + y) * width + x, axis=0)
-            line = line + ops.cast(read, "float32") * x_weight[..., None]
+            values = ops.take(pixels, (image_index * height + y) * width + x, axis=0)
+            line = line + ops.cast(values, "float32") * x_weight[..., None]
         total = total + line * y_weight[..., None]
     if fill_mode == "constant":
         covered = (rows[0][1] + rows[1][1]) * (columns[0][1] + columns[1][1])

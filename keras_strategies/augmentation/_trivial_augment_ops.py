@@ -1,16 +1,16 @@
-"""The fourteen operations of TrivialAugment as pure functions of whole batches.
+"""The fourteen operations of TrivialAugment as pure functions of batches.
 
-Geometric operations are one map an image, colour operations one matrix, and the rest
-are computed for the batch and chosen by image, so that no image waits for another.
-Pixels are in `[0, 255]` here, as in the 8-bit operations they repeat.
+Geometric operations are one affine map per image, color operations one matrix; the
+others are computed for the whole batch and selected per image, so that there is no loop
+over images. Pixels are in `[0, 255]`, as in the 8-bit operations of the paper.
 """
 
 import math
 
 import keras
 
-from keras_strategies.augmentation.affine import affine_maps, warp
-from keras_strategies.augmentation.color import LUMA, apply_matrices, saturate
+from keras_strategies.augmentation._affine_maps import affine_maps, warp
+from keras_strategies.augmentation._color_matrices import LUMA, apply_matrices, saturate
 
 OPERATIONS = (
     "identity",
@@ -28,16 +28,17 @@ OPERATIONS = (
     "auto_contrast",
     "equalize",
 )
-SHEAR = 0.99  # columns a row
+SHEAR = 0.99  # columns per row
 SHIFT = 32.0  # pixels
-TURN = 135 / 360  # of a full turn
-STRENGTH = 0.99  # of brightness, colour, contrast and sharpness around 1
-BITS = 6  # taken from 8 by posterize
+TURN = 135 / 360  # fraction of a full turn
+STRENGTH = 0.99  # of brightness, color, contrast and sharpness around 1
+BITS = 6  # removed from 8 by posterize
 
 
 def draw(uniform, bins, ops=keras.ops):
-    """Turns uniform numbers `(batch, 3)` into operation, magnitude and sign."""
+    """Converts uniform numbers `(batch, 3)` to operation, magnitude and sign."""
     count = float(len(OPERATIONS))
+    # `minimum`: a uniform number just below 1 may round up.
     kind = ops.minimum(ops.floor(uniform[:, 0] * count), count - 1.0)
     step = ops.minimum(ops.floor(uniform[:, 1] * bins), bins - 1.0)
     sign = ops.where(uniform[:, 2] < 0.5, -1.0, 1.0)
@@ -45,12 +46,13 @@ def draw(uniform, bins, ops=keras.ops):
 
 
 def _is(kind, name, ops):
+    """Returns which images have an operation, booleans `(batch,)`."""
     return ops.equal(kind, OPERATIONS.index(name))
 
 
-def maps(drawn, height, width, ops=keras.ops):
-    """The map of each image, from output to input places."""
-    kind, magnitude, sign = drawn
+def maps(draws, height, width, ops=keras.ops):
+    """Returns the map of each image, from output to input positions."""
+    kind, magnitude, sign = draws
     amount = magnitude * sign
 
     def only(name, value):
@@ -69,34 +71,35 @@ def maps(drawn, height, width, ops=keras.ops):
     return affine_maps(parameters, height, width, ops)
 
 
-def _colors(pixels, drawn, ops):
-    """Brightness, colour, contrast and auto-contrast: `(linear, bias)`."""
-    kind, magnitude, sign = drawn
+def _color_matrices(pixels, draws, ops):
+    """Returns `(linear, bias)` of brightness, color, contrast and auto-contrast."""
+    kind, magnitude, sign = draws
     strength = 1.0 + STRENGTH * magnitude * sign
     channels = pixels.shape[-1]
     eye = ops.eye(channels, dtype="float32")[None]
     low, high = ops.min(pixels, axis=(1, 2)), ops.max(pixels, axis=(1, 2))
-    stretched = high > low
-    stretch = ops.where(stretched, 255.0 / ops.where(stretched, high - low, 1.0), 1.0)
+    has_range = high > low
+    stretch = ops.where(has_range, 255.0 / ops.where(has_range, high - low, 1.0), 1.0)
     auto = _is(kind, "auto_contrast", ops)[:, None]
     scaled = ops.logical_or(_is(kind, "brightness", ops), _is(kind, "contrast", ops))
     gain = ops.where(scaled, strength, 1.0)[:, None]
     gain = ops.where(auto, stretch, gain)
     linear = gain[:, :, None] * eye
+    # Contrast is around the mean luma, as in PIL, not around the mean of each channel.
     means = ops.mean(pixels, axis=(1, 2))
     if channels == 3:
         color = ops.reshape(_is(kind, "color", ops), (-1, 1, 1))
         linear = ops.where(color, saturate(strength, ops), linear)
         weights = ops.convert_to_tensor([LUMA], dtype="float32")
         means = ops.sum(means * weights, axis=1, keepdims=True)
-    about = (1.0 - strength)[:, None] * means
-    bias = ops.where(_is(kind, "contrast", ops)[:, None], about, ops.zeros_like(low))
-    darkest = ops.where(stretched, -low * stretch, 0.0)
+    offset = (1.0 - strength)[:, None] * means
+    bias = ops.where(_is(kind, "contrast", ops)[:, None], offset, ops.zeros_like(low))
+    darkest = ops.where(has_range, -low * stretch, 0.0)
     return linear, ops.where(auto, darkest, bias)
 
 
 def _smooth(pixels, ops):
-    """The 3x3 filter of PIL's SMOOTH; the border stays as it is."""
+    """Applies the 3x3 filter of PIL's SMOOTH; the border is not changed."""
     height, width = ops.shape(pixels)[1:3]
     rows = pixels[:, :-2] + pixels[:, 1:-1] + pixels[:, 2:]
     total = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
@@ -112,7 +115,7 @@ def _smooth(pixels, ops):
 
 
 def _equalize(pixels, ops):
-    """Spreads the histogram of each channel, with PIL's rounding."""
+    """Equalizes the histogram of each channel, with the rounding of PIL."""
     batch, height, width, channels = ops.shape(pixels)
     level = ops.cast(ops.clip(ops.floor(pixels), 0.0, 255.0), "int32")
     row = ops.reshape(ops.arange(batch * channels, dtype="int32"), (-1, 1, 1, channels))
@@ -121,61 +124,61 @@ def _equalize(pixels, ops):
     ones = ops.ones_like(flat, dtype="float32")
     counts = ops.segment_sum(ones, flat, num_segments=batch * channels * 256)
     counts = ops.reshape(counts, (-1, 256))
-    # The pixels of the brightest level do not count.
-    places = ops.arange(256, dtype="int32")[None]
-    brightest = ops.max(ops.where(counts > 0.0, places, -1), axis=1, keepdims=True)
-    last = ops.sum(ops.where(places == brightest, counts, 0.0), axis=1, keepdims=True)
+    # As ImageOps.equalize: pixels of the brightest level are not part of the step.
+    levels = ops.arange(256, dtype="int32")[None]
+    brightest = ops.max(ops.where(counts > 0.0, levels, -1), axis=1, keepdims=True)
+    last = ops.sum(ops.where(levels == brightest, counts, 0.0), axis=1, keepdims=True)
     total = ops.cast(height * width, "float32")
     step = ops.floor((total - last) / 255.0)
-    before = ops.cumsum(counts, axis=1) - counts
-    spread = ops.floor((ops.floor(step / 2.0) + before) / ops.maximum(step, 1.0))
+    darker = ops.cumsum(counts, axis=1) - counts
+    spread = ops.floor((ops.floor(step / 2.0) + darker) / ops.maximum(step, 1.0))
     spread = ops.clip(spread, 0.0, 255.0)
-    table = ops.where(step > 0.0, spread, ops.cast(places, "float32"))
+    table = ops.where(step > 0.0, spread, ops.cast(levels, "float32"))
     return ops.take(ops.reshape(table, (-1,)), cell, axis=0)
 
 
-def change_colors(pixels, drawn, ops=keras.ops):
-    """The operations that move no pixel, on float32 pixels in `[0, 255]`."""
-    kind, magnitude, sign = drawn
+def transform_colors(pixels, draws, ops=keras.ops):
+    """Applies the operations that move no pixel, to float32 pixels in `[0, 255]`."""
+    kind, magnitude, sign = draws
 
-    def chosen(name):
+    def is_selected(name):
         return ops.reshape(_is(kind, name, ops), (-1, 1, 1, 1))
 
-    linear, bias = _colors(pixels, drawn, ops)
-    changed = apply_matrices(pixels, linear, bias, ops)
+    linear, bias = _color_matrices(pixels, draws, ops)
+    outputs = apply_matrices(pixels, linear, bias, ops)
     strength = ops.reshape(1.0 + STRENGTH * magnitude * sign, (-1, 1, 1, 1))
     smooth = _smooth(pixels, ops)
     sharp = smooth + strength * (pixels - smooth)
-    changed = ops.where(chosen("sharpness"), sharp, changed)
+    outputs = ops.where(is_selected("sharpness"), sharp, outputs)
     magnitude = ops.reshape(magnitude, (-1, 1, 1, 1))
     unit = ops.power(2.0, ops.round(BITS * magnitude))
-    # What rounding has put below a whole number belongs to it.
+    # 1e-3: values that rounding errors moved below an integer belong to its level.
     coarse = unit * ops.floor((pixels + 1e-3) / unit)
-    changed = ops.where(chosen("posterize"), coarse, changed)
+    outputs = ops.where(is_selected("posterize"), coarse, outputs)
     above = pixels >= 255.0 * (1.0 - magnitude) - 1e-3
     solar = ops.where(above, 255.0 - pixels, pixels)
-    changed = ops.where(chosen("solarize"), solar, changed)
-    changed = ops.where(chosen("equalize"), _equalize(pixels + 1e-3, ops), changed)
-    return ops.clip(changed, 0.0, 255.0)
+    outputs = ops.where(is_selected("solarize"), solar, outputs)
+    outputs = ops.where(is_selected("equalize"), _equalize(pixels + 1e-3, ops), outputs)
+    return ops.clip(outputs, 0.0, 255.0)
 
 
 def augment(
     images, uniform, bins, value_range, interpolation, fill_value, ops=keras.ops
 ):
-    """One operation of random strength for each image."""
-    drawn = draw(uniform, bins, ops)
+    """Applies one operation of random magnitude to each image."""
+    draws = draw(uniform, bins, ops)
     _, height, width, _ = ops.shape(images)
-    moves = maps(drawn, height, width, ops)
-    images = warp(images, moves, interpolation, "constant", fill_value, ops)
+    image_maps = maps(draws, height, width, ops)
+    images = warp(images, image_maps, interpolation, "constant", fill_value, ops)
     low, high = value_range
     scale = 255.0 / (high - low)
     pixels = (ops.cast(images, "float32") - low) * scale
-    pixels = change_colors(ops.clip(pixels, 0.0, 255.0), drawn, ops)
+    pixels = transform_colors(ops.clip(pixels, 0.0, 255.0), draws, ops)
     return ops.cast(pixels / scale + low, images.dtype)
 
 
-def move_masks(masks, uniform, bins, ops=keras.ops):
-    """The masks of `augment`'s images; outside is 0."""
+def transform_masks(masks, uniform, bins, ops=keras.ops):
+    """Returns the masks of the images of `augment`; 0 outside of the image."""
     _, height, width, _ = ops.shape(masks)
-    moves = maps(draw(uniform, bins, ops), height, width, ops)
-    return warp(masks, moves, "nearest", "constant", 0.0, ops)
+    image_maps = maps(draw(uniform, bins, ops), height, width, ops)
+    return warp(masks, image_maps, "nearest", "constant", 0.0, ops)

@@ -1,4 +1,6 @@
-"""Pictures of schedules."""
+"""Plot of learning-rate schedules."""
+
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -6,22 +8,26 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
 
-_POINTS = 500  # more cannot be told apart in a picture
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+from keras_strategies._internal.types import Tensor
+
+_MAX_POINTS = 500  # more cannot be distinguished in a plot
 
 
-def plot(schedule, steps, ax=None):
-    """Draws one or several schedules over the training steps.
+def plot(schedule: Any, steps: int, ax: "Axes | None" = None) -> "Axes":
+    """Plots one or several schedules over the training steps.
 
-    A look at the course of the rate before a long training finds wrong units
-    (epochs for steps) and forgotten boundaries.
+    Plotting a schedule before a long training reveals wrong units (epochs instead of
+    steps) and missing boundaries.
 
     Args:
-        schedule: What to draw: a schedule of this package or of Keras, a function
+        schedule: A schedule of this package or of Keras, a function
             of the step, a number, or several of them in a list or in a dict whose
             keys are the labels.
-        steps: Number of optimizer steps to draw, at least 1. Long courses are drawn
-            at 500 of them.
-        ax: The Matplotlib `Axes` to draw on. A new figure by default.
+        steps: Number of optimizer steps to plot, at least 1. Longer ranges are
+            sampled at 500 steps.
+        ax: The Matplotlib `Axes` to draw on. Defaults to those of a new figure.
 
     Returns:
         The Matplotlib `Axes`.
@@ -44,49 +50,50 @@ def plot(schedule, steps, ax=None):
     ```
     """
     steps = checks.integer("steps", steps, low=1)
-    courses = _labelled(schedule)
+    curves = _labelled(schedule)
     if ax is None:
         _, ax = require("matplotlib.pyplot", "`schedules.plot`").subplots()
-    at = np.unique(np.linspace(0, steps, min(steps, _POINTS) + 1).round().astype(int))
-    for label, item in courses.items():
-        ax.plot(at, [_value(item, int(step)) for step in at], label=label)
+    positions = np.linspace(0, steps, min(steps, _MAX_POINTS) + 1).round().astype(int)
+    positions = np.unique(positions)
+    for label, item in curves.items():
+        ax.plot(positions, [_value(item, int(step)) for step in positions], label=label)
     ax.set_xlabel("step")
     ax.set_ylabel("learning rate")
-    if len(courses) > 1:
+    if len(curves) > 1:
         ax.legend()
     return ax
 
 
-def _labelled(schedule):
-    """`{label: schedule}`, with a number behind labels that are there already."""
+def _labelled(schedule: Any) -> dict[str, Any]:
+    """Returns `{label: schedule}`; repeated labels are numbered."""
     if isinstance(schedule, dict):
-        courses = {str(label): item for label, item in schedule.items()}
+        curves = {str(label): item for label, item in schedule.items()}
     else:
         several = isinstance(schedule, list | tuple)
-        courses = {}
+        curves = {}
         for item in schedule if several else [schedule]:
-            label = first = _label(item)
+            label = base = _label(item)
             count = 1
-            while label in courses:
+            while label in curves:
                 count += 1
-                label = f"{first} {count}"
-            courses[label] = item
-    for label, item in courses.items():
+                label = f"{base} {count}"
+            curves[label] = item
+    for label, item in curves.items():
         if not callable(item):
             checks.real(f"schedule[{label!r}]", item)
-    if not courses:
+    if not curves:
         checks.fail("`schedule` must be one or more schedules", schedule=schedule)
-    return courses
+    return curves
 
 
-def _label(item):
+def _label(item: Any) -> str:
     if not callable(item):
         return str(item)
     name = getattr(item, "name", None) or getattr(item, "__name__", None)
     return name if isinstance(name, str) else type(item).__name__
 
 
-def _value(item, step):
+def _value(item: Any, step: Tensor) -> float:
     if not callable(item):
         return float(item)
     return float(keras.ops.convert_to_numpy(item(step)))

@@ -1,19 +1,25 @@
+"""Snake: a periodic activation."""
+
+from typing import Any
+
+import keras
 from keras import initializers, ops
 
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
 from keras_strategies.layers._channel_weights import ChannelWeights
 
-# A normal number in half precision too.
-SMALLEST = 1e-4
+# A normal number also in half precision.
+_SMALLEST = 1e-4
 
 
 @serializable
-def snake(x, alpha=1.0):
-    """The periodic activation `x + sin(alpha * x)**2 / alpha`.
+def snake(x: Tensor, alpha: float | Tensor = 1.0) -> Tensor:
+    """Periodic activation `x + sin(alpha * x)**2 / alpha`.
 
-    ReLU and tanh networks extrapolate a periodic signal by a line or a constant; with
-    this activation they carry the period on. Registered with Keras, so that
-    `Dense(8, activation=snake)` saves and loads. The layer `Snake` learns `alpha`.
+    ReLU and tanh networks extrapolate a periodic signal linearly or by a constant; with
+    this activation they continue the period. Registered with Keras, so that
+    `Dense(8, activation=snake)` can be saved. The layer `Snake` learns `alpha`.
 
     Reference:
 
@@ -39,25 +45,25 @@ def snake(x, alpha=1.0):
     """
     x = ops.convert_to_tensor(x)
     alpha = ops.cast(alpha, x.dtype)
-    # Below the smallest divisor sin**2 has vanished too: the limit is the identity.
-    safe = ops.where(ops.abs(alpha) < SMALLEST, ops.cast(SMALLEST, x.dtype), alpha)
+    # For a smaller `alpha` sin**2 vanishes as well: the limit is the identity.
+    safe = ops.where(ops.abs(alpha) < _SMALLEST, ops.cast(_SMALLEST, x.dtype), alpha)
     return x + ops.square(ops.sin(alpha * x)) / safe
 
 
 @serializable
 class Snake(ChannelWeights):
-    """Periodic activation with a trained frequency for each channel.
+    """Periodic activation with a trained frequency per channel.
 
-    For signals that repeat: audio, seasons, machines. Networks with it extrapolate a
-    period beyond the data, which ReLU and tanh networks do not.
+    For periodic signals, such as audio, seasonal data and rotating machines. Networks
+    with it extrapolate a period beyond the data, unlike ReLU and tanh networks.
 
     ```
     output = x + sin(alpha * x)**2 / alpha
     ```
 
-    with one trained `alpha` a channel. A larger start suits faster signals; the
-    article takes 5 to 50 for strongly periodic data. Without trained weights use the
-    function `snake`.
+    with one trained `alpha` per channel. Larger initial values suit higher frequencies;
+    the paper uses 5 to 50 for strongly periodic data. The function `snake` has a
+    constant `alpha`.
 
     Reference:
 
@@ -90,20 +96,24 @@ class Snake(ChannelWeights):
     ```
     """
 
-    def __init__(self, alpha_initializer="ones", axis=-1, **kwargs):
+    def __init__(
+        self, alpha_initializer: Initializer = "ones", axis: int = -1, **kwargs: Any
+    ) -> None:
         super().__init__(axis=axis, **kwargs)
-        self.alpha_initializer = initializers.get(alpha_initializer)
+        self.alpha_initializer: keras.initializers.Initializer = initializers.get(
+            alpha_initializer
+        )
 
-    def build(self, input_shape):
-        self.alpha = self.add_channel_weight(
+    def build(self, input_shape: Shape) -> None:
+        self.alpha: keras.Variable = self.add_channel_weight(
             input_shape, "alpha", self.alpha_initializer
         )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return snake(inputs, self.along_axis(self.alpha, inputs))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "alpha_initializer": initializers.serialize(self.alpha_initializer),

@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from keras_strategies.augmentation import ChannelShuffle, GridMask, RandomCutout
-from keras_strategies.augmentation.patterns import grid, holes
+from keras_strategies.augmentation._mask_ops import grid, holes
 
 
 def _numpy(x):
@@ -25,7 +25,7 @@ def test_grid_by_the_formula():
 @pytest.mark.parametrize("ratio", [0.3, 0.6])
 def test_grid_takes_its_share(ratio):
     images = np.ones((16, 96, 96, 1), "float32")
-    layer = GridMask((0.1, 0.2), ratio, rate=1.0, fill_value=-1.0, seed=0)
+    layer = GridMask((0.1, 0.2), ratio, factor=1.0, fill_value=-1.0, seed=0)
     masked = _numpy(layer(images))
     assert set(np.unique(masked)) == {-1, 1}
     assert (masked < 0).mean() == pytest.approx((1 - ratio) ** 2, abs=0.03)
@@ -50,9 +50,9 @@ def test_holes_by_the_formula():
     np.testing.assert_array_equal(got, expected)
 
 
-def test_rate_decides_which_images_are_cut():
+def test_factor_is_the_probability_that_an_image_is_cut():
     images = np.ones((400, 4, 4, 1), "float32")
-    layer = RandomCutout((1.0, 1.0), rate=0.25, fill_value=7.0, seed=0)
+    layer = RandomCutout((1.0, 1.0), factor=0.25, fill_value=7.0, seed=0)
     cut = (_numpy(layer(images)) == 7).any(axis=(1, 2, 3))
     assert 60 < cut.sum() < 140
 

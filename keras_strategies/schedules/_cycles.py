@@ -1,27 +1,37 @@
-"""Curves that rise and fall, as pure functions of the position.
+"""Cyclical curves as pure functions of the position in training.
 
-As in `curves`, `position` counts from 0 in any unit, and `xp` is the array
+As in `_curves`, `position` counts from 0 in any unit, and `xp` is the array
 namespace: `keras.ops` in a compiled step, `numpy` on the host.
 """
 
 import math
+from typing import Any
 
 from keras import ops
+
+from keras_strategies._internal.types import Tensor
 
 __all__ = ["one_cycle", "one_cycle_momentum", "triangular_wave"]
 
 
-def _anneal(start, end, done, shape, xp):
-    """From `start` to `end` while `done` goes from 0 to 1."""
+def _anneal(start: float, end: float, progress: Tensor, shape: str, xp: Any) -> Tensor:
+    """Interpolates from `start` to `end` as `progress` goes from 0 to 1."""
     if shape == "cosine":
-        done = 0.5 * (1.0 - xp.cos(math.pi * done))
-    return start + (end - start) * done
+        progress = 0.5 * (1.0 - xp.cos(math.pi * progress))
+    return start + (end - start) * progress
 
 
 def one_cycle(
-    position, total_steps, warmup_fraction, start, peak, end, shape="cosine", xp=ops
-):
-    """From `start` to `peak` in the first part, then to `end`, constant afterwards.
+    position: Tensor,
+    total_steps: float,
+    warmup_fraction: float,
+    start: float,
+    peak: float,
+    end: float,
+    shape: str = "cosine",
+    xp: Any = ops,
+) -> Tensor:
+    """Anneals from `start` to `peak`, then to `end`, constant afterwards.
 
     ```
     up = warmup_fraction * total_steps
@@ -54,15 +64,15 @@ def one_cycle(
 
 
 def one_cycle_momentum(
-    position,
-    total_steps,
-    warmup_fraction=0.3,
-    base_momentum=0.85,
-    max_momentum=0.95,
-    shape="cosine",
-    xp=ops,
-):
-    """The momentum that goes with a one-cycle rate: low where the rate is high.
+    position: Tensor,
+    total_steps: float,
+    warmup_fraction: float = 0.3,
+    base_momentum: float = 0.85,
+    max_momentum: float = 0.95,
+    shape: str = "cosine",
+    xp: Any = ops,
+) -> Tensor:
+    """Momentum of the one-cycle policy: low where the learning rate is high.
 
     ```
     one_cycle(position, total_steps, warmup_fraction,
@@ -73,7 +83,7 @@ def one_cycle_momentum(
         position: Number or tensor, at least 0.
         total_steps: Position at which `max_momentum` is reached again.
         warmup_fraction: Part of `total_steps` before the lowest momentum, in (0, 1).
-        base_momentum: The lowest momentum, at the peak of the rate.
+        base_momentum: The lowest momentum, at the peak of the learning rate.
         max_momentum: The momentum at both ends.
         shape: `"cosine"` or `"linear"`.
         xp: Array namespace, `keras.ops` or `numpy`.
@@ -85,8 +95,14 @@ def one_cycle_momentum(
     return one_cycle(position, total_steps, warmup_fraction, **ends, shape=shape, xp=xp)
 
 
-def triangular_wave(position, step_size, mode="triangular", gamma=1.0, xp=ops):
-    """A wave from 0 to 1 and back, `step_size` each way.
+def triangular_wave(
+    position: Tensor,
+    step_size: float,
+    mode: str = "triangular",
+    gamma: float = 1.0,
+    xp: Any = ops,
+) -> Tensor:
+    """Triangular wave from 0 to 1 and back, `step_size` each way (Smith, 2017).
 
     ```
     cycle = floor(1 + position / (2 * step_size))
@@ -100,12 +116,13 @@ def triangular_wave(position, step_size, mode="triangular", gamma=1.0, xp=ops):
         position: Number or tensor, at least 0.
         step_size: Half the length of a cycle, greater than 0.
         mode: `"triangular"`, `"triangular2"` or `"exp_range"`.
-        gamma: Factor a position of `"exp_range"`, in (0, 1].
+        gamma: Decay per position of `"exp_range"`, in (0, 1].
         xp: Array namespace, `keras.ops` or `numpy`.
 
     Returns:
         The height of the wave, in [0, 1].
     """
+    # The number of the cycle, from 1, as in the paper.
     cycle = xp.floor(1.0 + position / (2.0 * step_size))
     wave = xp.maximum(0.0, 1.0 - xp.abs(position / step_size - 2.0 * cycle + 1.0))
     if mode == "triangular2":
