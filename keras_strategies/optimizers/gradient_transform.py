@@ -61,7 +61,7 @@ class GradientTransform(OptimizerWrapper):
     def __init__(self, inner_optimizer, transforms, name=None):
         super().__init__(inner_optimizer, name=name)
         self.transforms = _checked_transforms(transforms)
-        self._passing = []  # transforms for one fit only, after the others; not saved
+        self._temporary = []  # transforms for one fit only, after the others; not saved
 
     def _build(self, variables):
         for transform in self.transforms:
@@ -120,7 +120,7 @@ class GradientTransform(OptimizerWrapper):
         if scale is not None:
             gradients = [g / scale for g in gradients]
         accepted = None
-        for transform in [*self.transforms, *self._passing]:
+        for transform in [*self.transforms, *self._temporary]:
             gradients = transform.transform(gradients, variables, self.iterations)
             good = transform.accept(gradients, variables, self.iterations)
             if good is not None:
@@ -140,13 +140,13 @@ class GradientTransform(OptimizerWrapper):
             share = share * (1.0 - ops.convert_to_tensor(self._frozen))
         return [share[keras_private.slot(self, variable)] for variable in variables]
 
-    def add_passing(self, transform):
+    def add_temporary(self, transform):
         """Adds a transform that is neither in the config nor saved: for callbacks."""
-        self._passing = [*self._passing, transform]
+        self._temporary = [*self._temporary, transform]
 
-    def remove_passing(self, transform):
-        """Undoes `add_passing`; does nothing if it is not there."""
-        self._passing = [item for item in self._passing if item is not transform]
+    def remove_temporary(self, transform):
+        """Undoes `add_temporary`; does nothing if it is not there."""
+        self._temporary = [item for item in self._temporary if item is not transform]
 
     def freeze(self, where):
         """Freezes weights from the next step on; needs `Freeze` in `transforms`.
