@@ -6,43 +6,45 @@ The state of each is a plain dict behind `get_state()` and `set_state(state)`.
 """
 
 from keras_strategies.callbacks._state import get_state, set_state
-from keras_strategies.callbacks.data import (
+from keras_strategies.callbacks.data.label_smoothing_scheduler import (
     LabelSmoothingScheduler,
-    ProgressiveResizing,
-    SequenceLengthWarmup,
 )
-from keras_strategies.callbacks.gradients import (
-    GradientClipping,
-    GradualUnfreezing,
-)
-from keras_strategies.callbacks.monitors import (
-    GradientMonitor,
-    LearningRateFinder,
-    MemoryMonitor,
-    ProgressBar,
-    ThroughputMonitor,
-)
-from keras_strategies.callbacks.schedulers import (
+from keras_strategies.callbacks.data.progressive_resizing import ProgressiveResizing
+from keras_strategies.callbacks.data.sequence_length_warmup import SequenceLengthWarmup
+from keras_strategies.callbacks.gradients.gradient_clipping import GradientClipping
+from keras_strategies.callbacks.gradients.gradual_unfreezing import GradualUnfreezing
+from keras_strategies.callbacks.monitors.gradient_monitor import GradientMonitor
+from keras_strategies.callbacks.monitors.learning_rate_finder import LearningRateFinder
+from keras_strategies.callbacks.monitors.memory_monitor import MemoryMonitor
+from keras_strategies.callbacks.monitors.progress_bar import ProgressBar
+from keras_strategies.callbacks.monitors.throughput_monitor import ThroughputMonitor
+from keras_strategies.callbacks.schedulers.accumulation_scheduler import (
     AccumulationScheduler,
+)
+from keras_strategies.callbacks.schedulers.cosine_decay_scheduler import (
     CosineDecayScheduler,
+)
+from keras_strategies.callbacks.schedulers.exponential_decay_scheduler import (
     ExponentialDecayScheduler,
+)
+from keras_strategies.callbacks.schedulers.learning_rate_scheduler import (
     LearningRateScheduler,
-    MomentumScheduler,
-    OneCycleScheduler,
-    ReduceOnPlateau,
+)
+from keras_strategies.callbacks.schedulers.momentum_scheduler import MomentumScheduler
+from keras_strategies.callbacks.schedulers.one_cycle_scheduler import OneCycleScheduler
+from keras_strategies.callbacks.schedulers.reduce_on_plateau import ReduceOnPlateau
+from keras_strategies.callbacks.schedulers.step_decay_scheduler import (
     StepDecayScheduler,
+)
+from keras_strategies.callbacks.schedulers.weight_decay_scheduler import (
     WeightDecayScheduler,
 )
-from keras_strategies.callbacks.stopping import (
-    EarlyStopping,
-    TargetStopping,
-    TimeBudget,
-)
-from keras_strategies.callbacks.weights import (
-    BestWeights,
-    NaNRecovery,
-    WeightAveraging,
-)
+from keras_strategies.callbacks.stopping.early_stopping import EarlyStopping
+from keras_strategies.callbacks.stopping.target_stopping import TargetStopping
+from keras_strategies.callbacks.stopping.time_budget import TimeBudget
+from keras_strategies.callbacks.weights.best_weights import BestWeights
+from keras_strategies.callbacks.weights.nan_recovery import NaNRecovery
+from keras_strategies.callbacks.weights.weight_averaging import WeightAveraging
 
 __all__ = [
     "AccumulationScheduler",

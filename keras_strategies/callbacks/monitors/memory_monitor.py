@@ -75,7 +75,7 @@ class MemoryMonitor(ResumableCallback):
     def _reset(self) -> None:
         # Host memory in megabytes at the end of each epoch.
         self.history: list[float] = []
-        self.peak_mb = 0.0
+        self.peak_mb: float = 0.0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)

@@ -1,7 +1,7 @@
 """Early stopping by patience, Prechelt's criteria or a bound on overfitting."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import keras
@@ -223,7 +223,10 @@ class EarlyStopping(ResumableCallback, keras.callbacks.EarlyStopping):
             )
 
     def _reset(self) -> None:
-        self.wait = self.stopped_epoch = self.best_epoch = self._gap_wait = 0
+        self.wait: int = 0
+        self.stopped_epoch: int = 0
+        self.best_epoch: int = 0
+        self._gap_wait = 0
         self.best: float | None = None
         self.best_weights: list[np.ndarray] | None = None
         self.best_optimizer: list[np.ndarray] | None = None
@@ -246,9 +249,10 @@ class EarlyStopping(ResumableCallback, keras.callbacks.EarlyStopping):
         values += [monitor.read(logs, self) for monitor in self._monitors[1:]]
         if any(value is None for value in values) or epoch < self.start_from_epoch:
             return
-        self.monitor_op = {"min": keras.ops.less, "max": keras.ops.greater}[
-            self._monitors[0].direction
-        ]
+        self.monitor_op: Callable[[Any, Any], Any] = {
+            "min": keras.ops.less,
+            "max": keras.ops.greater,
+        }[self._monitors[0].direction]
         if self.restore_best_weights and self.best_weights is None:
             self._store(epoch)
         stalled = [self._count(i, value, epoch) for i, value in enumerate(values)]

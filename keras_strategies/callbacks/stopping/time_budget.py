@@ -76,7 +76,7 @@ class TimeBudget(ResumableCallback):
 
     def _reset(self) -> None:
         self._spent = 0.0  # seconds of the fits before this one
-        self.stopped = False
+        self.stopped: bool = False
 
     @property
     def spent(self) -> float:

@@ -84,7 +84,7 @@ class NaNRecovery(ResumableCallback):
         self._reset()
 
     def _reset(self) -> None:
-        self.retries = 0
+        self.retries: int = 0
         self.recoveries: list[list[int]] = []  # [epoch, batch] of each
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
