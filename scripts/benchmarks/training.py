@@ -116,7 +116,7 @@ def compare(name, samples, rounds, most_seconds, budget, as_dataset=False):
         x, y = dataset(x, y), None
     plain, fast = compiled(name), compiled(name)
     begin = time.perf_counter()
-    plan = training.accelerate(fast, x, y, batch_size=BATCH, budget_seconds=budget)
+    plan = training.accelerate(fast, x, y, batch_size=BATCH, time_limit=budget)
     planning = time.perf_counter() - begin
     epochs = 1 if name == "mobilenet" else 3
     for model in (plain, fast):  # compiles, and reaches its speed

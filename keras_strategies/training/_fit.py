@@ -1,25 +1,37 @@
-"""`accelerate` and `fit` in one call."""
+"""Accelerated training in one call."""
 
-from keras_strategies.training.accelerate import accelerate
+from typing import Any
+
+import keras
+
+from keras_strategies.training._accelerate import accelerate
 from keras_strategies.training.execution_plan import installed_plan
 
-_OPTIONS = ("budget_seconds", "candidates", "memory_limit", "seed")
+_OPTIONS = ("time_limit", "candidates", "memory_limit", "seed")
 
 
-def fit(model, x, y=None, *, sample_weight=None, batch_size=32, **kwargs):
-    """Trains `model` in the fastest way: `accelerate`, unless done, then `fit`.
+def fit(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    *,
+    sample_weight: Any = None,
+    batch_size: int = 32,
+    **kwargs: Any,
+) -> keras.callbacks.History:
+    """Trains `model` in the fastest way: `accelerate`, unless done, then `model.fit`.
 
-    A plan that the model has already is used as it is, so that a loop of calls
-    measures once. The options of `accelerate` then have no effect.
+    A plan that the model has already is used, so that repeated calls measure once. The
+    options of `accelerate` then have no effect.
 
     Args:
         model: Built and compiled model.
         x: Inputs, as for `model.fit`.
-        y: Targets, as for `model.fit`.
-        sample_weight: Sample weights, as for `model.fit`.
+        y: Targets, as for `model.fit`. Defaults to `None`.
+        sample_weight: Sample weights, as for `model.fit`. Defaults to `None`.
         batch_size: Rows of a batch. Defaults to `32`.
-        **kwargs: `budget_seconds`, `candidates`, `memory_limit` and `seed` go to
-            `accelerate`, everything else to `model.fit`.
+        **kwargs: `time_limit`, `candidates`, `memory_limit` and `seed` for
+            `accelerate`; all others for `model.fit`.
 
     Returns:
         The `History` of `model.fit`.
@@ -37,7 +49,7 @@ def fit(model, x, y=None, *, sample_weight=None, batch_size=32, **kwargs):
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
     model.compile("adam", loss="mse")
     x, y = np.random.normal(size=(256, 8)), np.random.normal(size=(256, 1))
-    history = training.fit(model, x, y, epochs=3, budget_seconds=3, verbose=0)
+    history = training.fit(model, x, y, epochs=3, time_limit=3, verbose=0)
     print(history.history["loss"])
     ```
     """

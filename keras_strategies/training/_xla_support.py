@@ -1,10 +1,12 @@
-"""What keeps XLA away from a layer, and what to use instead."""
+"""Layers that XLA cannot compile, the reason and a replacement."""
+
+from typing import Any
 
 import keras
 
 from keras_strategies._internal.walking import all_layers
 
-# By the name of a layer's class: why it has no XLA, and the way out.
+# {class of layer: (why XLA does not compile it, replacement)}
 _IMAGES = "resamples images with an operation that XLA does not have"
 _STRINGS = "looks up or hashes values with operations that XLA does not have"
 _AFFINE = "keras_strategies.augmentation.RandomAffine"
@@ -15,7 +17,7 @@ _REASONS = {
     "RandomTranslation": (_IMAGES, _AFFINE),
     "RandomZoom": (_IMAGES, _AFFINE),
     "RandomPerspective": (_IMAGES, _PIPELINE),
-    "RandomCrop": ("cuts images at places that XLA cannot know", _PIPELINE),
+    "RandomCrop": ("cuts images at positions that XLA cannot know", _PIPELINE),
     "Hashing": (_STRINGS, _PIPELINE),
     "HashedCrossing": (_STRINGS, _PIPELINE),
     "IntegerLookup": (_STRINGS, _PIPELINE),
@@ -25,8 +27,8 @@ _REASONS = {
 _CUDNN = "uses cuDNN's kernel"
 
 
-def layer_row(layer):
-    """One row of a report: the layer, whether XLA takes it, why not, what instead."""
+def layer_row(layer: keras.layers.Layer) -> dict[str, Any]:
+    """Returns one row of a report: layer, whether XLA compiles it, why not, instead."""
     row = {
         "layer": layer.path or layer.name,
         "type": type(layer).__name__,
@@ -45,20 +47,20 @@ def layer_row(layer):
             row.update(reason=reason, replacement=replacement)
             return row
     row.update(
-        reason="says so itself (`supports_jit` is False)",
+        reason="declares it (`supports_jit` is False)",
         replacement="write its `call` with `keras.ops` of fixed shapes",
     )
     return row
 
 
-def layer_rows(model):
-    """A row for each layer below the model that is no container."""
+def layer_rows(model: keras.Model) -> list[dict[str, Any]]:
+    """Returns a row for each layer of a model, nested models opened."""
     layers = [
         layer for layer in all_layers(model) if not isinstance(layer, keras.Model)
     ]
     return [layer_row(layer) for layer in layers]
 
 
-def blocking_rows(model):
-    """The rows of the layers that XLA cannot compile."""
+def blocking_rows(model: keras.Model) -> list[dict[str, Any]]:
+    """Returns the rows of the layers that XLA cannot compile."""
     return [row for row in layer_rows(model) if not row["is_ready"]]

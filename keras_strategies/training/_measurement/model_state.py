@@ -1,7 +1,8 @@
-"""Trying things on a model without leaving a trace."""
+"""State of a model that is the same after a measurement."""
 
 import contextlib
 import random
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -22,40 +23,40 @@ _ATTRIBUTES = (
 )
 
 
-def state_variables(model):
-    """Weights, seeds, metrics and the optimizer's variables, each once."""
-    found = {id(variable): variable for variable in model.variables}
-    found.update((id(variable), variable) for variable in model.metrics_variables)
+def state_variables(model: keras.Model) -> list[keras.Variable]:
+    """Returns weights, seeds, metrics and the optimizer's variables, each once."""
+    variables = {id(variable): variable for variable in model.variables}
+    variables.update((id(variable), variable) for variable in model.metrics_variables)
     if model.optimizer is not None:
-        found.update((id(item), item) for item in model.optimizer.variables)
-    return list(found.values())
+        variables.update((id(item), item) for item in model.optimizer.variables)
+    return list(variables.values())
 
 
 @contextlib.contextmanager
-def unchanged(model):
-    """Puts the model, its optimizer and all random states back at the end.
+def preserve_state(model: keras.Model) -> Iterator[Callable[[], None]]:
+    """Restores the model, its optimizer and all random states at the end of the block.
 
-    Gives a function that puts the variables back in between.
+    Yields a function that restores the variables within the block.
     """
     variables = state_variables(model)
     values = [np.array(keras.ops.convert_to_numpy(item)) for item in variables]
-    held = {
+    attributes = {
         name: model.__dict__[name] for name in _ATTRIBUTES if name in model.__dict__
     }
     python, numpy = random.getstate(), np.random.get_state()
     seed = global_seed_state()
 
-    def put_back():
+    def restore():
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
     try:
-        yield put_back
+        yield restore
     finally:
-        put_back()
+        restore()
         for name in _ATTRIBUTES:
-            if name in held:
-                model.__dict__[name] = held[name]
+            if name in attributes:
+                model.__dict__[name] = attributes[name]
             else:
                 model.__dict__.pop(name, None)
         random.setstate(python)
