@@ -1,4 +1,4 @@
-"""Optional dependencies: import them when used, or say how to install them."""
+"""Imports of optional dependencies, with a message that says how to install them."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""The one way a class of this package becomes loadable from a `.keras` file."""
+"""Registration of classes that a `.keras` file may contain."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""What stands around another object: saved with it, and models around a model."""
+"""Base classes of serializable wrappers around a model or optimizer."""
 
 import keras
 
@@ -6,7 +6,7 @@ from keras_strategies._internal import checks
 
 
 class SavedWithInner:
-    """Saves what the attribute and argument called `_INNER` holds in the config."""
+    """Saves the object in the attribute and argument `_INNER` in the config."""
 
     _INNER = None
 
@@ -23,7 +23,7 @@ class SavedWithInner:
 
 
 class WrapperModel(SavedWithInner, keras.Model):
-    """Base of a model that acts as the `model` it holds and is saved with it.
+    """Base of a model that acts as its inner `model` and is saved with it.
 
     Subclasses change a part of training and add their arguments to `get_config`.
     """
