@@ -124,6 +124,7 @@ def accelerate(
     }
     if installed_plan(model) is not None:
         installed_plan(model).remove()
+    # Built first, so that the state to preserve includes metrics and optimizer.
     with preserve_state(model):
         build_for(model, data.head)
     with preserve_state(model) as restore:

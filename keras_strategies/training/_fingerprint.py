@@ -10,6 +10,7 @@ from keras_strategies._internal.walking import all_layers
 
 def fingerprint(model: keras.Model) -> str:
     """Returns a short hash of layers, weights and optimizer, without names."""
+    # Names are left out, as Keras numbers them anew in each process.
     parts = {
         "layers": [type(layer).__name__ for layer in all_layers(model)],
         "weights": [

@@ -45,6 +45,7 @@ class ScalableLearningRate:
         new_rate = max(rate * factor, lowest)
         if self._schedule is None:
             self.set(new_rate)
+        # A schedule is scaled by the ratio of the rates; at a rate of 0 there is none.
         elif rate > 0:
             self.set(self.value * (new_rate / rate))
         return new_rate

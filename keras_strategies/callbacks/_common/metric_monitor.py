@@ -42,6 +42,8 @@ class MetricMonitor:
             if self.direction is None:
                 self._resolve_direction(callback.model, owner)
             return _scalar(logs[self.name], self.name)
+        # Without any `val_` entry this may be an epoch that is not validated: a metric
+        # that is there without the prefix is then only waited for.
         validated = any(key.startswith("val_") for key in logs)
         if validated or self.name.removeprefix("val_") not in logs:
             checks.fail(

@@ -66,6 +66,8 @@ def smoothed_loss(
     if name not in _BY_TARGET:
         return None
 
+    # The loss's own argument is 0: the targets are smoothed already, and a tensor there
+    # would be compared with 0 while the step is traced.
     def smoothed(y_true, y_pred, **arguments):
         y_pred = ops.convert_to_tensor(y_pred)
         factor = ops.cast(smoothing(), y_pred.dtype)

@@ -38,6 +38,7 @@ class StepDataCallback(StatefulCallback):
         self._wrapped_model = None  # during a fit
 
         def train_step(call, *args):
+            # On JAX the arguments are (state, data), elsewhere (data,).
             *state, data = args
             parts = keras.utils.unpack_x_y_sample_weight(data)
             parts = self._transformed(*parts, self._value)
@@ -53,6 +54,7 @@ class StepDataCallback(StatefulCallback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = self._checked(evaluate_schedule(self.schedule, epoch))
         if value != self._value:
+            # The value is a Python constant of the trace: it decides static shapes.
             self._value = value
             trace_again(self._wrapped_model)
 

@@ -128,6 +128,7 @@ class GradualUnfreezing(StatefulCallback):
                     self._patterns.append((epoch, optimizer, pattern))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # All entries that are due, as a resumed fit may begin after their epochs.
         due = [entry for entry in self._patterns if entry[0] <= epoch]
         if not due:
             return

@@ -62,6 +62,8 @@ class GradientNormAccumulator:
             for variable_id, gradient in zip(variable_ids, gradients, strict=True)
             if gradient is not None
         }
+        # A group without gradients in this step (of a layer that the loss does not
+        # depend on) is not counted as a norm of 0.
         zero = ops.zeros((), "float32")
         norms, has_gradient = [], []
         for group in [list(by_variable), *self._groups]:

@@ -147,6 +147,7 @@ class GradientMonitor(ResumableCallback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.model  # noqa: B018
         total, maximum, steps, nonfinite = keras.ops.convert_to_numpy(self._sums)
+        # A group without a finite gradient has the mean NaN.
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = total / steps
         self.history["epoch"].append(epoch)

@@ -198,6 +198,7 @@ class LearningRateFinder(ResumableCallback):
             self.rates.append(self._next_rate)
             self.losses.append(loss)
         smoothed = self.smoothed_losses
+        # `> 0` excludes losses below 0, of which a multiple is lower.
         diverged = not math.isfinite(loss) or (
             smoothed[-1] > self.stop_factor * smoothed.min() > 0
         )

@@ -87,6 +87,7 @@ class ThroughputMonitor(ResumableCallback):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
+        # `batch` is that of the last step of an execution: executions count as steps.
         self._last = (batch + 1, _now())
         if self._first is None:
             self._first = self._last

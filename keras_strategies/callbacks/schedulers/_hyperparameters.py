@@ -66,6 +66,7 @@ class HyperparameterVariables:
             variable = hold_number(optimizer, name, outer, dtype)
             self._entries.append((optimizer, name, outer, variable))
             _active.setdefault(optimizer, {})[name] = self
+        # The step must be traced again to read the variables instead of the numbers.
         model.make_train_function(force=True)
 
     def assign(self, value: float) -> None:

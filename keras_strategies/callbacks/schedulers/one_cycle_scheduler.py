@@ -179,6 +179,7 @@ class OneCycleScheduler(LearningRateCallback):
             self._momentum_variables.assign(self._momentum)
 
     def _factor(self, position: float) -> float:
+        # Fractions of the peak: `LearningRateCallback` multiplies by the base rate.
         start = 1 / self.div_factor
         return cycles.one_cycle(
             position,

@@ -158,6 +158,7 @@ class ReduceOnPlateau(ResumableCallback):
         """Reduces every rate that is not at its lowest; says whether one was."""
         reduced = False
         for rate in self._rates:
+            # In float32 as the variable, which may be slightly below the float64 value.
             if rate.learning_rate <= np.float32(self.min_lr):
                 continue
             new_rate = rate.reduce(self.factor, self.min_lr)

@@ -19,6 +19,7 @@ def generalization_loss(errors: Sequence[float]) -> float:
             fix="Monitor an error or loss that cannot be negative.",
             lowest=lowest,
         )
+    # The quotient at a perfect fit: no loss while the error stays 0, else infinite.
     if lowest == 0:
         return 0.0 if errors[-1] == 0 else float("inf")
     return 100.0 * (errors[-1] / lowest - 1.0)
@@ -26,6 +27,7 @@ def generalization_loss(errors: Sequence[float]) -> float:
 
 def training_progress(training_errors: Sequence[float], strip: int) -> float:
     """Per mille by which the mean of the last strip is above its lowest error."""
+    # Large while the training error still falls or is unstable, 0 when it is constant.
     last = training_errors[-strip:]
     lowest = min(last)
     if lowest <= 0:
@@ -46,6 +48,7 @@ def progress_quotient(
 
 def successive_rises(errors: Sequence[float], strip: int) -> int:
     """Strips in a row, up to the last, at whose end the error had risen."""
+    # Pairs of neighbouring strip ends, the latest first; a rise must be strict.
     ends = errors[strip - 1 :: strip]
     rises = 0
     for earlier, later in zip(ends[-2::-1], ends[:0:-1], strict=True):

@@ -253,11 +253,13 @@ class EarlyStopping(ResumableCallback, keras.callbacks.EarlyStopping):
             "min": keras.ops.less,
             "max": keras.ops.greater,
         }[self._monitors[0].direction]
+        # As in Keras, the first epoch is kept even if its value is NaN.
         if self.restore_best_weights and self.best_weights is None:
             self._store(epoch)
         stalled = [self._count(i, value, epoch) for i, value in enumerate(values)]
         self.best = self._bests[0]
         self.wait = {"all": min, "any": max}[self.stop_when](self._waits)
+        # As in Keras, no fit stops at its first epoch, even with patience=0.
         stop = {"all": all, "any": any}[self.stop_when](stalled) and epoch > 0
         if self.criterion != "patience":
             stop = self._criterion_is_exceeded(values[0], logs)

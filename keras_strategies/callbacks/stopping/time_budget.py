@@ -111,6 +111,7 @@ class TimeBudget(ResumableCallback):
         self._steps.add(now - self._last_end)
         self._last_end = now
         if self.update == "batch":
+            # On JAX steps are dispatched before those ahead of them have ended.
             running = max(self._started_steps - self._finished_steps, 0)
             estimate = self._steps.value * (running + 1) + self._validation
             self._stop_unless_left(estimate)

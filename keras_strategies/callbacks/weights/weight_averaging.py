@@ -248,6 +248,9 @@ class WeightAveraging(ResumableCallback):
                 self._updates += 1
                 self._update(1.0 / self._updates)
             return
+        # The steps since the last `on_train_batch_begin`, whose number Keras does not
+        # tell at the end of an epoch. A callback that set the counter (as a roll-back
+        # does) must not make them negative or many.
         steps = self._iterations() - self._first_iteration - self._averaged_steps
         longest = max(self._fit_model.steps_per_execution, self.update_freq)
         self._add_steps(min(max(steps, 1), longest))

@@ -76,6 +76,7 @@ def steps_per_block(total: int | None, maximum: int, exact: bool = False) -> int
     for steps in range(maximum, 0 if exact else maximum // 2, -1):
         if total % steps == 0:
             return steps
+    # No such divisor: the fewest blocks, and the rounded up share of each.
     blocks = -(-total // maximum)
     return -(-total // blocks)
 

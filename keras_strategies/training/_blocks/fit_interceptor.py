@@ -167,6 +167,7 @@ class FitInterceptor:
 
     def _fit_in_blocks(self, stack, arguments, data):
         """Opens the session of a fit; returns the arguments for Keras's loop."""
+        # A compiled loop cannot create the variables of metrics and optimizer.
         build_for(self.model, data.head)
         steps_per_epoch = step_limit(arguments["steps_per_epoch"])
         validation = validation_data(arguments)
@@ -190,6 +191,7 @@ class FitInterceptor:
         iterators = {}
         iterators["train"], adapter = self._adapter(stack, data, source)
         arguments.update(x=adapter, y=None, sample_weight=None, batch_size=None)
+        # Class weights are in the sample weights of the blocks already.
         arguments.update(class_weight=None)
         if validation is not None:
             is_stream = validation.nbytes is None

@@ -51,6 +51,7 @@ class JaxLoop:
             # The carry of a `fori_loop` must keep its types.
             return logs, like(jax, state, new)
 
+        # A loop carries arrays of fixed types: the logs begin as zeros of theirs.
         shapes, _ = jax.eval_shape(step, first, state)
         empty = jax.tree.map(
             lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), shapes

@@ -52,6 +52,7 @@ class TensorFlowLoop:
 
     def _run_loop(self, data, order, first, count, dynamic):
         tf, size = self._tf, self._batch_size
+        # A loop carries tensors of fixed types: their zeros come from a trial trace.
         logs = self._empty_logs(data, order) if self._carries_logs else ()
 
         def body(number, logs):
@@ -62,6 +63,7 @@ class TensorFlowLoop:
                 )
             return number + 1, logs
 
+        # One iteration at a time: each step reads the weights that the last one wrote.
         _, logs = tf.while_loop(
             lambda number, _: number < first + count,
             body,

@@ -156,6 +156,8 @@ class StreamSource:
     def _blocks(self):
         batches, lengths = self._read(), [self._steps]
         if self._limit is not None:
+            # Keras ends an epoch after `limit` batches: no block may reach beyond. The
+            # lengths repeat, as the next epoch continues in the dataset.
             starts = range(0, self._limit, self._steps)
             lengths = [min(self._steps, self._limit - start) for start in starts]
         for length in itertools.cycle(lengths):
@@ -170,6 +172,7 @@ class StreamSource:
     def _linked_runs(self, batches):
         self._batch_size = self._batch_size or num_rows(batches[0])
         block = None
+        # From the last to the first, as each block refers to its next one.
         for run in reversed(runs(batches, self._batch_size)):
             block = self._block(run)._replace(next_block=block)
         return block

@@ -98,6 +98,7 @@ class CandidateTiming:
         begin = time.perf_counter()
         self._fit(few, 1)
         self.compile_seconds = time.perf_counter() - begin
+        # A second time, without the compilation.
         seconds_per_step = self._fit(few, 1)[0] / few
         steps = max(few, int(RUN_SECONDS / max(seconds_per_step, 1e-6)))
         # More than half an epoch: the whole of it, which needs no extrapolation.
