@@ -1,4 +1,4 @@
-"""Axes that number groups (units, filters), norms of groups, kernels as matrices."""
+"""Axes of units and filters in kernels, norms along them, kernels as matrices."""
 
 import math
 
@@ -42,9 +42,9 @@ def as_float32(x):
 
 def safe_root(squares):
     """Square root whose slope at 0 is 0 and not infinite."""
-    alive = squares > 0
+    positive = squares > 0
     # The inner `where` keeps the infinite slope of sqrt at 0 out of the gradient.
-    return ops.where(alive, ops.sqrt(ops.where(alive, squares, 1.0)), 0.0)
+    return ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), 0.0)
 
 
 def absolute(x):
