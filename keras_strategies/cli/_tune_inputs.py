@@ -100,14 +100,14 @@ def load_model(text: str, unsafe: bool) -> Any:
     import keras
 
     from keras_strategies import tuning
-    from keras_strategies.tuning import _command
+    from keras_strategies.tuning.search import is_hypermodel
 
     is_file = text.endswith(".keras")
     model = _load_file(text, unsafe) if is_file else _import_object(text)
     if isinstance(model, keras.Model):
         with common.usage_errors():
             return tuning.tune_model(model)
-    if _command.is_hypermodel(model):
+    if is_hypermodel(model):
         return model
     if isinstance(model, type) or not callable(model):
         raise UsageError(

@@ -156,15 +156,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments):
-    """Returns the tuner, its rows, the files and test metrics; None if all failed."""
+    """Returns the results, the files and the test metrics; None if all failed."""
     from keras_strategies.cli import _tune_inputs
-    from keras_strategies.tuning import _records, _search_page
+    from keras_strategies.tuning import reports
 
     folder = check_folder(arguments.output)
     if not arguments.no_report:
-        _search_page.require_libraries(
-            "The report of `keras-strategies tune` (--no-report)"
-        )
+        reports.require_libraries("The report of `keras-strategies tune` (--no-report)")
     data = _tune_inputs.Data(arguments)
     tuner = _tuner(
         arguments, _tune_inputs.load_model(arguments.model, arguments.unsafe)
@@ -172,7 +170,7 @@ def _run(arguments):
     if not _search(tuner, arguments, data):
         return None
     files, scores = _write(tuner, folder, arguments, data)
-    return tuner, _records.rows(tuner.oracle), files, scores
+    return tuner.results(), files, scores
 
 
 def _tuner(arguments, model):
@@ -201,14 +199,14 @@ def _objectives(texts):
 
 
 def _objective(text):
-    from keras_strategies.tuning import _command
+    from keras_strategies.tuning.search import make_objective
 
     name, _, direction = text.partition(":")
     if not direction:
         return name
     if direction not in ("min", "max"):
         raise UsageError(f"`--objective` must end in :min or :max. Received: {text}")
-    return _command.objective(name, direction)
+    return make_objective(name, direction)
 
 
 def _options(arguments):
@@ -219,7 +217,7 @@ def _options(arguments):
 
 def _search(tuner, arguments, data):
     """Runs the search; `False` if no trial completed."""
-    from keras_strategies.tuning import _command
+    from keras_strategies.tuning.search import FatalError
 
     fit = {"verbose": 0 if arguments.json else 1}
     searched = {hp.name for hp in tuner.oracle.get_space().space}
@@ -237,7 +235,7 @@ def _search(tuner, arguments, data):
             tuner.search_parallel(arguments.workers, *data.train, **fit)
         else:
             tuner.search(*data.train, **fit)
-    except _command.FatalError as error:
+    except FatalError as error:
         raise UsageError(common.one_line(error)) from error
     except RuntimeError as error:
         # What Tuner raises if no trial completed, with the last message.
@@ -249,9 +247,10 @@ def _search(tuner, arguments, data):
 def _write(tuner, folder, arguments, data):
     """Returns the names of the files and the test metrics of the best model."""
     from keras_strategies import tuning
-    from keras_strategies.tuning import _records
 
     scores = None
+    report = tuner.results()
+    has_front = len(report.objectives) > 1
     with written_aside(folder) as aside:
         front = tuner.pareto_front()
         is_front = len(_records.objectives(tuner.oracle)) > 1
@@ -261,7 +260,7 @@ def _write(tuner, folder, arguments, data):
             model.save(aside / name)
             if data.test is not None and not is_front:
                 scores = model.evaluate(*data.test, verbose=0, return_dict=True)
-        _write_table(tuner, aside / "results.csv")
+        _write_table(report.rows, aside / "results.csv")
         if not arguments.no_report:
             tuning.save_report(tuner, aside / "report.html", title=arguments.model)
         files = sorted(path.name for path in aside.iterdir())
@@ -271,10 +270,7 @@ def _write(tuner, folder, arguments, data):
     return [str(folder / name) for name in files], scores
 
 
-def _write_table(tuner, path):
-    from keras_strategies.tuning import _records
-
-    rows = _records.rows(tuner.oracle)
+def _write_table(rows, path):
     names = dict.fromkeys(key for row in rows for key in row)
     order = ("metric/", "value/")  # the last sorts first
     columns = sorted(names, key=lambda n: [n.startswith(p) for p in order])
@@ -284,33 +280,21 @@ def _write_table(tuner, path):
         writer.writerows(rows)
 
 
-def _best(tuner, rows):
-    from keras_strategies.tuning import _records
+def _summary(report, files, scores):
+    from keras_strategies.tuning.reports import metrics_of, values_of
 
-    objectives = _records.objectives(tuner.oracle)
-    return _records.front([r for r in rows if _records.is_complete(r)], objectives)
-
-
-def _part(row, prefix):
-    return {k[len(prefix) :]: v for k, v in row.items() if k.startswith(prefix)}
-
-
-def _summary(tuner, rows, files, scores):
-    from keras_strategies.tuning import _records
-
-    states = [row["status"].lower() for row in rows]
     return {
-        "algorithm": tuner.oracle.algorithm,
-        "objectives": _records.objectives(tuner.oracle),
-        "trials": {state: states.count(state) for state in dict.fromkeys(states)},
+        "algorithm": report.algorithm,
+        "objectives": report.objectives,
+        "trials": report.statuses,
         "best": [
             {
                 "trial": row["trial"],
                 "epoch": row["best_epoch"],
-                "values": _part(row, "value/"),
-                "metrics": _part(row, "metric/"),
+                "values": values_of(row),
+                "metrics": metrics_of(row),
             }
-            for row in _best(tuner, rows)
+            for row in report.best
         ],
         "test": scores,
         "files": files,
@@ -318,18 +302,17 @@ def _summary(tuner, rows, files, scores):
 
 
 def _print_outcome(tuner, rows, files, scores):
-    from keras_strategies.tuning import _records
     from keras_strategies.tuning._display import number
 
-    names = list(_records.objectives(tuner.oracle))
+    names = list(report.objectives)
     columns = ("trial", *(f">{name}" for name in names), "values")
     best = [
         (
             row["trial"],
-            *(number(row[f"metric/{name}"]) for name in names),
-            ", ".join(f"{k} {number(v)}" for k, v in _part(row, "value/").items()),
+            *(format_value(row[f"metric/{name}"]) for name in names),
+            ", ".join(f"{k} {format_value(v)}" for k, v in values_of(row).items()),
         )
-        for row in _best(tuner, rows)
+        for row in report.best
     ]
     common.print_table("Best", columns, best)
     if scores:
