@@ -252,13 +252,12 @@ def _write(tuner, folder, arguments, data):
     report = tuner.results()
     has_front = len(report.objectives) > 1
     with written_aside(folder) as aside:
-        front = tuner.pareto_front()
-        is_front = len(_records.objectives(tuner.oracle)) > 1
-        for trial in front if is_front else tuner.oracle.get_best_trials(1):
+        best = tuner.pareto_front() if has_front else tuner.oracle.get_best_trials(1)
+        for trial in best:
             model = tuner.load_model(trial)
-            name = f"front_{trial.trial_id}.keras" if is_front else "best.keras"
+            name = f"front_{trial.trial_id}.keras" if has_front else "best.keras"
             model.save(aside / name)
-            if data.test is not None and not is_front:
+            if data.test is not None and not has_front:
                 scores = model.evaluate(*data.test, verbose=0, return_dict=True)
         _write_table(report.rows, aside / "results.csv")
         if not arguments.no_report:
@@ -301,8 +300,8 @@ def _summary(report, files, scores):
     }
 
 
-def _print_outcome(tuner, rows, files, scores):
-    from keras_strategies.tuning._display import number
+def _print_outcome(report, files, scores):
+    from keras_strategies.tuning.reports import format_value, values_of
 
     names = list(report.objectives)
     columns = ("trial", *(f">{name}" for name in names), "values")
@@ -316,6 +315,6 @@ def _print_outcome(tuner, rows, files, scores):
     ]
     common.print_table("Best", columns, best)
     if scores:
-        tested = [(name, number(value)) for name, value in scores.items()]
-        common.print_table("On the test data", ("", ""), tested)
+        rows = [(name, format_value(value)) for name, value in scores.items()]
+        common.print_table("On the test data", ("", ""), rows)
     common.print_table("Files", ("",), [(name,) for name in files])
