@@ -39,8 +39,8 @@ def _interval(
         return f"{'greater than' if low_open else 'at least'} {low}"
     if low is None:
         return f"{'less than' if high_open else 'at most'} {high}"
-    left, right = "(" if low_open else "[", ")" if high_open else "]"
-    return f"in {left}{low}, {high}{right}"
+    opening, closing = "(" if low_open else "[", ")" if high_open else "]"
+    return f"in {opening}{low}, {high}{closing}"
 
 
 def _inside(
@@ -102,16 +102,16 @@ def real(
     """
     if value is None and optional:
         return None
-    where = _interval(low, high, low_open, high_open)
+    interval = _interval(low, high, low_open, high_open)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         fail(
-            f"`{name}` must be a number ({where})",
+            f"`{name}` must be a number ({interval})",
             fix=fix,
             error=TypeError,
             **{name: value},
         )
     if not _inside(value, low, high, low_open, high_open):
-        fail(f"`{name}` must be {where}", fix=fix, **{name: value})
+        fail(f"`{name}` must be {interval}", fix=fix, **{name: value})
     return float(value)
 
 
@@ -151,12 +151,13 @@ def integer(
     """Checks an integer in `[low, high]` and returns it as `int`."""
     if value is None and optional:
         return None
-    where = _interval(low, high, False, False) if (low, high) != (None, None) else ""
+    bounded = (low, high) != (None, None)
+    interval = _interval(low, high, False, False) if bounded else ""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        rule = f"`{name}` must be an integer" + (f" {where}" if where else "")
+        rule = f"`{name}` must be an integer" + (f" {interval}" if interval else "")
         fail(rule, fix=fix, error=TypeError, **{name: value})
     if not _inside(value, low, high, False, False):
-        fail(f"`{name}` must be an integer {where}", fix=fix, **{name: value})
+        fail(f"`{name}` must be an integer {interval}", fix=fix, **{name: value})
     return int(value)
 
 
@@ -215,7 +216,7 @@ def instance(
 ) -> Any:
     """Checks `isinstance(value, kinds)`; `kinds` is a class or a tuple."""
     if value is None and optional:
-        return None
+        return value
     if not isinstance(value, kinds):
         classes = kinds if isinstance(kinds, tuple) else (kinds,)
         names = " or ".join(cls.__name__ for cls in classes)
@@ -231,7 +232,8 @@ def pattern(
     fix: str = "Give a regular expression.",
 ) -> re.Pattern[str]:
     """Checks a regular expression and returns it compiled; `None` matches all."""
-    if instance(name, value, str, optional=optional, fix=fix) is None:
+    instance(name, value, str, optional=optional, fix=fix)
+    if value is None:
         return re.compile("")
     try:
         return re.compile(value)

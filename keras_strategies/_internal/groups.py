@@ -1,4 +1,4 @@
-"""Axes that number groups (units, filters), norms of groups, kernels as matrices."""
+"""Axes of units and filters in kernels, norms along them, kernels as matrices."""
 
 import math
 from collections.abc import Sequence

@@ -6,9 +6,7 @@ import time
 
 from keras_strategies.compression import _search_data
 from keras_strategies.compression._search_training import outputs_of
-from keras_strategies.export.export_error import ExportError
-from keras_strategies.export.tflite import to_tflite
-from keras_strategies.export.tflite_model import TFLiteModel
+from keras_strategies.export import ExportError, TFLiteModel, to_tflite
 
 # Samples on which each file is run against its Keras model.
 _VERIFIED = 64

@@ -1,15 +1,13 @@
 """Zero initialization of the last normalization of residual branches."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks, keras_private
+from keras_strategies._internal import checks
+from keras_strategies._internal.model_graph import Call, Graph, Tensor, walk
 from keras_strategies._internal.select import Selection, Selector, weight_targets
-from keras_strategies._internal.types import Tensor
-from keras_strategies._internal.walking import all_layers
 
 
 def zero_gamma(
@@ -69,9 +67,8 @@ def zero_gamma(
     checks.instance("model", model, keras.Model)
     selection = Selection(include, exclude)
     scales: dict[int, keras.Variable] = {}
-    for part in [model, *all_layers(model)]:
-        nodes = keras_private.graph_nodes(part) if isinstance(part, keras.Model) else []
-        for gamma in _last_scales(nodes or []):
+    for _, graph in walk(model):
+        for gamma in _last_scales(graph):
             if gamma.trainable:
                 scales.setdefault(id(gamma), gamma)
     if not scales:
@@ -88,23 +85,18 @@ def zero_gamma(
     return [target.path for target in selected]
 
 
-# A node is `(operation, args, kwargs, outputs)` of one call, in the order of the graph.
-_Node = tuple[Any, Any, Any, Any]
-
-
-def _last_scales(nodes: list[_Node]) -> Iterator[keras.Variable]:
+def _last_scales(graph: Graph) -> Iterator[keras.Variable]:
     """Yields the scales of the last normalizations of the residual branches."""
-    producers = {id(t): node for node in nodes for t in node[3]}
-    ancestors: dict[int, set[int]] = {}  # ids of nodes, the node itself included
-    for node in nodes:
-        ancestors[id(node)] = {id(node)}.union(
-            *(_ancestors_of(t, producers, ancestors) for t in _inputs(node))
+    ancestors: dict[Call, set[Call]] = {}  # the call itself included
+    for call in graph.calls:  # in the order of the graph: those before are there
+        ancestors[call] = {call}.union(
+            *(_ancestors_of(tensor, ancestors) for tensor in call.inputs)
         )
-    weighted = {id(node) for node in nodes if getattr(node[0], "weights", None)}
-    for node in nodes:
-        if type(node[0]).__name__ != "Add":
+    weighted = {call for call in graph.calls if getattr(call.operation, "weights", ())}
+    for call in graph.calls:
+        if type(call.operation).__name__ != "Add":
             continue
-        branches = [_ancestors_of(t, producers, ancestors) for t in _inputs(node)]
+        branches = [_ancestors_of(tensor, ancestors) for tensor in call.inputs]
         # Layers with weights of each branch alone: the shortcut has fewest of them.
         sizes = [
             len((branch - set().union(*branches[:i], *branches[i + 1 :])) & weighted)
@@ -112,32 +104,24 @@ def _last_scales(nodes: list[_Node]) -> Iterator[keras.Variable]:
         ]
         if len(sizes) < 2 or sizes.count(max(sizes)) > 1:
             continue
-        gamma = _scale(_inputs(node)[sizes.index(max(sizes))], producers)
+        gamma = _scale(call.inputs[sizes.index(max(sizes))])
         if gamma is not None:
             yield gamma
 
 
-def _ancestors_of(
-    tensor: Tensor, producers: dict[int, _Node], ancestors: dict[int, set[int]]
-) -> set[int]:
-    """Returns the nodes that a tensor depends on; none for an input of the graph."""
-    node = producers.get(id(tensor))
-    return set() if node is None else ancestors[id(node)]
+def _ancestors_of(tensor: Tensor, ancestors: dict[Call, set[Call]]) -> set[Call]:
+    """Returns the calls that a tensor depends on; none for an input of the graph."""
+    return set() if tensor.producer is None else ancestors[tensor.producer]
 
 
-def _scale(tensor: Tensor, producers: dict[int, _Node]) -> keras.Variable | None:
+def _scale(tensor: Tensor) -> keras.Variable | None:
     """Returns the scale of the last layer with weights before `tensor`, if any."""
-    while id(tensor) in producers:
-        node = producers[id(tensor)]
-        if getattr(node[0], "weights", None):
-            gamma = getattr(node[0], "gamma", None)
+    while tensor.producer is not None:
+        call = tensor.producer
+        if getattr(call.operation, "weights", ()):
+            gamma = getattr(call.operation, "gamma", None)
             return gamma if isinstance(gamma, keras.Variable) else None
-        if len(_inputs(node)) != 1:
+        if len(call.inputs) != 1:
             return None
-        [tensor] = _inputs(node)
+        [tensor] = call.inputs
     return None
-
-
-def _inputs(node: _Node) -> list[Tensor]:
-    leaves = keras.tree.flatten((node[1], node[2]))
-    return [leaf for leaf in leaves if isinstance(leaf, keras.KerasTensor)]
