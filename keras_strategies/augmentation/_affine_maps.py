@@ -12,8 +12,12 @@ TensorFlow graphs of `tf.data`.
 
 import functools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+
+from keras_strategies._internal.types import Tensor
 
 ORDER = ("flip", "rotation", "translation", "shear", "zoom")
 
@@ -31,8 +35,15 @@ PARAMETERS = (
 
 
 def draw_parameters(
-    uniform, rotation, shift, shear, zoom, flip_mode, lock_zoom, ops=keras.ops
-):
+    uniform: Tensor,
+    rotation: tuple[float, float],
+    shift: Any,
+    shear: Any,
+    zoom: Any,
+    flip_mode: str | None,
+    lock_zoom: bool,
+    ops: Any = keras.ops,
+) -> Tensor:
     """Converts uniform numbers to map parameters.
 
     Args:
@@ -70,7 +81,9 @@ def draw_parameters(
     return ops.concatenate(columns + mirrors, axis=1)
 
 
-def _compose(outer, inner):
+def _compose(
+    outer: tuple[Tensor, ...], inner: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
     """Returns the map `p -> outer(inner(p))`."""
     a0, a1, a2, b0, b1, b2 = outer
     c0, c1, c2, d0, d1, d2 = inner
@@ -84,7 +97,13 @@ def _compose(outer, inner):
     )
 
 
-def affine_maps(parameters, height, width, ops=keras.ops, order=ORDER):
+def affine_maps(
+    parameters: Any,
+    height: Any,
+    width: Any,
+    ops: Any = keras.ops,
+    order: Sequence[str] = ORDER,
+) -> tuple[Tensor, ...]:
     """Composes flip, rotation, translation, shear and zoom to one map per image.
 
     Equal to passing the image through Keras's `RandomFlip`, `RandomRotation`,
@@ -107,18 +126,18 @@ def affine_maps(parameters, height, width, ops=keras.ops, order=ORDER):
     )
     height, width = ops.cast(height, "float32"), ops.cast(width, "float32")
     cx, cy = (width - 1.0) / 2.0, (height - 1.0) / 2.0
-    one, zero = ops.ones_like(angle), ops.zeros_like(angle)
+    ones, zeros = ops.ones_like(angle), ops.zeros_like(angle)
     cos, sin = ops.cos(angle), ops.sin(angle)
-    flip = (flip_x, zero, cx - cx * flip_x, zero, flip_y, cy - cy * flip_y)
+    flip = (flip_x, zeros, cx - cx * flip_x, zeros, flip_y, cy - cy * flip_y)
     rotate = (cos, -sin, cx - cx * cos + cy * sin, sin, cos, cy - cx * sin - cy * cos)
-    shift = (one, zero, -right * width, zero, one, -down * height)
-    shear = (one, shear_x, zero, shear_y, one, zero)
-    zoom = (zoom_x, zero, cx - cx * zoom_x, zero, zoom_y, cy - cy * zoom_y)
+    shift = (ones, zeros, -right * width, zeros, ones, -down * height)
+    shear = (ones, shear_x, zeros, shear_y, ones, zeros)
+    zoom = (zoom_x, zeros, cx - cx * zoom_x, zeros, zoom_y, cy - cy * zoom_y)
     steps = dict(zip(ORDER, (flip, rotate, shift, shear, zoom), strict=True))
     return functools.reduce(_compose, [steps[name] for name in order])
 
 
-def invert_maps(maps):
+def invert_maps(maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Returns the maps from input to output positions."""
     a0, a1, a2, b0, b1, b2 = maps
     scale = 1.0 / (a0 * b1 - a1 * b0)
@@ -126,7 +145,7 @@ def invert_maps(maps):
     return c0, c1, -(c0 * a2 + c1 * b2), d0, d1, -(d0 * a2 + d1 * b2)
 
 
-def _wrap_index(index, size, fill_mode, ops):
+def _wrap_index(index: Tensor, size: Any, fill_mode: str, ops: Any) -> Tensor:
     """Maps integer positions to `[0, size - 1]` according to the fill mode."""
     last = size - 1.0
     if fill_mode == "wrap":
@@ -138,7 +157,9 @@ def _wrap_index(index, size, fill_mode, ops):
     return ops.clip(index, 0.0, last)
 
 
-def _taps(position, size, interpolation, fill_mode, ops):
+def _taps(
+    position: Tensor, size: Any, interpolation: str, fill_mode: str, ops: Any
+) -> list[tuple[Tensor, Tensor]]:
     """Returns the `(index, weight)` pairs that are read along one axis."""
     if interpolation == "nearest":
         taps = [(ops.floor(position + 0.5), ops.ones_like(position))]
@@ -158,13 +179,13 @@ def _taps(position, size, interpolation, fill_mode, ops):
 
 
 def warp(
-    images,
-    maps,
-    interpolation="bilinear",
-    fill_mode="reflect",
-    fill_value=0.0,
-    ops=keras.ops,
-):
+    images: Tensor,
+    maps: tuple[Tensor, ...],
+    interpolation: str = "bilinear",
+    fill_mode: str = "reflect",
+    fill_value: float = 0.0,
+    ops: Any = keras.ops,
+) -> Tensor:
     """Resamples each image at the positions of its map.
 
     Args:

@@ -1,9 +1,19 @@
 """Bounding boxes under affine maps."""
 
+from typing import Any
+
 import keras
 
+from keras_strategies._internal.types import Tensor
 
-def transform_bounding_boxes(bounding_boxes, maps, box_format, size, ops):
+
+def transform_bounding_boxes(
+    bounding_boxes: dict[str, Tensor],
+    maps: tuple[Tensor, ...],
+    box_format: str,
+    size: Any,
+    ops: Any,
+) -> Any:
     """Returns the boxes around the four transformed corners, clipped to the image.
 
     Boxes outside of the image get the label -1.
@@ -24,7 +34,7 @@ def transform_bounding_boxes(bounding_boxes, maps, box_format, size, ops):
     return convert(transformed, source="xyxy", target=box_format, **size)
 
 
-def _transform(boxes, maps, ops):
+def _transform(boxes: Tensor, maps: tuple[Tensor, ...], ops: Any) -> Tensor:
     a0, a1, a2, b0, b1, b2 = (ops.reshape(m, (-1, 1, 1)) for m in maps)
     # Box coordinates start at the edge of the first pixel, maps at its center.
     left, top, right, bottom = (boxes[..., i : i + 1] - 0.5 for i in range(4))

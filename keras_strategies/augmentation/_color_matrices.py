@@ -1,14 +1,25 @@
 """Color transforms of image batches as pure functions: one 3x4 matrix per image."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+
+from keras_strategies._internal.types import Tensor
 
 # Rec. 601: weights of red, green and blue in the perceived brightness.
 LUMA = (0.299, 0.587, 0.114)
 
 
-def color_matrices(brightness, contrast, saturation, hue, means, ops=keras.ops):
+def color_matrices(
+    brightness: Any,
+    contrast: Tensor,
+    saturation: Tensor,
+    hue: Tensor,
+    means: Tensor,
+    ops: Any = keras.ops,
+) -> tuple[Tensor, Tensor]:
     """Multiplies four color transforms to `(linear, bias)` for each image.
 
     A pixel `x` becomes `linear @ x + bias`: brightness is added, contrast scales around
@@ -36,14 +47,14 @@ def color_matrices(brightness, contrast, saturation, hue, means, ops=keras.ops):
     return ops.matmul(mix, linear), ops.matmul(mix, bias[..., None])[..., 0]
 
 
-def saturate(amount, ops=keras.ops):
+def saturate(amount: Tensor, ops: Any = keras.ops) -> Tensor:
     """Returns matrices `(batch, 3, 3)` that blend each pixel with its luma."""
     amount = ops.reshape(amount, (-1, 1, 1))
     gray = ops.convert_to_tensor([[LUMA] * 3], dtype="float32")
     return amount * ops.eye(3, dtype="float32") + (1.0 - amount) * gray
 
 
-def _hue_rotation(angle, ops):
+def _hue_rotation(angle: Tensor, ops: Any) -> Tensor:
     """Returns rotations `(batch, 3, 3)` about the gray axis (Rodrigues' formula)."""
     cos = ops.reshape(ops.cos(angle), (-1, 1, 1))
     sin = ops.reshape(ops.sin(angle), (-1, 1, 1)) / math.sqrt(3)
@@ -52,7 +63,9 @@ def _hue_rotation(angle, ops):
     return cos * ops.eye(3, dtype="float32") + (1.0 - cos) / 3.0 + sin * cross
 
 
-def apply_matrices(images, linear, bias, ops=keras.ops):
+def apply_matrices(
+    images: Tensor, linear: Tensor, bias: Tensor, ops: Any = keras.ops
+) -> Tensor:
     """Returns `linear @ pixel + bias` of images `(batch, height, width, channels)`."""
     total = bias[:, None, None, :]
     for channel in range(images.shape[-1]):
@@ -62,7 +75,13 @@ def apply_matrices(images, linear, bias, ops=keras.ops):
     return total
 
 
-def jitter(images, uniform, ranges, value_range, ops=keras.ops):
+def jitter(
+    images: Tensor,
+    uniform: Tensor,
+    ranges: Sequence[tuple[float, float]],
+    value_range: tuple[float, float],
+    ops: Any = keras.ops,
+) -> Tensor:
     """Converts uniform numbers `(batch, 5)` to matrices and applies them."""
     lower = ops.convert_to_tensor([[r[0] for r in ranges]], dtype="float32")
     width = ops.convert_to_tensor([[r[1] - r[0] for r in ranges]], dtype="float32")

@@ -6,10 +6,14 @@ operations.
 """
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
+import keras
 from keras import ops as keras_ops
 
 from keras_strategies._internal.keras_private import backend_ops
+from keras_strategies._internal.types import Tensor
 from keras_strategies.augmentation._affine_maps import (
     affine_maps,
     draw_parameters,
@@ -18,15 +22,15 @@ from keras_strategies.augmentation._affine_maps import (
 
 
 def resample(
-    images,
-    uniform,
-    ranges,
-    interpolation,
-    fill_mode,
-    fill_value,
-    order,
-    ops=keras_ops,
-):
+    images: Tensor,
+    uniform: Tensor,
+    ranges: Any,
+    interpolation: str,
+    fill_mode: str,
+    fill_value: float,
+    order: Sequence[str],
+    ops: Any = keras_ops,
+) -> Tensor:
     """Converts uniform numbers to affine maps and resamples `images` once.
 
     The parameters are computed inside: for small images a dozen tiny operations outside
@@ -38,7 +42,14 @@ def resample(
     return warp(images, maps, interpolation, fill_mode, fill_value, ops)
 
 
-def apply(function, images, uniform, *settings, layer, jit_compile="auto"):
+def apply(
+    function: Callable[..., Tensor],
+    images: Tensor,
+    uniform: Tensor,
+    *settings: Any,
+    layer: keras.layers.Layer,
+    jit_compile: Literal["auto"] | bool = "auto",
+) -> Tensor:
     """Applies `function` to the images of `layer`, compiled if that is faster."""
     ops, backend = backend_ops(layer.backend), layer.backend.name
     settings = (layer.data_format == "channels_first", *settings)
@@ -56,7 +67,14 @@ def apply(function, images, uniform, *settings, layer, jit_compile="auto"):
     return program(images, uniform)
 
 
-def _channels_last(function, images, uniform, channels_first, *settings, ops):
+def _channels_last(
+    function: Callable[..., Any],
+    images: Tensor,
+    uniform: Tensor,
+    channels_first: bool,
+    *settings: Any,
+    ops: Any,
+) -> Tensor:
     if not channels_first:
         return function(images, uniform, *settings, ops=ops)
     images = ops.transpose(images, (0, 2, 3, 1))
@@ -65,20 +83,24 @@ def _channels_last(function, images, uniform, channels_first, *settings, ops):
 
 
 @functools.lru_cache(maxsize=256)
-def _jax_program(function, settings):
+def _jax_program(
+    function: Callable[..., Tensor], settings: Any
+) -> Callable[..., Tensor]:
     import jax
 
-    def program(images, uniform):
+    def program(images: Tensor, uniform: Tensor) -> Tensor:
         return _channels_last(function, images, uniform, *settings, ops=keras_ops)
 
     return jax.jit(program)
 
 
 @functools.lru_cache(maxsize=256)
-def _tensorflow_program(function, ops, shapes, dtypes, settings):
+def _tensorflow_program(
+    function: Callable[..., Tensor], ops: Any, shapes: Any, dtypes: Any, settings: Any
+) -> Callable[..., Tensor]:
     import tensorflow as tf
 
-    def program(images, uniform):
+    def program(images: Tensor, uniform: Tensor) -> Tensor:
         return _channels_last(function, images, uniform, *settings, ops=ops)
 
     specs = [tf.TensorSpec(*spec) for spec in zip(shapes, dtypes, strict=True)]
@@ -89,7 +111,7 @@ def _tensorflow_program(function, ops, shapes, dtypes, settings):
         return compiled.get_concrete_function(*specs)
 
 
-def fits_xla(images, backend):
+def fits_xla(images: Tensor, backend: str) -> bool:
     """Returns whether to compile: static image sizes, and more than one image.
 
     XLA compiles one program per shape. Images of many sizes would each cost a

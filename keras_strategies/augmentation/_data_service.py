@@ -2,11 +2,18 @@
 
 import functools
 import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import seeds_from
+from keras_strategies._internal.types import Tensor
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 # Names of this package -> those of tf.data.experimental.service.ShardingPolicy.
 SHARDING = {"dynamic": "DYNAMIC", "data": "DATA", "file": "FILE", "off": "OFF"}
@@ -22,18 +29,18 @@ class ElementSeeds(keras.random.SeedGenerator):
         numbers: Tensor of two integers.
     """
 
-    def __init__(self, numbers):
+    def __init__(self, numbers: Tensor) -> None:
         # Not the parent's constructor, which would create a variable.
         self._numbers, self._count = numbers, 0
 
-    def next(self, ordered=True):
+    def next(self, ordered: bool = True) -> Tensor:
         import tensorflow as tf
 
         self._count += 1
         return tf.random.experimental.stateless_fold_in(self._numbers, self._count)
 
 
-def check_pipeline(dataset, augments):
+def check_pipeline(dataset: "tf.data.Dataset", augments: bool) -> None:
     """Checks for operations that workers cannot run, or would silently run wrong."""
     import tensorflow as tf
 
@@ -69,13 +76,18 @@ def check_pipeline(dataset, augments):
         )
 
 
-def seeded_layers(dataset, layers, seed, key):
+def seeded_layers(
+    dataset: "tf.data.Dataset",
+    layers: Sequence[keras.layers.Layer],
+    seed: int,
+    key: Callable[..., Any] | None,
+) -> Callable[[Any], Any]:
     """Returns `pipeline(epoch)`: `dataset` augmented by numbers of seed and element."""
     import tensorflow as tf
 
     is_single = not isinstance(dataset.element_spec, tuple)
 
-    def augment(epoch, *element):
+    def augment(epoch: int, *element: Any) -> Tensor:
         element_id = _element_id(element, key)
         numbers = tf.stack([tf.constant(seed, tf.int64), epoch])
         numbers = tf.random.experimental.stateless_fold_in(numbers, element_id)
@@ -95,14 +107,14 @@ def seeded_layers(dataset, layers, seed, key):
     if any(tensor.dtype == tf.resource for tensor in traced.captured_inputs):
         _check_states(traced, layers)
 
-    def pipeline(epoch):
+    def pipeline(epoch: int) -> Any:
         run = functools.partial(traced, tf.cast(epoch, tf.int64))
         return dataset.map(lambda *e: run(*e), num_parallel_calls=tf.data.AUTOTUNE)
 
     return pipeline
 
 
-def _check_states(traced, layers):
+def _check_states(traced: Any, layers: Sequence[keras.layers.Layer]) -> None:
     """Checks that no layer draws from a state of its own instead of the seeds."""
     graph = traced.graph.as_graph_def()
     inner = {node.op for f in graph.library.function for node in f.node_def}
@@ -112,7 +124,7 @@ def _check_states(traced, layers):
         checks.fail("`layers` must not change a variable", fix=fix, layers=names)
 
 
-def _element_id(element, key):
+def _element_id(element: Any, key: Callable[..., Any] | None) -> Tensor:
     """Returns the number that identifies an element, an int64."""
     import tensorflow as tf
 
@@ -132,7 +144,13 @@ def _element_id(element, key):
     return tf.cast(name, tf.int64)
 
 
-def consecutive_epochs(dataset, pipeline, service, sharding, initial_epoch):
+def consecutive_epochs(
+    dataset: "tf.data.Dataset",
+    pipeline: Callable[[Any], Any] | None,
+    service: str | None,
+    sharding: str,
+    initial_epoch: int,
+) -> "tf.data.Dataset":
     """Returns a dataset of which each iteration is the next epoch."""
     import tensorflow as tf
 
@@ -148,7 +166,7 @@ def consecutive_epochs(dataset, pipeline, service, sharding, initial_epoch):
         return epochs.flat_map(pipeline)
     spec = pipeline(0).element_spec
 
-    def register():
+    def register() -> Any:
         # A worker does not know how often a pipeline has run: each epoch is
         # registered as a pipeline of its own.
         return served.register_dataset(service, pipeline(next(counter))).numpy()
@@ -158,11 +176,11 @@ def consecutive_epochs(dataset, pipeline, service, sharding, initial_epoch):
     )
 
 
-def _new_element(create, dtype):
+def _new_element(create: Callable[[], Any], dtype: Any) -> "tf.data.Dataset":
     """Returns a dataset of one element that is created anew in each iteration."""
     import tensorflow as tf
 
-    def elements():
+    def elements() -> Iterator[Any]:
         yield create()
 
     spec = tf.TensorSpec((), dtype)

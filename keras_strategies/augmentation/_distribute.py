@@ -1,6 +1,8 @@
 """Augmentation on the workers of the tf.data service."""
 
 import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -14,17 +16,20 @@ from keras_strategies.augmentation._data_service import (
     seeded_layers,
 )
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 def distribute(
-    dataset,
-    service,
-    layers=(),
-    seed=None,
-    key=None,
-    sharding="dynamic",
-    allow_loss=False,
-    initial_epoch=0,
-):
+    dataset: "tf.data.Dataset",
+    service: str | None,
+    layers: keras.layers.Layer | Sequence[keras.layers.Layer] = (),
+    seed: int | None = None,
+    key: Callable[..., Any] | None = None,
+    sharding: Literal["dynamic", "data", "file", "off"] = "dynamic",
+    allow_loss: bool = False,
+    initial_epoch: int = 0,
+) -> "tf.data.Dataset":
     """Runs a `tf.data` pipeline and augmentation on other processes.
 
     The workers of the [tf.data service](https://www.tensorflow.org/api_docs/python/tf/data/experimental/service)
@@ -133,7 +138,7 @@ def distribute(
     return result
 
 
-def _checked_layers(layers):
+def _checked_layers(layers: Any) -> list[keras.layers.Layer]:
     """Returns a flat list of layers, without Keras's containers."""
     flat = []
     for layer in layers if isinstance(layers, list | tuple) else [layers]:
@@ -149,7 +154,7 @@ def _checked_layers(layers):
     return flat
 
 
-def _reachable(service):
+def _reachable(service: str | None) -> str:
     """Checks that a dispatcher listens at an address; returns it with its protocol."""
     checks.instance("service", service, str)
     protocol, _, address = service.rpartition("://")

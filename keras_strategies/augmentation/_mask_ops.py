@@ -1,27 +1,38 @@
 """Pixel masks and channel shuffling as pure functions of uniform numbers."""
 
 import math
+from typing import Any
 
 import keras
 
+from keras_strategies._internal.types import Tensor
 
-def _pixel_coordinates(height, width, ops):
+
+def _pixel_coordinates(height: Any, width: Any, ops: Any) -> tuple[Tensor, Tensor]:
     """Returns rows `(1, height, 1)` and columns `(1, 1, width)`."""
     rows = ops.reshape(ops.arange(height, dtype="float32"), (1, -1, 1))
     return rows, ops.reshape(ops.arange(width, dtype="float32"), (1, 1, -1))
 
 
-def _columns(numbers, count, ops):
+def _columns(numbers: Tensor, count: int, ops: Any) -> list[Tensor]:
     """Returns the columns of `(batch, n)`, broadcastable to `(batch, h, w)`."""
     return [ops.reshape(numbers[:, i], (-1, 1, 1)) for i in range(count)]
 
 
-def _between(bounds, number):
+def _between(bounds: tuple[float, float], number: Tensor) -> Tensor:
     """Maps a number in [0, 1) to a range."""
     return bounds[0] + (bounds[1] - bounds[0]) * number
 
 
-def grid(uniform, height, width, unit, ratio, rotation, ops=keras.ops):
+def grid(
+    uniform: Tensor,
+    height: Any,
+    width: Any,
+    unit: tuple[float, float],
+    ratio: tuple[float, float],
+    rotation: tuple[float, float],
+    ops: Any = keras.ops,
+) -> Tensor:
     """Returns the squares of GridMask, booleans `(batch, height, width)`.
 
     Args:
@@ -49,7 +60,14 @@ def grid(uniform, height, width, unit, ratio, rotation, ops=keras.ops):
     return ops.logical_and(*removed)
 
 
-def holes(uniform, height, width, size, count, ops=keras.ops):
+def holes(
+    uniform: Tensor,
+    height: Any,
+    width: Any,
+    size: Any,
+    count: int,
+    ops: Any = keras.ops,
+) -> Tensor:
     """Returns the union of `count` rectangles, booleans `(batch, height, width)`.
 
     Args:
@@ -77,14 +95,23 @@ def holes(uniform, height, width, size, count, ops=keras.ops):
     return mask
 
 
-def _covered(coordinates, fraction, length, number, ops):
+def _covered(
+    coordinates: Tensor, fraction: Tensor, length: Tensor, number: Tensor, ops: Any
+) -> Tensor:
     """Returns which coordinates of an axis are in an interval of it."""
     extent = ops.floor(fraction * length + 0.5)
     start = ops.floor(number * length) - ops.floor(extent / 2.0)
     return ops.logical_and(coordinates >= start, coordinates < start + extent)
 
 
-def erase(images, uniform, mask, factor, fill_value, ops=keras.ops):
+def erase(
+    images: Tensor,
+    uniform: Tensor,
+    mask: tuple[Any, ...],
+    factor: float,
+    fill_value: float,
+    ops: Any = keras.ops,
+) -> Tensor:
     """Fills the pixels of a mask in a random fraction of the images.
 
     Args:
@@ -103,7 +130,9 @@ def erase(images, uniform, mask, factor, fill_value, ops=keras.ops):
     return ops.where(removed, ops.cast(fill_value, images.dtype), images)
 
 
-def shuffle_channels(images, uniform, groups, ops=keras.ops):
+def shuffle_channels(
+    images: Tensor, uniform: Tensor, groups: int, ops: Any = keras.ops
+) -> Tensor:
     """Reorders groups of channels by the ranks of the uniform numbers."""
     batch, height, width, channels = ops.shape(images)
     order = ops.cast(ops.argsort(uniform, axis=-1), "int32")

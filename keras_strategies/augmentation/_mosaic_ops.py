@@ -6,13 +6,24 @@ the center, the one bottom right begins there. The image itself is bottom right,
 the center `(0, 0)` leaves the image unchanged.
 """
 
+from typing import Any
+
 import keras
+
+from keras_strategies._internal.types import Tensor, Tensors
 
 # Per quadrant: whether it is right of the center, and below it.
 QUADRANTS = ((0, 0), (1, 0), (0, 1), (1, 1))
 
 
-def layout(uniform, height, width, center, factor, ops=keras.ops):
+def layout(
+    uniform: Tensor,
+    height: Any,
+    width: Any,
+    center: tuple[float, float],
+    factor: float,
+    ops: Any = keras.ops,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Draws the partners and the center of each mosaic.
 
     Args:
@@ -41,7 +52,13 @@ def layout(uniform, height, width, center, factor, ops=keras.ops):
     return partners, *coordinates
 
 
-def assemble(images, uniform, center, factor, ops=keras.ops):
+def assemble(
+    images: Tensor,
+    uniform: Tensor,
+    center: tuple[float, float],
+    factor: float,
+    ops: Any = keras.ops,
+) -> Tensor:
     """Returns the mosaics of images `(batch, height, width, channels)`."""
     batch, height, width, channels = ops.shape(images)
     partners, x, y = layout(uniform, height, width, center, factor, ops)
@@ -58,7 +75,9 @@ def assemble(images, uniform, center, factor, ops=keras.ops):
     return ops.take(pixels, (source * height + row) * width + column, axis=0)
 
 
-def area_fractions(x, y, height, width, ops=keras.ops):
+def area_fractions(
+    x: Any, y: Any, height: Any, width: Any, ops: Any = keras.ops
+) -> Tensor:
     """Returns the fraction of the area of each quadrant, `(batch, 4)`."""
     left = ops.cast(x, "float32") / ops.cast(width, "float32")
     top = ops.cast(y, "float32") / ops.cast(height, "float32")
@@ -66,7 +85,14 @@ def area_fractions(x, y, height, width, ops=keras.ops):
     return ops.stack([widths[i] * heights[j] for i, j in QUADRANTS], axis=1)
 
 
-def gather_boxes(boxes, labels, mosaic, height, width, ops=keras.ops):
+def gather_boxes(
+    boxes: Tensor,
+    labels: Tensors,
+    mosaic: tuple[Tensor, Tensor, Tensor],
+    height: Any,
+    width: Any,
+    ops: Any = keras.ops,
+) -> tuple[Tensor, Tensor]:
     """Returns the boxes of the four images, clipped to their quadrants.
 
     Args:

@@ -6,9 +6,11 @@ over images. Pixels are in `[0, 255]`, as in the 8-bit operations of the paper.
 """
 
 import math
+from typing import Any
 
 import keras
 
+from keras_strategies._internal.types import Tensor
 from keras_strategies.augmentation._affine_maps import affine_maps, warp
 from keras_strategies.augmentation._color_matrices import LUMA, apply_matrices, saturate
 
@@ -35,7 +37,9 @@ STRENGTH = 0.99  # of brightness, color, contrast and sharpness around 1
 BITS = 6  # removed from 8 by posterize
 
 
-def draw(uniform, bins, ops=keras.ops):
+def draw(
+    uniform: Tensor, bins: int, ops: Any = keras.ops
+) -> tuple[Tensor, Tensor, Tensor]:
     """Converts uniform numbers `(batch, 3)` to operation, magnitude and sign."""
     count = float(len(OPERATIONS))
     # `minimum`: a uniform number just below 1 may round up.
@@ -45,20 +49,22 @@ def draw(uniform, bins, ops=keras.ops):
     return ops.cast(kind, "int32"), step / (bins - 1.0), sign
 
 
-def _is(kind, name, ops):
+def _is(kind: Tensor, name: str, ops: Any) -> Tensor:
     """Returns which images have an operation, booleans `(batch,)`."""
     return ops.equal(kind, OPERATIONS.index(name))
 
 
-def maps(draws, height, width, ops=keras.ops):
+def maps(
+    draws: Any, height: Any, width: Any, ops: Any = keras.ops
+) -> tuple[Tensor, ...]:
     """Returns the map of each image, from output to input positions."""
     kind, magnitude, sign = draws
     amount = magnitude * sign
 
-    def only(name, value):
+    def only(name: str, value: Any) -> Tensor:
         return ops.where(_is(kind, name, ops), value, 0.0)
 
-    one = ops.ones_like(amount)
+    ones = ops.ones_like(amount)
     rows, columns = ops.cast(height, "float32"), ops.cast(width, "float32")
     parameters = [
         only("rotate", 2 * math.pi * TURN * amount),
@@ -67,11 +73,11 @@ def maps(draws, height, width, ops=keras.ops):
         only("shear_x", SHEAR * amount),
         only("shear_y", SHEAR * amount),
     ]
-    parameters = ops.stack([*parameters, one, one, one, one], axis=1)
+    parameters = ops.stack([*parameters, ones, ones, ones, ones], axis=1)
     return affine_maps(parameters, height, width, ops)
 
 
-def _color_matrices(pixels, draws, ops):
+def _color_matrices(pixels: Tensor, draws: Any, ops: Any) -> tuple[Tensor, Tensor]:
     """Returns `(linear, bias)` of brightness, color, contrast and auto-contrast."""
     kind, magnitude, sign = draws
     strength = 1.0 + STRENGTH * magnitude * sign
@@ -98,7 +104,7 @@ def _color_matrices(pixels, draws, ops):
     return linear, ops.where(auto, darkest, bias)
 
 
-def _smooth(pixels, ops):
+def _smooth(pixels: Tensor, ops: Any) -> Tensor:
     """Applies the 3x3 filter of PIL's SMOOTH; the border is not changed."""
     height, width = ops.shape(pixels)[1:3]
     rows = pixels[:, :-2] + pixels[:, 1:-1] + pixels[:, 2:]
@@ -114,7 +120,7 @@ def _smooth(pixels, ops):
     return ops.where(edge, pixels, inner)
 
 
-def _equalize(pixels, ops):
+def _equalize(pixels: Tensor, ops: Any) -> Tensor:
     """Equalizes the histogram of each channel, with the rounding of PIL."""
     batch, height, width, channels = ops.shape(pixels)
     level = ops.cast(ops.clip(ops.floor(pixels), 0.0, 255.0), "int32")
@@ -137,11 +143,11 @@ def _equalize(pixels, ops):
     return ops.take(ops.reshape(table, (-1,)), cell, axis=0)
 
 
-def transform_colors(pixels, draws, ops=keras.ops):
+def transform_colors(pixels: Tensor, draws: Any, ops: Any = keras.ops) -> Tensor:
     """Applies the operations that move no pixel, to float32 pixels in `[0, 255]`."""
     kind, magnitude, sign = draws
 
-    def is_selected(name):
+    def is_selected(name: str) -> Tensor:
         return ops.reshape(_is(kind, name, ops), (-1, 1, 1, 1))
 
     linear, bias = _color_matrices(pixels, draws, ops)
@@ -163,8 +169,14 @@ def transform_colors(pixels, draws, ops=keras.ops):
 
 
 def augment(
-    images, uniform, bins, value_range, interpolation, fill_value, ops=keras.ops
-):
+    images: Tensor,
+    uniform: Tensor,
+    bins: int,
+    value_range: tuple[float, float],
+    interpolation: str,
+    fill_value: float,
+    ops: Any = keras.ops,
+) -> Tensor:
     """Applies one operation of random magnitude to each image."""
     draws = draw(uniform, bins, ops)
     _, height, width, _ = ops.shape(images)
@@ -177,7 +189,9 @@ def augment(
     return ops.cast(pixels / scale + low, images.dtype)
 
 
-def transform_masks(masks, uniform, bins, ops=keras.ops):
+def transform_masks(
+    masks: Tensor, uniform: Tensor, bins: int, ops: Any = keras.ops
+) -> Tensor:
     """Returns the masks of the images of `augment`; 0 outside of the image."""
     _, height, width, _ = ops.shape(masks)
     image_maps = maps(draw(uniform, bins, ops), height, width, ops)

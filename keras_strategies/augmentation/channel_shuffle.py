@@ -1,7 +1,10 @@
 """Random order of channels."""
 
+from typing import Any
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import ImageLayer
 from keras_strategies.augmentation._mask_ops import shuffle_channels
@@ -59,12 +62,18 @@ class ChannelShuffle(ImageLayer):
     ```
     """
 
-    def __init__(self, groups=3, seed=None, data_format=None, **kwargs):
+    def __init__(
+        self,
+        groups: int = 3,
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, data_format=data_format, **kwargs)
-        self.groups = checks.integer("groups", groups, low=1)
+        self.groups: int = checks.integer("groups", groups, low=1)
         self._DRAWS = self.groups
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         channels = images.shape[-1 if self.data_format == "channels_last" else 1]
         if channels is None or channels % self.groups:
             rule = "`groups` must divide the number of channels"
@@ -72,5 +81,5 @@ class ChannelShuffle(ImageLayer):
         uniform = transformation["uniform"]
         return apply(shuffle_channels, images, uniform, self.groups, layer=self)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "groups": self.groups}

@@ -1,7 +1,10 @@
 """GridMask: removal of a grid of squares."""
 
+from typing import Any
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import (
     ImageLayer,
@@ -79,23 +82,29 @@ class GridMask(ImageLayer):
 
     def __init__(
         self,
-        unit_factor=(96 / 224, 1.0),
-        ratio_factor=0.6,
-        rotation_factor=1.0,
-        factor=0.8,
-        fill_value=0.0,
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        unit_factor: float | tuple[float, float] = (96 / 224, 1.0),
+        ratio_factor: float | tuple[float, float] = 0.6,
+        rotation_factor: float | tuple[float, float] = 1.0,
+        factor: float = 0.8,
+        fill_value: float = 0.0,
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, data_format=data_format, **kwargs)
-        self.unit_factor = checked_factor("unit_factor", unit_factor, 0, low_open=True)
-        self.ratio_factor = checked_factor("ratio_factor", ratio_factor, 0)
-        self.rotation_factor = checked_factor("rotation_factor", rotation_factor)
-        self.factor = checks.real("factor", factor, low=0, high=1)
-        self.fill_value = checks.real("fill_value", fill_value)
+        self.unit_factor: float | tuple[float, float] = checked_factor(
+            "unit_factor", unit_factor, 0, low_open=True
+        )
+        self.ratio_factor: float | tuple[float, float] = checked_factor(
+            "ratio_factor", ratio_factor, 0
+        )
+        self.rotation_factor: float | tuple[float, float] = checked_factor(
+            "rotation_factor", rotation_factor
+        )
+        self.factor: float = checks.real("factor", factor, low=0, high=1)
+        self.fill_value: float = checks.real("fill_value", fill_value)
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         sizes = [
             value if isinstance(value, tuple) else (value, value)
             for value in (self.unit_factor, self.ratio_factor)
@@ -106,7 +115,7 @@ class GridMask(ImageLayer):
             erase, images, uniform, mask, self.factor, self.fill_value, layer=self
         )
 
-    def get_config(self):
+    def get_config(self) -> Config:
         names = (
             "unit_factor",
             "ratio_factor",

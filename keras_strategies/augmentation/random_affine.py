@@ -1,8 +1,12 @@
 """Geometric augmentation with a single resample."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation import _boxes
 from keras_strategies.augmentation._affine_maps import (
     ORDER,
@@ -148,58 +152,69 @@ class RandomAffine(ImageLayer):
 
     def __init__(
         self,
-        rotation_factor=0.0,
-        translation_height_factor=0.0,
-        translation_width_factor=0.0,
-        shear_x_factor=0.0,
-        shear_y_factor=0.0,
-        zoom_height_factor=0.0,
-        zoom_width_factor=None,
-        flip_mode=None,
-        fill_mode="reflect",
-        interpolation="bilinear",
-        seed=None,
-        fill_value=0.0,
-        data_format=None,
-        bounding_box_format=None,
-        jit_compile="auto",
-        order=ORDER,
-        **kwargs,
-    ):
+        rotation_factor: float | tuple[float, float] = 0.0,
+        translation_height_factor: float | tuple[float, float] = 0.0,
+        translation_width_factor: float | tuple[float, float] = 0.0,
+        shear_x_factor: float | tuple[float, float] = 0.0,
+        shear_y_factor: float | tuple[float, float] = 0.0,
+        zoom_height_factor: float | tuple[float, float] = 0.0,
+        zoom_width_factor: float | tuple[float, float] | None = None,
+        flip_mode: Literal[
+            "horizontal", "vertical", "horizontal_and_vertical", "half_turn"
+        ]
+        | None = None,
+        fill_mode: Literal["constant", "nearest", "reflect", "wrap"] = "reflect",
+        interpolation: Literal["nearest", "bilinear"] = "bilinear",
+        seed: int | None = None,
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        bounding_box_format: str | None = None,
+        jit_compile: Literal["auto"] | bool = "auto",
+        order: Sequence[str] = ORDER,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             seed=seed,
             data_format=data_format,
             bounding_box_format=bounding_box_format,
             **kwargs,
         )
-        self.rotation_factor = checked_factor("rotation_factor", rotation_factor)
-        self.translation_height_factor = checked_factor(
+        self.rotation_factor: float | tuple[float, float] = checked_factor(
+            "rotation_factor", rotation_factor
+        )
+        self.translation_height_factor: float | tuple[float, float] = checked_factor(
             "translation_height_factor", translation_height_factor
         )
-        self.translation_width_factor = checked_factor(
+        self.translation_width_factor: float | tuple[float, float] = checked_factor(
             "translation_width_factor", translation_width_factor
         )
-        self.shear_x_factor = checked_factor("shear_x_factor", shear_x_factor, 0)
-        self.shear_y_factor = checked_factor("shear_y_factor", shear_y_factor, 0)
-        self.zoom_height_factor = _zoom("zoom_height_factor", zoom_height_factor)
-        self.zoom_width_factor = zoom_width_factor
+        self.shear_x_factor: float | tuple[float, float] = checked_factor(
+            "shear_x_factor", shear_x_factor, 0
+        )
+        self.shear_y_factor: float | tuple[float, float] = checked_factor(
+            "shear_y_factor", shear_y_factor, 0
+        )
+        self.zoom_height_factor: float | tuple[float, float] = _zoom(
+            "zoom_height_factor", zoom_height_factor
+        )
+        self.zoom_width_factor: float | tuple[float, float] | None = zoom_width_factor
         if zoom_width_factor is not None:
             self.zoom_width_factor = _zoom("zoom_width_factor", zoom_width_factor)
-        self.flip_mode = checks.choice("flip_mode", flip_mode, _FLIP_MODES)
-        self.fill_mode = checks.choice("fill_mode", fill_mode, _FILL_MODES)
-        self.interpolation = checks.choice(
+        self.flip_mode: str | None = checks.choice("flip_mode", flip_mode, _FLIP_MODES)
+        self.fill_mode: str = checks.choice("fill_mode", fill_mode, _FILL_MODES)
+        self.interpolation: str = checks.choice(
             "interpolation", interpolation, ("nearest", "bilinear")
         )
-        self.fill_value = checks.real("fill_value", fill_value)
-        self.jit_compile = checks.choice(
+        self.fill_value: float = checks.real("fill_value", fill_value)
+        self.jit_compile: str | bool = checks.choice(
             "jit_compile", jit_compile, ("auto", True, False)
         )
-        self.order = tuple(order)
+        self.order: tuple[str, ...] = tuple(order)
         if sorted(self.order) != sorted(ORDER):
             fix = f"Give each of {', '.join(ORDER)} once."
             checks.fail("`order` must have the five operations", fix=fix, order=order)
 
-    def _ranges(self):
+    def _ranges(self) -> tuple[Any, ...]:
         """Returns the arguments of `draw_parameters` after the uniform numbers."""
         height, width = self.translation_height_factor, self.translation_width_factor
         return (
@@ -214,10 +229,12 @@ class RandomAffine(ImageLayer):
             self.zoom_width_factor is None,
         )
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         return self._transform_images(images, transformation, self.interpolation)
 
-    def _transform_images(self, images, transformation, interpolation):
+    def _transform_images(
+        self, images: Tensor, transformation: Any, interpolation: str
+    ) -> Tensor:
         return apply(
             resample,
             images,
@@ -232,18 +249,23 @@ class RandomAffine(ImageLayer):
         )
 
     def transform_segmentation_masks(
-        self, segmentation_masks, transformation, training=True
-    ):
+        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
+    ) -> Tensor:
         ops = backend_ops(self.backend)
         if not training:
             return ops.convert_to_tensor(segmentation_masks)
 
-        def transform(masks):
+        def transform(masks: Tensor) -> Tensor:
             return self._transform_images(masks, transformation, "nearest")
 
         return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
 
-    def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+    def transform_bounding_boxes(
+        self,
+        bounding_boxes: dict[str, Tensor],
+        transformation: Any,
+        training: bool = True,
+    ) -> Any:
         if not training:
             return bounding_boxes
         ops = backend_ops(self.backend)
@@ -257,7 +279,7 @@ class RandomAffine(ImageLayer):
             bounding_boxes, maps, box_format, size, ops
         )
 
-    def get_config(self):
+    def get_config(self) -> Config:
         names = (
             "rotation_factor",
             "translation_height_factor",
@@ -276,7 +298,7 @@ class RandomAffine(ImageLayer):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _zoom(name, value):
+def _zoom(name: str, value: Any) -> float | tuple[float, float]:
     fix = "A zoom of -1 would enlarge one pixel to the whole image."
     value = checked_factor(name, value, fix=fix, low_open=True)
     if value == 1:

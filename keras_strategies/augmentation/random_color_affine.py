@@ -1,7 +1,10 @@
 """Color augmentation with one matrix per image."""
 
+from typing import Any
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._color_matrices import jitter
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import (
@@ -92,23 +95,31 @@ class RandomColorAffine(ImageLayer):
 
     def __init__(
         self,
-        brightness_factor=0.0,
-        contrast_factor=0.0,
-        saturation_factor=0.0,
-        hue_factor=0.0,
-        value_range=(0, 255),
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        brightness_factor: float | tuple[float, float] = 0.0,
+        contrast_factor: float | tuple[float, float] = 0.0,
+        saturation_factor: float | tuple[float, float] = 0.0,
+        hue_factor: float | tuple[float, float] = 0.0,
+        value_range: tuple[float, float] = (0, 255),
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, data_format=data_format, **kwargs)
-        self.brightness_factor = checked_factor("brightness_factor", brightness_factor)
-        self.contrast_factor = _around_one("contrast_factor", contrast_factor)
-        self.saturation_factor = _around_one("saturation_factor", saturation_factor)
-        self.hue_factor = checked_factor("hue_factor", hue_factor, 0)
-        self.value_range = checked_value_range(value_range)
+        self.brightness_factor: float | tuple[float, float] = checked_factor(
+            "brightness_factor", brightness_factor
+        )
+        self.contrast_factor: float | tuple[float, float] = _checked_gain_factor(
+            "contrast_factor", contrast_factor
+        )
+        self.saturation_factor: float | tuple[float, float] = _checked_gain_factor(
+            "saturation_factor", saturation_factor
+        )
+        self.hue_factor: float | tuple[float, float] = checked_factor(
+            "hue_factor", hue_factor, 0
+        )
+        self.value_range: tuple[float, float] = checked_value_range(value_range)
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         check_color_channels(images, self.data_format)
         hue = self.hue_factor
         ranges = (
@@ -120,7 +131,7 @@ class RandomColorAffine(ImageLayer):
         uniform = transformation["uniform"]
         return apply(jitter, images, uniform, ranges, self.value_range, layer=self)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {
             "brightness_factor": self.brightness_factor,
             "contrast_factor": self.contrast_factor,
@@ -131,12 +142,12 @@ class RandomColorAffine(ImageLayer):
         return {**super().get_config(), **config}
 
 
-def _around_one(name, value):
+def _checked_gain_factor(name: str, value: Any) -> float | tuple[float, float]:
     if isinstance(value, list | tuple):
         return checked_pair(name, value, low=0, high=1)
     return checks.real(name, value, low=0, high=1)
 
 
-def _gains(value):
+def _gains(value: float | tuple[float, float]) -> tuple[float, float]:
     lower, upper = value if isinstance(value, tuple) else (value, value)
     return 1.0 - lower, 1.0 + upper

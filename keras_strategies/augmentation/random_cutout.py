@@ -1,7 +1,10 @@
 """Cutout: removal of rectangles of a fixed size."""
 
+from typing import Any
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import ImageLayer, checked_factor
 from keras_strategies.augmentation._mask_ops import erase, holes
@@ -65,26 +68,28 @@ class RandomCutout(ImageLayer):
 
     def __init__(
         self,
-        height_factor=0.5,
-        width_factor=None,
-        holes=1,
-        factor=1.0,
-        fill_value=0.0,
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        height_factor: float | tuple[float, float] = 0.5,
+        width_factor: float | tuple[float, float] | None = None,
+        holes: int = 1,
+        factor: float = 1.0,
+        fill_value: float = 0.0,
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, data_format=data_format, **kwargs)
-        self.height_factor = checked_factor("height_factor", height_factor, 0)
-        self.width_factor = width_factor
+        self.height_factor: float | tuple[float, float] = checked_factor(
+            "height_factor", height_factor, 0
+        )
+        self.width_factor: float | tuple[float, float] | None = width_factor
         if width_factor is not None:
             self.width_factor = checked_factor("width_factor", width_factor, 0)
-        self.holes = checks.integer("holes", holes, low=1)
-        self.factor = checks.real("factor", factor, low=0, high=1)
-        self.fill_value = checks.real("fill_value", fill_value)
+        self.holes: int = checks.integer("holes", holes, low=1)
+        self.factor: float = checks.real("factor", factor, low=0, high=1)
+        self.fill_value: float = checks.real("fill_value", fill_value)
         self._DRAWS = 1 + 4 * self.holes
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         size = tuple(
             (value, value) if isinstance(value, float) else value
             for value in (self.height_factor, self.width_factor)
@@ -95,6 +100,6 @@ class RandomCutout(ImageLayer):
             erase, images, uniform, mask, self.factor, self.fill_value, layer=self
         )
 
-    def get_config(self):
+    def get_config(self) -> Config:
         names = ("height_factor", "width_factor", "holes", "factor", "fill_value")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -1,10 +1,13 @@
 """Mosaics of four images of a batch."""
 
+from typing import Any
+
 import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import (
     ImageLayer,
@@ -95,25 +98,27 @@ class RandomMosaic(ImageLayer):
 
     def __init__(
         self,
-        center_factor=(0.25, 0.75),
-        factor=1.0,
-        seed=None,
-        data_format=None,
-        bounding_box_format=None,
-        **kwargs,
-    ):
+        center_factor: tuple[float, float] = (0.25, 0.75),
+        factor: float = 1.0,
+        seed: int | None = None,
+        data_format: str | None = None,
+        bounding_box_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             seed=seed,
             data_format=data_format,
             bounding_box_format=bounding_box_format,
             **kwargs,
         )
-        self.center_factor = tuple(
+        self.center_factor: tuple[float, float] = tuple(
             sorted(checked_pair("center_factor", center_factor, low=0, high=1))
         )
-        self.factor = checks.real("factor", factor, low=0, high=1)
+        self.factor: float = checks.real("factor", factor, low=0, high=1)
 
-    def get_random_transformation(self, data, training=True, seed=None):
+    def get_random_transformation(
+        self, data: Tensors, training: bool = True, seed: Any = None
+    ) -> dict[str, Any] | None:
         images = data["images"] if isinstance(data, dict) else data
         if training and len(images.shape) == 3:
             fix = "Give a batch: a mosaic needs several images."
@@ -128,11 +133,13 @@ class RandomMosaic(ImageLayer):
             transformation["layout"] = layout(uniform, *sizes, *settings, ops=ops)
         return transformation
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         settings = self.center_factor, self.factor
         return apply(assemble, images, transformation["uniform"], *settings, layer=self)
 
-    def transform_labels(self, labels, transformation, training=True):
+    def transform_labels(
+        self, labels: Tensors, transformation: Any, training: bool = True
+    ) -> Tensors:
         if not training:
             return labels
         ops = backend_ops(self.backend)
@@ -152,18 +159,23 @@ class RandomMosaic(ImageLayer):
         return mixed
 
     def transform_segmentation_masks(
-        self, segmentation_masks, transformation, training=True
-    ):
+        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
+    ) -> Tensor:
         ops = backend_ops(self.backend)
         if not training:
             return ops.convert_to_tensor(segmentation_masks)
 
-        def transform(masks):
+        def transform(masks: Tensor) -> Tensor:
             return self._augment(masks, transformation)
 
         return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
 
-    def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+    def transform_bounding_boxes(
+        self,
+        bounding_boxes: dict[str, Tensor],
+        transformation: Any,
+        training: bool = True,
+    ) -> Any:
         if not training:
             return bounding_boxes
         ops = backend_ops(self.backend)
@@ -176,6 +188,6 @@ class RandomMosaic(ImageLayer):
         )
         return convert(boxes, source="xyxy", target=box_format, **size)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {"center_factor": self.center_factor, "factor": self.factor}
         return {**super().get_config(), **config}

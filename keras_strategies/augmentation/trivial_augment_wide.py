@@ -1,8 +1,11 @@
 """TrivialAugment: one random operation per image."""
 
+from typing import Any, Literal
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation import _boxes
 from keras_strategies.augmentation._affine_maps import invert_maps
 from keras_strategies.augmentation._compiled import apply
@@ -93,31 +96,31 @@ class TrivialAugmentWide(ImageLayer):
 
     def __init__(
         self,
-        value_range=(0, 255),
-        num_magnitude_bins=31,
-        interpolation="nearest",
-        fill_value=0.0,
-        seed=None,
-        data_format=None,
-        bounding_box_format=None,
-        **kwargs,
-    ):
+        value_range: tuple[float, float] = (0, 255),
+        num_magnitude_bins: int = 31,
+        interpolation: Literal["nearest", "bilinear"] = "nearest",
+        fill_value: float = 0.0,
+        seed: int | None = None,
+        data_format: str | None = None,
+        bounding_box_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             seed=seed,
             data_format=data_format,
             bounding_box_format=bounding_box_format,
             **kwargs,
         )
-        self.value_range = checked_value_range(value_range)
-        self.num_magnitude_bins = checks.integer(
+        self.value_range: tuple[float, float] = checked_value_range(value_range)
+        self.num_magnitude_bins: int = checks.integer(
             "num_magnitude_bins", num_magnitude_bins, low=2
         )
-        self.interpolation = checks.choice(
+        self.interpolation: str = checks.choice(
             "interpolation", interpolation, ("nearest", "bilinear")
         )
-        self.fill_value = checks.real("fill_value", fill_value)
+        self.fill_value: float = checks.real("fill_value", fill_value)
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         check_color_channels(images, self.data_format)
         return apply(
             augment,
@@ -131,19 +134,24 @@ class TrivialAugmentWide(ImageLayer):
         )
 
     def transform_segmentation_masks(
-        self, segmentation_masks, transformation, training=True
-    ):
+        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
+    ) -> Tensor:
         ops = backend_ops(self.backend)
         if not training:
             return ops.convert_to_tensor(segmentation_masks)
         uniform, bins = transformation["uniform"], self.num_magnitude_bins
 
-        def transform(masks):
+        def transform(masks: Tensor) -> Tensor:
             return apply(transform_masks, masks, uniform, bins, layer=self)
 
         return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
 
-    def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+    def transform_bounding_boxes(
+        self,
+        bounding_boxes: dict[str, Tensor],
+        transformation: Any,
+        training: bool = True,
+    ) -> Any:
         if not training:
             return bounding_boxes
         ops = backend_ops(self.backend)
@@ -155,6 +163,6 @@ class TrivialAugmentWide(ImageLayer):
             bounding_boxes, image_maps, box_format, size, ops
         )
 
-    def get_config(self):
+    def get_config(self) -> Config:
         names = ("value_range", "num_magnitude_bins", "interpolation", "fill_value")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -90,7 +90,7 @@ class MonteCarloDropout(keras.layers.Dropout):
     def __init__(
         self,
         rate: float,
-        noise_shape: Sequence[int | None] = None,
+        noise_shape: Sequence[int | None] | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:

@@ -91,7 +91,7 @@ class AdaptiveClip(Transform):
 
     def transform(
         self,
-        gradients: Sequence[Tensor],
+        gradients: list[Tensor],
         variables: Sequence[keras.Variable],
         step: Tensor,
     ) -> list[Tensor]:

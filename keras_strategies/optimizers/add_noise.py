@@ -73,7 +73,7 @@ class AddNoise(Transform):
 
     def transform(
         self,
-        gradients: Sequence[Tensor],
+        gradients: list[Tensor],
         variables: Sequence[keras.Variable],
         step: Tensor,
     ) -> list[Tensor]:

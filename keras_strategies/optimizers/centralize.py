@@ -46,7 +46,7 @@ class Centralize(Transform):
 
     def transform(
         self,
-        gradients: Sequence[Tensor],
+        gradients: list[Tensor],
         variables: Sequence[keras.Variable],
         step: Tensor,
     ) -> list[Tensor]:

@@ -81,7 +81,7 @@ class SharpnessAware(WrapperModel):
         model: keras.Model,
         rho: float = 0.05,
         adaptive: bool = False,
-        name: str = None,
+        name: str | None = None,
     ) -> None:
         super().__init__(model, name)
         self.rho: float = checks.real("rho", rho, low=0, low_open=True)

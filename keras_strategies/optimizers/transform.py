@@ -82,7 +82,7 @@ class Transform:
 
     def transform(
         self,
-        gradients: Sequence[Tensor],
+        gradients: list[Tensor],
         variables: Sequence[keras.Variable],
         step: Tensor,
     ) -> list[Tensor]:

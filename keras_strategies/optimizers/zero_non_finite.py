@@ -43,7 +43,7 @@ class ZeroNonFinite(Transform):
 
     def transform(
         self,
-        gradients: Sequence[Tensor],
+        gradients: list[Tensor],
         variables: Sequence[keras.Variable],
         step: Tensor,
     ) -> list[Tensor]:

@@ -1,12 +1,12 @@
 """Regularizers for existing models."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
 
 from keras_strategies._internal import checks, keras_private
+from keras_strategies._internal.model_graph import clone_model
 from keras_strategies._internal.select import (
     Selection,
     Selector,
@@ -37,6 +37,7 @@ def apply(
     activity: Regularizer | Literal[False] | None = None,
     include: Selector | None = None,
     exclude: Selector | None = None,
+    copy: bool = False,
 ) -> keras.Model:
     """Adds regularizers to an existing model, or replaces or removes them, in place.
 
@@ -68,9 +69,11 @@ def apply(
             weight, a function of a layer, or a list of these. Defaults to `None`, all.
         exclude: The weights or layers to leave unchanged, as in `include`, which it
             overrides. Defaults to `None`.
+        copy: Whether to work on a copy of the model, compiled alike, and leave the
+            model unchanged. Defaults to `False`.
 
     Returns:
-        `model` itself.
+        `model` itself, or its copy.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -98,6 +101,7 @@ def apply(
     ```
     """
     checks.instance("model", model, keras.Model)
+    checks.boolean("copy", copy)
     selection = Selection(include, exclude)
     requested = {"kernel": kernel, "bias": bias, "activity": activity}
     regularizers = {
@@ -116,11 +120,14 @@ def apply(
     selection.check_used(
         [slot.target for each in slots.values() for slot in each], "weight or layer"
     )
-    changes: list[Callable[[], None]] = []
+    masks = {name: _mask(model, name, slots[name], selection) for name in slots}
+    if copy:
+        # Selected in the model, whose layers and weights the user may have given.
+        model = clone_model(model)
+        slots = {name: _slots(model, name) for name in regularizers}
     for name, regularizer in regularizers.items():
-        changes += _changes(model, name, regularizer, slots[name], selection)
-    for change in changes:
-        change()
+        pairs = zip(slots[name], masks[name], strict=True)
+        _set(model, name, regularizer, [slot for slot, is_in in pairs if is_in])
     _trace_again(model)
     return model
 
@@ -218,16 +225,12 @@ def _weights(
     ]
 
 
-def _changes(
-    model: keras.Model,
-    name: str,
-    regularizer: Any,
-    slots: list[_Slot],
-    selection: Selection,
-) -> list[Callable[[], None]]:
-    """Returns the calls that set a regularizer, after all checks."""
-    selected = [slot for slot in slots if selection(slot.target)]
-    if not selected:
+def _mask(
+    model: keras.Model, name: str, slots: list[_Slot], selection: Selection
+) -> list[bool]:
+    """Returns for each slot whether it is selected, after all checks."""
+    selected = [selection(slot.target) for slot in slots]
+    if not any(selected):
         checks.fail(
             f"`include` and `exclude` must leave a place for `{name}`"
             if slots
@@ -236,44 +239,41 @@ def _changes(
             **selection.received,
             paths=[slot.target.path for slot in slots],
         )
-    changes = [lambda slot=slot: slot.set(regularizer) for slot in selected]
-    return changes + _attention_changes(model, name, regularizer, slots, selected)
-
-
-def _attention_changes(
-    model: keras.Model,
-    name: str,
-    regularizer: Any,
-    slots: list[_Slot],
-    selected: list[_Slot],
-) -> list[Callable[[], None]]:
-    """Returns the calls for attention layers, which save one regularizer for all.
-
-    Their kernels belong to layers inside them that are constructed anew from the
-    config of the attention layer, so that its own attribute must change as well.
-    """
-    changes = []
-    all_ids = {id(slot.layer) for slot in slots}
-    selected_ids = {id(slot.layer) for slot in selected}
-    for layer in all_layers(model):
-        if not keras_private.holds_regularizers(layer):
-            continue
-        inside = {id(inner) for inner in all_layers(layer)}
-        if not inside & selected_ids:
-            continue
-        if inside & all_ids - selected_ids:
+    pairs = zip(slots, selected, strict=True)
+    selected_ids = {id(slot.layer) for slot, is_in in pairs if is_in}
+    unselected_ids = {id(slot.layer) for slot in slots} - selected_ids
+    for layer in _attention_layers(model, selected_ids):
+        if {id(inner) for inner in all_layers(layer)} & unselected_ids:
             checks.fail(
                 f"`include` and `exclude` must select all places for `{name}` in an "
                 "attention layer, or none",
                 fix="Its config has one regularizer for all of them.",
                 layer=layer.path,
             )
-        changes.append(
-            lambda layer=layer: keras_private.set_held_regularizer(
-                layer, f"{name}_regularizer", regularizer
-            )
-        )
-    return changes
+    return selected
+
+
+def _attention_layers(
+    model: keras.Model, selected_ids: set[int]
+) -> list[keras.layers.Layer]:
+    """Returns the attention layers with selected layers inside them.
+
+    Their kernels belong to layers that are constructed anew from the config of the
+    attention layer, which has one regularizer for all of them.
+    """
+    return [
+        layer
+        for layer in all_layers(model)
+        if keras_private.holds_regularizers(layer)
+        and {id(inner) for inner in all_layers(layer)} & selected_ids
+    ]
+
+
+def _set(model: keras.Model, name: str, regularizer: Any, slots: list[_Slot]) -> None:
+    for slot in slots:
+        slot.set(regularizer)
+    for layer in _attention_layers(model, {id(slot.layer) for slot in slots}):
+        keras_private.set_held_regularizer(layer, f"{name}_regularizer", regularizer)
 
 
 def _trace_again(model: keras.Model) -> None:

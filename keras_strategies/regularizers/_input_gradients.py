@@ -22,7 +22,7 @@ class InputGradientPenalty(WrapperModel):
 
     def compute_loss(
         self,
-        x: Tensors = None,
+        x: Tensors | None = None,
         y: Tensors | None = None,
         y_pred: Tensors | None = None,
         sample_weight: Tensors | None = None,

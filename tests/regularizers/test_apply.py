@@ -194,6 +194,29 @@ def test_weights_are_selected_by_path_layer_weight_and_function(arguments, expec
     assert len(model.losses) == len(expected)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_copy_gets_them_and_the_model_does_not(compiled):
+    model, (x, y) = _mlp(), _data()
+    if compiled:
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        model.fit(x, y, verbose=0)
+    apply(model, kernel=False)
+    include = [model.get_layer("head"), model.get_layer("inner")]
+    copy = apply(model, kernel=keras.regularizers.L2(0.5), include=include, copy=True)
+    assert copy is not model and not model.losses
+    assert model.get_layer("head").kernel_regularizer is None
+    kernels = [copy.get_layer("head").kernel, copy.get_layer("inner").weights[0]]
+    assert _losses(copy) == pytest.approx(0.5 * _squares(*kernels), rel=1e-5)
+    for old, new in zip(model.get_weights(), copy.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    if compiled:
+        assert int(copy.optimizer.iterations) == int(model.optimizer.iterations) == 1
+        plain = model.evaluate(x, y, verbose=0)
+        assert copy.evaluate(x, y, verbose=0) == pytest.approx(
+            plain + _losses(copy), rel=1e-4
+        )
+
+
 def test_one_entry_may_be_for_weights_and_another_for_layers():
     model = _mlp()
     apply(
@@ -212,6 +235,7 @@ def test_one_entry_may_be_for_weights_and_another_for_layers():
         ({"kernel": "l2", "include": "nothing"}, ValueError, "`include` must match"),
         ({"kernel": "l2", "include": "("}, ValueError, "valid regular expression"),
         ({"kernel": "l2", "include": 3}, TypeError, "`include` must be"),
+        ({"kernel": "l2", "copy": 1}, TypeError, "`copy` must be"),
         ({"kernel": True}, TypeError, "`kernel` must be"),
         ({"kernel": "l2", "activity": 0.1}, TypeError, "`activity` must be"),
     ],

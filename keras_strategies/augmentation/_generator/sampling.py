@@ -1,13 +1,15 @@
-"""Random parameters: of one image as Keras draws them, or of a block of images."""
+"""Random parameters of one image, as Keras draws them, or of a block of images."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from keras_strategies._internal.types import Tensor
 from keras_strategies.augmentation._generator.geometry import matrices
 
-# One row of uniform numbers each, so that switching one operation on leaves what
-# the others draw as it was.
+# One row of uniform numbers each, so that enabling one operation does not change the
+# numbers of the others.
 _ROWS = (
     "theta",
     "height",
@@ -25,12 +27,12 @@ _ROWS = (
 )
 
 
-def is_chosen(shift):
-    """Whether a shift range is a set of choices in place of an interval."""
+def is_chosen(shift: Any) -> bool:
+    """Returns whether a shift range is a set of choices instead of an interval."""
     return isinstance(shift, list | int | np.integer)
 
 
-def _one_shift(random, shift, size):
+def _sample_shift(random: Any, shift: Any, size: int) -> float:
     if not shift:
         return 0
     if is_chosen(shift):
@@ -40,8 +42,8 @@ def _one_shift(random, shift, size):
     return drawn * size if np.max(shift) < 1 else drawn
 
 
-def draw_one(generator, height, width, random):
-    """Parameters of one image, drawn in Keras's order.
+def draw_image(generator: Any, height: int, width: int, random: Any) -> dict[str, Any]:
+    """Draws the parameters of one image, in Keras's order.
 
     Args:
         generator: The `ImageDataGenerator` with the ranges.
@@ -52,38 +54,40 @@ def draw_one(generator, height, width, random):
     Returns:
         Dict with the keys that Keras's `get_random_transform` has.
     """
-    g, drawn = generator, {"theta": 0, "shear": 0, "zx": 1, "zy": 1}
+    g, parameters = generator, {"theta": 0, "shear": 0, "zx": 1, "zy": 1}
     if g.rotation_range:
-        drawn["theta"] = random.uniform(-g.rotation_range, g.rotation_range)
-    down = _one_shift(random, g.height_shift_range, height)
-    right = _one_shift(random, g.width_shift_range, width)
-    # Keras takes the height's shift for x and the width's for y.
-    drawn["tx"], drawn["ty"] = (down, right) if g.keras_compatible else (right, down)
+        parameters["theta"] = random.uniform(-g.rotation_range, g.rotation_range)
+    down = _sample_shift(random, g.height_shift_range, height)
+    right = _sample_shift(random, g.width_shift_range, width)
+    # Keras uses the shift of the height for x and that of the width for y.
+    parameters["tx"], parameters["ty"] = (
+        (down, right) if g.keras_compatible else (right, down)
+    )
     if g.shear_range:
-        drawn["shear"] = random.uniform(-g.shear_range, g.shear_range)
+        parameters["shear"] = random.uniform(-g.shear_range, g.shear_range)
     if list(g.zoom_range) != [1, 1]:
-        drawn["zx"], drawn["zy"] = random.uniform(*g.zoom_range, 2)
-    drawn["flip_horizontal"] = bool((random.random() < 0.5) * g.horizontal_flip)
-    drawn["flip_vertical"] = bool((random.random() < 0.5) * g.vertical_flip)
-    drawn["channel_shift_intensity"] = drawn["brightness"] = None
+        parameters["zx"], parameters["zy"] = random.uniform(*g.zoom_range, 2)
+    parameters["flip_horizontal"] = bool((random.random() < 0.5) * g.horizontal_flip)
+    parameters["flip_vertical"] = bool((random.random() < 0.5) * g.vertical_flip)
+    parameters["channel_shift_intensity"] = parameters["brightness"] = None
     if g.channel_shift_range:
-        drawn["channel_shift_intensity"] = random.uniform(
+        parameters["channel_shift_intensity"] = random.uniform(
             -g.channel_shift_range, g.channel_shift_range
         )
     if g.brightness_range is not None:
-        drawn["brightness"] = random.uniform(*g.brightness_range)
-    return drawn
+        parameters["brightness"] = random.uniform(*g.brightness_range)
+    return parameters
 
 
 @dataclass(frozen=True)
 class Draws:
-    """What happens to the images of a block or a batch.
+    """Random parameters of the images of a block or a batch.
 
     Attributes:
         matrices: `(count, 2, 3)`, or `None` without a geometric operation.
         channel_shift: `(count,)` or `None`.
         brightness: `(count,)` or `None`.
-        active: `(count,)`, whether an image is transformed at all.
+        active: `(count,)`, whether an image is transformed.
     """
 
     matrices: np.ndarray | None
@@ -91,21 +95,21 @@ class Draws:
     brightness: np.ndarray | None
     active: np.ndarray
 
-    def part(self, where):
-        """The draws of some of the images."""
+    def select(self, index: Tensor) -> "Draws":
+        """Returns the draws of some of the images, a slice or an index array."""
         fields = (self.matrices, self.channel_shift, self.brightness, self.active)
-        return Draws(*(None if f is None else f[where] for f in fields))
+        return Draws(*(None if f is None else f[index] for f in fields))
 
 
-def moves(generator):
-    """Whether the generator has any geometric operation."""
+def has_geometric_ops(generator: Any) -> bool:
+    """Returns whether the generator has any geometric operation."""
     g = generator
-    plain = (g.rotation_range, g.height_shift_range, g.width_shift_range)
-    plain += (g.shear_range, g.horizontal_flip, g.vertical_flip)
-    return any(bool(value) for value in plain) or list(g.zoom_range) != [1, 1]
+    ranges = (g.rotation_range, g.height_shift_range, g.width_shift_range)
+    ranges += (g.shear_range, g.horizontal_flip, g.vertical_flip)
+    return any(bool(value) for value in ranges) or list(g.zoom_range) != [1, 1]
 
 
-def _shifts(shift, uniform, sign, size):
+def _shifts(shift: Any, uniform: np.ndarray, sign: Any, size: int) -> Any:
     if not shift:
         return 0.0
     if is_chosen(shift):
@@ -117,13 +121,15 @@ def _shifts(shift, uniform, sign, size):
     return drawn * size if np.max(shift) < 1 else drawn
 
 
-def draw_block(generator, random, count, height, width):
-    """The `Draws` of `count` images from a `numpy.random.Generator`."""
+def draw_block(
+    generator: Any, random: np.random.Generator, count: int, height: int, width: int
+) -> Draws:
+    """Returns the `Draws` of `count` images from a `numpy.random.Generator`."""
     g = generator
     u = dict(zip(_ROWS, random.random((len(_ROWS), count)), strict=True))
     active = u["active"] < g.probability
     maps = None
-    if moves(g):
+    if has_geometric_ops(g):
         down = _shifts(g.height_shift_range, u["height"], u["height_sign"], height)
         right = _shifts(g.width_shift_range, u["width"], u["width_sign"], width)
         low, high = g.zoom_range

@@ -1,15 +1,17 @@
-"""Words of a text and the changes of EDA as pure functions.
+"""Words of a text and the operations of EDA as pure functions.
 
 A text is `gaps[0] words[0] gaps[1] ... words[-1] gaps[-1]`: punctuation and spaces are
-in the gaps and stay where they are. Every function takes a `numpy.random.Generator`.
+in the gaps and are not moved. `random` is a `numpy.random.Generator`.
 """
 
 import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
-# Words of English that carry grammar instead of content.
-_GRAMMAR = """
+# English function words.
+_FUNCTION_WORDS = """
     a about above after again against all am an and any are as at be because been
     before being below between both but by can could did do does doing down during
     each few for from further had has have having he her here hers herself him
@@ -20,93 +22,110 @@ _GRAMMAR = """
     us very was we were what when where which while who whom why will with would
     you your yours yourself yourselves
 """
-STOP_WORDS = frozenset(_GRAMMAR.split())
+STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 
-def split(text):
-    """`(words, gaps)` of a text; there is one gap more than words."""
+def split(text: str) -> tuple[list[str], list[str]]:
+    """Splits a text to `(words, gaps)`; there is one more gap than words."""
     return _WORD.findall(text), _WORD.split(text)
 
 
-def join(words, gaps):
-    """The text of words and gaps."""
+def join(words: list[str], gaps: list[str]) -> str:
+    """Joins words and gaps to a text."""
     parts = [gaps[0]]
     for word, gap in zip(words, gaps[1:], strict=True):
         parts += (word, gap)
     return "".join(parts)
 
 
-def like(word, model):
-    """`word` with the capitals of `model`."""
+def match_case(word: str, model: str) -> str:
+    """Returns `word` with the capitalization of `model`."""
     if len(model) > 1 and model.isupper():
         return word.upper()
     return word[:1].upper() + word[1:] if model[:1].isupper() else word
 
 
-def changes(alpha, words):
-    """How many words are changed: a share of them, at least one."""
+def num_changes(alpha: float, words: list[str]) -> int:
+    """Returns how many words to change: a fraction of them, at least one."""
     return max(1, int(alpha * len(words))) if alpha and words else 0
 
 
-def _contents(words, stop_words, random):
-    """The different words that carry content, in random order."""
-    found = sorted({word.lower() for word in words} - stop_words)
-    return [found[i] for i in random.permutation(len(found))]
+def _content_words(
+    words: list[str], stop_words: Collection[str], random: Any
+) -> list[str]:
+    """Returns the distinct words that are no stop words, in random order."""
+    content = sorted({word.lower() for word in words} - stop_words)
+    return [content[i] for i in random.permutation(len(content))]
 
 
-def _pick(options, random):
+def _choose(options: Sequence[Any], random: Any) -> Any:
+    """Returns a uniformly random item."""
     return options[int(random.integers(len(options)))]
 
 
-def replace_synonyms(text, alpha, lookup, stop_words, random):
-    """Replaces a share of the words, each wherever it stands, by a synonym."""
+def replace_synonyms(
+    text: str,
+    alpha: float,
+    lookup: Callable[[str], Sequence[str]],
+    stop_words: Collection[str],
+    random: Any,
+) -> str:
+    """Replaces all occurrences of a fraction of the words by synonyms."""
     words, gaps = split(text)
-    left = changes(alpha, words)
+    count = num_changes(alpha, words)
     chosen = {}
-    for word in _contents(words, stop_words, random) if left else ():
+    for word in _content_words(words, stop_words, random) if count else ():
         synonyms = lookup(word)
         if synonyms:
-            chosen[word] = _pick(synonyms, random)
-        if len(chosen) == left:
+            chosen[word] = _choose(synonyms, random)
+        if len(chosen) == count:
             break
-    new = [like(chosen[w.lower()], w) if w.lower() in chosen else w for w in words]
-    return join(new, gaps)
-
-
-def insert_synonyms(text, alpha, lookup, stop_words, random):
-    """Puts synonyms of a share of the words at random places."""
-    words, gaps = split(text)
-    known = []
-    left = changes(alpha, words)
-    for word in _contents(words, stop_words, random) if left else ():
-        if len(known) == left:
-            break
-        synonyms = lookup(word)
-        if synonyms:
-            known.append(synonyms)
-    if not known:
-        return text
-    for i in range(left):
-        place = int(random.integers(len(words) + 1))
-        # After the last word the new gap comes before it, else behind it.
-        gaps.insert(min(place + 1, len(words)), " ")
-        words.insert(place, _pick(known[i % len(known)], random))
+    words = [
+        match_case(chosen[w.lower()], w) if w.lower() in chosen else w for w in words
+    ]
     return join(words, gaps)
 
 
-def swap_words(text, alpha, random):
-    """Exchanges two words, as often as a share of the words."""
+def insert_synonyms(
+    text: str,
+    alpha: float,
+    lookup: Callable[[str], Sequence[str]],
+    stop_words: Collection[str],
+    random: Any,
+) -> str:
+    """Inserts synonyms of a fraction of the words at random positions."""
+    words, gaps = split(text)
+    candidates = []
+    count = num_changes(alpha, words)
+    for word in _content_words(words, stop_words, random) if count else ():
+        if len(candidates) == count:
+            break
+        synonyms = lookup(word)
+        if synonyms:
+            candidates.append(synonyms)
+    if not candidates:
+        return text
+    for i in range(count):
+        position = int(random.integers(len(words) + 1))
+        # The new space is after the inserted word, or before it at the end.
+        gaps.insert(min(position + 1, len(words)), " ")
+        words.insert(position, _choose(candidates[i % len(candidates)], random))
+    return join(words, gaps)
+
+
+def swap_words(text: str, alpha: float, random: Any) -> str:
+    """Swaps two random words, for a fraction of the words."""
     words, gaps = split(text)
     if len(words) < 2:
         return text
-    for _ in range(changes(alpha, words)):
+    for _ in range(num_changes(alpha, words)):
         a, b = random.choice(len(words), size=2, replace=False)
         words[a], words[b] = words[b], words[a]
     return join(words, gaps)
 
 
-def delete_words(text, alpha, random):
-    """Removes each word with probability `alpha`; one always stays."""
+def delete_words(text: str, alpha: float, random: Any) -> str:
+    """Removes each word with probability `alpha`; at least one remains."""
     words, gaps = split(text)
     if len(words) < 2:
         return text
@@ -115,50 +134,51 @@ def delete_words(text, alpha, random):
         keep[random.integers(len(words))] = True
     if keep.all():
         return text
-    kept, spaces = [], [gaps[0]]
+    kept_words, kept_gaps = [], [gaps[0]]
     for i, (word, gap) in enumerate(zip(words, gaps[1:], strict=True)):
         if keep[i]:
-            kept.append(word)
-            spaces.append(gap)
-        elif kept:
-            spaces[-1] = _merge(spaces[-1], gap, i == len(words) - 1)
-    return join(kept, spaces)
+            kept_words.append(word)
+            kept_gaps.append(gap)
+        elif kept_words:
+            kept_gaps[-1] = _merge_gaps(kept_gaps[-1], gap, i == len(words) - 1)
+    return join(kept_words, kept_gaps)
 
 
-def _merge(left, right, last):
-    """The gap in place of a removed word and the gaps around it."""
-    if last:
-        return right if right.strip() else left.rstrip()
-    # A hyphen must not join what was apart.
-    left_apart, right_apart = (any(map(str.isspace, gap)) for gap in (left, right))
-    if left_apart == right_apart:
-        return right if right.strip() else left
-    return right if right_apart else left
+def _merge_gaps(before: str, after: str, is_last: bool) -> str:
+    """Returns the gap that replaces a removed word and the gaps around it."""
+    if is_last:
+        return after if after.strip() else before.rstrip()
+    # A hyphen must not join words that were separated by a space.
+    has_space = [any(map(str.isspace, gap)) for gap in (before, after)]
+    if has_space[0] == has_space[1]:
+        return after if after.strip() else before
+    return after if has_space[1] else before
 
 
 _KEYS = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
-def _near():
-    """Keys beside each key, one column to the left or right in rows around."""
-    near = {}
+def _neighbour_keys() -> dict[str, str]:
+    """Returns the adjacent keys of each key of an English keyboard."""
+    neighbours = {}
     for i, row in enumerate(_KEYS):
         for j, key in enumerate(row):
-            places = [(i, j - 1), (i, j + 1), (i - 1, j), (i - 1, j + 1)]
-            places += [(i + 1, j - 1), (i + 1, j)]
-            near[key] = "".join(
+            # Rows are shifted by about half a key.
+            adjacent = [(i, j - 1), (i, j + 1), (i - 1, j), (i - 1, j + 1)]
+            adjacent += [(i + 1, j - 1), (i + 1, j)]
+            neighbours[key] = "".join(
                 _KEYS[a][b]
-                for a, b in places
+                for a, b in adjacent
                 if 0 <= a < len(_KEYS) and 0 <= b < len(_KEYS[a])
             )
-    return near
+    return neighbours
 
 
-NEAR_KEYS = _near()
+NEIGHBOUR_KEYS = _neighbour_keys()
 
 
-def mistype(word, kind, random):
-    """One slip of the fingers in a word of two letters or more."""
+def mistype(word: str, kind: str, random: Any) -> str:
+    """Returns a word of at least two letters with one typing error."""
     i = int(random.integers(len(word)))
     letter = word[i]
     if kind == "swap":
@@ -167,15 +187,19 @@ def mistype(word, kind, random):
     if kind == "delete":
         return word[:i] + word[i + 1 :]
     # A letter that is not on the keyboard is typed twice.
-    near = like(_pick(NEAR_KEYS.get(letter.lower(), letter), random), letter)
-    return word[:i] + near + word[i + (kind == "replace") :]
+    typed = match_case(
+        _choose(NEIGHBOUR_KEYS.get(letter.lower(), letter), random), letter
+    )
+    return word[:i] + typed + word[i + (kind == "replace") :]
 
 
-def add_typos(text, alpha, kinds, min_length, random):
-    """One slip in each word of `min_length` letters with probability `alpha`."""
+def add_typos(
+    text: str, alpha: float, kinds: Sequence[str], min_length: int, random: Any
+) -> str:
+    """Mistypes each word of `min_length` letters with probability `alpha`."""
     words, gaps = split(text)
-    hit = random.random(len(words)) < alpha
+    is_mistyped = random.random(len(words)) < alpha
     for i, word in enumerate(words):
-        if hit[i] and len(word) >= min_length:
-            words[i] = mistype(word, _pick(kinds, random), random)
+        if is_mistyped[i] and len(word) >= min_length:
+            words[i] = mistype(word, _choose(kinds, random), random)
     return join(words, gaps)
