@@ -340,3 +340,22 @@ def test_ray_starts_the_processes(tmp_path):
     ).stdout
     one, other = ast.literal_eval(printed.splitlines()[-1])
     assert len(one) == 6 and one == other
+
+
+def test_the_stored_attributes_keep_their_strings():
+    shared = _studies.shared_trials
+    assert {
+        "CLAIMED": shared.CLAIMED,
+        "FINISHED": shared.FINISHED,
+        "RETRY": shared.RETRY,
+        "ORPHANED": shared.ORPHANED,
+        "OVER_BUDGET": shared.OVER_BUDGET,
+        "HEARTBEAT": shared.HEARTBEAT,
+    } == {
+        "CLAIMED": "keras_strategies:values",
+        "FINISHED": "keras_strategies:ended",
+        "RETRY": "keras_strategies:retry_of",
+        "ORPHANED": "keras_strategies:lost",
+        "OVER_BUDGET": "keras_strategies:surplus",
+        "HEARTBEAT": "keras_strategies:alive",
+    }

@@ -51,6 +51,7 @@ class IsolatedTrials:
             self._folder = stack.enter_context(folder)
             self._job = os.path.join(self._folder, "job")
             processes.write_job(self._job, self.tuner, self.fit_args, self.fit_kwargs)
+            # Only now: an error above removes the folder.
             self._stack = stack.pop_all()
         return self
 
@@ -68,6 +69,7 @@ class IsolatedTrials:
             if os.path.exists(path):
                 os.remove(path)
         token = secrets.token_hex(16)
+        # The process of a trial has nothing to do with the other trials.
         methods = ("report",)
         with rpc.OracleServer(tuner.oracle, token=token, methods=methods) as server:
             write_json(
@@ -102,6 +104,7 @@ class IsolatedTrials:
             if limit is None:
                 process.wait()
                 return
+            # A trial with a long limit may well load data for long.
             start_timeout = max(_START_TIMEOUT, limit)
             if not _wait_for_file(process, started, start_timeout):
                 raise errors.FailedTrialError(

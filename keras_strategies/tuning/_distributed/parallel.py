@@ -129,6 +129,8 @@ class LocalWorkers:
                 if process.returncode == 0:
                     continue
                 restarts += 1
+                # Killed by the system or a user: the next attempt may end well. An
+                # error of Python, an import say, would come back each time.
                 was_killed = process.returncode < 0
                 if not was_killed or restarts > _MAX_RESTARTS * self.count:
                     log = processes.tail(self._log(k))

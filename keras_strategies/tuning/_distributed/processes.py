@@ -30,6 +30,7 @@ def write_job(
     job = {
         "cls": cls,
         "args": args,
+        # The worker joins the search that this process may just have begun anew.
         "kwargs": {**kwargs, "overwrite": False},
         "fit_args": fit_args,
         "fit_kwargs": fit_kwargs,
@@ -68,6 +69,7 @@ def start(
     paths = [path for path in sys.path if path]
     env = {
         **os.environ,
+        # The modules that the pickle names are found as in this process.
         "PYTHONPATH": os.pathsep.join([os.getcwd(), *paths]),
         "KERAS_BACKEND": keras.backend.backend(),
         PARENT: str(os.getpid()),

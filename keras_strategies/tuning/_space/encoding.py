@@ -62,6 +62,7 @@ def mutate(
             a step over an end is reflected there. Anything else changes to any of its
             other values. What becomes active is drawn at random.
     """
+    # At least one value changes, so that the child is not its parent.
     names = [hp.name for hp in searched(space) if hp.name in values]
     changing = {name for name in names if rng.random() < rate}
     if names and not changing:

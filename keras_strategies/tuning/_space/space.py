@@ -51,8 +51,9 @@ class Space(keras_tuner.HyperParameters):
         for hp in self.space:
             if hp.name in values or not self.is_active(hp):
                 continue
-            keep = hp.name in previous and is_legal(hp, previous[hp.name])
-            values[hp.name] = previous[hp.name] if keep else hp.default
+            # A value may belong to a scope of the same name that is no longer active.
+            is_valid = hp.name in previous and is_legal(hp, previous[hp.name])
+            values[hp.name] = previous[hp.name] if is_valid else hp.default
 
     def get(self, name: str) -> Any:
         return from_label(super().get(name))
@@ -67,11 +68,13 @@ class Space(keras_tuner.HyperParameters):
         parent_values: Any = None,
     ) -> Any:
         parent = {"parent_name": parent_name, "parent_values": parent_values}
+        # NumPy's scalars as Python's, which can be written.
         values = [v.item() if hasattr(v, "item") else v for v in values]
         if not values or is_plain(values):
             return super().Choice(name, values, ordered, default, **parent)
         if default is not None or None in values:
             default = to_label(default)
+        # Labels have no order, whatever the values are.
         labels = [to_label(value) for value in values]
         return from_label(super().Choice(name, labels, None, default, **parent))
 

@@ -53,6 +53,7 @@ def combinations(
             yield dict(values)
             return
         hp = hyperparameters[index]
+        # A name that has a value is declared in another active scope already.
         if hp.name in values or not is_active(hp, values):
             yield from extend(index + 1, values)
             return
@@ -68,5 +69,6 @@ def size(space: Sequence[kinds.HyperParameter], limit: int = 10_000) -> int | No
     """Number of combinations, or `None` if there are more than `limit`."""
     if any(options(hp) is None for hp in space):
         return None
+    # Counted one by one: conditions make it no product of the numbers of values.
     count = sum(1 for _ in itertools.islice(combinations(space), limit + 1))
     return None if count > limit else count

@@ -28,6 +28,7 @@ def parameter_name(hp: kinds.HyperParameter) -> str:
     if not hp.conditions:
         return hp.name
     conditions = [(c.name, list(c.values)) for c in hp.conditions]
+    # Optuna refuses two distributions of different kinds under one name.
     digest = hashlib.sha256(repr(conditions).encode()).hexdigest()[:8]
     return f"{hp.name}@{digest}"
 
@@ -97,6 +98,7 @@ def from_parameter(hp: Any, parameter: Any) -> Any:
     if isinstance(hp, kinds.Choice | kinds.Boolean):
         return parameter
     if hp.sampling == "reverse_log":
+        # KerasTuner's probabilities are below 1.
         return hp.prob_to_value(min(parameter, 1 - 1e-9))
     return parameter
 

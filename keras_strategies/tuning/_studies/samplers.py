@@ -31,6 +31,7 @@ def _tpe(seed, max_trials, parallel):
 def _gp(seed, max_trials, parallel):
     import optuna
 
+    # Optuna itself would name its own extra, not ours.
     require("torch", '`sampler="gp"`')
     return optuna.samplers.GPSampler(seed=seed)
 

@@ -87,6 +87,7 @@ def load(
             system_attrs=item["system"],
             intermediate_values=dict(item["intermediate"]),
         )
+        # Added in the saved order, which keeps Optuna's numbers of the trials.
         study.add_trial(trial)
         trial_id = item["user"].get("trial_id")
         is_running = item["state"] == "RUNNING" and trial_id is not None

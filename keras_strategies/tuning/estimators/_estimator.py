@@ -67,6 +67,7 @@ class Estimator:
         self.shuffle: bool = shuffle
         self.warm_start: bool = warm_start
         self.random_state: Any = random_state
+        # Nothing is set before all names are checked.
         builder = self._builder()
         for name in kwargs:
             self._check_name(name, builder)
@@ -95,6 +96,7 @@ class Estimator:
         Args:
             **params: Parameters by name, also new ones with a prefix.
         """
+        # The new builder decides which names are allowed.
         current = self.get_params()
         model = params.get("model", self.model)
         builder = model if model is not None else params.get("build_fn", self.build_fn)
@@ -205,6 +207,7 @@ class Estimator:
             for name in _COMPILED
             if getattr(self, name) is not None and name not in passed
         }
+        # A function that took the optimizer has got it with its settings.
         settings = {} if "optimizer" in passed else self._route("optimizer")
         if not model.compiled:
             optimizer = parameters.get("optimizer", "rmsprop")

@@ -197,6 +197,7 @@ class TunerSearchCV(_Base):
             name, _ = choose_algorithm(space.space, self.n_iter, 1)
         self.algorithm_ = name
         seed = self.random_state
+        # Drawn in `fit` and not before, as scikit-learn's rules for seeds ask for.
         if seed is None or not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(2**31 - 1)
         arguments = {

@@ -24,6 +24,7 @@ def optimizers() -> dict[str, type[Any]]:
         for name, cls in vars(keras.optimizers).items()
         if inspect.isclass(cls)
         and issubclass(cls, keras.optimizers.Optimizer)
+        # Not wrappers such as LossScaleOptimizer.
         and "learning_rate" in inspect.signature(cls).parameters
         and cls is not keras.optimizers.Optimizer
     }

@@ -89,6 +89,7 @@ class TunedFit(keras_tuner.HyperModel):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
+        # By name, wherever the user has put an argument in `search`.
         bound = inspect.signature(model.fit).bind(*args, **kwargs).arguments
         for name in ("batch_size", "epochs"):
             if getattr(self, name) is not None and bound.get(name) is not None:
@@ -108,6 +109,7 @@ class TunedFit(keras_tuner.HyperModel):
                 kwargs[name] = values[name]
         if values["schedule"] is not None:
             epochs = values["epochs"] or bound.get("epochs", 1)
+            # First, so that other callbacks see the learning rate of the epoch.
             kwargs["callbacks"] = [
                 *schedule_callbacks(values["schedule"], epochs),
                 *(kwargs.get("callbacks") or []),

@@ -47,6 +47,7 @@ class OracleBase(BookkeepingOracle):
     def sample(self) -> _space.Values:
         """Returns random values of the active hyperparameters, whether tried or not."""
 
+        # The count of draws is saved, so that a resumed search draws new values.
         def draw(hp: Any) -> Any:
             return hp.prob_to_value(self.probability(private.next_draw(self)))
 

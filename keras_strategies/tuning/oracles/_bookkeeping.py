@@ -33,9 +33,11 @@ class BookkeepingOracle(WorkerOracle):
     @locked
     def create_trial(self, tuner_id: str) -> Trial:
         """Returns the next trial of a worker; its status may be IDLE or STOPPED."""
+        # Each request of a worker is the occasion to look for dead ones.
         self.requeue_expired()
         self._heartbeats[tuner_id] = self.clock()
         if tuner_id in self.ongoing_trials:
+            # A repeated request: the answer to the first one was lost.
             return self.ongoing_trials[tuner_id]
         self.tuner_ids.add(tuner_id)
         if self.stop_reason is None and self._is_past_deadline():
@@ -47,6 +49,7 @@ class BookkeepingOracle(WorkerOracle):
             trial = self.trials[retries.pop(0)]
             trial.status = TrialStatus.RUNNING
             return self._start(tuner_id, trial)
+        # As wide as the last id, so that the ids sort as their numbers.
         trial_id = f"{len(self.trials):0{len(str(self.max_trials or 1000))}d}"
         return self._propose(tuner_id, trial_id)
 
@@ -74,6 +77,7 @@ class BookkeepingOracle(WorkerOracle):
 
     def _start(self, tuner_id: str, trial: Trial) -> Trial:
         self.ongoing_trials[tuner_id] = trial
+        # A trial that runs again begins from its first epoch.
         self.curves.pop(trial.trial_id, None)
         self.pruned.pop(trial.trial_id, None)
         self._start_times[trial.trial_id] = time.time()
@@ -84,6 +88,7 @@ class BookkeepingOracle(WorkerOracle):
 
     def _no_trial(self, tuner_id: str, status: str) -> Trial:
         if status == TrialStatus.STOPPED:
+            # The worker ends now: from here on it owes no heartbeat.
             self._exhausted = True
             self.tuner_ids.discard(tuner_id)
             self._heartbeats.pop(tuner_id, None)
@@ -107,7 +112,7 @@ class BookkeepingOracle(WorkerOracle):
         curve = self.curves.setdefault(trial_id, {})
         if self.objective.has_value(logs):
             curve[epoch] = float(self.objective.get_value(logs))
-        if self._is_past_deadline():
+        if self._is_past_deadline():  # the trial ends as if it were pruned
             self.pruned[trial_id] = epoch
             return TrialStatus.STOPPED
         if self.pruner is None or epoch not in curve:
@@ -140,6 +145,7 @@ class BookkeepingOracle(WorkerOracle):
         self.update_space(record.hyperparameters)
         if record.status == TrialStatus.COMPLETED:
             self._score(record)
+        # Again, as the model may have declared more during the trial.
         private.record_values(self, record)
         start = self._start_times.get(record.trial_id, time.time())
         self.seconds[record.trial_id] = time.time() - start
@@ -159,6 +165,7 @@ class BookkeepingOracle(WorkerOracle):
         private.display(self).on_trial_end(record)
 
     def _score(self, trial: Trial) -> None:
+        # KerasTuner asks for the best value, which ignores NaN.
         value = trial.metrics.get_last_value(self.objective.name)
         if value is None or not math.isfinite(value):
             trial.status = TrialStatus.INVALID

@@ -34,6 +34,7 @@ class SearchDisplay:
         from rich.console import Console
 
         self._console = Console(highlight=False, soft_wrap=True)
+        # Not as markup: names and messages may contain brackets.
         for line in lines:
             self._console.print(line, markup=False)
         if self._console.is_terminal and self.verbose == 1:

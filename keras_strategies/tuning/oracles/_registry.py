@@ -97,6 +97,7 @@ def check_algorithm(value: Any) -> str | OracleBase:
     if isinstance(value, OracleBase):
         return value
     if isinstance(value, keras_tuner.Oracle):
+        # They lack pruning, heartbeats and the recording of failures.
         checks.fail(
             "`algorithm` must be a name or an oracle of keras_strategies.tuning",
             algorithm=value,

@@ -33,7 +33,9 @@ class WorkerOracle(StoredOracle):
         if timeout is None:
             return
         now = self.clock()
+        # A worker without a trial counts too: the search waits for it to end.
         for tuner_id in list(self.tuner_ids | set(self.ongoing_trials)):
+            # One never seen, after a restart of the chief, has a whole timeout left.
             if now - self._heartbeats.setdefault(tuner_id, now) > timeout:
                 self.drop_worker(tuner_id, f"no sign of life for {timeout:g} s")
 

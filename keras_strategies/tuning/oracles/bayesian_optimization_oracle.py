@@ -124,6 +124,7 @@ class BayesianOptimizationOracle(
         space = self.hyperparameters.space
         if len(completed) < self._num_random() or not _space.searched(space):
             return self.random_proposal()
+        # The process models what is minimized.
         sign = -1 if self.objective.direction == "max" else 1
         y = sign * np.array([trial.score for trial in completed])
         x = _space.encode_all(space, [t.hyperparameters.values for t in completed])
@@ -152,6 +153,7 @@ class BayesianOptimizationOracle(
         from threadpoolctl import threadpool_limits
 
         kernel = self._kernel
+        # The space may have grown during the trials.
         if kernel is None or np.size(kernel.k1.k2.length_scale) != x.shape[1]:
             scales = kernels.Matern(np.ones(x.shape[1]), (0.05, 20.0), nu=2.5)
             noise = kernels.WhiteKernel(1e-3, (self.alpha, 1.0))

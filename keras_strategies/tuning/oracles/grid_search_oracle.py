@@ -94,6 +94,7 @@ class GridSearchOracle(OracleBase, keras_tuner.oracles.GridSearchOracle):
         return list(dict.fromkeys(min(p, hp.max_value) for p in points))
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
+        # The walk begins anew each time: the space may have grown.
         untried = (v for v in self.grid() if not private.is_duplicate(self, v))
         values = next(untried, None)
         if values is not None:

@@ -110,6 +110,7 @@ class OptunaOracle(OracleBase):
             values = self._suggest(trial)
             if self._accepts(trial, values):
                 return self._claim(trial_id, trial, values)
+            # Failed trials are not modelled, so that duplicates do no harm.
             self.study.tell(trial, state=_studies.trial_state("FAIL"))
         # The sampler repeats itself: a random combination that is new, by the queue of
         # the study, so that the study knows its result.

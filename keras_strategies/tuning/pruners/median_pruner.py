@@ -73,7 +73,7 @@ class MedianPruner:
         epoch = max(curve)
         if len(others) < self.startup_trials or epoch + 1 < self.warmup_epochs:
             return False
-        values = [other[epoch] for other in others if epoch in other]
+        values = [rival[epoch] for rival in others if epoch in rival]
         values = [value for value in values if not math.isnan(value)]
         if not values:
             return False

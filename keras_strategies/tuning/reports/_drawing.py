@@ -29,6 +29,7 @@ def _hide_frame(ax: "Axes") -> None:
 
 def _scale(ax: "Axes", values: Iterable[Any], which: str = "y") -> None:
     """Sets a log scale if a few values would compress all others."""
+    # A diverged trial may be 1e6 times worse than the median.
     array = np.asarray(list(values), dtype=float)
     if len(array) and array.min() > 0 and array.max() > 50 * np.median(array):
         getattr(ax, f"set_{which}scale")("log")
@@ -50,6 +51,7 @@ def draw_history(ax: "Axes", oracle: Any, objective: str | None) -> None:
             x.append(number)
             y.append(value)
             best.append((number, better([value] + [b for _, b in best[-1:]])))
+    # Constant until the trial that improves it.
     steps = zip(*best, strict=True)
     ax.plot(*steps, color=ORANGE, drawstyle="steps-post", label="best")
     ax.scatter(*completed, color=BLUE, s=22, label="completed", zorder=3)
@@ -194,9 +196,9 @@ def checked_axes(
     oracle: Any, rows: Sequence[_records.Row], names: Sequence[str] | None
 ) -> list[Axis]:
     """The axes to draw; a name that does not exist is an error."""
-    known = _records.hyperparameter_names(oracle, rows)
+    searched = _records.hyperparameter_names(oracle, rows)
     for name in names or ():
-        checks.choice("names", name, known)
+        checks.choice("names", name, searched)
     axes = hyperparameter_axes(oracle, rows, names)
     if not axes:
         checks.fail("A hyperparameter must have been searched", names=names)
@@ -298,6 +300,7 @@ def draw_pareto_front(
         for row in _records.completed_rows(oracle)
         if all(_records.metric_of(row, name) is not None for name in pair)
     ]
+    # Among several objectives a point off the front of two may be on that of all.
     compared = objectives if set(pair) <= set(objectives) else pair
     front = _records.pareto_front(rows, compared)
     front_ids = {row["trial"] for row in front}

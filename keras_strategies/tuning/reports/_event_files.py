@@ -27,6 +27,7 @@ def write(
     from tensorboard.compat.proto import event_pb2
     from tensorboard.summary.writer.record_writer import RecordWriter
 
+    # TensorBoard reads files with "tfevents" in their names, in the order of the names.
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, f"events.out.tfevents.0.{name}")
     partial = os.path.join(folder, f".{name}.{os.getpid()}.partial")
@@ -70,6 +71,7 @@ def experiment(
     """The hyperparameters with their ranges, and the metrics to show."""
     from tensorboard.plugins.hparams import api_pb2, metadata
 
+    # Written once, to the folder above those of the trials.
     infos = []
     for axis in axes:
         kind, convert = _kind(axis)

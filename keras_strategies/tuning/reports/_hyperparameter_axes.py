@@ -105,6 +105,7 @@ def _axis(name: str, hps: Sequence[Any], seen: list[Any]) -> Axis:
     default = _space.from_label(hps[0].default) if hps else seen[0]
     ranges = [hp for hp in hps if isinstance(hp, kinds.Float | kinds.Int)]
     if ranges and len(ranges) == len(hps) and all(map(is_number, seen)):
+        # Values of an earlier run may be outside of a range that was narrowed.
         low = min([hp.min_value for hp in ranges] + seen)
         high = max([hp.max_value for hp in ranges] + seen)
         log = low > 0 and all(hp.sampling == "log" for hp in ranges)

@@ -147,6 +147,8 @@ def _trial(
         key = f"value/{axis.name}"
         if key not in row and not impute:
             continue
+        # fANOVA needs a value for each hyperparameter; the program of its authors uses
+        # the default of those that are not active.
         value = row.get(key, axis.default)
         if isinstance(axis, NumericAxis):
             low, high = axis.position(axis.low), axis.position(axis.high)

@@ -138,6 +138,7 @@ def _plot(
     """A section with what `draw` draws on axes."""
     from matplotlib.figure import Figure
 
+    # Without pyplot, which would keep the figure and may need a display.
     figure = Figure(figsize=size, layout="constrained")
     draw(figure.subplots(), *args)
     file = io.BytesIO()

@@ -74,6 +74,8 @@ def splits(cv: Any, x: Any, y: Any, seed: int) -> list[tuple[Rows, Rows]]:
     if isinstance(cv, int):
         if count < cv:
             checks.fail("`cv` must not exceed the examples", cv=cv, examples=count)
+        # Shuffled once, by the seed of the search: all trials are compared on the
+        # same folds.
         order = np.random.default_rng(seed).permutation(count)
         parts = np.array_split(order, cv)
         return [

@@ -18,6 +18,7 @@ from keras_strategies.tuning.oracles._base import OracleBase
 from keras_strategies.tuning.oracles._registry import (
     ALGORITHMS,
     choose_algorithm,
+    choose_for_storage,
     make_oracle,
 )
 from keras_strategies.tuning.search import _folders
@@ -44,6 +45,17 @@ def count_objectives(objective: Any) -> int:
     return len(objective) if isinstance(objective, list) else 1
 
 
+def check_storage_search(algorithm: Any, objective: Any, overwrite: bool) -> str:
+    """Returns the name of the sampler for a search through a storage of Optuna."""
+    if overwrite:
+        checks.fail(
+            "`overwrite` must be False with a `storage`, where others may search",
+            fix="Delete the study before, or name another project.",
+            overwrite=overwrite,
+        )
+    return choose_for_storage(algorithm, count_objectives(objective))
+
+
 class OracleSetup(private.TunerHooks):
     """The part of `Tuner` that makes its oracle."""
 
@@ -54,7 +66,7 @@ class OracleSetup(private.TunerHooks):
     loss: Any
     metrics: Any
     _fit_ranges: dict[str, tuple[int, int]]
-    _space_is_declared: bool
+    _space_is_declared: bool = False
 
     def _make_oracle(
         self,
@@ -78,6 +90,8 @@ class OracleSetup(private.TunerHooks):
             return algorithm
         self.algorithm_reason = "asked for"
         if algorithm == "auto":
+            # A search ends with the algorithm it began with, even if `max_trials` has
+            # grown since and another one would be chosen now.
             stored = _folders.stored_algorithm(folder)
             if stored is not None:
                 algorithm, self.algorithm_reason = stored, "the search began with it"

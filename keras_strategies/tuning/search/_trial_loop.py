@@ -61,6 +61,7 @@ class TrialLoop(private.TunerHooks):
         self.oracle.stop_reason = None
         if self.time_limit is not None:
             self.oracle.deadline = self.oracle.clock() + self.time_limit
+        # Workers and a resumed search read the state from the folder.
         self.save()
         display = private_oracles.display(self.oracle)
         display.on_search_begin(self._budget(fit_kwargs))
@@ -135,6 +136,8 @@ class TrialLoop(private.TunerHooks):
             copies = private.copy_callbacks(self, callbacks)
             prepare_tensorboard(copies, trial, k, self.oracle)
             copies.append(AfterEpoch(self, trial, best, reports=k == 0))
+            # A hash of the trial, not of a counter: any worker starts from the same
+            # weights, as does the trial when it runs again.
             if self.seed is not None:
                 draw = self.oracle.probability("weights", trial.trial_id, k)
                 keras.utils.set_random_seed(int(draw * 2**31))
@@ -142,6 +145,7 @@ class TrialLoop(private.TunerHooks):
                 self, trial, *args, callbacks=copies, **kwargs
             )
             results.append(result)
+            # Further folds of a bad trial would only cost time.
             if trial.trial_id in self.oracle.pruned:
                 break
         return results

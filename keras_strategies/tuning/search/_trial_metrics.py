@@ -22,6 +22,7 @@ def reduce_results(results: Any, objective: Any) -> tuple[dict[str, float], int]
     if not results:
         raise errors.FatalTypeError("The trial returned an empty list of results.")
     pairs = [_metrics_of(result, objective) for result in results]
+    # Folds may differ in their metrics if one of them was stopped.
     names = set.intersection(*(set(metrics) for metrics, _ in pairs))
     metrics = {
         name: float(np.mean([metrics[name] for metrics, _ in pairs])) for name in names

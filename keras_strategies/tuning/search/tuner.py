@@ -19,7 +19,6 @@ from keras_strategies.tuning.oracles._registry import (
     AlgorithmName,
     PrunerName,
     check_algorithm,
-    choose_for_storage,
     make_pruner,
 )
 from keras_strategies.tuning.pruners import Pruner
@@ -27,17 +26,18 @@ from keras_strategies.tuning.reports import SearchReport
 from keras_strategies.tuning.search import _folders, _folds
 from keras_strategies.tuning.search._arguments import (
     check_count,
+    check_fit_ranges,
+    check_oracle_arguments,
     check_positive,
     check_trial_limit,
-    refuse_overwrite,
 )
 from keras_strategies.tuning.search._oracle_setup import (
     OracleSetup,
     as_hypermodel,
-    count_objectives,
+    check_storage_search,
 )
 from keras_strategies.tuning.search._recipe import RecordsArguments
-from keras_strategies.tuning.search._trial_loop import FIT_ARGUMENTS, TrialLoop
+from keras_strategies.tuning.search._trial_loop import TrialLoop
 
 if TYPE_CHECKING:
     import optuna
@@ -176,20 +176,16 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         algorithm_options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        arguments = {
-            "objective": objective,
-            "max_trials": check_count("max_trials", max_trials, optional=True),
-            "seed": checks.integer("seed", seed, low=0, optional=True),
-            "hyperparameters": hyperparameters,
-            "tune_new_entries": tune_new_entries,
-            "allow_new_entries": allow_new_entries,
-            "max_retries_per_trial": checks.integer(
-                "max_retries_per_trial", max_retries_per_trial, low=0
-            ),
-            "max_consecutive_failed_trials": check_count(
-                "max_consecutive_failed_trials", max_consecutive_failed_trials, True
-            ),
-        }
+        arguments = check_oracle_arguments(
+            objective=objective,
+            max_trials=max_trials,
+            seed=seed,
+            hyperparameters=hyperparameters,
+            tune_new_entries=tune_new_entries,
+            allow_new_entries=allow_new_entries,
+            max_retries_per_trial=max_retries_per_trial,
+            max_consecutive_failed_trials=max_consecutive_failed_trials,
+        )
         self.seed: int | None = seed
         self.cv: Any = _folds.check_cv(cv)
         check_count("executions_per_trial", executions_per_trial)
@@ -207,22 +203,17 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         self.max_checkpoints: int | None = check_count(
             "max_checkpoints", max_checkpoints, optional=True
         )
-        self._fit_ranges = {
-            name: ranges.int_range(name, value, low=1)
-            for name, value in zip(FIT_ARGUMENTS, (batch_size, epochs), strict=True)
-            if value is not None
-        }
+        self._fit_ranges = check_fit_ranges(batch_size=batch_size, epochs=epochs)
         checked = check_algorithm(algorithm)
         pruner = make_pruner(pruner)
         options = dict(algorithm_options or {})
         if storage is not None:
-            refuse_overwrite(overwrite)
-            checked = choose_for_storage(checked, count_objectives(objective))
+            checked = check_storage_search(checked, objective, overwrite)
             options |= {"storage": storage, "study_name": project_name}
+        # Before the model is built for the first time, which may take long.
         folder = _folders.check_writable(directory, project_name)
         if overwrite:
             shutil.rmtree(folder)
-        self._space_is_declared = False
         hypermodel = as_hypermodel(hypermodel)
         oracle = self._make_oracle(checked, hypermodel, arguments, options, folder)
         oracle.pruner = pruner

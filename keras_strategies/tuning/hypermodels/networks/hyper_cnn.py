@@ -166,7 +166,7 @@ class HyperCNN(HyperNetwork):
         for filters in values["filters"]:
             for _ in range(values["convolutions"]):
                 x = self._convolve(x, filters, values)
-            if min(spatial_size(x)) > 1:
+            if min(spatial_size(x)) > 1:  # can be halved once more
                 x = pooling(2)(x)
         x = keras.layers.GlobalAveragePooling2D()(x)
         x = keras.layers.Dense(values["units"], activation=values["activation"])(x)

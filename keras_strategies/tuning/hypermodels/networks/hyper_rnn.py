@@ -140,6 +140,7 @@ class HyperRNN(HyperNetwork):
                 self.vocabulary_size, values["embedding"], mask_zero=True
             )(x)
             x = keras.layers.Dropout(values["dropout"])(x)
+        # All but the last layer return their outputs at each step.
         for number in range(1, values["layers"] + 1):
             layer = _CELLS[values["cell"]](
                 values["units"], return_sequences=number < values["layers"]

@@ -208,6 +208,7 @@ class HyperTransferLearning(HyperNetwork):
         if values["unfreeze"] == 0 or initial_epoch > 0 or head_epochs < 1:
             return model.fit(**bound)
         backbone = next(x for x in model.layers if isinstance(x, keras.Model))
+        # Compiled anew for each phase: Keras traces the trainable weights once.
         unfreeze(backbone, 0)
         self._compile(model, values, head_only=True)
         model.fit(**first_phase(bound, head_epochs))

@@ -160,6 +160,7 @@ class TunedModel(TunedFit):
             BATCH_NORMALIZATION_POSITIONS,
         )
         self.augmentation: Any = _check_augmentation(augmentation)
+        # Here and not in the first trial, whose error would be recorded only.
         check_rewritable(model, self._minimal_changes())
         super().__init__(batch_size, epochs, schedule, name, tunable)
 

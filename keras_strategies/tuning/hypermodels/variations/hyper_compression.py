@@ -160,6 +160,8 @@ class HyperCompression(TunedModel):
         if continues:  # with weights that are sparse already
             prune(model, ConstantSparsity(values["sparsity"], begin_step=0))
         else:
+            # Two thirds for the rise, the last third to recover at full sparsity; of
+            # one epoch two thirds of its steps.
             first = 2 * epochs // 3
             steps = (first or 2 / 3) * _steps_per_epoch(bound)
             end = max(int(steps) - 1, 1)
@@ -172,6 +174,7 @@ class HyperCompression(TunedModel):
                 model.fit(**first_phase(bound, first))
             return model.fit(**{**settings, "initial_epoch": first})
         finally:
+            # Also after an error: the model may be used again.
             strip(model)
 
 
@@ -208,5 +211,6 @@ class _LogSize(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         weights = [np.asarray(w, "float32") for w in self.model.get_weights()]
         data = b"".join(w.tobytes() for w in weights)
+        # Without a time stamp, so that equal weights have equal sizes.
         size = len(gzip.compress(data, mtime=0))
         logs["size_bytes"], logs["size"] = size, size / self.full_bytes

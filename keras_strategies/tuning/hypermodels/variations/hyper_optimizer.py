@@ -121,6 +121,7 @@ class HyperOptimizer(TunedModel):
         self, hp: keras_tuner.HyperParameters, optimizer: str | None
     ) -> dict[str, Any]:
         settings: dict[str, Any] = {}
+        # All are declared in each trial: the space must not depend on the values.
         names = self.optimizer or ()
         for name in names:
             if len(names) == 1:
