@@ -5,12 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_strategies.compression import (
-    ConstantSparsity,
-    prune,
-    sparsity_report,
-    strip,
-)
+from keras_strategies.compression import ConstantSparsity, prune, sparsity_report, strip
 from tests.compression.common import fit, mlp, values
 
 HALF = ConstantSparsity(0.5, begin_step=0)

@@ -16,8 +16,8 @@ from keras_strategies.compression import (
     prune,
     prune_filters,
 )
-from keras_strategies.compression._filters_channels import Atoms
-from keras_strategies.compression._filters_selection import kept_count
+from keras_strategies.compression.filters._channel_groups import Atoms
+from keras_strategies.compression.filters._selection import kept_count
 from tests.compression.common import values
 from tests.compression.filter_models import (
     GRAPHS,

@@ -9,7 +9,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import Rewriter
 from keras_strategies.compat.tfmot.quantization import _ranges, _schemes
 from keras_strategies.compat.tfmot.quantization._config import QuantizeConfig
-from keras_strategies.compression._qat_config import QuantizeWrapper
+from keras_strategies.compression.quantization._quantize_wrapper import QuantizeWrapper
 
 _MARK = "_tfmot_annotated"
 _PREFIX = "quant_"

@@ -4,7 +4,7 @@ import keras
 
 from keras_strategies._internal import checks, quantized
 from keras_strategies._internal.model_graph import Rewriter, clone_layer
-from keras_strategies.compression._qat_layers import FakeQuantize
+from keras_strategies.compression.quantization._activation_layers import FakeQuantize
 
 
 def fix_input_output_range(

@@ -9,13 +9,8 @@ from keras_strategies import compression
 from keras_strategies._internal import checks
 from keras_strategies.compat.tfmot import _deferred
 from keras_strategies.compat.tfmot.sparsity import _pending
-from keras_strategies.compression import (
-    ConstantSparsity,
-    SparsitySchedule,
-)
-from keras_strategies.compression import (
-    PolynomialSparsity as PolynomialDecay,
-)
+from keras_strategies.compression import ConstantSparsity, SparsitySchedule
+from keras_strategies.compression import PolynomialSparsity as PolynomialDecay
 
 __all__ = [
     "ConstantSparsity",
