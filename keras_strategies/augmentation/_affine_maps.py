@@ -70,6 +70,7 @@ def draw_parameters(
     signs = ops.where(uniform[:, 7:] < 0.5, -1.0, 1.0)
     unflipped = ops.ones_like(signs[:, :1])
     flips = {"horizontal": (0,), "vertical": (1,), "horizontal_and_vertical": (0, 1)}
+    # RandomFlip("horizontal_and_vertical") of Keras: one draw for both directions.
     if flip_mode == "half_turn":
         mirrors = [signs[:, :1], signs[:, :1]]
     else:
@@ -128,8 +129,10 @@ def affine_maps(
     cx, cy = (width - 1.0) / 2.0, (height - 1.0) / 2.0
     ones, zeros = ops.ones_like(angle), ops.zeros_like(angle)
     cos, sin = ops.cos(angle), ops.sin(angle)
+    # The translation `c - A c` of a linear map `A` makes the center `c` a fixed point.
     flip = (flip_x, zeros, cx - cx * flip_x, zeros, flip_y, cy - cy * flip_y)
     rotate = (cos, -sin, cx - cx * cos + cy * sin, sin, cos, cy - cx * sin - cy * cos)
+    # Output to input: the image moves right if positions left of a pixel are read.
     shift = (ones, zeros, -right * width, zeros, ones, -down * height)
     shear = (ones, shear_x, zeros, shear_y, ones, zeros)
     zoom = (zoom_x, zeros, cx - cx * zoom_x, zeros, zoom_y, cy - cy * zoom_y)
@@ -222,6 +225,7 @@ def warp(
             values = ops.take(pixels, (image_index * height + y) * width + x, axis=0)
             line = line + ops.cast(values, "float32") * x_weight[..., None]
         total = total + line * y_weight[..., None]
+    # The weights of taps outside were set to 0: the fill value has their weight.
     if fill_mode == "constant":
         covered = (rows[0][1] + rows[1][1]) * (columns[0][1] + columns[1][1])
         total = total + fill_value * (1.0 - covered[..., None])

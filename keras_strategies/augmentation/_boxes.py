@@ -41,5 +41,6 @@ def _transform(boxes: Tensor, maps: tuple[Tensor, ...], ops: Any) -> Tensor:
     x = ops.concatenate([left, right, left, right], axis=-1)
     y = ops.concatenate([top, top, bottom, bottom], axis=-1)
     x, y = a0 * x + a1 * y + a2 + 0.5, b0 * x + b1 * y + b2 + 0.5
+    # The axis-parallel box around the corners, as the box may be rotated.
     sides = [ops.min(x, -1), ops.min(y, -1), ops.max(x, -1), ops.max(y, -1)]
     return ops.stack(sides, axis=-1)

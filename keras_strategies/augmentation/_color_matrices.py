@@ -86,6 +86,7 @@ def jitter(
     lower = ops.convert_to_tensor([[r[0] for r in ranges]], dtype="float32")
     width = ops.convert_to_tensor([[r[1] - r[0] for r in ranges]], dtype="float32")
     factors = lower + width * uniform[:, :4]
+    # As RandomColorJitter: a magnitude, then its sign; 1 is half a turn.
     hue = ops.where(uniform[:, 4] < 0.5, -1.0, 1.0) * factors[:, 3] * math.pi
     pixels = ops.cast(images, "float32")
     linear, bias = color_matrices(

@@ -44,6 +44,7 @@ def check_pipeline(dataset: "tf.data.Dataset", augments: bool) -> None:
     """Checks for operations that workers cannot run, or would silently run wrong."""
     import tensorflow as tf
 
+    # Only the serialized graph shows which operations a pipeline has.
     variant = tf.data.experimental.to_variant(dataset)
     graph = tf.compat.v1.GraphDef.FromString(
         tf.raw_ops.DatasetToGraphV2(input_dataset=variant).numpy()

@@ -48,6 +48,7 @@ def grid(
     size, ratio_number, x, y, angle = _columns(uniform, 5, ops)
     rows, columns = _pixel_coordinates(height, width, ops)
     height, width = ops.cast(height, "float32"), ops.cast(width, "float32")
+    # At least two pixels: a smaller unit would have no pixel to keep or remove.
     side = ops.maximum(_between(unit, size) * ops.minimum(height, width), 2.0)
     angle = 2 * math.pi * _between(rotation, angle)
     rows, columns = rows - (height - 1.0) / 2.0, columns - (width - 1.0) / 2.0

@@ -73,6 +73,7 @@ def maps(
         only("shear_x", SHEAR * amount),
         only("shear_y", SHEAR * amount),
     ]
+    # Zooms of 1 and flips of 1 are the identity.
     parameters = ops.stack([*parameters, ones, ones, ones, ones], axis=1)
     return affine_maps(parameters, height, width, ops)
 
@@ -125,6 +126,7 @@ def _equalize(pixels: Tensor, ops: Any) -> Tensor:
     batch, height, width, channels = ops.shape(pixels)
     level = ops.cast(ops.clip(ops.floor(pixels), 0.0, 255.0), "int32")
     row = ops.reshape(ops.arange(batch * channels, dtype="int32"), (-1, 1, 1, channels))
+    # One histogram of 256 cells per image and channel, in a single segment sum.
     cell = row * 256 + level
     flat = ops.reshape(cell, (-1,))
     ones = ops.ones_like(flat, dtype="float32")

@@ -208,11 +208,7 @@ class ImageDataGenerator(Flows):
         self.preprocessing_function: Callable[[Any], Any] | None = (
             arguments.function_or_none(preprocessing_function)
         )
-        self.data_format: str = data_format or keras.config.image_data_format()
-        formats = ("channels_last", "channels_first")
-        checks.choice("data_format", self.data_format, formats)
-        axes = (3, 1, 2) if self.data_format == "channels_last" else (1, 2, 3)
-        self.channel_axis, self.row_axis, self.col_axis = axes
+        self._set_data_format(data_format)
         self.validation_split: float = checks.real(
             "validation_split", validation_split or 0, low=0, high=1, high_open=True
         )
@@ -222,15 +218,7 @@ class ImageDataGenerator(Flows):
         self.dtype: str = np.dtype(
             keras.config.floatx() if dtype is None else dtype
         ).name
-        self.probability: float = checks.real("probability", probability, low=0, high=1)
-        self.mixup: float = checks.real("mixup", mixup, low=0)
-        self.cutmix: float = checks.real("cutmix", cutmix, low=0)
-        self.threads: int | None = checks.integer(
-            "threads", threads, low=1, optional=True
-        )
-        self.keras_compatible: bool = checks.boolean(
-            "keras_compatible", keras_compatible
-        )
+        self._set_extensions(probability, mixup, cutmix, threads, keras_compatible)
         self.mean: np.ndarray | None = None
         self.std: np.ndarray | None = None
         self.zca_whitening_matrix: np.ndarray | None = None
@@ -241,12 +229,35 @@ class ImageDataGenerator(Flows):
             samplewise_std_normalization,
         )
 
-    def _set_normalization(
+    def _set_data_format(self, data_format: str | None) -> None:
+        """Sets the data format and its axes in a batch."""
+        self.data_format: str = data_format or keras.config.image_data_format()
+        formats = ("channels_last", "channels_first")
+        checks.choice("data_format", self.data_format, formats)
+        axes = (3, 1, 2) if self.data_format == "channels_last" else (1, 2, 3)
+        self.channel_axis, self.row_axis, self.col_axis = axes
+
+    def _set_extensions(
         self,
-        center: bool,
-        sample_center: bool,
-        std: bool,
-        sample_std: bool,
+        probability: float,
+        mixup: float,
+        cutmix: float,
+        threads: int | None,
+        keras_compatible: bool,
+    ) -> None:
+        """Sets the attributes that Keras's class does not have."""
+        self.probability: float = checks.real("probability", probability, low=0, high=1)
+        self.mixup: float = checks.real("mixup", mixup, low=0)
+        self.cutmix: float = checks.real("cutmix", cutmix, low=0)
+        self.threads: int | None = checks.integer(
+            "threads", threads, low=1, optional=True
+        )
+        self.keras_compatible: bool = checks.boolean(
+            "keras_compatible", keras_compatible
+        )
+
+    def _set_normalization(
+        self, center: bool, sample_center: bool, std: bool, sample_std: bool
     ) -> None:
         """Sets four attributes; division by a deviation and whitening need the mean."""
         overridden = []

@@ -126,6 +126,7 @@ class AttentionPooling(keras.layers.Layer):
             x = ops.reshape(x, (batch, positions, x.shape[-1]))
             if mask is not None:
                 mask = ops.reshape(mask, (batch, positions))
+        # tanh is nearly linear near zero; the gate (equation 9 of the paper) is not.
         hidden = self.hidden(x)
         if self.gated:
             hidden = hidden * self.gate(x)

@@ -134,6 +134,7 @@ class ConcreteDropout(keras.layers.Wrapper):
                 fix="Wrap Dense, EinsumDense or a convolution.",
             )
         self._features = input_shape[self._feature_axis(len(input_shape))]
+        # The logit is trained, not the rate, which would need a constraint to (0, 1).
         start = math.log(self.rate / (1 - self.rate))
         self.logit: keras.Variable = self.add_weight(
             name="logit",
@@ -154,6 +155,7 @@ class ConcreteDropout(keras.layers.Wrapper):
         if training:
             shape = list(ops.shape(inputs))
             if isinstance(self.layer, _CONVOLUTIONS):
+                # One decision for a whole channel: neighbouring pixels are correlated.
                 for axis in set(range(1, rank)) - {self._feature_axis(rank)}:
                     shape[axis] = 1
             u = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)

@@ -14,6 +14,7 @@ from keras_strategies.layers import _axes
 
 def attention_width(channels: int, gamma: float = 2, beta: float = 1) -> int:
     """Returns the odd kernel size that the paper uses for a number of channels."""
+    # As in the authors' code: truncated, and the next odd number if that is even.
     width = int(abs((math.log2(channels) + beta) / gamma))
     return width if width % 2 else width + 1
 

@@ -14,6 +14,7 @@ from keras_strategies.layers import _axes
 def maxout(x: Tensor, num_units: int, axis: int) -> Tensor:
     """Returns the maximum of each group of `channels / num_units` channels."""
     shape = ops.shape(x)
+    # Consecutive channels form a group: axis `num_units`, then its members.
     group_size = shape[axis] // num_units
     grouped = (-1, *shape[1:axis], num_units, group_size, *shape[axis + 1 :])
     return ops.max(ops.reshape(x, grouped), axis=axis + 1)

@@ -104,6 +104,7 @@ class NoisyDense(keras.layers.Layer):
         features = input_shape[-1]
         if features is None:
             checks.fail("The last axis must be known", input_shape=tuple(input_shape))
+        # Section 3.2 of the paper: limits and strengths of both kinds of noise.
         limit = math.sqrt((1 if self.use_factorised else 3) / features)
         mean = initializers.RandomUniform(-limit, limit, seed=self.seed)
         strength = self.sigma / math.sqrt(features) if self.use_factorised else 0.017
@@ -137,6 +138,8 @@ class NoisyDense(keras.layers.Layer):
             if self.use_factorised:
                 rows = scaled_noise(self._normal(features))
                 columns = scaled_noise(self._normal(self.units))
+                # One product of two vectors instead of a number for each weight; the
+                # noise of the bias is that of its unit.
                 noise = ops.outer(rows, columns)
             else:
                 noise = self._normal(features, self.units)

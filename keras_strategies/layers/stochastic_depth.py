@@ -193,6 +193,7 @@ class StochasticDepth(keras.layers.Layer):
                 input_shape=input_shape,
                 fix="Project the shortcut to the shape of the residual first.",
             )
+        # A size that is unknown in one input may be known in the other.
         return tuple(b if a is None else a for a, b in zip(*shapes, strict=True))
 
     def get_config(self) -> Config:

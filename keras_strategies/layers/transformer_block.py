@@ -221,6 +221,7 @@ class TransformerBlock(keras.layers.Layer):
         mask: Tensor | None = None,
     ) -> Tensor:
         if mask is not None:
+            # `(batch, 1, steps)`: padded steps are hidden from all steps.
             valid = ops.expand_dims(mask, 1)
             if attention_mask is not None:
                 valid = ops.logical_and(valid, ops.cast(attention_mask, "bool"))

@@ -115,6 +115,7 @@ class WeightNormalization(keras.layers.Wrapper):
                 size if i in self._axes(rank) else 1
                 for i, size in enumerate(kernel.shape)
             ),
+            # The norm of the kernel as it is, so that wrapping changes no output.
             initializer=lambda shape, dtype: ops.cast(
                 norm(ops.convert_to_tensor(kernel), self._axes(rank)), dtype
             ),

@@ -139,6 +139,7 @@ class GradientTransform(OptimizerWrapper):
         self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]
     ) -> tuple[list[Tensor], Tensor | None]:
         """Returns the transformed gradients and whether to update, or `None`."""
+        # With `loss_scale_factor` the gradients are scaled; transforms see true ones.
         scale = self.loss_scale_factor
         # Gradients of embeddings are sparse on TensorFlow.
         gradients = [ops.convert_to_tensor(g) for g in gradients]

@@ -63,6 +63,7 @@ class InputGradientPenalty(WrapperModel):
             outputs = self.model(keras.tree.pack_sequence_as(x, inputs), training=True)
             return scalar(keras.tree.flatten(outputs)), None
 
+        # The scope discards updates: statistics must not be updated twice per step.
         values = [(variable, variable.value) for variable in self.variables]
         with keras_private.kept_losses(self), keras.StatelessScope(values):
             tensors = [leaves[index] for index in float_indices]

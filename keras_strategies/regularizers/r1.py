@@ -87,6 +87,7 @@ class R1(InputGradientPenalty):
         )
         if self.real is None:
             return ops.mean(squares) / 2
+        # The mean over real samples; `maximum` for a batch without any.
         is_real = ops.cast(self._targets(y) == self.real, "float32")
         return ops.sum(is_real * squares) / ops.maximum(ops.sum(is_real), 1.0) / 2
 

@@ -80,5 +80,6 @@ class InverseSquareRoot(CurveSchedule):
     def _learning_rate(self, position: Tensor) -> Tensor:
         peak = self.max_learning_rate
         if peak is None:
+            # The paper's formula at step `warmup_steps`, where both terms are equal.
             peak = (self.d_model * self.warmup_steps) ** -0.5
         return peak * _curves.inverse_square_root(position, float(self.warmup_steps))

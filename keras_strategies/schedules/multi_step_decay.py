@@ -72,6 +72,7 @@ class MultiStepDecay(CurveSchedule):
         self.name: str = checks.instance("name", name, str)
 
     def _learning_rate(self, position: Tensor) -> Tensor:
+        # Floats, as the position is.
         marks = [float(mark) for mark in self.milestones]
         factor = _curves.multi_step_decay(position, marks, self.decay_rate)
         return self.initial_learning_rate * factor

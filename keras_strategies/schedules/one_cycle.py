@@ -100,6 +100,7 @@ class OneCycle(CurveSchedule):
         self.name: str = checks.instance("name", name, str)
 
     def _learning_rate(self, position: Tensor) -> Tensor:
+        # `final_div_factor` is relative to the start, as in fastai and PyTorch.
         start = self.max_learning_rate / self.div_factor
         return _cycles.one_cycle(
             position,

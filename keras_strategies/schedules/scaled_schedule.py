@@ -73,6 +73,7 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
             checks.real("scale", scale, low=0),
             dtype=compute_dtype(),
             trainable=False,
+            # Equal on all replicas of tf.distribute: any of them may be stored.
             aggregation="only_first_replica",
             name="scale",
         )
@@ -95,6 +96,8 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
         Returns:
             The schedule itself.
         """
+        # The variable must be one of the optimizer's: on JAX a compiled step has only
+        # those as inputs, and would use the value at the time of the trace.
         for path in optimizer_paths(optimizer):
             current = keras_private.held_learning_rate(path[0])
             if _contains(current, self):

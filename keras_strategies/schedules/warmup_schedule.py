@@ -102,6 +102,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             fraction = _curves.warmup_fraction(
                 ops.cast(step, dtype), float(self.warmup_steps), self.shape
             )
+            # Towards the moving target, so that it is continuous at `warmup_steps`.
             return (1.0 - fraction) * self.initial_learning_rate + fraction * target
 
     def _target(self, step: Tensor) -> Tensor:

@@ -46,6 +46,7 @@ def matrices(
     cos, sin = np.cos(theta), np.sin(theta)
     shear_y, shear_x = np.cos(shear), -np.sin(shear)
     maps = np.empty((len(theta), 2, 3))
+    # The product of the linear parts, written out: no loop over images.
     maps[:, 0, 0] = cos * zx
     maps[:, 0, 1] = (cos * shear_x - sin * shear_y) * zy
     maps[:, 1, 0] = sin * zx

@@ -93,4 +93,5 @@ def _paste(
     channels_first: bool,
 ) -> None:
     index = (..., rows, columns) if channels_first else (slice(None), rows, columns)
+    # Indexing with an array copies first, so that no pasted pixel is pasted again.
     images[index] = images[partners][index]

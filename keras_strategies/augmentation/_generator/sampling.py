@@ -144,6 +144,7 @@ def draw_block(
             "flip_vertical": (u["flip_vertical"] < 0.5) & g.vertical_flip,
         }
         maps = matrices(parameters, height, width, g.keras_compatible)
+        # Inactive images are copied; their masks and boxes use this identity.
         maps[~active] = ((1, 0, 0), (0, 1, 0))
     shifts = brightness = None
     if g.channel_shift_range:
