@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.types import Config, Shape, Tensors
 
 
@@ -29,7 +29,7 @@ class SavedWithInner:
         return cls(**{**config, cls._INNER: inner})
 
 
-class WrapperModel(SavedWithInner, keras.Model):
+class WrapperModel(SavedWithInner, bases.Model):
     """Base of models that act as the `model` they wrap and are saved with it.
 
     Subclasses change a part of training and add their arguments to `get_config`.

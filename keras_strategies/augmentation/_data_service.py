@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import seeds_from
 from keras_strategies._internal.types import Tensor
 
@@ -22,7 +22,7 @@ _REPEATS = {"RepeatDataset", "ForeverRepeatDataset"}
 _ASSIGNS = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
 
 
-class ElementSeeds(keras.random.SeedGenerator):
+class ElementSeeds(bases.SeedGenerator):
     """Seeds derived from the number pair of an element instead of a variable.
 
     Args:

@@ -5,16 +5,15 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import (
-    BaseImagePreprocessingLayer,
     backend_ops,
     is_called_by_itself,
 )
 from keras_strategies._internal.types import Config, Tensor, Tensors
 
 
-class ImageLayer(BaseImagePreprocessingLayer):
+class ImageLayer(bases.ImagePreprocessingLayer):
     """Base of image layers that draw uniform numbers for each image.
 
     Labels, masks and boxes pass through unchanged. A subclass sets in `_DRAWS` the

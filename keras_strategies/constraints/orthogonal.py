@@ -1,8 +1,8 @@
 """Orthogonality constraint."""
 
-import keras
 from keras import ops
 
+from keras_strategies._internal import bases
 from keras_strategies._internal.groups import (
     as_float32,
     checked_axis,
@@ -21,7 +21,7 @@ def nearest_orthogonal(matrix: Tensor) -> Tensor:
 
 
 @serializable
-class Orthogonal(keras.constraints.Constraint):
+class Orthogonal(bases.Constraint):
     """Projects a kernel to the nearest orthogonal one after each update.
 
     An orthogonal kernel preserves the norm of signals and gradients, however deep the

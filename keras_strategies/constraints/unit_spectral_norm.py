@@ -1,16 +1,15 @@
 """Spectral-norm constraint."""
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks, power
+from keras_strategies._internal import bases, checks, power
 from keras_strategies._internal.groups import as_float32, checked_axis, to_matrix
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 
 
 @serializable
-class UnitSpectralNorm(keras.constraints.Constraint):
+class UnitSpectralNorm(bases.Constraint):
     """Scales a kernel to a spectral norm of one after each update.
 
     A layer with such a kernel does not amplify changes of its input, so that a network

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.initializers._kernels import check_kernel, fan_in
@@ -39,7 +39,7 @@ def orthogonal_rows(normal: Tensor, count: int) -> Tensor:
 
 
 @serializable
-class ConvolutionAware(keras.initializers.Initializer):
+class ConvolutionAware(bases.Initializer):
     """Initializes filters orthogonally in the frequency domain.
 
     Orthogonal initialization makes filters differ as vectors, but a convolution is

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Tensor
 from keras_strategies.initializers._kernels import at_center, check_kernel
 
 
 @serializable
-class DeltaOrthogonal(keras.initializers.Orthogonal):
+class DeltaOrthogonal(bases.OrthogonalInitializer):
     """Initializes a convolution as an orthogonal map of each pixel's channels.
 
     A random kernel mixes neighbouring pixels and blurs signals over many layers. This

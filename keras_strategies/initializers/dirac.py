@@ -6,14 +6,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.initializers._kernels import at_center, check_kernel
 
 
 @serializable
-class Dirac(keras.initializers.Initializer):
+class Dirac(bases.Initializer):
     """Initializes a convolution with `"same"` padding as the identity.
 
     Each filter copies one input channel, so that very deep plain networks start as

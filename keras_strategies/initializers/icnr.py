@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Initializer, Tensor
 from keras_strategies.initializers._kernels import check_kernel
 
 
 @serializable
-class ICNR(keras.initializers.Initializer):
+class ICNR(bases.Initializer):
     """Initializes a sub-pixel convolution without checkerboard artifacts.
 
     A convolution followed by a rearrangement of channels to pixels

@@ -5,12 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
 from keras_strategies.layers import _axes
 
 
-class ChannelWeights(keras.layers.Layer):
+class ChannelWeights(bases.Layer):
     """Base of layers that act on each channel with weights of that channel."""
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:

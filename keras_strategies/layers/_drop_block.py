@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
 
@@ -51,7 +51,7 @@ def drop_blocks(x: Tensor, dropped: Tensor) -> Tensor:
     return ops.where(mask > 0, x * ops.cast(scale, x.dtype), 0)
 
 
-class DropBlock(keras.layers.Layer):
+class DropBlock(bases.Layer):
     """Base of `DropBlock1D` and `DropBlock2D`, which set `spatial_rank`."""
 
     spatial_rank: ClassVar[int]

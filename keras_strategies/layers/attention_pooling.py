@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
 
@@ -22,7 +22,7 @@ def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 @serializable
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(bases.Layer):
     """Averages a sequence, a bag or a feature map with learned weights.
 
     Replaces `GlobalAveragePooling`: the network learns which positions are relevant,

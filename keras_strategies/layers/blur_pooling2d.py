@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
@@ -23,7 +23,7 @@ def binomial_kernel(size: int) -> np.ndarray:
 
 
 @serializable
-class BlurPooling2D(keras.layers.Layer):
+class BlurPooling2D(bases.Layer):
     """Blurs a feature map before downsampling it.
 
     Strided convolutions and poolings skip pixels and violate the sampling theorem: a

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import initializers, ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
 
@@ -28,7 +28,7 @@ def entropy_penalty(logit: Tensor) -> Tensor:
 
 
 @serializable
-class ConcreteDropout(keras.layers.Wrapper):
+class ConcreteDropout(bases.Wrapper):
     """Dropout on the input of a layer with a trained rate.
 
     Replaces the search over dropout rates: the rate of each layer is learned from the

@@ -5,14 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
 
 
 @serializable
-class ConvolutionalBlockAttention(keras.layers.Layer):
+class ConvolutionalBlockAttention(bases.Layer):
     """CBAM: reweights first the channels, then the positions of a feature map.
 
     Channels encode what is in the image, positions where it is. For the end of a

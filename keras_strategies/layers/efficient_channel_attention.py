@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
@@ -20,7 +20,7 @@ def attention_width(channels: int, gamma: float = 2, beta: float = 1) -> int:
 
 
 @serializable
-class EfficientChannelAttention(keras.layers.Layer):
+class EfficientChannelAttention(bases.Layer):
     """Reweights channels by a convolution over neighbouring ones.
 
     The effect of `SqueezeExcitation` with only a few weights: one short convolution

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import activations
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import (
     Activation,
@@ -18,7 +18,7 @@ from keras_strategies._internal.types import (
 
 
 @serializable
-class GatedLinearUnit(keras.layers.Layer):
+class GatedLinearUnit(bases.Layer):
     """Dense layer whose outputs are multiplied by those of a gate.
 
     Replaces the first dense layer and its activation, in particular in the feed-forward

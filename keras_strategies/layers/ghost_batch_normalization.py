@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 
@@ -60,7 +60,7 @@ def ghost_moments(
 
 
 @serializable
-class GhostBatchNormalization(keras.layers.BatchNormalization):
+class GhostBatchNormalization(bases.BatchNormalization):
     """Batch normalization over small virtual batches ("ghost batches").
 
     The noise in the statistics of small batches regularizes; training with large

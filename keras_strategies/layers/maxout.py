@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
@@ -21,7 +20,7 @@ def maxout(x: Tensor, num_units: int, axis: int) -> Tensor:
 
 
 @serializable
-class Maxout(keras.layers.Layer):
+class Maxout(bases.Layer):
     """Reduces groups of channels to their maximum: a learned activation.
 
     After a `Dense` or a convolution with `k * num_units` channels, each unit is the

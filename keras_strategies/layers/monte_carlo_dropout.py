@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.model_graph import Rewriter, rebuild_reason
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Shape, Tensor, Tensors
@@ -30,7 +30,7 @@ _RANDOM = (
 
 
 @serializable
-class MonteCarloDropout(keras.layers.Dropout):
+class MonteCarloDropout(bases.Dropout):
     """Dropout that stays active at inference.
 
     Repeated predictions of the same input differ, and their spread estimates the
@@ -101,7 +101,7 @@ class MonteCarloDropout(keras.layers.Dropout):
         return super().call(inputs, training=True)
 
 
-class _Active(keras.layers.Wrapper):
+class _Active(bases.Wrapper):
     """Calls a layer as in training, independent of the model around it."""
 
     def call(self, inputs: Tensors, training: bool = True) -> Tensor:

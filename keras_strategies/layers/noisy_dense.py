@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import activations, initializers, ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Activation, Config, Shape, Tensor
 
@@ -18,7 +18,7 @@ def scaled_noise(noise: Tensor) -> Tensor:
 
 
 @serializable
-class NoisyDense(keras.layers.Layer):
+class NoisyDense(bases.Layer):
     """`Dense` with trained noise on its weights, for exploration.
 
     In reinforcement learning it replaces an epsilon schedule: the noise is the same for

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import initializers, ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
 
@@ -25,7 +25,7 @@ def sinusoids(length: Any, features: int, max_wavelength: float) -> Tensor:
 
 
 @serializable
-class PositionalEmbedding(keras.layers.Layer):
+class PositionalEmbedding(bases.Layer):
     """Adds to each step of a sequence an embedding of its position.
 
     Attention is invariant to the order of its input; this layer is used between the

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import (
     Activation,
@@ -19,7 +19,7 @@ from keras_strategies.layers.stochastic_depth import StochasticDepth
 
 
 @serializable
-class ResidualBlock(keras.layers.Layer):
+class ResidualBlock(bases.Layer):
     """Residual block of two convolutions, as in ResNet or ResNet V2.
 
     The block of convolutional networks, with other layers of this package as options:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
@@ -36,7 +36,7 @@ def pool_axis(x: Tensor, bins: int, axis: int, reduce: Callable[..., Tensor]) ->
 
 
 @serializable
-class SpatialPyramidPooling2D(keras.layers.Layer):
+class SpatialPyramidPooling2D(bases.Layer):
     """Pools feature maps of any size into a fixed number of values.
 
     Divides the map into grids of 1x1, 2x2, ... windows and pools each window, so that a

@@ -6,14 +6,14 @@ from typing import Any
 import keras
 from keras import activations, ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Activation, Config, Shape, Tensor
 from keras_strategies.layers import _axes
 
 
 @serializable
-class SqueezeExcitation(keras.layers.Layer):
+class SqueezeExcitation(bases.Layer):
     """Reweights the channels of a feature map by its global content.
 
     Channel attention for the end of a block or of its residual branch. It adds about

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor, Tensors
 
@@ -73,7 +73,7 @@ def stochastic_depth_rates(depth: int, rate: float) -> list[float]:
 
 
 @serializable
-class StochasticDepth(keras.layers.Layer):
+class StochasticDepth(bases.Layer):
     """Drops the residual branch of a block at random, independently per sample.
 
     Used at the end of a residual branch. In training some samples bypass the branch

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import (
     Activation,
@@ -22,7 +22,7 @@ from keras_strategies.layers.stochastic_depth import StochasticDepth
 
 
 @serializable
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(bases.Layer):
     """Self-attention and feed-forward network, each with a residual connection.
 
     The encoder block of text, time series and vision transformers, and with

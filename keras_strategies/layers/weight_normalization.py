@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
 
@@ -27,7 +27,7 @@ def normalize(v: Tensor, g: Tensor, axes: Sequence[int]) -> Tensor:
 
 
 @serializable
-class WeightNormalization(keras.layers.Wrapper):
+class WeightNormalization(bases.Wrapper):
     """Trains norm and direction of each weight vector separately.
 
     A wrapper around `Dense` or a convolution. It conditions gradient steps as batch

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 
@@ -21,7 +21,7 @@ def standardize(kernel: Tensor, epsilon: float) -> Tensor:
 
 
 @serializable
-class WeightStandardizedConv2D(keras.layers.Conv2D):
+class WeightStandardizedConv2D(bases.Conv2D):
     """`Conv2D` whose filters are standardized before each use.
 
     Smooths the loss as batch normalization does, but independently of the batch: with

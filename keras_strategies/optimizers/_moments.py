@@ -7,11 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks, keras_private
+from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.types import Config, Schedule, Tensor
 
 
-class MomentsOptimizer(keras.optimizers.Optimizer):
+class MomentsOptimizer(bases.Optimizer):
     """Base of optimizers that keep `momentum` and `velocity` for each weight.
 
     Subclasses compute new moments and the update in `_step`.

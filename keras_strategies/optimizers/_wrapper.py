@@ -5,12 +5,12 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks, keras_private
+from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.types import Tensor
 from keras_strategies._internal.wrapping import SavedWithInner
 
 
-class OptimizerWrapper(SavedWithInner, keras.optimizers.Optimizer):
+class OptimizerWrapper(SavedWithInner, bases.Optimizer):
     """Delegates to `inner_optimizer` all but the update, which subclasses override.
 
     Subclasses create their variables in `_build` with `add_variable`. Attributes must

@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks, power
+from keras_strategies._internal import bases, checks, power
 from keras_strategies._internal.groups import (
     as_float32,
     checked_axis,
@@ -30,7 +29,7 @@ def gram_error(matrix: Tensor) -> Tensor:
 
 
 @serializable
-class ConvOrthogonal(keras.regularizers.Regularizer):
+class ConvOrthogonal(bases.Regularizer):
     """Penalizes the deviation of a kernel's filters from orthonormal ones (SRIP).
 
     Orthonormal filters differ from each other and preserve the norm of signals and

@@ -1,9 +1,8 @@
 """Group lasso with L1 and L2 parts."""
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.groups import (
     absolute,
     as_float32,
@@ -35,7 +34,7 @@ def elastic_group_lasso(
 
 
 @serializable
-class ElasticGroupLasso(keras.regularizers.Regularizer):
+class ElasticGroupLasso(bases.Regularizer):
     """Group lasso with an L1 and an L2 part: sparse across and within groups.
 
     The group lasso alone removes whole units or filters, but keeps every weight of the

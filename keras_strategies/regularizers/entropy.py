@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.groups import (
     as_float32,
     checked_axis,
@@ -27,7 +26,7 @@ def entropy(masses: Tensor) -> Tensor:
 
 
 @serializable
-class Entropy(keras.regularizers.Regularizer):
+class Entropy(bases.Regularizer):
     """Penalizes the entropy of a kernel, to concentrate it in few weights.
 
     The magnitudes of the weights are interpreted as a distribution. Low entropy means

@@ -1,9 +1,8 @@
 """Group lasso: a penalty on whole units or filters."""
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.groups import (
     as_float32,
     checked_axis,
@@ -30,7 +29,7 @@ def group_lasso(x: Tensor, axis: int | tuple[int, ...] = -1) -> Tensor:
 
 
 @serializable
-class GroupLasso(keras.regularizers.Regularizer):
+class GroupLasso(bases.Regularizer):
     """Penalizes the norms of whole units or filters, which drives them to zero.
 
     L1 makes single weights zero, which saves nothing in a dense kernel. The group lasso

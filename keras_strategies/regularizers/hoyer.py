@@ -1,9 +1,8 @@
 """Hoyer's sparsity measure as a regularizer."""
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.groups import (
     as_float32,
     checked_axis,
@@ -28,7 +27,7 @@ def hoyer(sizes: Tensor, squared: bool = True) -> Tensor:
 
 
 @serializable
-class Hoyer(keras.regularizers.Regularizer):
+class Hoyer(bases.Regularizer):
     """Makes weights sparse without shrinking the remaining ones.
 
     L1 shrinks all weights equally, also large and useful ones. Hoyer's measure is

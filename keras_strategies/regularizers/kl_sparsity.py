@@ -1,9 +1,8 @@
 """Kullback-Leibler sparsity penalty on activations."""
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.groups import as_float32, positive_axes
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
@@ -26,7 +25,7 @@ def kl_sparsity(mean: Tensor, target: float) -> Tensor:
 
 
 @serializable
-class KLSparsity(keras.regularizers.Regularizer):
+class KLSparsity(bases.Regularizer):
     """Penalizes units whose mean activation differs from a small target.
 
     The penalty of sparse autoencoders: an L1 activity regularizer makes all activations

@@ -2,10 +2,9 @@
 
 import math
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.groups import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
@@ -29,7 +28,7 @@ def log_barrier(ratio: Tensor, margin: float = 0.01) -> Tensor:
 
 
 @serializable
-class LogBarrier(keras.regularizers.Regularizer):
+class LogBarrier(bases.Regularizer):
     """Keeps weights inside a range by a barrier that rises towards its limit.
 
     Small weights are penalized little, as by a weak weight decay, and weights near the

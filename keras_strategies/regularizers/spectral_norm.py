@@ -1,9 +1,8 @@
 """Spectral-norm regularizer."""
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks, power
+from keras_strategies._internal import bases, checks, power
 from keras_strategies._internal.groups import (
     as_float32,
     checked_axis,
@@ -14,7 +13,7 @@ from keras_strategies._internal.types import Config, Tensor
 
 
 @serializable
-class SpectralNorm(keras.regularizers.Regularizer):
+class SpectralNorm(bases.Regularizer):
     """Penalizes the spectral norm of a kernel.
 
     The spectral norm bounds how much a layer can amplify a change of its input. Weight

@@ -2,10 +2,9 @@
 
 import math
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.groups import as_float32, positive_axes
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
@@ -35,7 +34,7 @@ def _mean_square(x: Tensor) -> Tensor:
 
 
 @serializable
-class TemporalActivation(keras.regularizers.Regularizer):
+class TemporalActivation(bases.Regularizer):
     """Penalizes large and rapidly changing outputs of a recurrent layer (AR, TAR).
 
     For recurrent networks, where weight decay is insufficient and dropout between steps

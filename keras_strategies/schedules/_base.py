@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.types import Config, Schedule, Tensor
 
 
-class CurveSchedule(keras.optimizers.schedules.LearningRateSchedule):
+class CurveSchedule(bases.LearningRateSchedule):
     """Base of schedules that are a formula of the step.
 
     Subclasses list their constructor arguments in `_arguments` and compute the

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Schedule, Serialized, Tensor
 from keras_strategies.schedules._base import (
@@ -16,7 +16,7 @@ from keras_strategies.schedules._base import (
 
 
 @serializable
-class JoinSchedules(keras.optimizers.schedules.LearningRateSchedule):
+class JoinSchedules(bases.LearningRateSchedule):
     """Runs several schedules one after the other.
 
     For shapes that no single schedule has, such as a constant phase with two cosine

@@ -5,7 +5,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks, keras_private
+from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Schedule, Serialized, Tensor
 from keras_strategies._internal.walking import optimizer_paths
@@ -17,7 +17,7 @@ from keras_strategies.schedules._base import (
 
 
 @serializable
-class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
+class ScaledSchedule(bases.LearningRateSchedule):
     """Multiplies a schedule by a factor that can change during training.
 
     Keras does not allow the learning rate of an optimizer with a schedule to be set, so

@@ -5,7 +5,7 @@ from typing import Literal
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Schedule, Serialized, Tensor
 from keras_strategies.schedules import _curves
@@ -15,7 +15,7 @@ _SHAPES = ("linear", "cosine")
 
 
 @serializable
-class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+class WarmupSchedule(bases.LearningRateSchedule):
     """Warms up the learning rate over the first steps, then follows a schedule.
 
     Adaptive optimizers have no reliable second moments in their first steps, and

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import keras
 import numpy as np
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.types import Tensor
 from keras_strategies.augmentation._generator.mixing import mix_batch
 from keras_strategies.augmentation._generator.preview import grid, save_images
@@ -33,7 +33,7 @@ def _prefetch_pool(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(2, thread_name_prefix="augmentation-ahead")
 
 
-class BatchIterator(keras.utils.PyDataset):
+class BatchIterator(bases.PyDataset):
     """Batches that depend only on the seed, the epoch and their index.
 
     In `fit` it is a `keras.utils.PyDataset`; plain iteration is endless, as for Keras's

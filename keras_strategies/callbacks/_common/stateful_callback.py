@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 
 
-class StatefulCallback(keras.callbacks.Callback):
+class StatefulCallback(bases.Callback):
     """A callback whose memory is a plain dict.
 
     `_state_names` lists the private attributes with what the callback learned during

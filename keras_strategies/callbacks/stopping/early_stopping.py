@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 import keras
 import numpy as np
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import print_message
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor
@@ -20,7 +20,7 @@ _CRITERIA = ("patience", "gl", "pq", "up")
 _THRESHOLDS = {"gl": 5.0, "pq": 0.5, "up": 3.0}
 
 
-class EarlyStopping(ResumableCallback, keras.callbacks.EarlyStopping):
+class EarlyStopping(ResumableCallback, bases.EarlyStopping):
     """Stops training when it no longer improves, by one rule or by several.
 
     A drop-in superset of `keras.callbacks.EarlyStopping`: the same arguments in the

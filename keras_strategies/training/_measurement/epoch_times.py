@@ -3,10 +3,10 @@
 import time
 from typing import Any
 
-import keras
+from keras_strategies._internal import bases
 
 
-class EpochTimes(keras.callbacks.Callback):
+class EpochTimes(bases.Callback):
     """Measures the seconds of each epoch, without batch hooks, which take time."""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
