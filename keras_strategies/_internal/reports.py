@@ -67,6 +67,7 @@ def rich_table(
     left: Sequence[bool],
     *,
     wrap: bool = False,
+    padding: int = 1,
 ) -> "Table":
     """Builds a table of text; without any heading it has no heading line.
 
@@ -75,6 +76,7 @@ def rich_table(
         rows: Texts of the cells.
         left: Whether a column stands on the left.
         wrap: Whether columns on the left may be wrapped, as on a terminal.
+        padding: Spaces on either side of a cell, beside those between columns.
     """
     # Imported here: the package is imported far more often than a table is shown.
     import rich.box
@@ -83,6 +85,7 @@ def rich_table(
 
     table = rich.table.Table(
         box=rich.box.SIMPLE_HEAD,
+        padding=(0, padding),
         pad_edge=False,
         show_edge=False,
         show_header=any(headings),

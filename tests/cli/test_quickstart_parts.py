@@ -1,5 +1,7 @@
 """The parts of the quickstart against hand-made figures."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,21 @@ def test_cells():
     assert report.cell_text("bytes", 123456) == "123,456"
     assert report.cell_text("latency_ms", 0.0421) == "0.042 ms"
     assert report.cell_text("agreement", None) == "-"
+
+
+def test_the_table_fits_a_terminal():
+    from rich.console import Console
+
+    row = {key: None for key, _ in report.COLUMNS}
+    row |= {"name": "strategies, seed 0", "accuracy": 1.0, "parameters": 169_802}
+    row |= {"sparsity": 0.8, "bytes": 728_003, "gzip_bytes": 631_614}
+    row |= {"latency_ms": 12.345, "agreement": 1.0}
+    console = Console(width=80, file=io.StringIO())
+    console.print(report.results_table({"rows": [row]}))
+    text = console.file.getvalue()
+    cells = [report.cell_text(key, row[key]) for key, _ in report.COLUMNS]
+    assert all(cell in text for cell in cells)
+    assert all(title in text for _, title in report.COLUMNS)
 
 
 @pytest.mark.parametrize("epochs", [1, 4])

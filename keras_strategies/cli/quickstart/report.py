@@ -58,6 +58,7 @@ def results_table(report: Mapping[str, Any]) -> "Table":
         [title for _, title in COLUMNS],
         [[cell_text(key, row[key]) for key, _ in COLUMNS] for row in report["rows"]],
         [key == "name" for key, _ in COLUMNS],
+        padding=0,  # eight columns on a terminal of 80 characters
     )
 
 
