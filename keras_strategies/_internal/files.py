@@ -1,4 +1,4 @@
-"""Files are written aside and renamed, so that none is ever half written."""
+"""Atomic file writes: to another name first, then renamed."""
 
 import json
 import os
@@ -10,14 +10,14 @@ import numpy as np
 
 def replace(path: pathlib.Path, content: bytes) -> None:
     """Writes `content` to `path`; an existing file keeps its permissions."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        aside.write_bytes(content)
+        temporary.write_bytes(content)
         if path.exists():
-            aside.chmod(path.stat().st_mode & 0o7777)
-        os.replace(aside, path)
+            temporary.chmod(path.stat().st_mode & 0o7777)
+        os.replace(temporary, path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

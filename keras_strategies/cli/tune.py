@@ -1,12 +1,13 @@
 """`keras-strategies tune`: a search for hyperparameters."""
 
+import argparse
 import contextlib
 import csv
 import sys
 
-from keras_strategies.cli import artifacts
+from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
-from keras_strategies.cli.output import check_folder, written_aside
+from keras_strategies.cli.output_folder import check_folder, written_aside
 
 EPOCHS = 10
 EXAMPLE = """model:
@@ -33,8 +34,9 @@ example:
 """
 
 
-def add_parser(commands):
-    parser = artifacts.add_command(
+def add_parser(commands: common.Subparsers) -> None:
+    """Adds the command."""
+    parser = common.add_command(
         commands,
         "tune",
         help="search hyperparameters",
@@ -62,7 +64,7 @@ def add_parser(commands):
         action="store_true",
         help="run code inside the .keras file (lambdas); only for files you trust",
     )
-    artifacts.add_json(parser)
+    common.add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -83,20 +85,20 @@ def _add_search(parser):
     )
     group.add_argument(
         "--trials",
-        type=artifacts.whole(1, 10**6),
+        type=common.whole_number(1, 10**6),
         metavar="N",
         help="trials at most (10; all of a grid or of Hyperband)",
     )
     group.add_argument("--pruner", metavar="NAME", help="median or asha (none)")
     group.add_argument(
         "--time-limit",
-        type=artifacts.whole(1, 10**9),
+        type=common.whole_number(1, 10**9),
         metavar="SECONDS",
         help="no further trial after that (no limit)",
     )
     group.add_argument(
         "--workers",
-        type=artifacts.whole(1, 1000),
+        type=common.whole_number(1, 1000),
         default=1,
         metavar="N",
         help="processes that search (1)",
@@ -106,39 +108,40 @@ def _add_search(parser):
         action="store_true",
         help="a process for each trial: one that crashes ends nothing else",
     )
-    group.add_argument("--seed", type=artifacts.whole(0, 2**31 - 1), metavar="N")
+    group.add_argument("--seed", type=common.whole_number(0, 2**31 - 1), metavar="N")
 
 
 def _add_training(parser):
     group = parser.add_argument_group("training")
     group.add_argument(
         "--epochs",
-        type=artifacts.whole(1, 10**6),
+        type=common.whole_number(1, 10**6),
         metavar="N",
         help=f"epochs of a trial ({EPOCHS}, unless the model searches them); for "
         "Hyperband the most",
     )
     group.add_argument(
         "--batch-size",
-        type=artifacts.whole(1, 10**6),
+        type=common.whole_number(1, 10**6),
         metavar="N",
         help="examples a step (Keras's 32, unless the model searches it)",
     )
     group.add_argument(
         "--validation-split",
-        type=artifacts.fraction,
+        type=common.fraction,
         metavar="F",
         help="part of the data, drawn at random, that judges the trials (0.2)",
     )
     group.add_argument(
         "--folds",
-        type=artifacts.whole(2, 1000),
+        type=common.whole_number(2, 1000),
         metavar="N",
         help="cross-validation with so many folds instead",
     )
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit code."""
     # With --json nothing else goes to stdout, whatever KerasTuner or the model prints.
     aside = sys.stderr if arguments.json else sys.stdout
     with contextlib.redirect_stdout(aside):
@@ -146,9 +149,9 @@ def run(arguments):
     if outcome is None:
         return 1
     if arguments.json:
-        artifacts.print_json(_summary(*outcome))
+        common.print_json(_summary(*outcome))
     else:
-        _show(*outcome)
+        _print_outcome(*outcome)
     return 0
 
 
@@ -161,7 +164,9 @@ def _run(arguments):
     if not arguments.no_report:
         reports.require_libraries("The report of `keras-strategies tune` (--no-report)")
     data = _tune_inputs.Data(arguments)
-    tuner = _tuner(arguments, _tune_inputs.model(arguments.model, arguments.unsafe))
+    tuner = _tuner(
+        arguments, _tune_inputs.load_model(arguments.model, arguments.unsafe)
+    )
     if not _search(tuner, arguments, data):
         return None
     files, scores = _write(tuner, folder, arguments, data)
@@ -171,7 +176,7 @@ def _run(arguments):
 def _tuner(arguments, model):
     from keras_strategies import tuning
 
-    with artifacts.usage_errors():
+    with common.usage_errors():
         return tuning.Tuner(
             model,
             _objectives(arguments.objective or ["val_loss"]),
@@ -231,10 +236,10 @@ def _search(tuner, arguments, data):
         else:
             tuner.search(*data.train, **fit)
     except FatalError as error:
-        raise UsageError(artifacts.one_line(error)) from error
+        raise UsageError(common.one_line(error)) from error
     except RuntimeError as error:
         # What Tuner raises if no trial completed, with the last message.
-        print(f"keras-strategies: {error}", file=sys.stderr)  # noqa: T201
+        common.print_error(error)
         return False
     return True
 
@@ -295,7 +300,7 @@ def _summary(report, files, scores):
     }
 
 
-def _show(report, files, scores):
+def _print_outcome(report, files, scores):
     from keras_strategies.tuning.reports import format_value, values_of
 
     names = list(report.objectives)
@@ -308,8 +313,8 @@ def _show(report, files, scores):
         )
         for row in report.best
     ]
-    artifacts.print_table("Best", columns, best)
+    common.print_table("Best", columns, best)
     if scores:
         rows = [(name, format_value(value)) for name, value in scores.items()]
-        artifacts.print_table("On the test data", ("", ""), rows)
-    artifacts.print_table("Files", ("",), [(name,) for name in files])
+        common.print_table("On the test data", ("", ""), rows)
+    common.print_table("Files", ("",), [(name,) for name in files])

@@ -7,8 +7,10 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
+from keras_strategies.tuning._private import bases
 
-class OracleHooks(keras_tuner.Oracle):
+
+class OracleHooks(bases.Oracle):
     """Private methods that KerasTuner's oracles call on themselves, made overridable.
 
     `RandomSearchOracle`, `HyperbandOracle` and `BayesianOptimizationOracle` draw by

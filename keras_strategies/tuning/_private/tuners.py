@@ -8,8 +8,10 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
+from keras_strategies.tuning._private import bases
 
-class TunerHooks(keras_tuner.Tuner):
+
+class TunerHooks(bases.Tuner):
     """Private methods that `keras_tuner.Tuner` calls on itself, made overridable.
 
     KerasTuner has no public method for the name of its state file, for declaring the

@@ -7,12 +7,13 @@ from typing import Any, Self
 import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 
+from keras_strategies.tuning._private import bases
 from keras_strategies.tuning._private import hyperparameters as private
 from keras_strategies.tuning._space.hyperparameter import is_legal, repaired
 from keras_strategies.tuning._space.labels import from_label, is_plain, to_label
 
 
-class Space(keras_tuner.HyperParameters):
+class Space(bases.HyperParameters):
     """Search space and the values of one trial.
 
     Differs from `keras_tuner.HyperParameters` (1.4.8) in four points: a name may be

@@ -7,11 +7,12 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies.tuning._private import bases
 from keras_strategies.tuning.estimators._estimator import Estimator, probabilities
 from keras_strategies.tuning.hypermodels._compiling import loss_name
 
 
-class KerasClassifier(Estimator, keras.wrappers.SKLearnClassifier):
+class KerasClassifier(Estimator, bases.SKLearnClassifier):
     """A Keras model as a scikit-learn classifier with flat, searchable parameters.
 
     For `GridSearchCV`, `RandomizedSearchCV`, `HalvingGridSearchCV`, pipelines and

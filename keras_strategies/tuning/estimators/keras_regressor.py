@@ -6,10 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_strategies.tuning._private import bases
 from keras_strategies.tuning.estimators._estimator import Estimator
 
 
-class KerasRegressor(Estimator, keras.wrappers.SKLearnRegressor):
+class KerasRegressor(Estimator, bases.SKLearnRegressor):
     """A Keras model as a scikit-learn regressor with flat, searchable parameters.
 
     Like `KerasClassifier` for numbers: the same parameters, prefixes and attributes;

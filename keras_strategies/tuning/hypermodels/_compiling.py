@@ -5,8 +5,7 @@ from typing import Any, NoReturn
 
 import keras
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.copying import compile_objects
+from keras_strategies._internal import checks, model_graph
 from keras_strategies.tuning.hypermodels import _task
 
 
@@ -61,15 +60,11 @@ def compile_like(
 
     By way of the compile config, so that metrics and losses with a state are new.
     """
-    with keras.saving.custom_object_scope(compile_objects(source)):
-        config = source.get_compile_config()
-        if optimizer is None:
-            optimizer = make_optimizer(source.optimizer)
-        replacements = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
-        for name, value in replacements.items():
-            if value is not None:
-                config[name] = keras.saving.serialize_keras_object(value)
-        model.compile_from_config(config)
+    changes = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
+    if optimizer is None:
+        changes["optimizer"] = make_optimizer(source.optimizer)
+    changes = {name: value for name, value in changes.items() if value is not None}
+    model_graph.compile_like(model, source, **changes)
 
 
 def loss_name(model: keras.Model) -> str:

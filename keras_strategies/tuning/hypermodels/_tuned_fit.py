@@ -10,6 +10,7 @@ from keras_tuner import errors
 
 from keras_strategies import callbacks
 from keras_strategies._internal import checks
+from keras_strategies.tuning._private import bases
 from keras_strategies.tuning._space import ranges
 
 ScheduleName: TypeAlias = Literal[
@@ -48,7 +49,7 @@ def schedule_callbacks(name: str, epochs: int) -> list[keras.callbacks.Callback]
     return [callbacks.OneCycleScheduler(cycle_momentum=False)]
 
 
-class TunedFit(keras_tuner.HyperModel):
+class TunedFit(bases.HyperModel):
     """Base of the hypermodels: the part of the space that belongs to `fit`.
 
     A subclass has `_sample(hp)`, which declares its whole space and ends with

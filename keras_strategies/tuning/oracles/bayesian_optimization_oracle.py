@@ -9,6 +9,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
+from keras_strategies.tuning._private import bases
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
 
@@ -16,9 +17,7 @@ from keras_strategies.tuning.oracles._base import Objective, OracleBase
 _NUM_RANDOM, _NUM_NEAR, _NUM_ROUNDS = 300, 30, 4
 
 
-class BayesianOptimizationOracle(
-    OracleBase, keras_tuner.oracles.BayesianOptimizationOracle
-):
+class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
     """Bayesian optimization: a Gaussian process models the objective.
 
     The best use of few, expensive trials over up to about ten numbers. It is a

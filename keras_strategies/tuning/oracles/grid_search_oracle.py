@@ -9,11 +9,12 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
+from keras_strategies.tuning._private import bases
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
 
 
-class GridSearchOracle(OracleBase, keras_tuner.oracles.GridSearchOracle):
+class GridSearchOracle(OracleBase, bases.GridSearchOracle):
     """Grid search: every combination once, as KerasTuner's `GridSearchOracle`.
 
     For a space so small that all of it can be tried. A range without a step is divided

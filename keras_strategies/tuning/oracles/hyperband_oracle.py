@@ -3,11 +3,12 @@
 import keras_tuner
 
 from keras_strategies._internal import checks
+from keras_strategies.tuning._private import bases
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
 
 
-class HyperbandOracle(OracleBase, keras_tuner.oracles.HyperbandOracle):
+class HyperbandOracle(OracleBase, bases.HyperbandOracle):
     """Hyperband: many short trials, the best of them trained longer.
 
     A subclass of KerasTuner's `HyperbandOracle`, for training whose early epochs tell

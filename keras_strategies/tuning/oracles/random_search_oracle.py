@@ -4,10 +4,11 @@ from typing import Any
 
 import keras_tuner
 
+from keras_strategies.tuning._private import bases
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
 
 
-class RandomSearchOracle(OracleBase, keras_tuner.oracles.RandomSearchOracle):
+class RandomSearchOracle(OracleBase, bases.RandomSearchOracle):
     """Random search: KerasTuner's `RandomSearchOracle` with independent seeds.
 
     The baseline for every other algorithm, and a fair choice for many short trials at

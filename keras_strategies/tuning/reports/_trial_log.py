@@ -8,13 +8,14 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal import bases
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.reports import _event_files, _records
 from keras_strategies.tuning.reports._hyperparameter_axes import hyperparameter_axes
 
 
-class TrialLog(keras.callbacks.Callback):
+class TrialLog(bases.Callback):
     """Writes the hyperparameters and the best epoch of one fit beside its curves.
 
     In place of the callback of KerasTuner 1.4.8, which exists on TensorFlow only and

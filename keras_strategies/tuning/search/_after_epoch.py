@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
+from keras_strategies._internal import bases
 from keras_strategies.tuning._space import Trial
 
 
@@ -17,7 +17,7 @@ class BestValue:
         self.value: float | None = None
 
 
-class AfterEpoch(keras.callbacks.Callback):
+class AfterEpoch(bases.Callback):
     """Saves the weights of the best epoch and asks the oracle whether to continue.
 
     Args:

@@ -10,7 +10,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies.compression import (
     ConstantSparsity,
     PolynomialSparsity,
@@ -201,7 +201,7 @@ def _steps_per_epoch(bound: Mapping[str, Any]) -> int:
         raise ValueError(text) from error
 
 
-class _LogSize(keras.callbacks.Callback):
+class _LogSize(bases.Callback):
     """Logs the size of the weights under gzip."""
 
     def __init__(self, full_bytes: int) -> None:
