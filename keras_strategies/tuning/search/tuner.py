@@ -210,7 +210,6 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         if storage is not None:
             checked = check_storage_search(checked, objective, overwrite)
             options |= {"storage": storage, "study_name": project_name}
-        # Before the model is built for the first time, which may take long.
         folder = _folders.check_writable(directory, project_name)
         if overwrite:
             shutil.rmtree(folder)
