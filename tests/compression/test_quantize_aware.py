@@ -156,7 +156,7 @@ def test_before_training_only_the_weights_are_rounded():
 )
 def test_folding_equals_the_float_layers(make, bias, monkeypatch):
     """With rounding switched off, folded means the same, in training too."""
-    unrounded = lambda weights, channels=(), bits=8: weights  # noqa: E731
+    unrounded = lambda weights, *settings: weights  # noqa: E731
     monkeypatch.setattr(_fake_quantization, "fake_quantize_weights", unrounded)
     monkeypatch.setattr(_fake_quantization, "deployed_weights", unrounded)
     monkeypatch.setattr(_fake_quantization, "fake_quantize", lambda x, limits, bits: x)

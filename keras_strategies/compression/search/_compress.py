@@ -224,7 +224,7 @@ def _check_model(model):
             fix="Call `model.compile(optimizer, loss, metrics=...)` first.",
             model=model.name,
         )
-    compressible_weights.choose(model, Selection())
+    compressible_weights.select_weights(model, Selection())
     if quantized.is_quantize_aware(model):
         checks.fail(
             "`model` must not be quantization-aware already",
