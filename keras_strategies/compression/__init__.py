@@ -15,12 +15,11 @@ from keras_strategies.compression._common.stripping import strip
 from keras_strategies.compression.clustering._cluster import cluster
 from keras_strategies.compression.clustering._count_values import cluster_report
 from keras_strategies.compression.clustering.cluster_report import ClusterReport
+from keras_strategies.compression.filters._compare_filters import filter_report
+from keras_strategies.compression.filters._count_flops import flops
 from keras_strategies.compression.filters._prune_filters import prune_filters
-from keras_strategies.compression.filters.filter_report import (
-    FilterReport,
-    filter_report,
-)
-from keras_strategies.compression.filters.flops_report import FlopsReport, flops
+from keras_strategies.compression.filters.filter_report import FilterReport
+from keras_strategies.compression.filters.flops_report import FlopsReport
 from keras_strategies.compression.pruning._measure_sparsity import sparsity_report
 from keras_strategies.compression.pruning._prune import prune
 from keras_strategies.compression.pruning.constant_sparsity import ConstantSparsity

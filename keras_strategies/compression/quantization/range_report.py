@@ -41,7 +41,7 @@ class RangeReport(Report):
     def _footer(self) -> Sequence[str]:
         if not self.unset:
             return ()
-        return (f"No batch seen in training: {', '.join(self.unset)}",)
+        return (f"Activations without a range, no batch seen: {len(self.unset)}",)
 
     def _summary(self) -> dict[str, Any]:
         return {"unset": self.unset}

@@ -2,8 +2,8 @@
 
 import time
 
+from keras_strategies.compression.filters._count_flops import flops
 from keras_strategies.compression.filters._prune_filters import prune_filters
-from keras_strategies.compression.filters.flops_report import flops
 from keras_strategies.compression.search._candidate_evaluator import Candidate
 from keras_strategies.compression.search._size_search import FORMATS, bisect, measured
 
