@@ -2,12 +2,10 @@
 
 import functools
 
-import keras
-
-from keras_strategies._internal import walking
+from keras_strategies._internal import bases, walking
 
 
-class Pending(keras.constraints.Constraint):
+class Pending(bases.Constraint):
     """Stands on the weights of a marked layer until training starts.
 
     The number of a training step is known to the optimizer of the whole model, which
