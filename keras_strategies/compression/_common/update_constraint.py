@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_strategies._internal import bases, checks, keras_private
-from keras_strategies._internal.walking import all_layers, base_optimizers
+from keras_strategies._internal.traversal import all_layers, base_optimizers
 
 
 class UpdateConstraint(bases.Constraint):

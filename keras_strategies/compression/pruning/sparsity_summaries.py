@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_strategies._internal import bases, checks
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.compression._common.update_constraint import constrained_weights
 
 

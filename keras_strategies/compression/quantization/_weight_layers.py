@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_strategies._internal import bases, keras_private
 from keras_strategies._internal.registration import serializable
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies.compression.quantization import (
     _activation_layers,
     _fake_quantization,

@@ -2,7 +2,7 @@
 
 import functools
 
-from keras_strategies._internal import bases, walking
+from keras_strategies._internal import bases, traversal
 
 
 class Pending(bases.Constraint):
@@ -50,7 +50,7 @@ def _guard(layer):
 
 def start(model):
     """Prunes what is marked in `model`."""
-    for layer in walking.all_layers(model):
+    for layer in traversal.all_layers(model):
         work = getattr(layer, "_tfmot_pending", None)
         if work is None:
             continue
