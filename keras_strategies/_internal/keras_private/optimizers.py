@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 
-def batches_seen(optimizer):
+def iterations_variable(optimizer):
     """The Variable that counts the batches an optimizer has received.
 
     `optimizer.iterations` is a quotient under gradient accumulation, while
@@ -17,7 +17,7 @@ def batches_seen(optimizer):
     return optimizer._iterations
 
 
-def held_learning_rate(optimizer):
+def raw_learning_rate(optimizer):
     """The learning rate of an optimizer: a Variable, a schedule object or a callable.
 
     The public `learning_rate` is the current value, which does not tell whether there
@@ -86,7 +86,7 @@ def owns(optimizer, variable):
     return optimizer._var_key(variable) in optimizer._trainable_variables_indices
 
 
-def carry(optimizer, variables, around=()):
+def track_unsaved_state(optimizer, variables, around=()):
     """Makes `variables` state of an optimizer's step without saving them with it.
 
     A training step on JAX keeps only the optimizer's variables from what happens
@@ -100,29 +100,29 @@ def carry(optimizer, variables, around=()):
     for holder in (optimizer, *around):
         # In an object that saving does not look into: it would follow the pairs.
         carried = holder.__dict__.setdefault(
-            "_carried", types.SimpleNamespace(pairs=[])
+            "_unsaved_state", types.SimpleNamespace(pairs=[])
         )
         carried.pairs.extend((optimizer, variable) for variable in variables)
         for name in ("save_own_variables", "load_own_variables"):
             holder.__dict__[name] = functools.partial(_with_own_variables, holder, name)
 
 
-def stop_carrying(optimizer, variables, around=()):
-    """Undoes `carry`."""
+def untrack_unsaved_state(optimizer, variables, around=()):
+    """Undoes `track_unsaved_state`."""
     for variable in variables:
         optimizer._untrack_variable(variable)
     removed = {id(variable) for variable in variables}
     for holder in (optimizer, *around):
-        carried = holder.__dict__.get("_carried", types.SimpleNamespace(pairs=[]))
+        carried = holder.__dict__.get("_unsaved_state", types.SimpleNamespace(pairs=[]))
         carried.pairs = [pair for pair in carried.pairs if id(pair[1]) not in removed]
         if not carried.pairs:
-            for name in ("save_own_variables", "load_own_variables", "_carried"):
+            for name in ("save_own_variables", "load_own_variables", "_unsaved_state"):
                 holder.__dict__.pop(name, None)
 
 
 def _with_own_variables(optimizer, method, store):
     """Runs a method of the class while the carried variables are away."""
-    pairs = list(optimizer._carried.pairs)
+    pairs = list(optimizer._unsaved_state.pairs)
     for owner, variable in pairs:
         owner._untrack_variable(variable)
     try:

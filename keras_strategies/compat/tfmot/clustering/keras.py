@@ -2,10 +2,8 @@
 
 import contextlib
 
-import keras
-
 from keras_strategies import compression
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies.compat.tfmot.clustering import clusterable_layer, experimental
 from keras_strategies.compat.tfmot.clustering._weights import (
     CentroidInitialization,
@@ -59,7 +57,7 @@ def cluster_scope():
     yield
 
 
-class ClusteringSummaries(keras.callbacks.TensorBoard):
+class ClusteringSummaries(bases.TensorBoard):
     """TensorBoard, with the number of values of each kernel after each epoch.
 
     Args:

@@ -2,12 +2,10 @@
 
 import functools
 
-import keras
-
-from keras_strategies._internal import walking
+from keras_strategies._internal import bases, traversal
 
 
-class Pending(keras.constraints.Constraint):
+class Pending(bases.Constraint):
     """Stands on the weights of a marked layer until training starts.
 
     The number of a training step is known to the optimizer of the whole model, which
@@ -52,7 +50,7 @@ def _guard(layer):
 
 def start(model):
     """Prunes what is marked in `model`."""
-    for layer in walking.all_layers(model):
+    for layer in traversal.all_layers(model):
         work = getattr(layer, "_tfmot_pending", None)
         if work is None:
             continue

@@ -6,7 +6,7 @@ import contextlib
 import keras
 
 from keras_strategies import compression
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies.compat.tfmot import _deferred
 from keras_strategies.compat.tfmot.sparsity import _pending
 from keras_strategies.compression import ConstantSparsity, SparsitySchedule
@@ -134,7 +134,7 @@ def prune_scope():
     yield
 
 
-class UpdatePruningStep(keras.callbacks.Callback):
+class UpdatePruningStep(bases.Callback):
     """Not needed for a model: the step is counted in the training step itself.
 
     Layers that were given to `prune_low_magnitude` by themselves start with it.
@@ -144,7 +144,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         _pending.start(self.model)
 
 
-class PruningSummaries(keras.callbacks.TensorBoard):
+class PruningSummaries(bases.TensorBoard):
     """TensorBoard, with the sparsity of each pruned weight after each epoch.
 
     Args:

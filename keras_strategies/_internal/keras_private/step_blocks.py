@@ -18,7 +18,7 @@ from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 
-class LaunchAdapter(DataAdapter):
+class BlockAdapter(DataAdapter):
     """Gives `fit`, `evaluate` or `predict` an iterable of our own as data.
 
     The loops of Keras take any `DataAdapter` as `x` and pass what it iterates over to
