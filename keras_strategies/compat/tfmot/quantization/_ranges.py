@@ -107,7 +107,7 @@ def _interval(name, low, high):
     low, high = checks.real(f"{name}_min", low), checks.real(f"{name}_max", high)
     if not (low <= 0.0 <= high and low < high):
         checks.fail(
-            f"`{name}_min` and `{name}_max` must be a range that holds 0",
+            f"`{name}_min` and `{name}_max` must be a range that contains 0",
             **{f"{name}_min": low, f"{name}_max": high},
         )
     return float(low), float(high)
