@@ -17,7 +17,7 @@ def mistakes(model: keras.Model, x: np.ndarray) -> None:
     print(result.agrement)  # wrong
     print(schedules.WarmUpSchedule)  # wrong
     print(callbacks.GradientCliping)  # wrong
-    surgery.insert(model, 3, lambda layer: None)  # wrong
+    surgery.rename(model, 3)  # wrong
     compression.prune_filters(model, "half")  # wrong
     export.to_tflite(model, "m.tflite", quantization=8.5)  # wrong
     export.compare(model, "m.tflite", x).tabel()  # wrong

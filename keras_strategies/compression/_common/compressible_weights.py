@@ -12,7 +12,7 @@ from keras_strategies._internal.select import (
     layer_targets,
     weight_target,
 )
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 
 #: A weight and the layer that holds it itself.
 LayerWeight: TypeAlias = tuple[Any, keras.Variable]

@@ -7,11 +7,11 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks, keras_private
-from keras_strategies._internal.walking import all_layers, base_optimizers
+from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal.traversal import all_layers, base_optimizers
 
 
-class UpdateConstraint(keras.constraints.Constraint):
+class UpdateConstraint(bases.Constraint):
     """A constraint that also knows the value of its weight before the update.
 
     Keras calls a constraint inside the training step, right after the optimizer has

@@ -99,11 +99,15 @@ class ClusterConstraint(UpdateConstraint):
             compiled.build(self._model().trainable_variables)
         self.carrier = self._optimizer(weight)
         if self.carrier is not None:
-            keras_private.carry(self.carrier, [self.centroids, self.offset])
+            keras_private.track_unsaved_state(
+                self.carrier, [self.centroids, self.offset]
+            )
 
     def _untrack_state(self):
         if self.carrier is not None:
-            keras_private.stop_carrying(self.carrier, [self.centroids, self.offset])
+            keras_private.untrack_unsaved_state(
+                self.carrier, [self.centroids, self.offset]
+            )
             self.carrier = None
 
     def remember(self, value: Any) -> Any:

@@ -9,7 +9,7 @@ from keras import ops
 from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import clone_model
 from keras_strategies._internal.select import Selection, Selector
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.compression._common import compressible_weights
 from keras_strategies.compression._common.update_constraint import (
     check_unconstrained,

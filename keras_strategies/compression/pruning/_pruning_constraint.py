@@ -99,7 +99,7 @@ class PruningConstraint(UpdateConstraint):
         counter = (
             self._own_steps
             if optimizer is None
-            else keras_private.batches_seen(optimizer)
+            else keras_private.iterations_variable(optimizer)
         )
         if keras_private.is_frozen_by_scope(counter):
             raise RuntimeError(

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.compression._common.update_constraint import constrained_weights
 
 
-class SparsitySummaries(keras.callbacks.Callback):
+class SparsitySummaries(bases.Callback):
     """Writes the state of pruning and clustering of each weight for TensorBoard.
 
     Use it to see whether masks follow their schedule, which layers a global scope

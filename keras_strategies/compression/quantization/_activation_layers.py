@@ -5,12 +5,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_strategies._internal import bases
 from keras_strategies._internal.registration import serializable
 from keras_strategies.compression.quantization import _fake_quantization
 
 
 @serializable
-class FakeQuantize(keras.layers.Layer):
+class FakeQuantize(bases.Layer):
     """Rounds activations to 8 bits of a range that it learns during training.
 
     The range is a moving average of the batches' minima and maxima that starts with
@@ -74,7 +75,7 @@ class FakeQuantize(keras.layers.Layer):
 
 
 @serializable
-class QuantizedAffine(keras.layers.Layer):
+class QuantizedAffine(bases.Layer):
     """A layer that scales and shifts, as a product and a sum in 8 bits each.
 
     For BatchNormalization that is not folded into a convolution, Normalization and

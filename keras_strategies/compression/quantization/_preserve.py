@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies.compression.clustering import _channel_rows
 from keras_strategies.compression.quantization import _weight_layers
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 
 # TFMOT's `layer.add_weight` has the name first; Keras 3 has the shape.
@@ -18,7 +18,7 @@ _AFTER = ("linear", "relu", "relu6", "silu", "swish", "gelu")
 
 
 @serializable
-class QuantizeWrapper(keras.layers.Layer):
+class QuantizeWrapper(bases.Layer):
     """Quantizes a layer as a `QuantizeConfig` says, on every backend.
 
     The quantizers of the config are called on the weights, around the activations

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import keras_private
+from keras_strategies._internal import bases, keras_private
 from keras_strategies._internal.registration import serializable
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies.compression.quantization import (
     _activation_layers,
     _fake_quantization,
@@ -59,7 +59,7 @@ def supports_per_channel(layer: Any) -> bool:
 
 
 @serializable
-class QuantizedLayer(keras.layers.Layer):
+class QuantizedLayer(bases.Layer):
     """Calls a layer with its kernels rounded, and BatchNormalization folded in.
 
     With `batch_norm`, what is rounded is `kernel * s`, where `s = gamma /

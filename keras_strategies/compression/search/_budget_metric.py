@@ -8,7 +8,7 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.metrics import metric_direction
 from keras_strategies.compression.search._samples import Samples
-from keras_strategies.export._scoring import Scorer
+from keras_strategies.export.artifact._scoring import Scorer
 
 
 class BudgetMetric:

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import compile_like
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.compression.search import _samples
 from keras_strategies.compression.search._distillation import distilling
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_strategies import compression
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies.compat.tfmot.clustering import clusterable_layer, experimental
 from keras_strategies.compat.tfmot.clustering._cluster_weights import (
     CentroidInitialization,
@@ -63,7 +63,7 @@ def cluster_scope() -> Iterator[None]:
     yield
 
 
-class ClusteringSummaries(keras.callbacks.TensorBoard):
+class ClusteringSummaries(bases.TensorBoard):
     """TensorBoard, with the number of values of each kernel after each epoch.
 
     Args:

@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import walking
+from keras_strategies._internal import bases, traversal
 
 
-class Deferred(keras.constraints.Constraint):
+class Deferred(bases.Constraint):
     """Constraint of the weights of a marked layer until training starts.
 
     The number of a training step is known to the optimizer of the whole model, which
@@ -55,7 +55,7 @@ def _guard(layer):
 
 def start(model: keras.Model) -> None:
     """Prunes the marked layers of `model`."""
-    for layer in walking.all_layers(model):
+    for layer in traversal.all_layers(model):
         apply = getattr(layer, "_tfmot_deferred", None)
         if apply is None:
             continue

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_strategies import compression
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies.compat.tfmot import _arguments
 from keras_strategies.compat.tfmot.sparsity import _deferred_pruning
 from keras_strategies.compression import ConstantSparsity, SparsitySchedule
@@ -140,7 +140,7 @@ def prune_scope() -> Iterator[None]:
     yield
 
 
-class UpdatePruningStep(keras.callbacks.Callback):
+class UpdatePruningStep(bases.Callback):
     """Not needed for a model: the step is counted in the training step itself.
 
     Pruning of layers that were given to `prune_low_magnitude` by themselves starts
@@ -152,7 +152,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         _deferred_pruning.start(self.model)
 
 
-class PruningSummaries(keras.callbacks.TensorBoard):
+class PruningSummaries(bases.TensorBoard):
     """TensorBoard, with the sparsity of each pruned weight after each epoch.
 
     Args:
