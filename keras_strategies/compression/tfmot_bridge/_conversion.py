@@ -122,6 +122,7 @@ def _check_kind(model, namespace, description):
     if not isinstance(model, namespace.Model):
         rule = f"`model` must be a {description}"
         checks.fail(rule, error=TypeError, model=type(model).__module__)
+    # tf_keras has no public test for this.
     has_graph = isinstance(model, namespace.Sequential) or bool(
         getattr(model, "_is_graph_network", False)
         or type(model).__name__ == "Functional"
@@ -176,6 +177,7 @@ def _copy_weights(source, target):
     """Sets the weights layer by layer: the two order a model's weights differently."""
     for new in target.layers:
         old = source.get_layer(new.name)
+        # A nested model, whose layers are in another order too.
         if hasattr(new, "layers"):
             _copy_weights(old, new)
             continue

@@ -72,6 +72,7 @@ class Translation:
         config = entry["config"]
         shape = config.get("batch_shape") or config.get("batch_input_shape")
         dtype = _layer_config.dtype_name(config["dtype"])
+        # Keras 3 has no ragged tensors, and its sparse ones are of another kind.
         if any(config.get(key) for key in ("sparse", "ragged")):
             self.lost.append(f"'{config['name']}' (InputLayer): sparse or ragged")
         return self.target.input(
@@ -92,6 +93,7 @@ class Translation:
     def _functional(self, config):
         tensors: dict[tuple[str, int], list[Any]] = {}
         pending = []  # calls: (name of the layer, number of the call, layer, arguments)
+        # Keras 3 lists the mask of an Embedding as an operation; tf_keras does not.
         masks = {e["name"] for e in config["layers"] if _is_mask(e)}
         for entry in config["layers"]:
             if entry["name"] in masks:
@@ -135,9 +137,11 @@ class Translation:
         """Returns `(args, kwargs)` of a call with references for tensors."""
         if isinstance(call, dict):  # Keras 3
             return _parse_keras_3(call["args"]), _parse_keras_3(call["kwargs"])
+        # tf_keras leaves out the list around a single input.
         if isinstance(call, list) and _is_reference(call):
             call = [[*call, {}]]
         entries = [Reference(*entry[:3]) for entry in call]
+        # Keyword arguments of a call stand in the entry of its first tensor.
         kwargs = call[0][3] if len(call[0]) > 3 else {}
         first = entries[0] if len(entries) == 1 else entries
         return [first], {key: _parse_references(value) for key, value in kwargs.items()}

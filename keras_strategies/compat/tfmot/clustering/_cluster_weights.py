@@ -61,5 +61,6 @@ def _model_around(layer):
         fix = "Build the model first: its weights are what is clustered."
         checks.fail("`to_cluster` must have weights", fix=fix, layer=layer.name)
     model = keras.Sequential([layer], name=f"{layer.name}_alone")
+    # Its weights exist; building it would need an input shape.
     model.built = True
     return model

@@ -48,6 +48,7 @@ def quantize_annotate_layer(
         fix = "Mark its layers, or use quantize_annotate_model."
         checks.fail("`to_annotate` must not be a model", fix=fix, model=to_annotate)
     checks.instance("quantize_config", quantize_config, QuantizeConfig, optional=True)
+    # On the layer itself: TFMOT's wrapper would change its name and type.
     setattr(to_annotate, _MARK, quantize_config or True)
     return to_annotate
 
@@ -151,6 +152,7 @@ def _configs(model, registry):
         if config is True and not is_default:
             config = registry.get_quantize_config(layer)
             checks.instance("get_quantize_config(layer)", config, QuantizeConfig)
+        # `NoOpQuantizeConfig` is a subclass: it does change what is done.
         if isinstance(config, QuantizeConfig) and type(config) is not native_config:
             configs[id(layer)] = config
     return configs
@@ -167,6 +169,7 @@ class _WrappedCopy(Rewriter):
         copy = super().clone(layer, path)
         if id(layer) in self.configs:
             copy = QuantizeWrapper(copy, self.configs[id(layer)], name=layer.name)
+        # Copies are marked without their config, which the wrapper has.
         mark = getattr(layer, _MARK, None)
         if mark is not None:
             setattr(copy, _MARK, True)

@@ -47,6 +47,7 @@ def fix_input_output_range(
     fixed = {}
     for name, limits, ranges_of in ends:
         layers = ranges_of(model)
+        # 0 to 1 is the range that softmax and sigmoid have in any case.
         if not layers and not (name == "output" and limits == (0.0, 1.0)):
             checks.fail(
                 f"`model` must have a range at its {name} that can be fixed",

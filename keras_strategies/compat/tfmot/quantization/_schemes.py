@@ -205,4 +205,5 @@ class DefaultNBitQuantizeScheme(Default8BitQuantizeScheme):
         """Arguments of `compression.quantize_aware` for this scheme."""
         if self.num_bits_weight == 8:
             return super().native
+        # An empty expression matches every layer.
         return {"scheme": {"": self.num_bits_weight}}

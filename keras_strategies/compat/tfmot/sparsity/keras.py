@@ -119,6 +119,7 @@ def prune_low_magnitude(
             policy="xnnpack" if is_xnnpack else None,
         )
 
+    # A layer by itself has no optimizer yet: its pruning waits for `fit`.
     for target in _arguments.as_list(to_prune):
         _arguments.check_target("to_prune", target)
         if isinstance(target, keras.Model):

@@ -65,6 +65,7 @@ class _RangeQuantizer(Quantizer):
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
         """Creates the variables of the range; returns them in a dict."""
+        # Activations have no shape here: they have one range.
         shape = ()
         if self.per_axis and tensor_shape is not None:
             shape = (tensor_shape[-1],)
@@ -129,6 +130,7 @@ class MovingAverageQuantizer(_RangeQuantizer):
     """
 
     def _next(self, current: Any, batch: Any) -> Any:
+        # The momentum of TFMOT.
         pairs = zip(current, batch, strict=True)
         return tuple(old * 0.999 + new * 0.001 for old, new in pairs)
 
