@@ -34,9 +34,9 @@ from keras_strategies.compression.search._compress import compress
 from keras_strategies.compression.search.compression_result import CompressionResult
 from keras_strategies.compression.tfmot_bridge._conversion import (
     from_tf_keras,
-    import_tfmot,
     to_tf_keras,
 )
+from keras_strategies.compression.tfmot_bridge._import_tfmot import import_tfmot
 
 __all__ = [
     "ClusterReport",

@@ -27,6 +27,7 @@ _TRANSPOSED = (
 
 def channel_axis(layer: Any, weight: Any) -> int | None:
     """The axis of a convolution kernel's output channels, else `None`."""
+    # Kernels of transposed convolutions are (..., outputs, inputs).
     if isinstance(layer, _TRANSPOSED):
         return len(weight.shape) - 2
     return len(weight.shape) - 1 if isinstance(layer, _CONVOLUTIONS) else None

@@ -149,12 +149,14 @@ def cluster(
     _check_finite(pairs)
     axes = [channel_axis(*pair) if per_channel else None for pair in pairs]
     clustered = _large_enough(pairs, axes, n)
+    # Centroids of all weights are computed before the first weight is changed.
     constraints = [
         ClusterConstraint(model, weight, n, init, axis, preserve_sparsity)
         for weight, axis in clustered
     ]
     for constraint, (weight, _) in zip(constraints, clustered, strict=True):
         constraint.attach(weight)
+    # Compiled again, the model has another optimizer that must carry the state.
     track_on_compile(model)
     rebuild_train_function(model)
     return model
@@ -182,6 +184,7 @@ def _large_enough(pairs, axes, n):
     large, small = [], []
     for (_, weight), axis in zip(pairs, axes, strict=True):
         size = int(np.prod(weight.shape))
+        # Numbers that share centroids: all of the weight, or those of a channel.
         if size // (1 if axis is None else weight.shape[axis]) > n:
             large.append((weight, axis))
         else:

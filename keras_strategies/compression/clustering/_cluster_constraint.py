@@ -95,6 +95,7 @@ class ClusterConstraint(UpdateConstraint):
         compiled = getattr(self._model(), "optimizer", None)
         if compiled is None:
             return
+        # Its variables exist only then, and `owns` looks among them.
         if not compiled.built:
             compiled.build(self._model().trainable_variables)
         self.carrier = self._optimizer(weight)
@@ -128,8 +129,10 @@ class ClusterConstraint(UpdateConstraint):
         value = ops.cast(ops.stop_gradient(weight), "float32") + self.offset.value
         if self.original is not None:
             value = self.original(value)
+        # One k-means step: weights may join another cluster, centroids follow.
         shared, centroids = self._shared(value, before)
         self.centroids.assign(centroids)
+        # Pruned weights must not drift behind their zeros.
         offset = value - shared
         if self.preserve_sparsity:
             offset = ops.where(before, offset, 0.0)
@@ -142,6 +145,7 @@ class ClusterConstraint(UpdateConstraint):
         rows = _channel_rows.to_rows(value, self.axis)
         valid_mask = None
         if self.preserve_sparsity:
+            # Zeros belong to no centroid and do not move any.
             valid_mask = _channel_rows.to_rows(nonzero, self.axis)
         if move:
             shared, centroids = _kmeans_step.kmeans_step(rows, centroids, valid_mask)

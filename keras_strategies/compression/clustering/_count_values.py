@@ -55,6 +55,7 @@ def cluster_report(model: keras.Model) -> ClusterReport:
 
 def _row(layer: Any, weight: keras.Variable) -> dict[str, Any]:
     array = ops.convert_to_numpy(ops.cast(ops.copy(weight.value), "float32"))
+    # `codes` is the index of each weight in the table of distinct values.
     distinct, codes = np.unique(array, return_inverse=True)
     axis, values = channel_axis(layer, weight), int(distinct.size)
     return {

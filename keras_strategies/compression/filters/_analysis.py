@@ -64,6 +64,8 @@ class Analysis:
         self._origins = dict.fromkeys(self.graph.inputs, "an input of the model")
         for call in self.graph.calls:
             self._visit(call)
+        # Last, but as the first reason: that a layer makes an output says more than
+        # that something else takes its channels too.
         for tensor in self.graph.outputs:
             self.keep_all(tensor, "output of the model", first=True)
 
@@ -107,6 +109,8 @@ class Analysis:
         channels = self.channels.get(tensor)
         if channels is not None and channels.axis == axis:
             return channels.ids
+        # Fresh ids stand for channels that are not followed; as they are frozen, all
+        # that is joined with them stays.
         self.keep_all(tensor, f"{call.path} works along another axis")
         size: Any = tensor.shape[axis]
         ids = self.groups.new(size)
@@ -136,6 +140,7 @@ class Analysis:
         for name, axis in axes.items():
             weight = getattr(layer, name, None)
             if weight is not None:
+                # By identity: `==` of variables compares their values.
                 index = [w is weight for w in layer.weights].index(True)
                 self._slice(self.plan(layer, call), index, axis % weight.ndim, ids)
 
@@ -145,6 +150,7 @@ class Analysis:
             self._slice(self.plan(layer, call), index, 0, ids)
 
     def _slice(self, plan, index, axis, ids):
+        # A shared layer has one kernel: its inputs lose the same channels in each call.
         earlier = plan.slices.setdefault(index, {}).setdefault(axis, ids)
         if earlier is not ids:
             self.groups.join(earlier, ids)
@@ -176,6 +182,7 @@ class Analysis:
             plan.kernel = (getattr(layer, kernel), axis)
             self.slice_weights(layer, call, plan.units, **{kernel: axis}, bias=0)
             self.recount(layer, call, key, plan.units)
+            # Without one unit, a softmax would give the others other values.
             if not _layer_rules.is_elementwise(layer.activation):
                 self.groups.freeze(plan.units, "its activation mixes channels")
         return plan.units
@@ -198,6 +205,7 @@ def producers(analysis: Analysis) -> list[LayerPlan]:
 
 def frozen_reason(analysis: Analysis, plan: LayerPlan) -> str | None:
     """Why no unit of a layer can be removed, or `None` if some can."""
+    # One unit that is free is enough: groups may freeze only some of a layer.
     reasons = [analysis.groups.frozen_reason(channel) for channel in plan.units]
     return None if None in reasons else reasons[0]
 

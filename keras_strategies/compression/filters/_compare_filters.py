@@ -50,6 +50,7 @@ def filter_report(before: keras.Model, after: keras.Model) -> FilterReport:
     print(report.macs, report.kept)  # (1920, 960) {'dense_1': 'output of the model'}
     ```
     """
+    # Reasons are those of the old model; the new one has the same.
     old, new = Analysis(before), Analysis(after)
     old_plans = {plan.path: plan for plan in producers(old)}
     new_plans = {plan.path: plan for plan in producers(new)}

@@ -85,6 +85,7 @@ def follow(analysis: "Analysis", call: "Call") -> bool:
     Rules are found by the exact class: a subclass may compute something else.
     """
     kind = type(call.operation)
+    # Their kernels are not plain variables that could be cut.
     quantized = getattr(call.operation, "quantization_mode", None)
     if quantized or getattr(call.operation, "lora_enabled", False):
         return False
@@ -128,6 +129,7 @@ def _spatial(analysis, call):
     rank = len(call.inputs[0].shape)
     axis = channel_axis(call.operation, rank)
     ids = analysis.input_channels(call, axis)
+    # Without the spatial axes the channels are the only ones left.
     if type(call.operation) in _GLOBAL and not call.operation.keepdims:
         axis = 1
     return analysis.set_output_channels(call, Channels(axis, ids))
@@ -135,6 +137,7 @@ def _spatial(analysis, call):
 
 def _conv(analysis, call):
     layer = call.operation
+    # Grouped convolutions see a part of the channels each.
     if layer.groups != 1:
         return False
     axis = channel_axis(layer, len(call.inputs[0].shape))
@@ -170,6 +173,7 @@ def _separable(analysis, call):
     axis = channel_axis(layer, len(call.inputs[0].shape))
     ids = analysis.input_channels(call, axis)
     analysis.slice_weights(layer, call, ids, depthwise_kernel=-2)
+    # The pointwise kernel takes `depth_multiplier` channels for each input channel.
     intermediate = np.repeat(ids, layer.depth_multiplier)
     analysis.slice_weights(layer, call, intermediate, pointwise_kernel=-2)
     units = analysis.units(call, layer.filters, "filters", "pointwise_kernel", -1)
@@ -178,6 +182,7 @@ def _separable(analysis, call):
 
 def _batch_normalization(analysis, call):
     layer, tensor = call.operation, call.inputs[0]
+    # Its axis is the channel axis in almost every model; `input_channels` checks.
     axis = layer.axis % len(tensor.shape)
     ids = analysis.input_channels(call, axis)
     if any(tuple(weight.shape) != (len(ids),) for weight in layer.weights):
@@ -202,6 +207,8 @@ def _flatten(analysis, call):
     positions = _num_positions(shape, channel_axis(layer, len(shape)))
     if len(shape) < 2 or positions is None:
         return False
+    # Feature `p * C + c` is channel `c` at position `p`. Keras moves the channels last
+    # before it flattens, so that this holds for `channels_first` too.
     ids = analysis.input_channels(call, channel_axis(layer, len(shape)))
     return analysis.set_output_channels(call, Channels(1, np.tile(ids, positions)))
 
@@ -281,6 +288,7 @@ def _join_inputs(analysis, call, axis, rank):
     sides = [_side(tensor.shape, axis) for tensor in call.inputs]
     width, joined = max(sides), None
     for slot, side in enumerate(sides):
+        # Narrower inputs are broadcast: they have one value for all channels.
         if side == width:
             tensor = call.inputs[slot]
             ids = analysis.input_channels(call, len(tensor.shape) + axis, slot)
@@ -300,6 +308,7 @@ def _side(shape, axis):
 def _operation(analysis, call):
     """Operations of `keras.ops` and operators on the tensors of the model."""
     kind = type(call.operation)
+    # Operations of the user's may have the name of one of Keras.
     if not kind.__module__.startswith("keras."):
         return False
     args = [*call.args, *call.kwargs.values()]
@@ -308,6 +317,8 @@ def _operation(analysis, call):
         return _passthrough(analysis, call)
     if kind.__name__ not in _OPS_MERGES or len(args) != 2:
         return False
+    # `x * 2.0` acts on each channel, while an array of constants may have one value
+    # for each, which would have to be cut.
     if len(call.inputs) == 1 and len(numbers) == 1:
         return _passthrough(analysis, call)
     ranks = {len(tensor.shape) for tensor in call.inputs}

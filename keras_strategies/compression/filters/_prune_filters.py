@@ -143,10 +143,12 @@ def prune_filters(
         rule.check_used([plan.target for plan in plans])
         _check_removable(analysis, rule, value)
 
+    # The first rule that matches counts, else `fraction`.
     def fraction_of(plan: LayerPlan) -> float:
         matching = (value for rule, value in rules if rule(plan.target))
         return next(matching, fraction)
 
+    # Nothing to remove is a plain copy, not an error.
     removed: set[int] = set()
     if fraction or any(value for _, value in rules):
         groups = _selected_groups(analysis, selection)

@@ -28,6 +28,7 @@ class Rebuild(Rewriter):
         self.analysis, self.removed = analysis, removed
         # Channels of each input layer of a nested model, by its id.
         self.narrowed: dict[int, Channels | None] = {}
+        # Its calls were joined, so the channels of the first call hold for all.
         for call in analysis.graph.calls:
             if call.is_entry:
                 layers = input_layers(call.operation)
@@ -76,6 +77,7 @@ class Rebuild(Rewriter):
 
     def _cut(self, plan, index, weight):
         value = keras.ops.convert_to_numpy(weight.value)
+        # A kernel is cut along its inputs and along its outputs.
         for axis, ids in plan.slices.get(index, {}).items():
             kept = kept_positions(self.analysis, ids, self.removed)
             value = np.take(value, kept, axis=axis)

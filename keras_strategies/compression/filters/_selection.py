@@ -37,6 +37,8 @@ def prunable_groups(
         is_selected: Function of a plan: whether its layer is to be pruned. A group is
             left out if one of its layers is not.
     """
+    # In a group of two layers that are added, unit `i` of both has one root. Choosing
+    # by the set of layers keeps the fraction the same for all layers of a group.
     plans = producers(analysis)
     makers: dict[int, set[int]] = {}  # root of a group -> numbers of plans
     for number, plan in enumerate(plans):
@@ -112,6 +114,7 @@ def _gammas(analysis: Analysis) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for plan in analysis.plans.values():
         if type(plan.layer) is kl.BatchNormalization and plan.layer.scale:
             index = [w is plan.layer.gamma for w in plan.layer.weights].index(True)
+            # Liu et al. (2017) train with an L1 penalty on gamma to make these small.
             yield plan.slices[index][0], np.abs(weight_values(plan.layer.gamma))
 
 

@@ -45,6 +45,7 @@ class Blocks:
 
     def scores(self, weights: Any) -> Any:
         matrix = _masks.magnitudes_of(weights)
+        # A 1x1 convolution is a matrix with leading axes of one.
         matrix = keras.ops.reshape(matrix, weights.shape[-2:])
         return _masks.pool_blocks(matrix, self.block_size, self.pooling)
 
@@ -77,10 +78,12 @@ def _pair(name, value):
 
 def _input_axis(layer, weight):
     """The axis of a kernel that has its inputs, or `None` if it is no single one."""
+    # A row of an Embedding is looked up, not summed over: it has no input axis.
     if isinstance(layer, _LAYERS.Embedding):
         return None
     if isinstance(layer, _TRANSPOSED):
         return len(weight.shape) - 1
+    # The equation of an EinsumDense may spread its inputs over several axes.
     if isinstance(layer, _LAYERS.EinsumDense) and len(weight.shape) != 2:
         return None
     return len(weight.shape) - 2 if len(weight.shape) >= 2 else None
@@ -120,6 +123,7 @@ def check_options(
             "`m_by_n` must be (m, n) with m < n: m zeros in every n weights",
             m_by_n=m_by_n,
         )
+    # The pattern fixes the zeros of each group: nothing is left to rank.
     if block_size != (1, 1) or scope != "layer":
         checks.fail(
             "`m_by_n` must not be combined with blocks or a global scope",

@@ -157,6 +157,8 @@ def prune(
         restriction = {"policy": _xnnpack.is_pointwise}
     if copy:
         model = clone_model(model)
+    # All checks come before the first constraint is attached: an error leaves the
+    # model unchanged.
     pairs = compressible_weights.select_weights(model, selection, **restriction)
     check_unconstrained(pairs)
     patterns = _patterns.patterns_for(pairs, block_size, block_pooling, m_by_n)
@@ -197,6 +199,7 @@ def _check_not_over(model, schedule, constraints, group):
         return
     # `copy` reads what variables of tf.distribute do not convert to a number.
     step = min(int(ops.copy(o.iterations)) for o in base_optimizers(optimizer))
+    # Weights that are sparse already keep their zeros without any renewal.
     sparse = group is not None and group.floor > 0
     dense = [c.path for c in constraints if c.floor == 0 and not sparse]
     if step > schedule.end_step and dense:

@@ -17,7 +17,9 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import check_readable, input_layers, read
 
 _LAYERS = keras.layers
-_POINTWISE = (
+# Layers that XNNPACK computes in the CHW layout of its sparse kernels, whatever their
+# settings.
+_ANY_SETTINGS = (
     _LAYERS.Add,
     _LAYERS.Multiply,
     _LAYERS.ZeroPadding2D,
@@ -27,6 +29,7 @@ _POINTWISE = (
     _LAYERS.Dropout,
 )
 _ACTIVATIONS = ("linear", "relu", "relu6", "leaky_relu", "elu", "sigmoid")
+# Operators on the tensors of a model, by class name.
 _OPERATIONS = ("Identity", "Add", "Subtract", "Multiply")
 
 
@@ -39,6 +42,7 @@ class _OperationGraph:
         inputs = input_layers(model)
         graph = read(model, open_nested=False)
         sources = dict(zip(graph.inputs, inputs, strict=True))
+        # A shared layer has all its calls in one entry: each of them must qualify.
         self.operations: dict[int, Any] = {id(layer): layer for layer in inputs}
         for call in graph.calls:
             operation = call.operation
@@ -79,6 +83,7 @@ class _OperationGraph:
             if is_border(operation):
                 border.append(operation)
                 continue
+            # A path that ends here has no border.
             if not following(operation):
                 return []
             stack.extend(following(operation))
@@ -96,6 +101,8 @@ def _padded_by(graph, layer, margin):
 
 
 def _is_start(graph, layer):
+    """The convolution that turns an image from HWC into CHW layout."""
+    # TFLite pads `same` strides asymmetrically; XNNPACK wants one pixel on each side.
     return (
         isinstance(layer, _LAYERS.Conv2D)
         and tuple(layer.kernel.shape[:3]) == (3, 3, 3)
@@ -118,13 +125,14 @@ def _depthwise_fits(graph, layer):
         return False
     if layer.padding == "same":
         return layer.strides == (1, 1)
+    # Explicit padding must be that of a `same` convolution of this kernel size.
     margin = size[0] // 2
     return layer.strides in ((1, 1), (2, 2)) and _padded_by(graph, layer, margin)
 
 
 def _is_supported(graph, layer):
     """Whether XNNPACK's sparse path has a kernel for one operation."""
-    if isinstance(layer, _POINTWISE):
+    if isinstance(layer, _ANY_SETTINGS):
         return True
     if isinstance(layer, _LAYERS.DepthwiseConv2D):
         return _depthwise_fits(graph, layer)
@@ -161,6 +169,8 @@ def check(model: keras.Model) -> None:
     """Refuses a model in which XNNPACK would run no convolution sparsely."""
     check_readable(model)
     graph = _OperationGraph(model)
+    # Forward from the inputs, every path must begin with such a convolution, and
+    # backward from the outputs, every path must end with a global average pooling.
     starts = graph.frontier(graph.first(), lambda x: _is_start(graph, x), graph.after)
     if not starts:
         _refuse(

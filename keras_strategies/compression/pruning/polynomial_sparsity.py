@@ -19,6 +19,7 @@ def polynomial_sparsity(
 ) -> Any:
     """`final + (initial - final) * (1 - progress)^power`, progress in [0, 1]."""
     since = ops.cast(ops.convert_to_tensor(step) - begin_step, "float32")
+    # Clipped, so that the curve is constant before the begin and after the end.
     progress = ops.clip(since / (end_step - begin_step), 0.0, 1.0)
     return final + (initial - final) * ops.power(1.0 - progress, power)
 

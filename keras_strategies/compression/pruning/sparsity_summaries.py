@@ -67,6 +67,7 @@ class SparsitySummaries(bases.Callback):
         from tensorflow import summary
 
         model = self.model
+        # With several optimizers, the step of the one that is furthest behind.
         step = min(
             int(ops.copy(o.iterations)) for o in base_optimizers(model.optimizer)
         )

@@ -105,6 +105,7 @@ def _separable_parts(layer):
         **{name: config[name] for name in _POINTWISE},
         **kernel,
     )
+    # Built here, to give them the weights; the spatial sides do not matter for that.
     channels = layer.depthwise_kernel.shape[-2]
     shape = [None] * len(layer.depthwise_kernel.shape)
     shape[1 if layer.data_format == "channels_first" else -1] = channels
@@ -117,5 +118,6 @@ def _separable_parts(layer):
 
 
 def _average_parts(layer):
+    # The mean as a sum times 1 / n: LiteRT has integer kernels for both.
     total = _LAYERS.Add(name=f"{layer.name}_sum")
     return total, _LAYERS.Rescaling(1.0 / len(layer.input), name=layer.name)

@@ -36,6 +36,7 @@ def pruned_sparsity(values: np.ndarray) -> float:
 
 def shares_values(rows: Iterable[np.ndarray]) -> bool:
     """Whether the weights of each row share few values, zeros left aside."""
+    # Zeros of pruning are many equal values and no cluster.
     nonzero = [row[row != 0] for row in rows]
     distinct = [np.unique(row).size for row in nonzero]
     is_shared = sum(distinct) < sum(row.size for row in nonzero)
@@ -54,6 +55,8 @@ def preservation_plan(
     values = ops.convert_to_numpy(ops.copy(weight.value))
     keeps_zeros = wants_zeros(preserve) and pruned_sparsity(values) > 0
     positions = axis = None
+    # The coarser grouping first: values shared by the whole kernel are also shared
+    # within each channel.
     for candidate in _axes(layer, weight) if wants_clusters(preserve) else ():
         rows = ops.convert_to_numpy(_channel_rows.to_rows(values, candidate))
         if shares_values(rows):
@@ -133,6 +136,7 @@ def _kernels(wrappers):
 def _owners(layer):
     """`[(layer inside, weight)]` in the order of `_weight_layers.weights_of`."""
     weights = [weight for weight, *_ in _weight_layers.weights_of(layer)]
+    # Inner layers come later and take their weights from the layers around them.
     owner = {}
     for inner in [layer, *all_layers(layer)]:
         owner |= {id(weight): inner for weight in inner.weights}
@@ -148,5 +152,6 @@ def _axes(layer, weight):
 def _positions(rows):
     """One index per distinct value of each row, padded to the same length."""
     first = [np.unique(row, return_index=True)[1] for row in rows]
+    # Rows with fewer values repeat one: a duplicate centroid changes nothing.
     width = max(index.size for index in first)
     return [np.pad(index, (0, width - index.size), "edge").tolist() for index in first]

@@ -55,6 +55,7 @@ class PreserveConstraint(UpdateConstraint):
     def remember(self, value: Any) -> Any:
         if self.positions is None:
             return ops.cast(value, "bool")
+        # The representatives give the distinct values, sorted as `nearest` wants them.
         rows = _channel_rows.to_rows(ops.cast(value, "float32"), self.axis)
         positions = ops.convert_to_tensor(self.positions)
         centroids = ops.sort(ops.take_along_axis(rows, positions, axis=1), axis=1)
@@ -64,6 +65,7 @@ class PreserveConstraint(UpdateConstraint):
         value = ops.stop_gradient(ops.convert_to_tensor(weight))
         if self.original is not None:
             value = self.original(value)
+        # `use_ema` later replaces the weight by this average.
         average = optimizer and keras_private.moving_average(optimizer, weight)
         if average is not None:
             average.assign(self._preserved(ops.convert_to_tensor(average), before))
@@ -75,6 +77,7 @@ class PreserveConstraint(UpdateConstraint):
             return _masks.apply_mask(value, before)
         index, old = before
         rows = _channel_rows.to_rows(ops.cast(value, "float32"), self.axis)
+        # Each cluster moves to the mean of its updated weights; none changes cluster.
         centroids = _kmeans_step.update_centroids(rows, index, old)
         if self.zeros:
             centroids = ops.where(ops.equal(old, 0.0), 0.0, centroids)

@@ -155,10 +155,12 @@ def quantize_aware(
         checks.choice("preserve", preserve, _preserve.NAMES)
     graph = read(model)
     targets = call_targets(graph)
+    # Without the entries of nested models, which `targets` leaves out.
     graph.calls = list(targets)
     calls = _selected_calls(targets, Selection(include, exclude))
     roles = _assign_roles(graph, calls)
     _check_rules(rules, [c.path for c in calls if roles[c] in _roles.WITH_WEIGHTS])
+    # After the rules were checked: parts of a layer have its path and its bits.
     _decomposition.decompose(graph, roles)
 
     def may_fold(layer):

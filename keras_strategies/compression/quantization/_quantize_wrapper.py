@@ -43,8 +43,8 @@ class QuantizeWrapper(bases.Layer):
         layer, quantize_config = _deserialized(layer), _deserialized(quantize_config)
         kwargs.setdefault("name", f"{name_prefix}{layer.name}")
         super().__init__(**kwargs)
-        self.layer = layer
-        self.quantize_config = quantize_config
+        self.layer: Any = layer
+        self.quantize_config: Any = quantize_config
         self.name_prefix: str = name_prefix
         self.supports_masking = True
 

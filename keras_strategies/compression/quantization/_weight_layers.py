@@ -109,6 +109,7 @@ class QuantizedLayer(bases.Layer):
     def build(self, input_shape: Any) -> None:
         self._build_inner(input_shape)
         if self.batch_norm is not None and not self.batch_norm.built:
+            # Dense is called on two dimensions, see `call`.
             if isinstance(self.layer, _LAYERS.Dense):
                 input_shape = (None, input_shape[-1])
             self.batch_norm.build(self.layer.compute_output_shape(input_shape))
@@ -167,6 +168,7 @@ class QuantizedLayer(bases.Layer):
     def _build_inner(self, *shapes):
         if not self.layer.built:
             self.layer.build(*shapes)
+        # Loaded from a file: constraints are not saved, but the plans are.
         if self.preserved is not None and self.preserving:
             self.preserve(self.preserved)
 
@@ -244,6 +246,7 @@ class QuantizedLayer(bases.Layer):
         return ops.max(ops.abs(kernel)) * ops.abs(scale)
 
     def _round(self, values, channels, per_channel, training, shared_limit=None):
+        # The converter has a range for each channel of some kinds of layers only.
         channels = channels if per_channel and self.per_channel else ()
         limit = None
         if channels and shared_limit is not None:
@@ -266,6 +269,7 @@ class QuantizedLayer(bases.Layer):
         if "training" in inspect.signature(layer.call).parameters:
             kwargs = kwargs | {"training": training}
         outputs, after = layer.stateless_call(trainable, before, *args, **kwargs)
+        # The call itself changed no variable: state is assigned here.
         for variable, old, new in zip(non_trainable, before, after, strict=True):
             if new is not None and new is not old:
                 variable.assign(new)

@@ -28,6 +28,7 @@ class BudgetMetric:
 
     def score(self, samples: Samples, outputs: np.ndarray) -> float:
         """The metric of `outputs` on the targets of `samples`."""
+        # A loss is the fallback of a model that is compiled without metrics.
         if isinstance(self._metric, keras.losses.Loss):
             loss = self._metric(samples.y, outputs, sample_weight=samples.weight)
             value = float(keras.ops.convert_to_numpy(loss))
@@ -49,6 +50,7 @@ class BudgetMetric:
         if self.mode == "max":
             points = 100 * (reference - value)
         else:
+            # Relative: a loss has no natural scale.
             points = 100 * (value - reference) / max(abs(reference), 1e-12)
         return float("inf") if np.isnan(points) else float(points)
 

@@ -192,6 +192,7 @@ class CandidateEvaluator:
 
     def _is_better(self, candidate):
         best = self.best
+        # Any candidate within the budget beats every candidate over it.
         if best is None or candidate.met != best.met:
             return best is None or candidate.met
         if not candidate.met:

@@ -192,6 +192,7 @@ def compress(
         distill=(temperature, alpha) if distill else None,
         seed=seed,
     )
+    # From the training data, so that validation data have no part in the ranges.
     calibration = _samples.calibration_inputs(train_data, seed)
     limits = SearchLimits(budget, max_candidates, time_limit)
     with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
@@ -272,6 +273,7 @@ def _result(
             f"which lost {best.drop:.2f}, is the one that lost least.",
             stacklevel=3,
         )
+    # The held-out data are used here for the first time, and once.
     path = evaluator.folder / "chosen.tflite"
     path.write_bytes(evaluator.content)
     before = metric.score(held_out, outputs_of(evaluator.model, held_out.x))

@@ -55,6 +55,7 @@ class FineTuner:
     def steps(self) -> int:
         """Optimizer steps of one fine-tuning."""
         every = base_optimizers(self.model.optimizer)[0].gradient_accumulation_steps
+        # With gradient accumulation the optimizer steps once in several batches.
         return max(self.batches * self.epochs // (every or 1), 1)
 
     def compile(self, copy: keras.Model, factor: float = 1.0) -> None:
@@ -64,6 +65,7 @@ class FineTuner:
         """
         config = self.model.get_compile_config()
         config["optimizer"] = self._with_schedule(config["optimizer"], factor)
+        # Candidates are scored as files; metrics in training would cost time only.
         config["metrics"] = config["weighted_metrics"] = None
         compile_like(copy, self.model, config)
 
@@ -97,6 +99,7 @@ class FineTuner:
 
     def fit(self, copy: keras.Model) -> None:
         """Trains the compiled copy, with distillation if it is set."""
+        # Before each fine-tuning: results then do not depend on the order of attempts.
         if self.seed is not None:
             keras.utils.set_random_seed(self.seed)
         context: Any = contextlib.nullcontext()

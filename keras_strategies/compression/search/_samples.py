@@ -123,6 +123,7 @@ def split(
             fix="Give `test_data`, which the search does not see.",
             samples=count,
         )
+    # Sorted within each half, so that the order of the samples stays.
     order = np.random.default_rng(seed).permutation(count)
     half = count - count // 2
     return validation.take(np.sort(order[:half])), validation.take(
