@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_strategies._internal import bases, checks
+from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import seeds_from
 from keras_strategies._internal.types import Tensor
+from keras_strategies.augmentation._element_seeds import ElementSeeds
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -19,25 +20,10 @@ if TYPE_CHECKING:
 SHARDING = {"dynamic": "DYNAMIC", "data": "DATA", "file": "FILE", "off": "OFF"}
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 _REPEATS = {"RepeatDataset", "ForeverRepeatDataset"}
-_ASSIGNS = {"AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"}
-
-
-class ElementSeeds(bases.SeedGenerator):
-    """Seeds derived from the number pair of an element instead of a variable.
-
-    Args:
-        numbers: Tensor of two integers.
-    """
-
-    def __init__(self, numbers: Tensor) -> None:
-        # Not the parent's constructor, which would create a variable.
-        self._numbers, self._count = numbers, 0
-
-    def next(self, ordered: bool = True) -> Tensor:
-        import tensorflow as tf
-
-        self._count += 1
-        return tf.random.experimental.stateless_fold_in(self._numbers, self._count)
+_ASSIGNS = {
+    *("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"),
+    "LookupTableInsertV2",
+}
 
 
 def check_pipeline(dataset: "tf.data.Dataset", augments: bool) -> None:

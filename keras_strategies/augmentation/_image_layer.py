@@ -6,11 +6,9 @@ from typing import Any
 import keras
 
 from keras_strategies._internal import bases, checks
-from keras_strategies._internal.keras_private import (
-    backend_ops,
-    is_called_by_itself,
-)
+from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.types import Config, Tensor, Tensors
+from keras_strategies.augmentation._element_seeds import Visits, in_data_pipeline
 
 
 class ImageLayer(bases.ImagePreprocessingLayer):
@@ -30,10 +28,11 @@ class ImageLayer(bases.ImagePreprocessingLayer):
         self.generator: keras.random.SeedGenerator = keras.random.SeedGenerator(
             self.seed
         )
+        self._visits: Visits | None = None
 
-    def call(self, data: Tensors, training: bool | None = None) -> Tensors:
-        if training is None:
-            training = is_called_by_itself(self)
+    # The default of `training` is that of Keras's random layers, which these stand
+    # beside and replace: a layer or stack that is called without it augments.
+    def call(self, data: Tensors, training: bool = True) -> Tensors:
         return super().call(data, training=training)
 
     def get_random_transformation(
@@ -43,7 +42,10 @@ class ImageLayer(bases.ImagePreprocessingLayer):
             return None
         images = data["images"] if isinstance(data, dict) else data
         shape = backend_ops(self.backend).shape(images)
-        if seed is None:
+        if seed is None and self.seed is not None and in_data_pipeline():
+            self._visits = self._visits or Visits()
+            seed = self._visits.seeds(images, self.seed)
+        elif seed is None:
             seed = self._get_seed_generator(self.backend.name)
         batch = shape[0] if len(shape) == 4 else 1
         uniform = self.backend.random.uniform(

@@ -38,8 +38,8 @@ class ChannelShuffle(ImageLayer):
 
     Call arguments:
         data: Images, or a dict with the key `images`.
-        training: Whether to shuffle. Without it, a layer that is called directly
-            shuffles and a layer in a model does not.
+        training: Whether to shuffle. Defaults to `True`, as
+            for Keras's random layers.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with

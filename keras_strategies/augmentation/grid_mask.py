@@ -54,8 +54,8 @@ class GridMask(ImageLayer):
 
     Call arguments:
         data: Images, or a dict with the key `images`.
-        training: Whether to mask. Without it, a layer that is called directly masks and
-            a layer in a model does not.
+        training: Whether to mask. Defaults to `True`, as
+            for Keras's random layers.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with

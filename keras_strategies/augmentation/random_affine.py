@@ -63,8 +63,7 @@ class RandomAffine(ImageLayer):
     Differences to the stack of Keras's layers: fill modes apply once, to the
     composed map; `"wrap"` is periodic on every backend; `"horizontal_and_vertical"`
     draws separately for each direction, where `RandomFlip` draws once for both (here
-    `"half_turn"`); and a model that is called or exported without `training` does not
-    change the images, where those layers still augment.
+    `"half_turn"`).
 
     Args:
         rotation_factor: As `factor` of `RandomRotation`: fraction of a full turn,
@@ -111,8 +110,9 @@ class RandomAffine(ImageLayer):
         data: Images, or a dict with the key `images`. Any range; integers are
             cast to the compute dtype of the layer.
         training: Whether to transform images. Set by Keras in `fit`, `evaluate` and
-            `predict`. Without it, a layer that is called directly transforms and a
-            layer in a model does not, so that an exported model never augments.
+            `predict`. Defaults to `True`, as for Keras's random layers: without it a
+            layer, or a stack of layers, augments. `export.to_tflite` exports a model
+            as it predicts; so call a model that you serve with `training=False`.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with

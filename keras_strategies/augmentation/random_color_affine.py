@@ -65,8 +65,8 @@ class RandomColorAffine(ImageLayer):
 
     Call arguments:
         data: Images of one or three channels, or a dict with the key `images`.
-        training: Whether to transform images. Without it, a layer that is called
-            directly does and a layer in a model does not.
+        training: Whether to transform images. Defaults to `True`, as
+            for Keras's random layers.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with

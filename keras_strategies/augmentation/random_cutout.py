@@ -42,8 +42,8 @@ class RandomCutout(ImageLayer):
 
     Call arguments:
         data: Images, or a dict with the key `images`.
-        training: Whether to remove pixels. Without it, a layer that is called directly
-            does and a layer in a model does not.
+        training: Whether to remove pixels. Defaults to `True`, as
+            for Keras's random layers.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with

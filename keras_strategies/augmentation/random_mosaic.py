@@ -61,8 +61,8 @@ class RandomMosaic(ImageLayer):
 
     Call arguments:
         data: A batch of images, or a dict with the key `images`.
-        training: Whether to mix. Without it, a layer that is called directly mixes and
-            a layer in a model does not.
+        training: Whether to mix. Defaults to `True`, as
+            for Keras's random layers.
 
     Input shape:
         `(batch, height, width, channels)` with `"channels_last"`, channels before

@@ -51,21 +51,6 @@ def test_backend_ops_are_keras_ops_or_those_of_the_switched_backend():
         _ = ops.no_such_function
 
 
-def test_is_called_by_itself():
-    seen = []
-
-    class Spy(keras.layers.Layer):
-        def call(self, x):
-            seen.append(keras_private.is_called_by_itself(self))
-            return x
-
-    spy, x = Spy(), np.ones((1, 2), "float32")
-    spy(x)
-    keras.Sequential([spy])(x)
-    assert seen[0] is True
-    assert seen[-1] is False
-
-
 def test_seeds_from_serves_an_image_layer_inside_the_block_only():
     class Counted(keras.random.SeedGenerator):
         drawn = 0

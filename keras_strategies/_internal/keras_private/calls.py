@@ -41,17 +41,6 @@ def backend_ops(backend):
     return _BackendOps(backend.core, backend.numpy, backend.math)
 
 
-def is_called_by_itself(layer):
-    """Whether the running call of `layer` was made directly, not by a model.
-
-    Keras's augmentation layers default to `training=True` even inside a model,
-    so that a model called or exported without `training` augments its input (and
-    the layers after it believe to be in training). The innermost call knows its
-    outermost layer only through the private call context. Keras 3.12 to 3.15.
-    """
-    return layer._get_call_context().entry_layer is layer
-
-
 def outermost(layer):
     """The layer that was called from outside, in whose call `layer` is running now.
 

@@ -61,7 +61,11 @@ class DirectoryIterator(FileIterator):
         for name, label in self.class_indices.items():
             folder = os.path.join(directory, name)
             if not os.path.isdir(folder):
-                raise FileNotFoundError(f"There is no folder for the class: {folder}")
+                warnings.warn(
+                    f"There is no folder for the class {name!r} in {directory!r}: it "
+                    "is a class without images.",
+                    stacklevel=4,
+                )
             files = image_files(folder, follow_links)
             files = files[subset_slice(subset, len(files), generator.validation_split)]
             self.filenames += [

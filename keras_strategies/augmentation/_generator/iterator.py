@@ -5,6 +5,7 @@ import functools
 import math
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import bases, checks
+from keras_strategies._internal.keras_private import running_epochs
 from keras_strategies._internal.types import Tensor
 from keras_strategies.augmentation._generator.mixing import mix_batch
 from keras_strategies.augmentation._generator.preview import grid, save_images
@@ -71,12 +73,41 @@ class BatchIterator(bases.PyDataset):
         self._lock = threading.Lock()
         self._next_epoch = 0
         self._futures = collections.deque()
+        self._epochs: weakref.ref[Any] | None = None
+        self._steps: int | None = None  # of the running fit
+        self._steps_served = 0
         self.epoch: int = 0
         self.batch_index: int = 0
         self.total_batches_seen: int = 0
 
     def __len__(self) -> int:
         return math.ceil(self.n / self.batch_size)
+
+    @property
+    def num_batches(self) -> int | None:
+        """Batches of an epoch; `None`, without end, for a `fit` with `steps_per_epoch`.
+
+        As in Keras 2, where iterators had no end: steps that are fewer than the
+        batches, such as `len(x) // batch_size`, go on from epoch to epoch.
+        """
+        epochs = running_epochs()
+        if epochs is not None:
+            self._begin(epochs)
+        is_endless = self._steps and self._epochs() is not None
+        return None if is_endless else len(self)
+
+    def _begin(self, epochs: Any) -> None:
+        """Notes the steps per epoch of a `fit` when it first asks for data."""
+        if self._epochs is not None and self._epochs() is epochs:
+            return
+        self._end()
+        self._epochs = weakref.ref(epochs)
+        self._steps = epochs.steps_per_epoch
+
+    def _end(self) -> None:
+        """Counts the epochs that steps without end have begun."""
+        self.epoch += -(-self._steps_served // max(len(self), 1))
+        self._steps_served = 0
 
     @property
     def index_array(self) -> np.ndarray:
@@ -150,16 +181,20 @@ class BatchIterator(bases.PyDataset):
         return images
 
     def __getitem__(self, index: int) -> Any:
-        if not 0 <= index < len(self):
+        if index < 0 or (index >= len(self) and not self._steps):
             raise ValueError(
                 f"Asked to retrieve element {index}, but the Sequence has length "
                 f"{len(self)}"
             )
         self.total_batches_seen += 1
-        return self._compute(self.epoch, index)
+        epochs, number = divmod(index, len(self))
+        return self._compute(self.epoch + epochs, number)
 
     def on_epoch_end(self) -> None:
-        self.epoch += 1
+        if self._steps:
+            self._steps_served += self._steps
+        else:
+            self.epoch += 1
 
     def reset(self) -> None:
         """Restarts plain iteration at the first batch of its epoch."""
