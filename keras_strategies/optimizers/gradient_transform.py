@@ -58,6 +58,9 @@ class GradientTransform(OptimizerWrapper):
     ```
     """
 
+    # Variables with one number a weight, for a build for other weights.
+    _PER_WEIGHT = ("_multipliers", "_frozen")
+
     def __init__(self, inner_optimizer, transforms, name=None):
         super().__init__(inner_optimizer, name=name)
         self.transforms = _checked_transforms(transforms)
@@ -66,23 +69,27 @@ class GradientTransform(OptimizerWrapper):
     def _build(self, variables):
         for transform in self.transforms:
             transform.attach(self, variables)
+        # A pattern may be one for weights that do not train at present.
+        weights = [*variables, *keras_private.weights_aside(self)]
         self._multipliers = self._vector(
             "update_multipliers",
-            [transform.multipliers(variables) for transform in self.transforms],
+            [transform.multipliers(weights) for transform in self.transforms],
             np.prod,
+            len(variables),
         )
         self._frozen = self._vector(
             "update_frozen",
-            [transform.frozen(variables) for transform in self.transforms],
+            [transform.frozen(weights) for transform in self.transforms],
             np.any,
+            len(variables),
         )
 
-    def _vector(self, name, given, join):
+    def _vector(self, name, given, join, count):
         """A variable with a number for each weight; `None` if no transform has one."""
         given = [values for values in given if values is not None]
         if not given:
             return None
-        values = join(np.array(given, "float32"), axis=0).astype("float32")
+        values = join(np.array(given, "float32"), axis=0).astype("float32")[:count]
         # Not assigned afterwards: `fit` may build while it traces.
         return self.add_variable(
             values.shape,

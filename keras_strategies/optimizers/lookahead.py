@@ -61,6 +61,12 @@ class Lookahead(OptimizerWrapper):
             self.add_variable_from_reference(v, name="slow") for v in variables
         ]
 
+    def _begin(self, variables):
+        # Slow weights that join in the middle start from the weights as well.
+        for variable in variables:
+            slow = self._slow[keras_private.slot(self, variable)]
+            slow.assign(keras_private.host_value(variable))
+
     def _update(self, gradients, variables):
         known = keras_private.updated_variables(self)
         # The slow weights start from the first weights, whenever those are loaded.

@@ -58,6 +58,10 @@ class Transform:
         self._optimizer = optimizer.name
         self.build(optimizer, variables)
 
+    def _detach(self):
+        """Lets the same optimizer be built again, for other variables."""
+        self._optimizer = None
+
     def build(self, optimizer, variables):
         """Makes variables with `optimizer.add_variable`; saved with the optimizer.
 

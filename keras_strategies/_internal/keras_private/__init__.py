@@ -13,6 +13,11 @@ from keras_strategies._internal.keras_private.calls import (
     runs_in_tf_data,
     seeds_from,
 )
+from keras_strategies._internal.keras_private.frozen_layers import (
+    hold_at_inference,
+    own_variables_of_layer,
+    set_own_flag,
+)
 from keras_strategies._internal.keras_private.gradients import gradients
 from keras_strategies._internal.keras_private.graphs import (
     direct_layers,
@@ -33,6 +38,15 @@ from keras_strategies._internal.keras_private.optimizers import (
     stop_carrying,
     track,
     updated_variables,
+)
+from keras_strategies._internal.keras_private.rebuilding import (
+    host_value,
+    is_built_for,
+    rebuild_optimizer,
+    retrace_training,
+    sync_state,
+    variables_scope,
+    weights_aside,
 )
 from keras_strategies._internal.keras_private.regularizers import (
     additional_loss,
@@ -75,8 +89,11 @@ __all__ = [
     "gradients",
     "graph_nodes",
     "held_learning_rate",
+    "hold_at_inference",
     "holds_regularizers",
+    "host_value",
     "input_signature",
+    "is_built_for",
     "is_called_by_itself",
     "is_frozen_by_scope",
     "kept_losses",
@@ -85,17 +102,24 @@ __all__ = [
     "outermost",
     "own_direction",
     "own_variables",
+    "own_variables_of_layer",
     "owns",
     "print_message",
+    "rebuild_optimizer",
+    "retrace_training",
     "runs_in_tf_data",
     "seeds_from",
     "set_checkpoint_memory",
     "set_held_regularizer",
+    "set_own_flag",
     "slot",
     "stop_carrying",
+    "sync_state",
     "track",
     "unwatch_updates",
     "updated_variables",
+    "variables_scope",
     "watch_updates",
+    "weights_aside",
     "wrapped_function",
 ]

@@ -1,0 +1,1 @@
+"""Transfer learning: heads, frozen layers, two phases."""
