@@ -1,6 +1,6 @@
 """Frozen layers: nothing of them moves in training, also in a compiled model.
 
-Keras's `trainable = False` holds the weights and, in BatchNormalization, the statistics,
+Keras's `trainable = False` holds the weights and BatchNormalization's statistics,
 but only after another `compile`, and Dropout goes on drawing. Here a frozen layer has
 no trainable variables and is called at inference; where the model is compiled, its
 optimizer is built for the variables that are left, with what it knows of them, and the

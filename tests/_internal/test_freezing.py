@@ -47,7 +47,7 @@ OPTIMIZERS = {
     ),
 }
 if keras.backend.backend() == "jax":
-    # There Keras 3.15 cannot `fit` twice with `use_ema`: its averages lose their values.
+    # There Keras 3.15 cannot `fit` twice with `use_ema`: the averages are lost.
     del OPTIMIZERS["ema"]
 FAST = ("sgd", "adam", "ema", "accumulation", "adafactor", "lookahead", "transforms")
 EACH = [

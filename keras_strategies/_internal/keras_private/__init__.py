@@ -20,12 +20,15 @@ from keras_strategies._internal.keras_private.frozen_layers import (
 )
 from keras_strategies._internal.keras_private.gradients import gradients
 from keras_strategies._internal.keras_private.graphs import (
+    carries_mask,
     direct_layers,
     flatten_layers,
     graph_nodes,
     input_signature,
     operation_calls,
+    output_structure,
 )
+from keras_strategies._internal.keras_private.lora import lora_weights, merge_lora
 from keras_strategies._internal.keras_private.optimizers import (
     assign_optimizer_variables,
     batches_seen,
@@ -56,6 +59,7 @@ from keras_strategies._internal.keras_private.regularizers import (
 )
 from keras_strategies._internal.keras_private.training import (
     checkpoint_memory,
+    compile_arguments,
     compile_function,
     compiled_metrics,
     current_values,
@@ -78,8 +82,10 @@ __all__ = [
     "assign_optimizer_variables",
     "backend_ops",
     "batches_seen",
+    "carries_mask",
     "carry",
     "checkpoint_memory",
+    "compile_arguments",
     "compile_function",
     "compiled_metrics",
     "current_values",
@@ -97,9 +103,12 @@ __all__ = [
     "is_called_by_itself",
     "is_frozen_by_scope",
     "kept_losses",
+    "lora_weights",
+    "merge_lora",
     "moving_average",
     "operation_calls",
     "outermost",
+    "output_structure",
     "own_direction",
     "own_variables",
     "own_variables_of_layer",

@@ -81,3 +81,20 @@ def graph_nodes(model):
         for node in graph._nodes_by_depth[depth]
         if not node.is_input
     ]
+
+
+def output_structure(model):
+    """The KerasTensors that a Functional or Sequential model ends in, as it was made.
+
+    The public `outputs` is a flat list; `output` is that of the only call. Keras 3.12
+    to 3.15.
+    """
+    return (getattr(model, "_functional", None) or model)._outputs_struct
+
+
+def carries_mask(tensor):
+    """Whether a tensor, also a symbolic one, has a mask for the layers behind it.
+
+    Kept as a private attribute of the tensor. Keras 3.12 to 3.15.
+    """
+    return getattr(tensor, "_keras_mask", None) is not None
