@@ -49,9 +49,11 @@ class Data:
         return sum(1 for _ in _batches(self.x))
 
     def fit_arguments(self) -> dict[str, Any]:
-        """The arguments of `fit` and `evaluate` for these data."""
-        if not self.are_arrays:
+        """The arguments of `fit` for these data."""
+        if isinstance(self.x, keras.utils.PyDataset):
             return {"x": self.x}
+        if not self.are_arrays:  # Keras warns that it cannot shuffle these
+            return {"x": self.x, "shuffle": False}
         return {"x": self.x, "y": self.y, "sample_weight": self.sample_weight}
 
     def validation_argument(self) -> Any:

@@ -52,7 +52,7 @@ class Split:
         self._cross(t for t in self.model.outputs if id(t) in still)
         if not heavy:
             self.problem = f"{blocking.name!r} in front of the backbone is not frozen"
-        elif any(carries_mask(t) for t in self.boundary):
+        elif any(carries_mask(t) for t in self.boundary) or _makes_mask(self.model):
             self.problem = "the features have a mask"
         elif any(t.dtype not in ("float32", "int32") for t in self.boundary):
             self.problem = "features in half precision would be rounded otherwise"
@@ -157,6 +157,19 @@ def is_still(operation: Any) -> bool:
         and not operation.variables
         and not takes_training(operation)
     )
+
+
+def _makes_mask(model):
+    """Whether a frozen layer makes a mask: in a nested model only a call shows it."""
+    base = keras.layers.Layer.compute_mask
+    for layer in all_layers(model):
+        own = type(layer).compute_mask is not base
+        foreign = own and not type(layer).__module__.startswith(_KNOWN)
+        masks = isinstance(layer, keras.layers.Masking)
+        makes = masks or foreign or getattr(layer, "mask_zero", False)
+        if makes and (masks or freezing.is_frozen(layer)):
+            return True
+    return False
 
 
 def _losses_of_frozen(model):

@@ -44,6 +44,7 @@ class Settings:
     verbose: Any
     lora: int | None
     lora_alpha: float | None
+    seed: int | None
 
 
 class Run:
@@ -197,6 +198,9 @@ class Run:
         self.model.compile(optimizer=optimizer, **self.compile_arguments)
         if trained is not self.model:
             trained.compile(optimizer=optimizer, **self.compile_arguments)
+        if self.settings.seed is not None:
+            # Here: to compute features draws random numbers on Torch.
+            keras.utils.set_random_seed(self.settings.seed + (phase != "head"))
         done = trained.fit(
             **arguments,
             epochs=epochs,

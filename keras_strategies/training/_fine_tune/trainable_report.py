@@ -30,9 +30,9 @@ class TrainableReport(Report):
         rows: One dict a layer: `layer` (its path), `type`, `weights` and `trainable`
             (numbers), `learning_rate` (that of its optimizer, of a schedule the
             peak, times the multipliers of `optimizers.GradientTransform`; `None` if
-            the model is not compiled or the layer does not train), and `mode`: how a training step
-            calls it, `"training"` or `"inference"`, or `None` where that makes no
-            difference.
+            the model is not compiled or the layer does not train), and `mode`: how a
+            training step calls it, `"training"` or `"inference"`, or `None` where that
+            makes no difference.
         warnings: What is likely a mistake, such as flags that a compiled model does not
             know of.
     """

@@ -132,7 +132,7 @@ def fine_tune(
             `"auto"`.
         class_weight: As for `fit`. Defaults to `None`.
         callbacks: Callbacks for both phases. Defaults to `None`.
-        seed: Seed of order and dropout, or `None` for none. Defaults to `None`.
+        seed: Seed of the order of the samples, or `None` for none. Defaults to `None`.
         verbose: As for `fit`. Defaults to `"auto"`.
 
     Returns:
@@ -190,6 +190,7 @@ def fine_tune(
         lora_alpha=checks.real(
             "lora_alpha", lora_alpha, low=0, low_open=True, optional=True
         ),
+        seed=checks.integer("seed", seed, low=0, optional=True),
     )
     gradual = checks.boolean("gradual", gradual)
     stages = min(_STAGES, max(settings.epochs[1] // 2, 1)) if gradual else 1
@@ -209,18 +210,15 @@ def fine_tune(
         ),
         rank=settings.lora if settings.epochs[1] else None,
     )
-    checks.integer("seed", seed, low=0, optional=True)
-    return _run(model, plan, settings, seed)
+    return _run(model, plan, settings)
 
 
-def _run(model, plan, settings, seed):
+def _run(model, plan, settings):
     x, y = settings.data.first()
     check_targets(model, settings.data, y)
     problem = check_inputs(model, x)
     if problem:
         warnings.warn(f"fine_tune: {problem}.", stacklevel=3)
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
     run = Run(model, plan, settings, y)
     run.first()
     first_epochs = len(next(iter(run.history.values()), ()))
