@@ -99,9 +99,8 @@ def decoupled_loss(
     log_t = log_probabilities(teacher, "categorical", teacher_from_logits, temperature)
     true = _one_hot(labels, log_s.shape)
     target = _binary_divergence(_true_class(log_t, true), _true_class(log_s, true))
-    log_s, log_t = (
-        ops.log_softmax(v + _MASKED * true, axis=-1) for v in (log_s, log_t)
-    )
+    masked = _MASKED * true
+    log_s, log_t = (ops.log_softmax(v + masked, axis=-1) for v in (log_s, log_t))
     # The masked class adds 0: its probabilities are 0 and its logarithms finite.
     others = ops.sum(ops.exp(log_t) * (log_t - log_s) * (1 - true), axis=-1)
     return by_sample(temperature**2 * (target_weight * target + other_weight * others))
@@ -187,7 +186,7 @@ def relative_distances(features: Any) -> Any:
     """Distances between all samples over their mean positive one, `(n, n)`."""
     differences = ops.expand_dims(features, 0) - ops.expand_dims(features, 1)
     squares = ops.sum(ops.square(differences), axis=-1)
-    # The gradient of a square root is infinite at 0, on the diagonal and for equal rows.
+    # The gradient of a square root is infinite at 0: on the diagonal, for equal rows.
     positive = squares > 0
     distances = ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), 0.0)
     count = ops.maximum(ops.sum(ops.cast(positive, "float32")), 1.0)

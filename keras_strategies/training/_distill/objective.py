@@ -1,4 +1,4 @@
-"""The distillation part of a loss, put together of the distances that were asked for."""
+"""The distillation part of a loss: a weighted sum of distances."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -187,7 +187,7 @@ def checked_layers(
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             checks.fail(
-                "`layers` must be pairs of a layer of the teacher and one of the student",
+                "`layers` must be pairs: a layer of the teacher, one of the student",
                 fix='For example [("block_4", "block_2")].',
                 layers=layers,
             )
