@@ -6,6 +6,8 @@ third party (`keras_strategies.tuning`), or that few need, are imported when fir
 used.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from keras_strategies import (
     augmentation,
     callbacks,
@@ -17,7 +19,13 @@ from keras_strategies import (
     optimizers,
     regularizers,
     schedules,
+    surgery,
 )
+
+if TYPE_CHECKING:
+    from keras_strategies import compat, training, tuning
+
+    __version__: str
 
 _LAZY = ("compat", "training", "tuning")
 
@@ -34,12 +42,13 @@ __all__ = [
     "optimizers",
     "regularizers",
     "schedules",
+    "surgery",
     "training",
     "tuning",
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         import importlib
 
@@ -51,5 +60,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

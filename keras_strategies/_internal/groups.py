@@ -1,14 +1,17 @@
-"""Axes that number groups (units, filters), norms of groups, kernels as matrices."""
+"""Axes of units and filters in kernels, norms along them, kernels as matrices."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.types import Tensor
 
 
-def checked_axis(axis, optional=False):
+def checked_axis(axis: Any, optional: bool = False) -> Any:
     """Checks an axis or a tuple of different axes; with `optional` also `None`."""
     if axis is None and optional:
         return None
@@ -19,7 +22,7 @@ def checked_axis(axis, optional=False):
     return tuple(checks.integer("axis", a) for a in axis)
 
 
-def positive_axes(axis, shape):
+def positive_axes(axis: int | tuple[int, ...], shape: Sequence[int]) -> tuple[int, ...]:
     """The axes as a sorted tuple of numbers from 0, checked against a shape."""
     rank = len(shape)
     axes = axis if isinstance(axis, tuple) else (axis,)
@@ -35,24 +38,24 @@ def positive_axes(axis, shape):
     return positive
 
 
-def as_float32(x):
+def as_float32(x: Tensor) -> Tensor:
     """`x` in float32 at least: squares of small float16 weights would vanish."""
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
 
 
-def safe_root(squares):
+def safe_root(squares: Tensor) -> Tensor:
     """Square root whose slope at 0 is 0 and not infinite."""
-    alive = squares > 0
+    positive = squares > 0
     # The inner `where` keeps the infinite slope of sqrt at 0 out of the gradient.
-    return ops.where(alive, ops.sqrt(ops.where(alive, squares, 1.0)), 0.0)
+    return ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), 0.0)
 
 
-def absolute(x):
+def absolute(x: Tensor) -> Tensor:
     """`|x|` with the slope 0 at 0 on every backend; JAX's own is 1 there."""
     return x * ops.stop_gradient(ops.sign(x))
 
 
-def group_norms(x, axes):
+def group_norms(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, int]:
     """The Euclidean norm of each group and the number of weights in one."""
     within = tuple(a for a in range(len(x.shape)) if a not in axes)
     squares = ops.sum(ops.square(x), axis=within) if within else ops.square(x)
@@ -60,14 +63,14 @@ def group_norms(x, axes):
     return safe_root(squares), math.prod(shape[a] for a in within)
 
 
-def magnitudes(x, axis):
+def magnitudes(x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
     """`|x|` of every weight for `axis=None`, else the norms of the groups."""
     if axis is None:
         return absolute(x)
     return group_norms(x, positive_axes(axis, x.shape))[0]
 
 
-def to_matrix(x, axis):
+def to_matrix(x: Tensor, axis: int | tuple[int, ...]) -> Tensor:
     """`x` as a matrix with one column for each group that `axis` numbers."""
     axes = positive_axes(axis, x.shape)
     within = tuple(a for a in range(len(x.shape)) if a not in axes)
@@ -77,7 +80,9 @@ def to_matrix(x, axis):
     return ops.reshape(x, (-1, columns))
 
 
-def from_matrix(matrix, shape, axis):
+def from_matrix(
+    matrix: Tensor, shape: Sequence[int], axis: int | tuple[int, ...]
+) -> Tensor:
     """Undoes `to_matrix` for a weight of `shape`."""
     axes = positive_axes(axis, shape)
     order = tuple(a for a in range(len(shape)) if a not in axes) + axes

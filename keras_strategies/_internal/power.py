@@ -4,11 +4,12 @@ import numpy as np
 from keras import ops
 
 from keras_strategies._internal.groups import safe_root
+from keras_strategies._internal.types import Tensor
 
 _GOLDEN = (5**0.5 - 1) / 2
 
 
-def start_vector(size, dtype="float32"):
+def start_vector(size: int, dtype: str = "float32") -> Tensor:
     """A fixed unit vector whose entries all differ, without any pattern.
 
     A constant vector is orthogonal to the leading vector of many a kernel, such as
@@ -19,21 +20,23 @@ def start_vector(size, dtype="float32"):
     return ops.cast(vector / np.linalg.norm(vector), dtype)
 
 
-def norm(vector):
+def norm(vector: Tensor) -> Tensor:
+    """Returns the Euclidean norm, with gradient 0 at a zero vector."""
     return safe_root(ops.sum(ops.square(vector)))
 
 
-def unit(vector):
+def unit(vector: Tensor) -> Tensor:
     """`vector` with length 1; a zero vector stays."""
     length = norm(vector)
     return vector / ops.where(length > 0, length, 1.0)
 
 
-def apply(matrix, vector):
+def apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Returns the product of a matrix and a vector."""
     return ops.squeeze(ops.matmul(matrix, vector[:, None]), axis=1)
 
 
-def largest_singular_value(matrix, iterations):
+def largest_singular_value(matrix: Tensor, iterations: int) -> Tensor:
     """Lower estimate of the spectral norm, exact in the limit of many iterations.
 
     The gradient is that of `u' W v` with the vectors held fixed, which is the
@@ -48,7 +51,7 @@ def largest_singular_value(matrix, iterations):
     return ops.sum(u * apply(matrix, ops.stop_gradient(v)))
 
 
-def largest_eigenvalue_magnitude(symmetric, iterations):
+def largest_eigenvalue_magnitude(symmetric: Tensor, iterations: int) -> Tensor:
     """Lower estimate of `max |eigenvalue|` of a symmetric matrix; 0 if it is zero."""
     fixed = ops.stop_gradient(symmetric)
     v = start_vector(symmetric.shape[1], symmetric.dtype)

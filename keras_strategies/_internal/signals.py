@@ -1,10 +1,10 @@
-"""What ended a process."""
+"""Names of the signals that ended a process."""
 
 import signal
 
 
 def signal_name(returncode):
-    """The signal behind the negative return code of a process, such as "SIGKILL"."""
+    """Returns the signal of a negative return code of a process, such as "SIGKILL"."""
     try:
         return signal.Signals(-returncode).name
     except ValueError:  # real-time signals have no name

@@ -1,10 +1,10 @@
-"""Walking through models and optimizers, however they are nested."""
+"""Traversal of nested models and optimizers."""
 
 from keras_strategies._internal.keras_private import flatten_layers
 
 
 def all_layers(model):
-    """Returns every layer below `model` once, containers before their content.
+    """Returns every layer below `model` once, containers before their contents.
 
     Goes into nested models, subclassed layers and wrappers such as
     `Bidirectional`. Empty for a subclassed model that is not built yet and

@@ -1,11 +1,12 @@
 """Training as fast as the machine allows, and on what was learned before.
 
-`accelerate` measures the ways to run the steps of a model on its own data and makes
-plain `fit` use the fastest one. Keras's loop stays: callbacks, validation and history
-are its own. `attach_head` and `fine_tune` put a backbone that was trained elsewhere to
-a new task.
+`accelerate` measures several ways to run the training steps of a model on its own data
+and makes plain `fit` use the fastest one. Keras's training loop stays: callbacks,
+validation and history are its own. `attach_head` and `fine_tune` put a backbone that
+was trained elsewhere to a new task.
 """
 
+from keras_strategies.training._accelerate import accelerate
 from keras_strategies.training._fine_tune import (
     FineTuneResult,
     TrainableReport,
@@ -15,10 +16,9 @@ from keras_strategies.training._fine_tune import (
     trainable_report,
     unfreeze,
 )
-from keras_strategies.training.accelerate import accelerate
+from keras_strategies.training._fit import fit
+from keras_strategies.training._xla_report import XlaReport, xla_report
 from keras_strategies.training.execution_plan import ExecutionPlan
-from keras_strategies.training.one_call import fit
-from keras_strategies.training.xla_report import XlaReport, xla_report
 
 __all__ = [
     "ExecutionPlan",

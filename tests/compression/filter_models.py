@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_strategies.compression import _filters_selection as selection
-from keras_strategies.compression._filters_analysis import Analysis, producers
+from keras_strategies.compression.filters import _selection as selection
+from keras_strategies.compression.filters._analysis import Analysis, producers
 from keras_strategies.layers import StochasticDepth
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_strategies.compression import _distillation as distillation
+from keras_strategies.compression.search import _distillation as distillation
 
 
 def _softmax(values):

@@ -6,7 +6,11 @@ import pytest
 from sklearn.datasets import load_digits
 
 from keras_strategies import compression
-from keras_strategies.compression import _qat_layers, _qat_math, _qat_weights
+from keras_strategies.compression.quantization import (
+    _activation_layers,
+    _fake_quantization,
+    _weight_layers,
+)
 from tests.compression.common import values
 
 layers = keras.layers
@@ -57,7 +61,7 @@ def shake(model, seed=0):
 def test_rounding_to_eight_bits_of_a_range():
     limits = keras.ops.convert_to_tensor([-1.0, 3.0])
     x = np.linspace(-2, 4, 401).astype("float32")
-    got = keras.ops.convert_to_numpy(_qat_math._fake_quantize(x, limits, 8))
+    got = keras.ops.convert_to_numpy(_fake_quantization._fake_quantize(x, limits, 8))
     scale = np.float32(4 / 255)
     zero = np.round(1 / scale)
     levels = np.clip(np.floor(x / scale + 0.5) + zero, 0, 255)
@@ -77,7 +81,7 @@ def test_rounding_and_its_gradient_are_those_of_tensorflow():
             limits = tf.constant([low, high])
             with tf.GradientTape(persistent=True) as tape:
                 tape.watch(x)
-                ours = _qat_math._fake_quantize(x, limits, bits)
+                ours = _fake_quantization._fake_quantize(x, limits, bits)
                 theirs = tf.quantization.fake_quant_with_min_max_vars(
                     x, low, high, num_bits=bits
                 )
@@ -93,7 +97,7 @@ def test_weights_have_few_symmetric_values_for_each_channel(channels, bits):
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(5, 7, 3, 4)).astype("float32")
     weights[:, :, 0] = 0.0
-    got = _qat_math.fake_quantize_weights(
+    got = _fake_quantization.fake_quantize_weights(
         keras.ops.convert_to_tensor(weights), channels, bits
     )
     got = keras.ops.convert_to_numpy(got)
@@ -103,14 +107,14 @@ def test_weights_have_few_symmetric_values_for_each_channel(channels, bits):
     scale = largest / (2 ** (bits - 1) - 1)
     np.testing.assert_allclose(got, np.round(weights / scale) * scale, atol=1e-5)
     assert not got[:, :, 0].any()
-    deployed = _qat_math.deployed_weights(
+    deployed = _fake_quantization.deployed_weights(
         keras.ops.convert_to_tensor(weights), channels, bits
     )
     np.testing.assert_allclose(keras.ops.convert_to_numpy(deployed), got, atol=1e-5)
 
 
 def test_ranges_start_at_the_first_batch_and_move_slowly():
-    layer = _qat_layers.FakeQuantize(momentum=0.9)
+    layer = _activation_layers.FakeQuantize(momentum=0.9)
     first = np.array([[-1.0, 2.0]], "float32")
     np.testing.assert_array_equal(layer(first), first)  # nothing is known yet
     layer(first, training=True)
@@ -153,9 +157,9 @@ def test_before_training_only_the_weights_are_rounded():
 def test_folding_equals_the_float_layers(make, bias, monkeypatch):
     """With rounding switched off, folded means the same, in training too."""
     unrounded = lambda weights, channels=(), bits=8: weights  # noqa: E731
-    monkeypatch.setattr(_qat_math, "fake_quantize_weights", unrounded)
-    monkeypatch.setattr(_qat_math, "deployed_weights", unrounded)
-    monkeypatch.setattr(_qat_math, "fake_quantize", lambda x, limits, bits: x)
+    monkeypatch.setattr(_fake_quantization, "fake_quantize_weights", unrounded)
+    monkeypatch.setattr(_fake_quantization, "deployed_weights", unrounded)
+    monkeypatch.setattr(_fake_quantization, "fake_quantize", lambda x, limits, bits: x)
     model = keras.Sequential(
         [keras.Input((6, 6, 4)), make(bias), layers.BatchNormalization()]
     )
@@ -261,7 +265,9 @@ def test_bits_by_layer():
     bits = {row["name"]: row["bits"] for row in rows if row["kind"] == "weights"}
     assert bits == {"conv": 2, "depthwise": 4, "conv2d": 4, "dense": 4}
     kernel = values(aware.get_layer("dense").layer.kernel)
-    [(_, channels, separate)] = _qat_weights.weights_of(aware.get_layer("dense").layer)
+    [(_, channels, separate)] = _weight_layers.weights_of(
+        aware.get_layer("dense").layer
+    )
     rounded = aware.get_layer("dense")._round(
         keras.ops.convert_to_tensor(kernel), channels, separate, True
     )
@@ -369,11 +375,11 @@ def test_attention_keeps_its_arguments():
 def test_skip_and_annotate():
     model = small_cnn()
     rows = compression.range_report(
-        compression.quantize_aware(model, skip="^dense$|depthwise")
+        compression.quantize_aware(model, exclude="^dense$|depthwise")
     ).rows
     assert {r["name"] for r in rows if r["kind"] == "weights"} == {"conv", "conv2d"}
     annotated = compression.quantize_aware(
-        model, annotate=lambda layer: isinstance(layer, layers.Dense)
+        model, include=lambda layer: isinstance(layer, layers.Dense)
     )
     rows = compression.range_report(annotated).rows
     assert [row["name"] for row in rows if row["kind"] == "weights"] == ["dense"]
@@ -399,8 +405,8 @@ def test_layers_without_an_integer_form_are_listed_and_can_be_skipped():
     )
     with pytest.raises(ValueError, match="first .Dense.*mine .Custom") as error:
         compression.quantize_aware(model)
-    assert "skip='^first$|^mine$'" in str(error.value)
-    aware = compression.quantize_aware(model, skip="^first$|^mine$")
+    assert "exclude='^first$|^mine$'" in str(error.value)
+    aware = compression.quantize_aware(model, exclude="^first$|^mine$")
     x = np.ones((2, 4), "float32")
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(aware(x)),
@@ -427,11 +433,11 @@ def test_models_that_are_refused():
     dense = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     half = keras.Sequential([keras.Input((4,)), layers.Dense(2, dtype="mixed_float16")])
     cases = (
-        ("must be a Functional or Sequential", Subclassed()),
-        ("must be built", keras.Sequential([layers.Dense(2)])),
+        ("it is subclassed and has no graph", Subclassed()),
+        ("it is not built", keras.Sequential([layers.Dense(2)])),
         ("computes in float16", half),
         ("aware already", compression.quantize_aware(dense)),
-        ("constructed by", WithStep(2)),
+        ("`train_step` would be lost", WithStep(2)),
     )
     for message, model in cases:
         with pytest.raises(ValueError, match=message):
@@ -450,10 +456,10 @@ def test_models_that_are_refused():
         ({"scheme": {"dense": 1}}, ValueError, r"in \[2, 8\]"),
         ({"scheme": {"[": 4}}, ValueError, "valid regular expression"),
         ({"scheme": {"lstm": 4}}, ValueError, "must fit a quantized layer"),
-        ({"skip": "lstm"}, ValueError, "`skip` must match at least one layer"),
-        ({"annotate": "lstm"}, ValueError, "`annotate` must match"),
-        ({"skip": ""}, ValueError, "must be left to quantize"),
-        ({"annotate": 3}, TypeError, "`annotate` must be a regular expression"),
+        ({"exclude": "lstm"}, ValueError, "`exclude` must match at least one layer"),
+        ({"include": "lstm"}, ValueError, "`include` must match"),
+        ({"exclude": ""}, ValueError, "must leave a layer"),
+        ({"include": 3}, TypeError, "`include` must be a regular expression"),
     ],
 )
 def test_arguments_that_are_refused(arguments, error, message):

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_strategies.compression import _search, _search_data
-from keras_strategies.compression._result_plot import front
-from keras_strategies.compression._search_bench import Candidate
-from keras_strategies.compression._search_metric import Measure
+from keras_strategies.compression.search import _samples, _size_search
+from keras_strategies.compression.search._budget_metric import Measure
+from keras_strategies.compression.search._candidate_evaluator import Candidate
+from keras_strategies.compression.search._pareto_plot import front
 from tests.compression import common
 
 
@@ -23,7 +23,7 @@ def test_bisection_finds_the_strongest_level_that_succeeds(count, first, stronge
         tried.append(level)
         return level <= strongest
 
-    found = _search.bisect(
+    found = _size_search.bisect(
         range(count), min(first, count - 1), attempt, lambda: len(tried) < 50
     )
     assert found == (None if strongest < 0 else min(strongest, count - 1))
@@ -32,13 +32,13 @@ def test_bisection_finds_the_strongest_level_that_succeeds(count, first, stronge
 
 def test_bisection_ends_when_nothing_is_left():
     left = iter([True, True, False])
-    assert _search.bisect(range(9), 4, lambda level: True, lambda: next(left)) == 6
+    assert _size_search.bisect(range(9), 4, lambda level: True, lambda: next(left)) == 6
 
 
 @settings(deadline=None, max_examples=40)
 @given(steps=st.integers(1, 3000), start=st.floats(0, 0.9), end=st.floats(0.1, 0.99))
 def test_a_schedule_reaches_its_sparsity_within_the_training(steps, start, end):
-    plan = _search.schedule(start, end, steps)
+    plan = _size_search.schedule(start, end, steps)
     last = steps - 1 if plan.end_step < 0 else plan.end_step
     assert last < steps and (last - plan.begin_step) % plan.frequency == 0
     assert float(plan(last)) == pytest.approx(end, abs=1e-6)
@@ -90,7 +90,7 @@ class _Tuner:
 
 def _searched(lost, most=50):
     bench = _Bench(lost, most)
-    _search.SizeSearch(bench, _Tuner()).run()
+    _size_search.SizeSearch(bench, _Tuner()).run()
     return bench
 
 
@@ -129,7 +129,7 @@ def test_numbers_of_the_first_format_that_keeps_to_the_budget():
 
 def test_nothing_is_pruned_where_no_format_keeps_to_the_budget():
     bench = _searched(lambda c: 5)
-    assert [c.quantization for c in bench.candidates] == list(_search.FORMATS)
+    assert [c.quantization for c in bench.candidates] == list(_size_search.FORMATS)
 
 
 def test_no_more_candidates_than_asked_for():
@@ -162,33 +162,33 @@ class _Batches(keras.utils.PyDataset):
 
 
 def test_data_sets_and_arrays_are_the_same_samples():
-    whole = _search_data.samples("data", _arrays())
+    whole = _samples.samples("data", _arrays())
     for data in (_Batches(), [_Batches()[index] for index in range(4)]):
-        found = _search_data.samples("data", data)
+        found = _samples.samples("data", data)
         for name in ("x", "y", "weight"):
             np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
-        assert _search_data.length("data", data) == 4
-    assert _search_data.samples("data", _arrays()[:2]).weight is None
+        assert _samples.length("data", data) == 4
+    assert _samples.samples("data", _arrays()[:2]).weight is None
 
 
 def test_held_out_samples_are_no_validation_samples():
-    whole = _search_data.samples("data", _arrays(11))
+    whole = _samples.samples("data", _arrays(11))
     for seed in (0, 1):
-        first, second = _search_data.split(whole, None, seed)
+        first, second = _samples.split(whole, None, seed)
         assert (len(first), len(second)) == (6, 5)
         assert set(first.y) | set(second.y) == set(range(11))
         np.testing.assert_array_equal(first.x[:, 0], 3 * first.y)
-    again, _ = _search_data.split(whole, None, 1)
+    again, _ = _samples.split(whole, None, 1)
     np.testing.assert_array_equal(first.y, again.y)
-    assert _search_data.split(whole, second, 0) == (whole, second)
+    assert _samples.split(whole, second, 0) == (whole, second)
 
 
 def test_ranges_come_from_training_inputs():
     x, y, _ = _arrays(1000)
-    found = _search_data.calibration((x, y), 0)
+    found = _samples.calibration((x, y), 0)
     assert found.shape == (300, 3) and len(np.unique(found[:, 0])) == 300
     batches = [(x[i : i + 80], y[i : i + 80]) for i in range(0, 1000, 80)]
-    np.testing.assert_array_equal(_search_data.calibration(batches, 0), x[:300])
+    np.testing.assert_array_equal(_samples.calibration(batches, 0), x[:300])
 
 
 @pytest.mark.parametrize(
@@ -204,12 +204,12 @@ def test_ranges_come_from_training_inputs():
 )
 def test_bad_data_is_refused(data, words):
     with pytest.raises((TypeError, ValueError), match=words):
-        _search_data.samples("validation_data", data)
+        _samples.samples("validation_data", data)
 
 
 def test_data_without_a_length_is_refused():
     with pytest.raises(TypeError, match="known number of batches"):
-        _search_data.length("train_data", iter([]))
+        _samples.length("train_data", iter([]))
 
 
 def _measure(loss, metrics, metric=None, mode="auto"):
@@ -237,14 +237,14 @@ def test_a_metric_of_unknown_direction_needs_a_mode():
     def likeness(y_true, y_pred):
         return keras.ops.mean(y_pred, axis=-1)
 
-    with pytest.raises(ValueError, match='`mode` must be "min" or "max"'):
+    with pytest.raises(ValueError, match="whether less or more.*Give `mode`"):
         _measure("mse", None, likeness)
     assert _measure("mse", None, likeness, "max").mode == "max"
 
 
 def test_scores_and_drops():
     y = np.array([[0.0], [1.0], [2.0]], "float32")
-    samples = _search_data.Samples(None, y, np.float32([1, 1, 2]))
+    samples = _samples.Samples(None, y, np.float32([1, 1, 2]))
     outputs = y + np.float32([[1], [1], [3]])
     for metric in (keras.metrics.MeanSquaredError(), keras.losses.MeanSquaredError()):
         measure = _measure("mse", None, metric, "min")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import compression
-from keras_strategies.compression import _centroids
+from keras_strategies.compression.clustering import _centroid_init
 
 pytestmark = pytest.mark.tensorflow
 
@@ -137,9 +137,9 @@ def test_centroids_start_where_tfmot_starts_them(tmp_path):
         ("LINEAR", "linear", 1e-5),
         ("DENSITY_BASED", "density", 1.2 * grid),
     ):
-        got = _centroids.initial(weights, 8, name)
+        got = _centroid_init.initial(weights, 8, name)
         np.testing.assert_allclose(got, starts[f"{way} False"], atol=tolerance)
-        got = _centroids.initial_by_sign(weights, 7, name)
+        got = _centroid_init.initial_by_sign(weights, 7, name)
         theirs = np.array(starts[f"{way} True"])
         assert (theirs == 0).sum() == 1
         np.testing.assert_allclose(got, theirs[theirs != 0], atol=tolerance)

@@ -21,11 +21,12 @@ from keras_strategies._internal.keras_private.frozen_layers import (
 from keras_strategies._internal.keras_private.gradients import gradients
 from keras_strategies._internal.keras_private.graphs import (
     carries_mask,
+    default_name,
     direct_layers,
     flatten_layers,
     graph_nodes,
     input_signature,
-    operation_calls,
+    operations,
     output_structure,
 )
 from keras_strategies._internal.keras_private.lora import lora_weights, merge_lora
@@ -56,6 +57,12 @@ from keras_strategies._internal.keras_private.regularizers import (
     holds_regularizers,
     kept_losses,
     set_held_regularizer,
+)
+from keras_strategies._internal.keras_private.saving import (
+    has_functional_constructor,
+    input_layer_of,
+    share_lambda_functions,
+    trusting_object_scope,
 )
 from keras_strategies._internal.keras_private.training import (
     checkpoint_memory,
@@ -89,15 +96,18 @@ __all__ = [
     "compile_function",
     "compiled_metrics",
     "current_values",
+    "default_name",
     "direct_layers",
     "exact_scopes",
     "flatten_layers",
     "gradients",
     "graph_nodes",
+    "has_functional_constructor",
     "held_learning_rate",
     "hold_at_inference",
     "holds_regularizers",
     "host_value",
+    "input_layer_of",
     "input_signature",
     "is_built_for",
     "is_called_by_itself",
@@ -106,7 +116,7 @@ __all__ = [
     "lora_weights",
     "merge_lora",
     "moving_average",
-    "operation_calls",
+    "operations",
     "outermost",
     "output_structure",
     "own_direction",
@@ -121,10 +131,12 @@ __all__ = [
     "set_checkpoint_memory",
     "set_held_regularizer",
     "set_own_flag",
+    "share_lambda_functions",
     "slot",
     "stop_carrying",
     "sync_state",
     "track",
+    "trusting_object_scope",
     "unwatch_updates",
     "updated_variables",
     "variables_scope",

@@ -1,4 +1,4 @@
-"""What callbacks change inside a compiled training step, and change back."""
+"""Reversible changes of a compiled training step, for callbacks."""
 
 import functools
 
@@ -18,11 +18,11 @@ class _HeldNumber(keras.Variable):
     def __bool__(self):
         return True
 
-    def __ne__(self, other):
-        return True if other == 0 else super().__ne__(other)
+    def __ne__(self, value):
+        return True if value == 0 else super().__ne__(value)
 
-    def __gt__(self, other):
-        return True if other == 0 else super().__gt__(other)
+    def __gt__(self, value):
+        return True if value == 0 else super().__gt__(value)
 
 
 def hold_number(optimizer, name, outer, dtype):
@@ -59,17 +59,17 @@ def release_number(optimizer, name, outer):
     variable = optimizer.__dict__[name]
     if isinstance(variable, _HeldNumber):
         stop_carrying(optimizer, [variable], outer)
-    held = optimizer.__dict__["_held_numbers"]
-    optimizer.__dict__[name] = held.pop(name)
-    if not held:
+    numbers = optimizer.__dict__["_held_numbers"]
+    optimizer.__dict__[name] = numbers.pop(name)
+    if not numbers:
         del optimizer.__dict__["_held_numbers"], optimizer.__dict__["get_config"]
 
 
 def _config_of_numbers(optimizer):
     """The config that the optimizer has without the variables."""
-    held = optimizer.__dict__["_held_numbers"]
-    variables = {name: optimizer.__dict__[name] for name in held}
-    optimizer.__dict__.update(held)
+    numbers = optimizer.__dict__["_held_numbers"]
+    variables = {name: optimizer.__dict__[name] for name in numbers}
+    optimizer.__dict__.update(numbers)
     try:
         return type(optimizer).get_config(optimizer)
     finally:
@@ -158,9 +158,9 @@ def add_step_variable(model, value, name):
 
 def remove_step_variable(model, metric):
     """Undoes `add_step_variable`."""
-    kept = [item for item in model._metrics if item is not metric]
+    remaining = [item for item in model._metrics if item is not metric]
     model._metrics.clear()
-    model._metrics.extend(kept)
+    model._metrics.extend(remaining)
 
 
 def loss_functions(model, y=None, y_pred=None):

@@ -1,4 +1,4 @@
-"""Optimizers: what they hold, and state that a training step carries."""
+"""State of optimizers, and state of a training step that is not saved."""
 
 import functools
 import types
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def batches_seen(optimizer):
-    """The Variable that counts the batches an optimizer has been given.
+    """The Variable that counts the batches an optimizer has received.
 
     `optimizer.iterations` is a quotient under gradient accumulation, while
     learning-rate schedules count every batch: they read this variable.
@@ -18,10 +18,10 @@ def batches_seen(optimizer):
 
 
 def held_learning_rate(optimizer):
-    """What an optimizer holds: a Variable, a schedule object or a callable.
+    """The learning rate of an optimizer: a Variable, a schedule object or a callable.
 
-    The public `learning_rate` gives the current value, from which a schedule
-    cannot be told. Keras 3.12 to 3.15.
+    The public `learning_rate` is the current value, which does not tell whether there
+    is a schedule. Keras 3.12 to 3.15.
     """
     return optimizer._learning_rate
 
@@ -56,12 +56,12 @@ class _PatchedTrainFunction:
 
     def __init__(self, model):
         self.model, self.train_function = model, model.train_function
-        self.pending, self.meant_for = {}, None
+        self.pending, self.target_state = {}, None
 
     def patch(self, variables, values):
-        if self.meant_for is not self.model._jax_state:
+        if self.target_state is not self.model._jax_state:
             self.pending = {}
-        self.meant_for = self.model._jax_state
+        self.target_state = self.model._jax_state
         tracked = self.model.optimizer.variables
         for variable, value in zip(variables, values, strict=True):
             slot = next(i for i, item in enumerate(tracked) if item is variable)
@@ -69,12 +69,12 @@ class _PatchedTrainFunction:
 
     def __call__(self, state, iterator):
         # After an exception the next call belongs to another fit.
-        if self.pending and self.meant_for is self.model._jax_state:
+        if self.pending and self.target_state is self.model._jax_state:
             optimizer_variables = list(state[2])
             for slot, value in self.pending.items():
                 optimizer_variables[slot] = value
             state = (*state[:2], optimizer_variables, *state[3:])
-        self.pending, self.meant_for = {}, None
+        self.pending, self.target_state = {}, None
         return self.train_function(state, iterator)
 
 
@@ -111,10 +111,10 @@ def stop_carrying(optimizer, variables, around=()):
     """Undoes `carry`."""
     for variable in variables:
         optimizer._untrack_variable(variable)
-    gone = {id(variable) for variable in variables}
+    removed = {id(variable) for variable in variables}
     for holder in (optimizer, *around):
         carried = holder.__dict__.get("_carried", types.SimpleNamespace(pairs=[]))
-        carried.pairs = [pair for pair in carried.pairs if id(pair[1]) not in gone]
+        carried.pairs = [pair for pair in carried.pairs if id(pair[1]) not in removed]
         if not carried.pairs:
             for name in ("save_own_variables", "load_own_variables", "_carried"):
                 holder.__dict__.pop(name, None)
@@ -122,13 +122,13 @@ def stop_carrying(optimizer, variables, around=()):
 
 def _with_own_variables(optimizer, method, store):
     """Runs a method of the class while the carried variables are away."""
-    carried = list(optimizer._carried.pairs)
-    for owner, variable in carried:
+    pairs = list(optimizer._carried.pairs)
+    for owner, variable in pairs:
         owner._untrack_variable(variable)
     try:
         return getattr(type(optimizer), method)(optimizer, store)
     finally:
-        for owner, variable in carried:
+        for owner, variable in pairs:
             owner._track_variable(variable)
 
 

@@ -1,4 +1,4 @@
-"""Where attention layers keep regularizers, and how losses of layers are kept."""
+"""Regularizers of attention layers, and losses that layers add."""
 
 import contextlib
 

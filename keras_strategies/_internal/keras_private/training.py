@@ -55,11 +55,11 @@ def current_values(model, variables):
     state = getattr(model, "_jax_state", None)
     if not state or model._jax_state_synced:
         return [variable.value for variable in variables]
-    held = {}
+    values = {}
     for kind in ("trainable_variables", "non_trainable_variables"):
         pairs = zip(getattr(model, kind), state.get(kind) or (), strict=True)
-        held.update((id(variable), value) for variable, value in pairs)
-    return [held[id(variable)] for variable in variables]
+        values.update((id(variable), value) for variable, value in pairs)
+    return [values[id(variable)] for variable in variables]
 
 
 def compile_function(function):

@@ -6,7 +6,7 @@ from typing import Literal
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill import teachers, trainer_checks
@@ -28,7 +28,7 @@ INPUTS, TEACHER = "student_inputs", "teacher_answers"
 
 
 @serializable
-class DistillationTrainer(keras.Model):
+class DistillationTrainer(bases.Model):
     """Trains a student on labels and on the answers of a teacher.
 
     Compile it like the student and `fit` it; the student is trained in place, and is

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal.copying import own_objects
+from keras_strategies._internal import bases
+from keras_strategies._internal.model_graph import save_and_load
 from keras_strategies.training._distill.capturing import capturing
 from keras_strategies.training._distill.objective import Answers
 
@@ -34,11 +35,7 @@ def _without_gradients():
 
 def copy_of(student: keras.Model) -> keras.Model:
     """A model of the same architecture and weights that is never trained."""
-    with keras.saving.custom_object_scope(own_objects(student)):
-        config = keras.saving.serialize_keras_object(student)
-        config.pop("compile_config", None)
-        copy = keras.saving.deserialize_keras_object(config)
-    copy.set_weights(student.get_weights())
+    copy = save_and_load(student)
     copy.trainable = False
     return copy
 
@@ -57,7 +54,7 @@ def move_average(teacher: keras.Model, student: keras.Model, momentum: float) ->
             average.assign(new)
 
 
-class TeacherView(keras.Model):
+class TeacherView(bases.Model):
     """Returns outputs and features of a teacher, to be stored by `predict`."""
 
     def __init__(self, teacher: keras.Model, layers: Sequence[Any]):

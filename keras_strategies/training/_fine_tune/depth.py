@@ -8,9 +8,10 @@ import keras
 
 from keras_strategies._internal.keras_private import (
     direct_layers,
-    operation_calls,
+    graph_nodes,
     own_variables_of_layer,
 )
+from keras_strategies._internal.walking import all_layers
 
 # Layer-wise decay counts blocks in the papers, of which a Transformer has 12: a factor
 # for each of the 150 layers of a MobileNet would leave the first ones with nothing.
@@ -27,12 +28,36 @@ def depths(model: keras.Model) -> dict[int, int]:
     """
     found: dict[int, int] = {}
     _walk(model, 0, found)
+    for layer in all_layers(model):  # inputs, and layers that the graph does not call
+        found.setdefault(id(layer), 0)
     return found
+
+
+def calls_of(model: Any) -> list[tuple[Any, list[Any]]] | None:
+    """`[(operation, operations before it)]` of a model, or `None` without a graph.
+
+    In an order in which they can run; inputs are no operations.
+    """
+    nodes = graph_nodes(model)
+    if nodes is None:
+        return None
+    makers = {id(tensor): node[0] for node in nodes for tensor in node[3]}
+    return [
+        (
+            operation,
+            [
+                makers[id(item)]
+                for item in keras.tree.flatten((args, kwargs))
+                if id(item) in makers
+            ],
+        )
+        for operation, args, kwargs, _ in nodes
+    ]
 
 
 def _walk(layer, base, found):
     """Gives the layers in `layer` their depths; `base` is the depth of its output."""
-    calls = operation_calls(layer)
+    calls = calls_of(layer)
     if calls is None:
         for inner in direct_layers(layer):
             _put(inner, base, found)
@@ -64,7 +89,7 @@ def _length(operation):
     """Layers with weights on the longest path through an operation."""
     if not isinstance(operation, keras.layers.Layer):
         return 0
-    calls = operation_calls(operation)
+    calls = calls_of(operation)
     if calls is None:
         return int(bool(operation.weights))
     behind = _behind(calls)

@@ -1,6 +1,8 @@
 """Update multipliers by the path of a weight."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import keras
 
 from keras_strategies._internal.registration import serializable
 from keras_strategies.optimizers.transform import Transform
@@ -19,7 +21,7 @@ class DepthMultipliers(Transform):
         super().__init__(name)
         self.by_path = dict(by_path)
 
-    def multipliers(self, variables):
+    def initial_multipliers(self, variables: Sequence[keras.Variable]) -> list[float]:
         return [self.by_path.get(variable.path, 1.0) for variable in variables]
 
     def get_config(self):

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_strategies._internal.keras_private import direct_layers, operation_calls
+from keras_strategies._internal.keras_private import direct_layers
+from keras_strategies.training._fine_tune.depth import calls_of
 
 # Names of layers that only one family has. Names of models are up to the user; those of
 # layers come with the weights. The value is the mode of Keras's `preprocess_input`;
@@ -89,12 +90,12 @@ def _begins_with_scaling(network):
 
 def _has_something_before(model, network):
     """Whether anything but inputs is called before a nested network."""
-    calls = operation_calls(model)
+    calls = calls_of(model)
     if calls is None:
         return False
     for operation, parents in calls:
         if operation is network:
-            return any(not isinstance(p, keras.layers.InputLayer) for p in parents)
+            return bool(parents)
         if isinstance(operation, keras.Model) and network in direct_layers(operation):
             return _has_something_before(operation, network)
     return False

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import psutil
 
-from keras_strategies._internal import freezing
+from keras_strategies._internal import bases, freezing
 from keras_strategies._internal.keras_private import (
     carries_mask,
     graph_nodes,
@@ -84,7 +84,7 @@ class Split:
         return _Rest(self)
 
 
-class _Rest(keras.Model):
+class _Rest(bases.Model):
     """Runs the operations behind a cut.
 
     `keras.Model(boundary, outputs)` would add calls to the layers: `layer.output` of

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_strategies._internal import bases
+
 _HOOKS = (
     "on_epoch_begin",
     "on_epoch_end",
@@ -16,7 +18,7 @@ _HOOKS = (
 )
 
 
-class ForwardingCallback(keras.callbacks.Callback):
+class ForwardingCallback(bases.Callback):
     """Lets callbacks see the whole model while only its head is in `fit`.
 
     The head shares layers and optimizer with the whole: what a callback reads, saves

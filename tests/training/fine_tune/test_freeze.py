@@ -92,7 +92,7 @@ def test_flags_survive_a_file_and_dropout_does_not_draw_again_after_freeze(tmp_p
 @pytest.mark.tensorflow
 def test_inside_an_accelerated_model():
     model = model_of()
-    training.accelerate(model, X, Y, batch_size=16, budget_seconds=2)
+    training.accelerate(model, X, Y, batch_size=16, time_limit=2)
     fit(model)
     training.freeze(model, "^body")
     before = values(model.get_layer("body").variables)

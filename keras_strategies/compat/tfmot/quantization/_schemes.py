@@ -6,7 +6,7 @@ import keras
 
 from keras_strategies._internal import checks
 from keras_strategies.compat.tfmot.quantization._config import QuantizeConfig
-from keras_strategies.compression import _qat_roles
+from keras_strategies.compression.quantization import _roles
 
 
 class QuantizeRegistry(abc.ABC):
@@ -79,7 +79,7 @@ class Default8BitQuantizeRegistry(QuantizeRegistry):
     def supports(self, layer):
         """Whether `layer` is quantized without a `QuantizeConfig`."""
         checks.instance("layer", layer, keras.layers.Layer)
-        return _qat_roles.role(layer)[0] is not None
+        return _roles.role(layer)[0] is not None
 
     def get_quantize_config(self, layer):
         """Returns an object that stands for the native way."""

@@ -9,13 +9,8 @@ from keras_strategies import compression
 from keras_strategies._internal import checks
 from keras_strategies.compat.tfmot import _deferred
 from keras_strategies.compat.tfmot.sparsity import _pending
-from keras_strategies.compression import (
-    ConstantSparsity,
-    SparsitySchedule,
-)
-from keras_strategies.compression import (
-    PolynomialSparsity as PolynomialDecay,
-)
+from keras_strategies.compression import ConstantSparsity, SparsitySchedule
+from keras_strategies.compression import PolynomialSparsity as PolynomialDecay
 
 __all__ = [
     "ConstantSparsity",
@@ -108,7 +103,9 @@ def prune_low_magnitude(
         compression.prune(
             model,
             schedule,
-            only=None if layer is None and (native or not pruning_policy) else wanted,
+            include=(
+                None if layer is None and (native or not pruning_policy) else wanted
+            ),
             block_size=tuple(block_size),
             block_pooling=block_pooling_type.lower(),
             m_by_n=None if sparsity_m_by_n is None else tuple(sparsity_m_by_n),

@@ -1,0 +1,57 @@
+"""The end of pruning and of clustering."""
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies.compression._common.update_constraint import (
+    constrained_weights,
+    rebuild_train_function,
+)
+
+
+def strip(model):
+    """Ends pruning and clustering: zeros and shared values stay, in place.
+
+    Call it after the last pruned or clustered training step, before export or
+    further plain training. It ends what `quantize_aware(preserve=...)` keeps, too.
+    Weights are left as they are, but for one case: clustered weights that are more
+    than `n` different values, because an optimizer with `use_ema=True` has put
+    averages in their place, go to the nearest of their centroids. The constraints
+    that the weights had before are put back. Plain training afterwards fills the
+    zeros again and parts the values.
+
+    Args:
+        model: A model given to `prune` or `cluster`, or one of
+            `quantize_aware(preserve=...)`. It is changed in place.
+
+    Returns:
+        `model` itself.
+
+    Raises:
+        TypeError: If `model` is no Keras model.
+        ValueError: If nothing in the model is being pruned or clustered.
+
+    Example:
+
+    ```python
+    import keras
+    from keras_strategies import compression
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    compression.prune(model, compression.ConstantSparsity(0.5, begin_step=0))
+    compression.strip(model)
+    print(model.layers[0].kernel.constraint)  # None
+    ```
+    """
+    checks.instance("model", model, keras.Model)
+    held = constrained_weights(model)
+    if not held:
+        checks.fail(
+            "`model` must be under pruning or clustering",
+            fix="Call `prune(model, sparsity_schedule)` or `cluster(model, n)` first.",
+            model=model.name,
+        )
+    for weight in held:
+        weight.constraint.detach(weight)
+    rebuild_train_function(model)
+    return model

@@ -1,0 +1,150 @@
+"""The layers of a quantization-aware model that have no weights of their own."""
+
+import keras
+from keras import ops
+
+from keras_strategies._internal.registration import serializable
+from keras_strategies.compression.quantization import _fake_quantization
+
+
+@serializable
+class FakeQuantize(keras.layers.Layer):
+    """Rounds activations to 8 bits of a range that it learns while training.
+
+    The range is a moving average of the batches' minima and maxima, starting at
+    the first batch. Before that, and where `trainable` is False, it does not change;
+    without any range, inputs pass unchanged outside of training.
+    """
+
+    def __init__(self, momentum=0.99, bits=8, **kwargs):
+        super().__init__(**kwargs)
+        self.momentum = momentum
+        self.bits = bits
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self.range = self.add_weight(
+            shape=(2,),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            name="range",
+        )
+
+    def call(self, inputs, training=None):
+        values = ops.cast(inputs, "float32")
+        limits = ops.convert_to_tensor(self.range)
+        if training and self.trainable:
+            batch = _fake_quantization.batch_range(values)
+            limits = _fake_quantization.next_range(limits, batch, self.momentum)
+            self.range.assign(limits)
+        outputs = _fake_quantization.fake_quantize(values, limits, self.bits)
+        if not (training and self.trainable):
+            # The converter to .tflite folds this, as the range is a constant there.
+            outputs = ops.where(_fake_quantization.is_set(limits), outputs, values)
+        return ops.cast(outputs, inputs.dtype)
+
+    def compute_output_spec(self, inputs, training=None):
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+    @property
+    def simulated_quantization(self):
+        low, high = (float(v) for v in ops.convert_to_numpy(self.range.value))
+        known = (low, high) != (0.0, 0.0)
+        return {
+            "kind": "activation",
+            "name": self.name,
+            "bits": self.bits,
+            "range": (low, high) if known else None,
+        }
+
+    def get_config(self):
+        config = {"momentum": self.momentum, "bits": self.bits}
+        return super().get_config() | config
+
+
+@serializable
+class QuantizedAffine(keras.layers.Layer):
+    """A layer that scales and shifts, as a product and a sum in 8 bits each.
+
+    For BatchNormalization that no convolution takes in, Normalization and Rescaling.
+    In training, BatchNormalization uses the batch as usual.
+    """
+
+    def __init__(self, layer, momentum=0.99, batch_statistics=True, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(layer, dict):
+            layer = keras.saving.deserialize_keras_object(layer)
+        self.layer = layer
+        self.momentum = momentum
+        self.batch_statistics = batch_statistics
+        # Without an offset the product is the output, which gets a range anyhow.
+        self.product = None
+        if not (isinstance(layer, keras.layers.Rescaling) and _is_zero(layer.offset)):
+            self.product = FakeQuantize(
+                momentum, name="product", dtype=self.dtype_policy
+            )
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        if not self.layer.built:
+            self.layer.build(input_shape)
+        if self.product is not None:
+            self.product.build(input_shape)
+
+    def call(self, inputs, training=None, mask=None):
+        layer = self.layer
+        scale, offset = affine(layer, len(inputs.shape))
+        product = inputs * ops.cast(scale, inputs.dtype)
+        if self.product is None:
+            return product
+        product = self.product(product, training=training)
+        if training and self.batch_statistics and trains_statistics(layer):
+            return layer(inputs, training=training, mask=mask)
+        return product + ops.cast(offset, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self):
+        layer = keras.saving.serialize_keras_object(self.layer)
+        config = {
+            "layer": layer,
+            "momentum": self.momentum,
+            "batch_statistics": self.batch_statistics,
+        }
+        return super().get_config() | config
+
+
+def affine(layer, rank):
+    """`(scale, offset)` of a layer at inference; the offset may be `None`."""
+    if isinstance(layer, keras.layers.Rescaling):
+        return ops.convert_to_tensor(layer.scale), ops.convert_to_tensor(layer.offset)
+    if isinstance(layer, keras.layers.Normalization):
+        deviation = ops.maximum(ops.sqrt(layer.variance), keras.config.epsilon())
+        return 1.0 / deviation, -layer.mean / deviation
+    scale, offset = batch_norm_affine(layer)
+    shape = [1] * rank
+    shape[layer.axis] = -1
+    return ops.reshape(scale, shape), ops.reshape(offset, shape)
+
+
+def batch_norm_affine(layer):
+    """`(scale, offset)` of BatchNormalization at inference, one number a channel."""
+    scale = ops.rsqrt(layer.moving_variance + layer.epsilon)
+    if layer.scale:
+        scale = scale * layer.gamma
+    offset = -layer.moving_mean * scale
+    if layer.center:
+        offset = offset + layer.beta
+    return scale, offset
+
+
+def trains_statistics(layer):
+    """Whether a call in training uses the statistics of the batch."""
+    return isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+
+
+def _is_zero(value):
+    return isinstance(value, int | float) and value == 0
