@@ -23,8 +23,8 @@ from keras_strategies.training._distill.objective import (
     flat,
 )
 
-#: Keys of the inputs that carry stored answers.
-INPUTS, TEACHER = "student_inputs", "teacher_answers"
+#: Keys of inputs that carry the stored answers of each teacher.
+INPUTS, TEACHERS = "student_inputs", "teacher_answers"
 
 
 @serializable
@@ -85,8 +85,9 @@ class DistillationTrainer(bases.Model):
         relational: Weights of distances and angles. Defaults to `(1.0, 2.0)`.
         ema_momentum: Of `teacher="ema"`, in [0, 1). Defaults to `0.99`.
         teacher_weights: Weights of several teachers. Defaults to `None`, equal ones.
-        teacher_from_logits: Whether the teacher's outputs for classes are logits.
-            Defaults to `None`: as its compiled loss or its last activation says.
+        teacher_from_logits: Whether the outputs of the teachers for classes are logits,
+            for all of them or each. Defaults to `None`: as its compiled loss or its
+            last activation says; stored ones are as the student's.
         feature_sizes: Numbers of channels of the teacher's layers; only for hints with
             `teacher="cached"`. Defaults to `None`.
         name: Name of the model. Defaults to `None`.
@@ -132,7 +133,7 @@ class DistillationTrainer(bases.Model):
         relational: tuple[float, float] = (1.0, 2.0),
         ema_momentum: float = 0.99,
         teacher_weights: Sequence[float] | None = None,
-        teacher_from_logits: bool | None = None,
+        teacher_from_logits: bool | Sequence[bool] | None = None,
         feature_sizes: Sequence[int] | None = None,
         name: str | None = None,
     ):
@@ -152,11 +153,14 @@ class DistillationTrainer(bases.Model):
         self.teacher_kind = teacher if isinstance(teacher, str) else "models"
         checks.choice("teacher", self.teacher_kind, ("ema", "cached", "models"))
         models = trainer_checks.checked_teachers(student, teacher)
-        self.teacher_weights = trainer_checks.checked_weights(teacher_weights, models)
+        cached = self.teacher_kind == "cached"
+        self.teacher_weights = trainer_checks.checked_weights(
+            teacher_weights, None if cached else len(models)
+        )
         self.feature_sizes = None if feature_sizes is None else list(feature_sizes)
-        self.teacher_from_logits = teacher_from_logits
-        if teacher_from_logits is not None:
-            checks.boolean("teacher_from_logits", teacher_from_logits)
+        self.teacher_from_logits = trainer_checks.checked_flags(
+            teacher_from_logits, len(self.teacher_weights)
+        )
         self.student, self.teachers = student, models
         self._find_layers()
         self.projections = self._make_projections()
@@ -167,11 +171,11 @@ class DistillationTrainer(bases.Model):
 
     def _find_layers(self):
         """The layers whose outputs are compared, kept out of Keras's tracking."""
-        if self.pairs and len(self.teachers) > 1:
+        if self.pairs and len(self.teacher_weights) > 1:
             checks.fail(
                 "`layers` needs one teacher",
                 fix="Compare outputs only, or distil from one teacher at a time.",
-                teachers=len(self.teachers),
+                teachers=len(self.teacher_weights),
             )
         own = [layer_at(self.student, path, "student") for _, path in self.pairs]
         theirs = []
@@ -265,22 +269,24 @@ class DistillationTrainer(bases.Model):
 
     def _teacher_answers(self, number, x, stored):
         """`(answers, whether they are logits)` of one teacher."""
+        from_logits = None
+        if self.teacher_from_logits is not None:
+            from_logits = self.teacher_from_logits[number]
         if self.teacher_kind == "cached":
             if stored is None:
                 checks.fail(
                     'With teacher="cached" the inputs must carry its answers',
-                    fix=f"Give a dict of {INPUTS!r} and {TEACHER!r}, or use distill.",
+                    fix=f"Give a dict of {INPUTS!r} and {TEACHERS!r}, or use distill.",
                 )
             stop = ops.stop_gradient
             answers = Answers(
-                [stop(value) for value in flat(stored["outputs"])],
-                [stop(value) for value in flat(stored.get("features"))],
+                [stop(value) for value in flat(stored[number]["outputs"])],
+                [stop(value) for value in flat(stored[number].get("features"))],
             )
-            return answers, self.teacher_from_logits
+            return answers, from_logits
         model, (_, layers) = self.teachers[number], self._layer_box.content
         if self.teacher_kind == "ema":
             return teachers.answers(model, layers, x), None
-        from_logits = self.teacher_from_logits
         if from_logits is None:
             from_logits = output_kinds.gives_logits(model)
         return teachers.answers(model, layers, x), from_logits
@@ -364,8 +370,8 @@ class DistillationTrainer(bases.Model):
 
 def _opened(inputs):
     """`(student's inputs, stored answers or None)`."""
-    if isinstance(inputs, dict) and set(inputs) == {INPUTS, TEACHER}:
-        return inputs[INPUTS], inputs[TEACHER]
+    if isinstance(inputs, dict) and set(inputs) == {INPUTS, TEACHERS}:
+        return inputs[INPUTS], inputs[TEACHERS]
     return inputs, None
 
 

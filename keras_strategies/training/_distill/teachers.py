@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import bases
-from keras_strategies._internal.model_graph import save_and_load
+from keras_strategies._internal.model_graph.clone import save_and_load
 from keras_strategies.training._distill.capturing import capturing
 from keras_strategies.training._distill.objective import Answers
 

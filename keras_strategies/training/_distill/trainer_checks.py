@@ -1,6 +1,8 @@
 """Checks of the arguments of a distillation."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -9,7 +11,8 @@ from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill import teachers
 
 
-def check_model(name, model):
+def check_model(name: str, model: Any) -> None:
+    """Refuses what is no built model."""
     fix = "Give a Keras model."
     if isinstance(model, str | os.PathLike):
         fix = "A file is taken by training.distill, or load it first."
@@ -22,7 +25,8 @@ def check_model(name, model):
         )
 
 
-def checked_teachers(student, teacher):
+def checked_teachers(student: keras.Model, teacher: Any) -> list[keras.Model]:
+    """The models that stand for `teacher`; none where answers are stored."""
     if teacher == "ema":
         return [teachers.copy_of(student)]
     if isinstance(teacher, str):
@@ -44,15 +48,15 @@ def checked_teachers(student, teacher):
     return models
 
 
-def checked_weights(weights, models):
-    count = max(len(models), 1)
+def checked_weights(weights: Sequence[float] | None, count: int | None) -> list[float]:
+    """One weight for each of `count` teachers; `None` if any number may be stored."""
     if weights is None:
-        return [1.0 / count] * count
+        return [1.0 / max(count or 1, 1)] * max(count or 1, 1)
     weights = [
         checks.real("teacher_weights", weight, low=0, low_open=True)
         for weight in weights
     ]
-    if len(weights) != count:
+    if not weights or (count is not None and len(weights) != count):
         checks.fail(
             "`teacher_weights` must have one weight for each teacher",
             teacher_weights=weights,
@@ -61,7 +65,25 @@ def checked_weights(weights, models):
     return weights
 
 
-def checked_pair(name, pair):
+def checked_flags(
+    from_logits: bool | Sequence[bool] | None, count: int
+) -> list[bool] | None:
+    """Whether each of `count` teachers gives logits, `None` if that is to be found."""
+    if from_logits is None:
+        return None
+    several = isinstance(from_logits, list | tuple)
+    flags = list(from_logits) if several else [from_logits] * count
+    if len(flags) != count:
+        checks.fail(
+            "`teacher_from_logits` must have one entry for each teacher",
+            teacher_from_logits=from_logits,
+            teachers=count,
+        )
+    return [checks.boolean("teacher_from_logits", flag) for flag in flags]
+
+
+def checked_pair(name: str, pair: Any) -> tuple[float, float]:
+    """Two weights of at least 0."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         checks.fail(f"`{name}` must be two weights", **{name: pair})
     return tuple(checks.real(name, weight, low=0) for weight in pair)

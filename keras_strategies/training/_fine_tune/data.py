@@ -33,7 +33,7 @@ class Data:
     def first(self) -> tuple[Any, Any]:
         """All of arrays, or the first batch, as NumPy arrays."""
         if self.are_arrays:
-            return self.x, np.asarray(self.y)
+            return self.x, self.y
         batch = next(_batches(self.x))
         convert = keras.ops.convert_to_numpy
         x, y = (keras.tree.map_structure(convert, part) for part in batch[:2])
@@ -80,9 +80,8 @@ def _batches(data) -> Iterator[Any]:
 def checked_data(name: str, value: Any) -> Data:
     """Takes `(x, y)`, `(x, y, sample_weight)` or a data set of such batches."""
     if isinstance(value, tuple) and len(value) in (2, 3):
-        x = keras.tree.map_structure(np.asarray, value[0])
-        data = Data(name, x, *(np.asarray(part) for part in value[1:]))
-        sizes = {len(part) for part in keras.tree.flatten(x)} | {len(data.y)}
+        data = Data(name, *(_arrays(part) for part in value))
+        sizes = {len(part) for part in keras.tree.flatten((data.x, data.y))}
         if len(sizes) != 1 or 0 in sizes:
             rule = f"`{name}` must have as many targets as inputs, at least one"
             checks.fail(rule, sizes=sorted(sizes))
@@ -103,6 +102,14 @@ def checked_data(name: str, value: Any) -> Data:
             **{name: type(value).__name__},
         )
     return Data(name, value)
+
+
+def _arrays(value):
+    """An array, or arrays in their structure where there are several of them."""
+    if value is None or hasattr(value, "__array__"):
+        return None if value is None else np.asarray(value)
+    several = isinstance(value, dict) or any(hasattr(v, "__array__") for v in value)
+    return keras.tree.map_structure(np.asarray, value) if several else np.asarray(value)
 
 
 def last_activation(model: keras.Model) -> str | None:

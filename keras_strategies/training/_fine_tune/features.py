@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import psutil
 
 from keras_strategies._internal import bases, freezing
 from keras_strategies._internal.keras_private import (
@@ -181,4 +180,6 @@ def _losses_of_frozen(model):
 
 def fits_in_memory(nbytes: int) -> bool:
     """Whether features of this size may be kept."""
+    import psutil  # here: the import of the package has a budget
+
     return nbytes <= _MEMORY_PART * psutil.virtual_memory().available
