@@ -10,7 +10,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import compile_like
 from keras_strategies._internal.walking import base_optimizers
 from keras_strategies.compression.search import _samples
-from keras_strategies.compression.search._distillation import distilling
+from keras_strategies.training._distill.in_place import distilling
 
 # At how many steps the largest value of a learning rate schedule is looked for.
 _LOOKS = 50
