@@ -27,6 +27,7 @@ from keras_strategies._internal.keras_private.graphs import (
     graph_nodes,
     input_signature,
     operations,
+    output_operations,
     output_structure,
 )
 from keras_strategies._internal.keras_private.lora import lora_weights, merge_lora
@@ -118,6 +119,7 @@ __all__ = [
     "moving_average",
     "operations",
     "outermost",
+    "output_operations",
     "output_structure",
     "own_direction",
     "own_variables",

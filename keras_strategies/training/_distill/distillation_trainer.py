@@ -259,7 +259,7 @@ class DistillationTrainer(bases.Model):
         x, stored = _opened(x)
         total = 0.0
         for number, weight in enumerate(self.teacher_weights):
-            teacher, from_logits = self._teacher_answers(number, x, stored)
+            teacher, from_logits = self._teacher_answers(number, x, stored, len(kinds))
             output_kinds.check_same(_shapes(student.outputs), _shapes(teacher.outputs))
             total = total + weight * self.objective(
                 *(student, teacher, kinds, from_logits),
@@ -267,11 +267,12 @@ class DistillationTrainer(bases.Model):
             )
         return total
 
-    def _teacher_answers(self, number, x, stored):
-        """`(answers, whether they are logits)` of one teacher."""
+    def _teacher_answers(self, number, x, stored, count):
+        """`(answers, whether they are logits)` of one teacher with `count` outputs."""
         from_logits = None
         if self.teacher_from_logits is not None:
-            from_logits = self.teacher_from_logits[number]
+            flags = self.teacher_from_logits[number]
+            from_logits = [flags] * count if isinstance(flags, bool) else list(flags)
         if self.teacher_kind == "cached":
             if stored is None:
                 checks.fail(
@@ -288,7 +289,7 @@ class DistillationTrainer(bases.Model):
         if self.teacher_kind == "ema":
             return teachers.answers(model, layers, x), None
         if from_logits is None:
-            from_logits = output_kinds.gives_logits(model)
+            from_logits = output_kinds.gives_logits(model, count)
         return teachers.answers(model, layers, x), from_logits
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -350,7 +351,7 @@ class DistillationTrainer(bases.Model):
             "relational": list(self.objective.relational),
             "ema_momentum": self.ema_momentum,
             "teacher_weights": list(self.teacher_weights),
-            "teacher_from_logits": self.teacher_from_logits,
+            "teacher_from_logits": _plain(self.teacher_from_logits),
             "feature_sizes": self.feature_sizes,
             "name": self.name,
         }
@@ -366,6 +367,13 @@ class DistillationTrainer(bases.Model):
         if not isinstance(config["teacher"], str):
             config["teacher"] = [made(item) for item in config["teacher"]]
         return cls(**config)
+
+
+def _plain(flags):
+    """Lists in place of those that Keras makes of attributes."""
+    if flags is None:
+        return None
+    return [flag if isinstance(flag, bool) else list(flag) for flag in flags]
 
 
 def _opened(inputs):

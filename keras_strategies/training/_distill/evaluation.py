@@ -51,12 +51,12 @@ def _structure(student, flat):
 def in_the_students_form(
     values: Sequence[np.ndarray],
     kinds: Sequence[tuple[str, bool] | None],
-    from_logits: bool,
+    from_logits: Sequence[bool],
 ) -> list[np.ndarray]:
     """Outputs of a teacher as the student gives them: logits or probabilities."""
     return [
-        _converted(value, kind, from_logits)
-        for value, kind in zip(values, kinds, strict=True)
+        _converted(value, kind, is_logits)
+        for value, kind, is_logits in zip(values, kinds, from_logits, strict=True)
     ]
 
 

@@ -49,7 +49,7 @@ class Objective:
         student: Answers,
         teacher: Answers,
         kinds: Sequence[tuple[str, bool] | None],
-        teacher_from_logits: bool | None,
+        teacher_from_logits: Sequence[bool] | None,
         labels: Sequence[Any],
         sample_weights: Sequence[Any],
         projections: Sequence[Any] = (),
@@ -60,8 +60,8 @@ class Objective:
             student: The student's answers.
             teacher: The teacher's.
             kinds: `(kind, from_logits)` of each output, `None` for one to leave out.
-            teacher_from_logits: Whether the teacher's outputs for classes are logits;
-                `None` if they are as the student's.
+            teacher_from_logits: Whether each output of the teacher, if for classes, is
+                logits; `None` if they are as the student's.
             labels: Targets, flat; needed for `"decoupled"`.
             sample_weights: One entry for all outputs, or one for each; may be empty.
             projections: Layers from the student's to the teacher's features.
@@ -90,7 +90,8 @@ class Objective:
                 continue
             pair = (student[position], teacher[position])
             label = labels[position] if position < len(labels) else None
-            far = self._of_output(name, *pair, kind, teacher_logits, label)
+            logits = None if teacher_logits is None else teacher_logits[position]
+            far = self._of_output(name, *pair, kind, logits, label)
             total = total + weighted_mean(far, sample_weights, position)
             used += 1
         return total / max(used, 1)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.training._fine_tune.data import last_activation
+from keras_strategies.training._fine_tune.data import last_activations
 
 # Losses whose outputs are one distribution over classes, or one for each number.
 _CATEGORICAL = ("categoricalcrossentropy", "categoricalfocalcrossentropy")
@@ -66,17 +66,20 @@ def kinds_of(
     return [None if item is None else kind_of(item) for item in losses]
 
 
-def gives_logits(model: keras.Model) -> bool:
-    """Whether a model for classes ends in logits, not in probabilities.
+def gives_logits(model: keras.Model, count: int) -> list[bool]:
+    """Whether each of `count` outputs of a model, if for classes, is logits.
 
-    A compiled loss says so; without one the last activation does.
+    A compiled loss says so; where there is none the last activation does.
     """
+    found = [activation is None for activation in last_activations(model)]
+    found = found if len(found) == count else found[:1] * count
     if getattr(model, "compiled", False) and model.loss is not None:
-        for loss in keras.tree.flatten(model.loss):
-            kind, from_logits = kind_of(loss)
-            if kind != "values":
-                return from_logits
-    return last_activation(model) is None
+        outputs = model.output if shapes_of(model) else [None] * count
+        kinds = kinds_of(model.loss, outputs, output_names(model))
+        for position, kind in enumerate(kinds):
+            if kind is not None and kind[0] != "values":
+                found[position] = kind[1]
+    return found
 
 
 def are_logits(values: Any, kind: str) -> bool:

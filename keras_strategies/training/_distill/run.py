@@ -95,7 +95,8 @@ class Run:
     def _plain(self):
         settings = self.settings
         if settings.augment is not None:
-            return {"x": self._augmented([], settings.augment_rounds)}
+            data = self._augmented([], settings.augment_rounds)
+            return {"x": data, "shuffle": False}  # it has an order of its own
         arguments = settings.data.fit_arguments()
         if settings.data.are_arrays:
             arguments["batch_size"] = settings.batch_size
@@ -134,7 +135,8 @@ class Run:
             arguments.update(x=stored.joined(arguments["x"], answers), batch_size=size)
         else:
             rounds = settings.augment_rounds or settings.epochs
-            arguments = {"x": self._augmented(self.respondents, rounds)}
+            data = self._augmented(self.respondents, rounds)
+            arguments = {"x": data, "shuffle": False}
         self.notes.append("The answers of the teacher were computed once and stored.")
         return arguments, self._trainer_of_stored(sample)
 

@@ -59,16 +59,16 @@ class Respondent:
         keys = names if set(names) == set(found) else sorted(found)
         return [found[key] for key in keys]
 
-    def gives_logits(self, answers: dict[str, Any], kinds: Sequence[Any]) -> bool:
-        """Whether the outputs for classes are logits; of a file by their numbers."""
+    def gives_logits(self, answers: dict[str, Any], kinds: Sequence[Any]) -> list[bool]:
+        """Whether each output is logits, if for classes; of a file by the numbers."""
         if self.view is not None:
-            return output_kinds.gives_logits(self.teacher)
-        return any(
+            return output_kinds.gives_logits(self.teacher, len(kinds))
+        return [
             kind is not None
             and kind[0] != "values"
             and output_kinds.are_logits(values, kind[0])
             for values, kind in zip(answers["outputs"], kinds, strict=True)
-        )
+        ]
 
 
 def joined(x: Any, answers: Sequence[dict[str, Any]]) -> dict[str, Any]:

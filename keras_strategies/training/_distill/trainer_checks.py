@@ -65,10 +65,11 @@ def checked_weights(weights: Sequence[float] | None, count: int | None) -> list[
     return weights
 
 
-def checked_flags(
-    from_logits: bool | Sequence[bool] | None, count: int
-) -> list[bool] | None:
-    """Whether each of `count` teachers gives logits, `None` if that is to be found."""
+def checked_flags(from_logits: Any, count: int) -> list[Any] | None:
+    """Whether each of `count` teachers gives logits, `None` if that is to be found.
+
+    An entry may be a list: one for each output.
+    """
     if from_logits is None:
         return None
     several = isinstance(from_logits, list | tuple)
@@ -79,7 +80,9 @@ def checked_flags(
             teacher_from_logits=from_logits,
             teachers=count,
         )
-    return [checks.boolean("teacher_from_logits", flag) for flag in flags]
+    for flag in keras.tree.flatten(flags):
+        checks.boolean("teacher_from_logits", flag)
+    return flags
 
 
 def checked_pair(name: str, pair: Any) -> tuple[float, float]:

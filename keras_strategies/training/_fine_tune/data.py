@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import output_operations
 from keras_strategies.training._fine_tune import families
 
 
@@ -112,16 +113,31 @@ def _arrays(value):
     return keras.tree.map_structure(np.asarray, value) if several else np.asarray(value)
 
 
-def last_activation(model: keras.Model) -> str | None:
-    """`"softmax"`, `"sigmoid"` or `None`: what the outputs of a model are made by."""
-    layer = model.layers[-1] if model.layers else None
-    while isinstance(layer, keras.Model):
-        layer = layer.layers[-1]
-    if isinstance(layer, keras.layers.Softmax):
+def last_activations(model: keras.Model) -> list[str | None]:
+    """`"softmax"`, `"sigmoid"` or `None` for each output of a model, flat."""
+    operations = output_operations(model)
+    if operations is None:  # subclassed: the last layer stands for all outputs
+        operations = model.layers[-1:]
+    found = []
+    for operation in operations:
+        if isinstance(operation, keras.Model):
+            found += last_activations(operation)[:1]
+        else:
+            found.append(_activation(operation))
+    return found
+
+
+def _activation(operation):
+    if isinstance(operation, keras.layers.Softmax):
         return "softmax"
-    activation = getattr(layer, "activation", None)
+    activation = getattr(operation, "activation", None)
     known = {keras.activations.softmax: "softmax", keras.activations.sigmoid: "sigmoid"}
     return known.get(activation) if callable(activation) else None
+
+
+def last_activation(model: keras.Model) -> str | None:
+    """The only or first of `last_activations`."""
+    return next(iter(last_activations(model)), None)
 
 
 def default_loss(model: keras.Model, y: Any) -> str:
@@ -139,8 +155,8 @@ def _sparse(model, y):
 
 def check_targets(model: keras.Model, data: Data, y: Any) -> None:
     """Refuses targets that a head with softmax, or of numbers, cannot have."""
-    if len(model.outputs) != 1 or isinstance(y, dict | list):
-        return  # several outputs: Keras checks their names and shapes
+    if len(getattr(model, "outputs", None) or ()) != 1 or isinstance(y, dict | list):
+        return  # several outputs, or not known: Keras checks names and shapes
     size, shape = model.output_shape[-1], np.shape(y)
     if last_activation(model) == "softmax":
         if shape[-1:] == (size,) and len(shape) == len(model.output_shape):

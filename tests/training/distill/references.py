@@ -4,6 +4,7 @@ import numpy as np
 
 
 def softmax(values):
+    values = np.asarray(values, "float64")
     powers = np.exp(values - values.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
 
@@ -70,6 +71,7 @@ def angles(features):
 
 
 def relational(student, teacher, distance, angle):
-    return distance * huber(
-        distances(student) - distances(teacher)
-    ).mean() + angle * huber(angles(student) - angles(teacher)).mean()
+    return (
+        distance * huber(distances(student) - distances(teacher)).mean()
+        + angle * huber(angles(student) - angles(teacher)).mean()
+    )

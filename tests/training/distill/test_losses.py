@@ -117,8 +117,12 @@ def test_decoupled(seed, temperature):
 def test_attention_of_the_handbook():
     a = np.arange(1, 9, dtype="float32").reshape(1, 2, 2, 2)
     b = np.float32([[[[1, 0, 2], [0, 1, 1]], [[3, 1, 0], [2, 2, 1]]]])
-    assert numbers(losses.attention_loss(a, b))[0] == pytest.approx(0.05144624, rel=1e-5)
-    first = losses.attention_loss(a.transpose(0, 3, 1, 2), b.transpose(0, 3, 1, 2), False)
+    assert numbers(losses.attention_loss(a, b))[0] == pytest.approx(
+        0.05144624, rel=1e-5
+    )
+    first = losses.attention_loss(
+        a.transpose(0, 3, 1, 2), b.transpose(0, 3, 1, 2), False
+    )
     assert numbers(first)[0] == pytest.approx(0.05144624, rel=1e-5)
 
 
