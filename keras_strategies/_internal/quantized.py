@@ -5,7 +5,7 @@ with `kind` (`"activation"` or `"weights"`), `name`, and for an activation `rang
 its `(low, high)` as floats or `None` while it has seen no batch.
 """
 
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 
 
 def simulated(model):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from keras_strategies._internal import checks, files, pages
+from keras_strategies._internal import checks, files, html_page
 from keras_strategies._internal.optional import require
 
 if TYPE_CHECKING:
@@ -189,11 +189,11 @@ class Report:
     def _html_table(self):
         columns = self._columns()
         cells = [
-            [c.cell(row) if c.left else pages.Right(c.cell(row)) for c in columns]
+            [c.cell(row) if c.left else html_page.Right(c.cell(row)) for c in columns]
             for row in self._shown_rows()
         ]
-        heads = [c.heading if c.left else pages.Right(c.heading) for c in columns]
-        return pages.table(heads, cells)
+        heads = [c.heading if c.left else html_page.Right(c.heading) for c in columns]
+        return html_page.table(heads, cells)
 
     def _html_footer(self):
         return "".join(f"<p>{html.escape(line)}</p>" for line in self._footer() if line)
@@ -259,13 +259,13 @@ class Report:
             if isinstance(value, str | bool | int | float)
         ]
         parts = [
-            pages.cards(cards) if cards else "",
-            pages.warnings("Before you rely on it", self._warnings()),
-            pages.section("Table", self._html_table()),
+            html_page.cards(cards) if cards else "",
+            html_page.warnings("Before you rely on it", self._warnings()),
+            html_page.section("Table", self._html_table()),
             self._html_footer(),
             self._picture(title),
         ]
-        return pages.page(title, [], parts)
+        return html_page.page(title, [], parts)
 
     def _title(self) -> str:
         words = "".join(f" {c}" if c.isupper() else c for c in type(self).__name__)
@@ -284,7 +284,7 @@ class Report:
             return ""
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=110)
-        return pages.section("Picture", pages.image(data.getvalue(), title))
+        return html_page.section("Picture", html_page.image(data.getvalue(), title))
 
 
 def report_path(path: str | os.PathLike[str]) -> pathlib.Path:

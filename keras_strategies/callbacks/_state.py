@@ -7,8 +7,8 @@ import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import (
-    checkpoint_memory,
-    set_checkpoint_memory,
+    checkpoint_state,
+    set_checkpoint_state,
 )
 from keras_strategies.callbacks._common.stateful_callback import check_state_keys
 
@@ -58,7 +58,7 @@ def get_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
     if hasattr(callback, "get_state"):
         return callback.get_state()
     if isinstance(callback, keras.callbacks.ModelCheckpoint):
-        return checkpoint_memory(callback)
+        return checkpoint_state(callback)
     names = _state_names(callback)
     return {name: copy.deepcopy(getattr(callback, name, None)) for name in names}
 
@@ -96,10 +96,10 @@ def set_state(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None
         callback.set_state(state)
         return
     is_checkpoint = isinstance(callback, keras.callbacks.ModelCheckpoint)
-    names = checkpoint_memory(callback) if is_checkpoint else _state_names(callback)
+    names = checkpoint_state(callback) if is_checkpoint else _state_names(callback)
     check_state_keys(callback, state, names)
     if is_checkpoint:
-        set_checkpoint_memory(callback, copy.deepcopy(state))
+        set_checkpoint_state(callback, copy.deepcopy(state))
         return
     _assign(callback, state)
     _assign_after_next_begin(callback, state)

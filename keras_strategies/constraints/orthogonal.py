@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_strategies._internal import bases
-from keras_strategies._internal.groups import (
+from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
     from_matrix,

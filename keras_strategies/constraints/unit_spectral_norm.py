@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, power
-from keras_strategies._internal.groups import as_float32, checked_axis, to_matrix
+from keras_strategies._internal import bases, checks, power_iteration
+from keras_strategies._internal.kernel_axes import as_float32, checked_axis, to_matrix
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 
@@ -76,7 +76,9 @@ class UnitSpectralNorm(bases.Constraint):
         # Scaled to magnitude 1 first, so that squares of tiny weights do not underflow.
         largest = ops.max(ops.abs(matrix))
         largest = ops.where(largest > 0, largest, 1.0)
-        sigma = power.largest_singular_value(matrix / largest, self.power_iterations)
+        sigma = power_iteration.largest_singular_value(
+            matrix / largest, self.power_iterations
+        )
         sigma = ops.where(sigma > 0, sigma, 1.0)
         return ops.cast(precise / largest / sigma, w.dtype)
 

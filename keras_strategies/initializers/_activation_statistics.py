@@ -64,7 +64,11 @@ class Probe:
         hooks += [(layer, "call", self._following(layer)) for layer in without_kernel]
         # The scope discards changes of state: both probes see the same random numbers
         # and moving statistics.
-        with keras_private.kept_losses(model), keras.StatelessScope(), patched(hooks):
+        with (
+            keras_private.preserved_losses(model),
+            keras.StatelessScope(),
+            patched(hooks),
+        ):
             self._result = float_tensors(call_in_training(model, data))
         self.outputs: set[int] = {id(tensor) for tensor in self._result}
         self.targets: list[Tensor] = [

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies._internal.types import Tensor
-from keras_strategies._internal.walking import all_layers
 
 _RECTIFIERS = (
     "relu relu6 leaky_relu prelu p_re_lu elu celu gelu silu swish mish softplus "

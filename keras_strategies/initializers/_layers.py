@@ -9,8 +9,8 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies._internal.types import Tensor, Tensors
-from keras_strategies._internal.walking import all_layers
 
 KERNELS = ("kernel", "pointwise_kernel")
 _WEIGHTS = (*KERNELS, "depthwise_kernel", "recurrent_kernel", "embeddings")

@@ -10,8 +10,8 @@ from keras import layers
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.model_graph import Rewriter, rebuild_reason
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies._internal.types import Shape, Tensor, Tensors
-from keras_strategies._internal.walking import all_layers
 from keras_strategies.layers._drop_block import DropBlock
 from keras_strategies.layers.concrete_dropout import ConcreteDropout
 from keras_strategies.layers.stochastic_depth import StochasticDepth

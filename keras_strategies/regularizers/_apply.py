@@ -14,8 +14,8 @@ from keras_strategies._internal.select import (
     layer_targets,
     weight_target,
 )
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies._internal.types import Regularizer
-from keras_strategies._internal.walking import all_layers
 
 # Attributes with a weight, and those with its regularizer that a config is made of.
 _KERNELS = (
@@ -264,7 +264,7 @@ def _attention_layers(
     return [
         layer
         for layer in all_layers(model)
-        if keras_private.holds_regularizers(layer)
+        if keras_private.has_inner_regularizers(layer)
         and {id(inner) for inner in all_layers(layer)} & selected_ids
     ]
 
@@ -273,7 +273,7 @@ def _set(model: keras.Model, name: str, regularizer: Any, slots: list[_Slot]) ->
     for slot in slots:
         slot.set(regularizer)
     for layer in _attention_layers(model, {id(slot.layer) for slot in slots}):
-        keras_private.set_held_regularizer(layer, f"{name}_regularizer", regularizer)
+        keras_private.set_inner_regularizer(layer, f"{name}_regularizer", regularizer)
 
 
 def _trace_again(model: keras.Model) -> None:

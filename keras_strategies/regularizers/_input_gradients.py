@@ -65,7 +65,7 @@ class InputGradientPenalty(WrapperModel):
 
         # The scope discards updates: statistics must not be updated twice per step.
         values = [(variable, variable.value) for variable in self.variables]
-        with keras_private.kept_losses(self), keras.StatelessScope(values):
+        with keras_private.preserved_losses(self), keras.StatelessScope(values):
             tensors = [leaves[index] for index in float_indices]
             _, _, gradients = keras_private.gradients(run, tensors)
         return sum(_squares_of_samples(gradient) for gradient in gradients)

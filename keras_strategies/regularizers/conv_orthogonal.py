@@ -4,8 +4,8 @@ from typing import Literal
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, power
-from keras_strategies._internal.groups import (
+from keras_strategies._internal import bases, checks, power_iteration
+from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
     to_matrix,
@@ -101,7 +101,9 @@ class ConvOrthogonal(bases.Regularizer):
         if self.mode == "so":
             penalty = ops.sum(ops.square(error))
         else:
-            penalty = power.largest_eigenvalue_magnitude(error, self.power_iterations)
+            penalty = power_iteration.largest_eigenvalue_magnitude(
+                error, self.power_iterations
+            )
         return ops.cast(self.factor * penalty, x.dtype)
 
     def get_config(self) -> Config:

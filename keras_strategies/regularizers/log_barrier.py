@@ -5,7 +5,7 @@ import math
 from keras import ops
 
 from keras_strategies._internal import bases, checks
-from keras_strategies._internal.groups import as_float32
+from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 

@@ -2,8 +2,8 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, power
-from keras_strategies._internal.groups import (
+from keras_strategies._internal import bases, checks, power_iteration
+from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
     to_matrix,
@@ -77,7 +77,7 @@ class SpectralNorm(bases.Regularizer):
 
     def __call__(self, x: Tensor) -> Tensor:
         matrix = to_matrix(as_float32(x), self.axis)
-        sigma = power.largest_singular_value(matrix, self.power_iterations)
+        sigma = power_iteration.largest_singular_value(matrix, self.power_iterations)
         return ops.cast(self.factor * ops.square(sigma), x.dtype)
 
     def get_config(self) -> Config:

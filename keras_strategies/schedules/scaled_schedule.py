@@ -7,8 +7,8 @@ from keras import ops
 
 from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.traversal import optimizer_paths
 from keras_strategies._internal.types import Config, Schedule, Serialized, Tensor
-from keras_strategies._internal.walking import optimizer_paths
 from keras_strategies.schedules._base import (
     checked_schedule,
     compute_dtype,
@@ -99,10 +99,10 @@ class ScaledSchedule(bases.LearningRateSchedule):
         # The variable must be one of the optimizer's: on JAX a compiled step has only
         # those as inputs, and would use the value at the time of the trace.
         for path in optimizer_paths(optimizer):
-            current = keras_private.held_learning_rate(path[0])
+            current = keras_private.raw_learning_rate(path[0])
             if _contains(current, self):
                 self.detach()
-                keras_private.carry(path[0], [self.scale], path[1:])
+                keras_private.track_unsaved_state(path[0], [self.scale], path[1:])
                 self._path = path
                 return self
         return checks.fail(
@@ -115,7 +115,7 @@ class ScaledSchedule(bases.LearningRateSchedule):
         """Undoes `attach`; does nothing if it was not called."""
         if self._path is not None:
             path, self._path = self._path, None
-            keras_private.stop_carrying(path[0], [self.scale], path[1:])
+            keras_private.untrack_unsaved_state(path[0], [self.scale], path[1:])
 
     def set_scale(self, value: Any) -> None:
         """Sets the factor from the next step on.

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private.launches import build_for
+from keras_strategies._internal.keras_private.step_blocks import build_for
 from keras_strategies.training._blocks.block_size import BLOCKS_IN_MEMORY
 from keras_strategies.training._candidates import candidate_names, possible_candidates
 from keras_strategies.training._data.sample import MeasurementSample

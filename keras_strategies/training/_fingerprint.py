@@ -5,7 +5,7 @@ import json
 
 import keras
 
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 
 
 def fingerprint(model: keras.Model) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 
 # {class of layer: (why XLA does not compile it, replacement)}
 _IMAGES = "resamples images with an operation that XLA does not have"

@@ -9,9 +9,8 @@ from keras_strategies import compression
 from keras_strategies.compression.quantization import (
     _activation_layers,
     _fake_quantization,
-    _weight_layers,
 )
-from tests.compression.common import values
+from tests.compression.common import effective_kernel, values
 
 layers = keras.layers
 
@@ -156,7 +155,7 @@ def test_before_training_only_the_weights_are_rounded():
 )
 def test_folding_equals_the_float_layers(make, bias, monkeypatch):
     """With rounding switched off, folded means the same, in training too."""
-    unrounded = lambda weights, channels=(), bits=8: weights  # noqa: E731
+    unrounded = lambda weights, *settings: weights  # noqa: E731
     monkeypatch.setattr(_fake_quantization, "fake_quantize_weights", unrounded)
     monkeypatch.setattr(_fake_quantization, "deployed_weights", unrounded)
     monkeypatch.setattr(_fake_quantization, "fake_quantize", lambda x, limits, bits: x)
@@ -264,27 +263,21 @@ def test_bits_by_layer():
     rows = compression.range_report(aware).rows
     bits = {row["name"]: row["bits"] for row in rows if row["kind"] == "weights"}
     assert bits == {"conv": 2, "depthwise": 4, "conv2d": 4, "dense": 4}
-    kernel = values(aware.get_layer("dense").layer.kernel)
-    [(_, channels, separate)] = _weight_layers.weights_of(
-        aware.get_layer("dense").layer
-    )
-    rounded = aware.get_layer("dense")._round(
-        keras.ops.convert_to_tensor(kernel), channels, separate, True
-    )
-    assert len(np.unique(np.round(keras.ops.convert_to_numpy(rounded), 5))) <= 15
+    dense = aware.get_layer("dense")
+    rounded = effective_kernel(dense, (dense.layer.kernel.shape[0],))
+    assert len(np.unique(np.round(rounded, 5))) <= 15
 
 
 def test_per_tensor_scheme_has_one_range_for_a_kernel():
-    model = shake(small_cnn())
+    depthwise = layers.DepthwiseConv2D(1, use_bias=False, name="depthwise")
+    model = keras.Sequential([keras.Input((1, 1, 8)), depthwise])
+    scales = np.linspace(0.1, 1, 8)
+    depthwise.kernel.assign(scales.reshape(1, 1, 8, 1))
     for scheme, count in (("int8", 8), ("int8_per_tensor", 1)):
         aware = compression.quantize_aware(model, scheme=scheme)
-        wrapped = aware.get_layer("depthwise")
-        kernel = values(wrapped.layer.kernel) * 0 + np.linspace(0.1, 1, 8)[:, None]
-        rounded = wrapped._round(
-            keras.ops.convert_to_tensor(kernel, "float32"), (-2, -1), True, True
-        )
-        steps = np.abs(keras.ops.convert_to_numpy(rounded) / kernel - 1).max()
-        assert (steps < 1e-6) == (count == 8)
+        kernel = effective_kernel(aware.get_layer("depthwise"), (1, 1, 8))
+        errors = np.abs(np.diag(kernel.reshape(8, 8)) / scales - 1)
+        assert (errors.max() < 1e-6) == (count == 8)
 
 
 def branching():

@@ -157,15 +157,15 @@ def test_a_subclassed_model():
 
 def test_held_regularizers_are_those_of_attention():
     attention = KL.MultiHeadAttention(1, 2)
-    assert keras_private.holds_regularizers(attention)
-    assert not keras_private.holds_regularizers(KL.Dense(1))
+    assert keras_private.has_inner_regularizers(attention)
+    assert not keras_private.has_inner_regularizers(KL.Dense(1))
     regularizer = keras.regularizers.L2(0.5)
     for layer in (attention, KL.GroupQueryAttention(2, 2, 1)):
-        keras_private.set_held_regularizer(layer, "kernel_regularizer", regularizer)
+        keras_private.set_inner_regularizer(layer, "kernel_regularizer", regularizer)
         config = layer.get_config()["kernel_regularizer"]
         assert keras.regularizers.get(config).get_config() == regularizer.get_config()
     with pytest.raises(AttributeError, match="no 'speed_regularizer'"):
-        keras_private.set_held_regularizer(layer, "speed_regularizer", regularizer)
+        keras_private.set_inner_regularizer(layer, "speed_regularizer", regularizer)
 
 
 @pytest.mark.parametrize(

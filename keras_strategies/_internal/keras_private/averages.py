@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
-from keras_strategies._internal.keras_private.launches import is_distributed
+from keras_strategies._internal.keras_private.step_blocks import is_distributed
 from keras_strategies._internal.keras_private.training import (
     compile_function,
     current_values,

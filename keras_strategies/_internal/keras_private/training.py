@@ -87,7 +87,7 @@ def print_message(text):
     io_utils.print_msg(text)
 
 
-def checkpoint_memory(checkpoint):
+def checkpoint_state(checkpoint):
     """What a `ModelCheckpoint` has learned: its best value and its batch count.
 
     Its counters have no public names. Keras 3.12 to 3.15.
@@ -99,8 +99,8 @@ def checkpoint_memory(checkpoint):
     }
 
 
-def set_checkpoint_memory(checkpoint, memory):
-    """Undoes `checkpoint_memory`."""
+def set_checkpoint_state(checkpoint, memory):
+    """Undoes `checkpoint_state`."""
     checkpoint.best = memory["best"]
     checkpoint._batches_seen_since_last_saving = memory[
         "batches_seen_since_last_saving"

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import held_learning_rate
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal.keras_private import raw_learning_rate
+from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.callbacks._common.optimizers import updating_optimizers
 from keras_strategies.schedules import ScaledSchedule
 
@@ -20,7 +20,7 @@ class ScalableLearningRate:
         schedule: ScaledSchedule | None = None,
     ):
         self.optimizer, self._schedule = optimizer, schedule
-        self._variable = schedule.scale if schedule else held_learning_rate(optimizer)
+        self._variable = schedule.scale if schedule else raw_learning_rate(optimizer)
 
     @property
     def learning_rate(self) -> float:
@@ -61,7 +61,7 @@ def scalable_learning_rates(
     owner = type(callback).__name__
     rates = []
     for optimizer in updating_optimizers(model, owner):
-        raw = held_learning_rate(optimizer)
+        raw = raw_learning_rate(optimizer)
         if isinstance(raw, keras.Variable):
             rates.append(ScalableLearningRate(optimizer))
             continue
@@ -87,7 +87,7 @@ def learning_rate_variables(
     """Returns the learning-rate variable of each optimizer; refuses schedules."""
     variables = []
     for optimizer in updating_optimizers(model, callback_name):
-        raw = held_learning_rate(optimizer)
+        raw = raw_learning_rate(optimizer)
         if not isinstance(raw, keras.Variable):
             checks.fail(
                 f"{callback_name} needs an optimizer whose learning rate is a number. "

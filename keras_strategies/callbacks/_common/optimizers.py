@@ -3,7 +3,7 @@
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal.traversal import base_optimizers
 
 
 def updating_optimizers(

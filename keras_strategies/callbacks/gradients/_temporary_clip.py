@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import (
-    carry,
-    stop_carrying,
+    track_unsaved_state,
+    untrack_unsaved_state,
     updated_variables,
 )
 from keras_strategies.optimizers.adaptive_clip import AdaptiveClip
@@ -49,7 +49,7 @@ class TemporaryClip:
         transform.attach(store, updated_variables(optimizer))
         # JAX keeps only variables that the optimizer tracks. They must not be saved: a
         # file with more variables than the loaded optimizer has loses all of them.
-        carry(optimizer, list(store.variables.values()), outer)
+        track_unsaved_state(optimizer, list(store.variables.values()), outer)
         optimizer.add_temporary(transform)
         self._installed = (model, optimizer, outer, transform, store.variables)
         _active[optimizer] = self
@@ -77,7 +77,7 @@ class TemporaryClip:
         model, optimizer, outer, transform, variables = self._installed
         self._installed = None
         optimizer.remove_temporary(transform)
-        stop_carrying(optimizer, list(variables.values()), outer)
+        untrack_unsaved_state(optimizer, list(variables.values()), outer)
         _active.pop(optimizer, None)
         model.make_train_function(force=True)
 

@@ -13,7 +13,7 @@ from keras_strategies._internal.select import (
     exact_pattern,
     weight_targets,
 )
-from keras_strategies._internal.walking import optimizer_paths
+from keras_strategies._internal.traversal import optimizer_paths
 from keras_strategies.callbacks._common.optimizers import updating_optimizers
 from keras_strategies.callbacks._common.stateful_callback import StatefulCallback
 from keras_strategies.optimizers.freeze import Freeze

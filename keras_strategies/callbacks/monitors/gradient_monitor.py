@@ -8,7 +8,10 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import carry, stop_carrying
+from keras_strategies._internal.keras_private import (
+    track_unsaved_state,
+    untrack_unsaved_state,
+)
 from keras_strategies._internal.keras_private.callbacks import (
     unwrap_method,
     wrap_method,
@@ -16,7 +19,7 @@ from keras_strategies._internal.keras_private.callbacks import (
 from keras_strategies._internal.optional import require
 from keras_strategies._internal.reports import text_table
 from keras_strategies._internal.select import Selection, Selector, weight_targets
-from keras_strategies._internal.walking import optimizer_paths
+from keras_strategies._internal.traversal import optimizer_paths
 from keras_strategies.callbacks._common.optimizers import updating_optimizers
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.monitors._gradient_norms import (
@@ -131,7 +134,7 @@ class GradientMonitor(ResumableCallback):
         _monitors[optimizer].add(self)
         # JAX keeps only variables that a base optimizer tracks; these are not saved.
         tracker, *outer = optimizer_paths(model.optimizer)[0]
-        carry(tracker, [self._sums], outer)
+        track_unsaved_state(tracker, [self._sums], outer)
         accumulator = GradientNormAccumulator(
             optimizer, self._sums, list(groups.values())
         )
@@ -177,7 +180,7 @@ class GradientMonitor(ResumableCallback):
         model, optimizer, accumulator, tracker, outer = self._installed
         self._installed = None
         unwrap_method(optimizer, "apply", accumulator)
-        stop_carrying(tracker, [self._sums], outer)
+        untrack_unsaved_state(tracker, [self._sums], outer)
         self._sums = None
         model.make_train_function(force=True)
 

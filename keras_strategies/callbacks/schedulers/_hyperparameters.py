@@ -14,10 +14,10 @@ import keras
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import assign_optimizer_variables
 from keras_strategies._internal.keras_private.callbacks import (
-    hold_number,
-    release_number,
+    swap_in_variable,
+    swap_out_variable,
 )
-from keras_strategies._internal.walking import optimizer_paths
+from keras_strategies._internal.traversal import optimizer_paths
 from keras_strategies.callbacks._common.optimizers import updating_optimizers
 from keras_strategies.callbacks._common.schedule_values import (
     Schedule,
@@ -63,7 +63,7 @@ class HyperparameterVariables:
         self._model = model
         for (optimizer, *outer), name in zip(paths, names, strict=True):
             dtype = self._dtype or _weights_dtype(model)
-            variable = hold_number(optimizer, name, outer, dtype)
+            variable = swap_in_variable(optimizer, name, outer, dtype)
             self._entries.append((optimizer, name, outer, variable))
             _active.setdefault(optimizer, {})[name] = self
         # The step must be traced again to read the variables instead of the numbers.
@@ -84,7 +84,7 @@ class HyperparameterVariables:
         if not self._entries:
             return
         for optimizer, name, outer, *_ in self._entries:
-            release_number(optimizer, name, outer)
+            swap_out_variable(optimizer, name, outer)
             _active[optimizer].pop(name, None)
         self._entries = []
         self._model.make_train_function(force=True)

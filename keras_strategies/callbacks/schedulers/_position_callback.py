@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import batches_seen
-from keras_strategies._internal.walking import innermost_optimizer
+from keras_strategies._internal.keras_private import iterations_variable
+from keras_strategies._internal.traversal import innermost_optimizer
 from keras_strategies.callbacks._common.stateful_callback import StatefulCallback
 
 UPDATES = ("batch", "epoch")
@@ -104,4 +104,4 @@ class PositionCallback(StatefulCallback):
         )
 
     def _batch_counter(self):
-        return batches_seen(innermost_optimizer(self._fit_model.optimizer))
+        return iterations_variable(innermost_optimizer(self._fit_model.optimizer))

@@ -11,7 +11,7 @@ from keras_strategies._internal.keras_private import (
     assign_optimizer_variables,
     print_message,
 )
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.callbacks._common.learning_rates import (
     learning_rate_logs,
     learning_rate_variables,

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies.callbacks._common import snapshots
 
 

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import batches_seen, current_values
+from keras_strategies._internal.keras_private import current_values, iterations_variable
 from keras_strategies._internal.keras_private.averages import DeviceAverages
-from keras_strategies._internal.walking import innermost_optimizer
+from keras_strategies._internal.traversal import innermost_optimizer
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.weights import _batch_norm
@@ -236,7 +236,7 @@ class WeightAveraging(ResumableCallback):
 
     def _iterations(self):
         optimizer = innermost_optimizer(self.model.optimizer)
-        return int(keras.ops.convert_to_numpy(batches_seen(optimizer)))
+        return int(keras.ops.convert_to_numpy(iterations_variable(optimizer)))
 
     def _end_epoch(self):
         """Averages the end of an epoch, once: before validation, if there is one."""

@@ -1,4 +1,4 @@
-"""The end of pruning and of clustering."""
+"""`strip`: the end of pruning and of clustering."""
 
 import keras
 
@@ -9,16 +9,16 @@ from keras_strategies.compression._common.update_constraint import (
 )
 
 
-def strip(model):
-    """Ends pruning and clustering: zeros and shared values stay, in place.
+def strip(model: keras.Model) -> keras.Model:
+    """Ends pruning and clustering, in place: zeros and shared values stay.
 
     Call it after the last pruned or clustered training step, before export or
-    further plain training. It ends what `quantize_aware(preserve=...)` keeps, too.
-    Weights are left as they are, but for one case: clustered weights that are more
-    than `n` different values, because an optimizer with `use_ema=True` has put
-    averages in their place, go to the nearest of their centroids. The constraints
-    that the weights had before are put back. Plain training afterwards fills the
-    zeros again and parts the values.
+    further plain training. It also ends `quantize_aware(preserve=...)`. Weights are
+    not changed, with one exception: clustered weights that have more than `n`
+    different values, because an optimizer with `use_ema=True` has replaced them by
+    averages, are set to the nearest of their centroids. The constraints that the
+    weights had before are restored. Plain training afterwards fills the zeros again
+    and separates the values.
 
     Args:
         model: A model given to `prune` or `cluster`, or one of
@@ -44,14 +44,14 @@ def strip(model):
     ```
     """
     checks.instance("model", model, keras.Model)
-    held = constrained_weights(model)
-    if not held:
+    weights = constrained_weights(model)
+    if not weights:
         checks.fail(
             "`model` must be under pruning or clustering",
             fix="Call `prune(model, sparsity_schedule)` or `cluster(model, n)` first.",
             model=model.name,
         )
-    for weight in held:
+    for weight in weights:
         weight.constraint.detach(weight)
     rebuild_train_function(model)
     return model

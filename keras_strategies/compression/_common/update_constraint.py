@@ -1,50 +1,77 @@
-"""What constraints that follow every update of a weight have in common."""
+"""Base class of constraints that follow every update of a weight."""
 
 import threading
 import weakref
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks, keras_private
-from keras_strategies._internal.walking import all_layers, base_optimizers
+from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal.traversal import all_layers, base_optimizers
 
 
-class UpdateConstraint(keras.constraints.Constraint):
+class UpdateConstraint(bases.Constraint):
     """A constraint that also knows the value of its weight before the update.
 
-    Subclasses give `purpose` and `state` (words for messages), `remembered(value)`
+    Keras calls a constraint inside the training step, right after the optimizer has
+    updated the weight. This is the only hook that is part of the compiled step on
+    every backend, so the result does not depend on XLA or `steps_per_execution`.
+    Constraints are not saved with a model: its file needs no custom class.
+
+    Subclasses give `purpose` and `state` (words for messages), `remember(value)`
     (what to keep of the value before) and `update(weight, before, optimizer)` (the
     value after). The value before the update comes from `watch_updates`.
     """
 
     purpose = state = ""
 
-    def __init__(self, model, weight):
+    def __init__(self, model: keras.Model, weight: keras.Variable) -> None:
         self.original = weight.constraint
         self.path = weight.path
+        # A strong reference would be a cycle: the model holds the weight.
         self._model = weakref.ref(model)
         # One value a thread: replicas of tf.distribute take turns in threads.
         self._before = threading.local()
 
-    def attach(self, weight):
+    def attach(self, weight: keras.Variable) -> None:
+        """Becomes the constraint of a weight, around the one it has."""
         weight.constraint = self
         keras_private.watch_updates(weight, self._remember)
 
-    def detach(self, weight):
+    def detach(self, weight: keras.Variable) -> None:
+        """Gives a weight its original constraint again."""
         keras_private.unwatch_updates(weight)
         weight.constraint = self.original
 
-    def start(self):
+    def remember(self, value: Any) -> Any:
+        """Returns what `update` needs of the value before an update."""
+        raise NotImplementedError
+
+    def update(self, weight: Any, before: Any, optimizer: Any) -> Any:
+        """Returns the value of the weight after an update."""
+        raise NotImplementedError
+
+    def start(self) -> None:
         """Called when an optimizer starts an update, perhaps more than once."""
+
+    def scalars(self, values: Any, step: int) -> dict[str, float]:
+        """Figures of this constraint for TensorBoard, beside the sparsity.
+
+        Args:
+            values: The weight as a NumPy array.
+            step: The optimizer step.
+        """
+        return {}
 
     def _remember(self, weight):
         # A wrapper such as LossScaleOptimizer looks at the weight before it hands
-        # its value to the inner optimizer, whose own look comes later.
-        known = not keras_private.is_frozen_by_scope(weight)
-        self._before.value = self.remembered(weight.value) if known else None
+        # its value to the inner optimizer, which reads it again later.
+        readable = not keras_private.is_frozen_by_scope(weight)
+        self._before.value = self.remember(weight.value) if readable else None
         self.start()
 
-    def __call__(self, weight):
+    def __call__(self, weight: Any) -> Any:
         before = getattr(self._before, "value", None)
         if before is None:
             raise RuntimeError(
@@ -66,32 +93,33 @@ class UpdateConstraint(keras.constraints.Constraint):
         return None
 
 
-def rebuild_train_function(model):
-    """A training step that was traced does not notice a change of constraints."""
+def rebuild_train_function(model: keras.Model) -> None:
+    """Traces the training step again: a traced one keeps the old constraints."""
     if getattr(model, "train_function", None) is not None:
         model.make_train_function(force=True)
 
 
-def constrained_weights(model):
+def constrained_weights(model: keras.Model) -> list[keras.Variable]:
     """The weights of a model that are being pruned or clustered, every one once."""
-    held = {}
+    weights = {}
     for layer in [model, *all_layers(model)]:
         for weight in layer.weights:
             if isinstance(weight.constraint, UpdateConstraint):
-                held[id(weight)] = weight
-    return list(held.values())
+                weights[id(weight)] = weight
+    return list(weights.values())
 
 
-def check_free(pairs):
+def check_unconstrained(pairs: Sequence[tuple[Any, keras.Variable]]) -> None:
     """Refuses weights that are pruned or clustered already."""
-    taken = {}
+    constrained: dict[str, list[str]] = {}
     for _, weight in pairs:
         if isinstance(weight.constraint, UpdateConstraint):
-            taken.setdefault(weight.constraint.state, []).append(weight.path)
-    if taken:
+            paths = constrained.setdefault(weight.constraint.state, [])
+            paths.append(weight.path)
+    if constrained:
         checks.fail(
             "A weight must not be pruned or clustered twice or both at once",
             fix="Call `strip(model)` first (zeros then stay with `cluster(model, n, "
             "preserve_sparsity=True)`), or leave them out with `exclude`.",
-            **taken,
+            **constrained,
         )

@@ -1,4 +1,7 @@
-"""Weight clustering of a live model."""
+"""`cluster`: weight clustering of a live model."""
+
+from collections.abc import Sequence
+from typing import Literal
 
 import keras
 import numpy as np
@@ -6,31 +9,20 @@ from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import clone_model
-from keras_strategies._internal.select import Selection
+from keras_strategies._internal.select import Selection, Selector
 from keras_strategies.compression._common import compressible_weights
 from keras_strategies.compression._common.update_constraint import (
-    check_free,
+    check_unconstrained,
     rebuild_train_function,
 )
 from keras_strategies.compression.clustering import _centroid_init
+from keras_strategies.compression.clustering._channel_rows import channel_axis
 from keras_strategies.compression.clustering._cluster_constraint import (
     ClusterConstraint,
-    follow_compile,
+    track_on_compile,
 )
 
-_LAYERS = keras.layers
-_CONVOLUTIONS = (
-    _LAYERS.Conv1D,
-    _LAYERS.Conv2D,
-    _LAYERS.Conv3D,
-    _LAYERS.SeparableConv1D,
-    _LAYERS.SeparableConv2D,
-)
-_TRANSPOSED = (
-    _LAYERS.Conv1DTranspose,
-    _LAYERS.Conv2DTranspose,
-    _LAYERS.Conv3DTranspose,
-)
+# Names by which custom layers declare weights; the second is TFMOT's.
 CLUSTERABLE = (
     "clusterable_weights",
     "get_clusterable_weights",
@@ -39,17 +31,17 @@ CLUSTERABLE = (
 
 
 def cluster(
-    model,
-    n,
+    model: keras.Model,
+    n: int,
     *,
-    init="kmeans++",
-    per_channel=False,
-    preserve_sparsity=False,
-    include=None,
-    exclude=None,
-    copy=False,
-):
-    """Makes the weights of each kernel share `n` values and trains them so, in place.
+    init: Literal["kmeans++", "linear", "density", "random"] = "kmeans++",
+    per_channel: bool = False,
+    preserve_sparsity: bool = False,
+    include: Selector | None = None,
+    exclude: Selector | None = None,
+    copy: bool = False,
+) -> keras.Model:
+    """Makes the weights of each kernel share `n` values during training, in place.
 
     Use it to make the compressed file smaller, after pruning and before
     quantization or alone: 16 values are 4 bits a weight once the file is gzipped.
@@ -58,25 +50,24 @@ def cluster(
     callback, and the model saves to a plain `.keras` file at any time.
 
     Kernels are clustered at once and after *every* training step: the forward pass
-    sees `c[i(w)]`, the centroid `c` that is nearest to the weight `w`. The update
-    that the optimizer computes for this value goes to the weight behind it (a
-    straight-through gradient), so that weights change clusters as they learn; each
-    centroid follows its weights as their mean, which is the mean of their updates,
-    TFMOT's gradient aggregation AVG, and a step of k-means when weights change
-    sides. It works with every optimizer, with and without XLA, under
-    `steps_per_execution`, gradient accumulation, loss scaling and mixed precision.
-    What a weight has beyond its centroid is kept beside the model in memory, as
-    large as the weight. A constraint that a weight already has acts on the weights
-    behind.
+    uses `c[i(w)]`, the centroid `c` nearest to the latent weight `w`. The optimizer's
+    update of this value is applied to the latent weight (a straight-through
+    gradient), so that weights change clusters as they learn; each centroid is the
+    mean of its latent weights. It thereby moves by the mean of their updates, TFMOT's
+    gradient aggregation AVG, and by a step of k-means when weights change clusters.
+    It works with every optimizer, with and without XLA, under `steps_per_execution`,
+    gradient accumulation, loss scaling and mixed precision. The difference of each
+    latent weight and its centroid takes as much memory as the weight. A constraint
+    that a weight already has is applied to the latent weights.
 
     The same weights are clustered that `prune` prunes. A custom layer names its own
     in `clusterable_weights` (or TFMOT's `get_clusterable_weights`), else in
     `prunable_weights`. A weight with no more than `n` numbers is left as it is.
 
-    On JAX the model must be trained by itself, not as a part of another one. To go on
-    after `keras.models.load_model`, call `cluster` again with the same arguments:
-    kernels with up to `n` values keep them as centroids; weights start from their
-    centroids.
+    On JAX the model must be trained by itself, not as a part of another one. To
+    continue after `keras.models.load_model`, call `cluster` again with the same
+    arguments: kernels with up to `n` values keep them as centroids; latent weights
+    start from their centroids.
 
     Reference: Han, Mao and Dally, "Deep compression: compressing deep neural
     networks with pruning, trained quantization and Huffman coding" (2016),
@@ -86,11 +77,11 @@ def cluster(
         model: A built `keras.Model` of any kind. It is changed in place.
         n: How many different values a kernel may have. At least 2, with
             `preserve_sparsity` at least 3.
-        init: Where centroids start. `"kmeans++"`: k-means from seeds far apart;
-            `"linear"`: evenly from the smallest to the largest weight, which keeps
-            large weights; `"density"`: at even steps of the distribution;
-            `"random"`: anywhere between the smallest and the largest. Always the
-            same for the same weights. Defaults to `"kmeans++"`.
+        init: Initial centroids. `"kmeans++"`: k-means from seeds far apart;
+            `"linear"`: evenly spaced from the smallest to the largest weight, which
+            preserves large weights; `"density"`: evenly spaced quantiles;
+            `"random"`: uniform between the smallest and the largest weight. Always
+            the same for the same weights. Defaults to `"kmeans++"`.
         per_channel: Whether each output channel of a convolution has `n` values of
             its own. Defaults to `False`.
         preserve_sparsity: Whether weights that are zero stay exactly zero, as one of
@@ -151,44 +142,41 @@ def cluster(
     compressible_weights.check_built(model, CLUSTERABLE)
     if checks.boolean("copy", copy):
         model = clone_model(model)
-    pairs = compressible_weights.choose(
-        model, selection, protocol=CLUSTERABLE, what="clustered"
+    pairs = compressible_weights.select_weights(
+        model, selection, protocol=CLUSTERABLE, purpose="clustered"
     )
-    check_free(pairs)
+    check_unconstrained(pairs)
     _check_finite(pairs)
     axes = [channel_axis(*pair) if per_channel else None for pair in pairs]
-    large = _large_enough(pairs, axes, n)
+    clustered = _large_enough(pairs, axes, n)
+    # Centroids of all weights are computed before the first weight is changed.
     constraints = [
         ClusterConstraint(model, weight, n, init, axis, preserve_sparsity)
-        for weight, axis in large
+        for weight, axis in clustered
     ]
-    for constraint, (weight, _) in zip(constraints, large, strict=True):
+    for constraint, (weight, _) in zip(constraints, clustered, strict=True):
         constraint.attach(weight)
-    follow_compile(model)
+    # Compiled again, the model has another optimizer that must carry the state.
+    track_on_compile(model)
     rebuild_train_function(model)
     return model
 
 
-def channel_axis(layer, weight):
-    """The axis of a convolution kernel's output channels, else `None`."""
-    if isinstance(layer, _TRANSPOSED):
-        return len(weight.shape) - 2
-    return len(weight.shape) - 1 if isinstance(layer, _CONVOLUTIONS) else None
-
-
-def is_clustered(weight):
+def is_clustered(weight: keras.Variable) -> bool:
     """Whether `cluster` keeps this weight at few values."""
     return isinstance(weight.constraint, ClusterConstraint)
 
 
-def _check_finite(pairs):
-    bad = [
+def _check_finite(pairs: Sequence[compressible_weights.LayerWeight]) -> None:
+    not_finite = [
         weight.path
         for _, weight in pairs
         if not np.isfinite(ops.convert_to_numpy(ops.copy(weight.value))).all()
     ]
-    if bad:
-        checks.fail("Weights to be clustered must be finite numbers", not_finite=bad)
+    if not_finite:
+        checks.fail(
+            "Weights to be clustered must be finite numbers", not_finite=not_finite
+        )
 
 
 def _large_enough(pairs, axes, n):
@@ -196,6 +184,7 @@ def _large_enough(pairs, axes, n):
     large, small = [], []
     for (_, weight), axis in zip(pairs, axes, strict=True):
         size = int(np.prod(weight.shape))
+        # Numbers that share centroids: all of the weight, or those of a channel.
         if size // (1 if axis is None else weight.shape[axis]) > n:
             large.append((weight, axis))
         else:

@@ -1,103 +1,98 @@
-"""The mathematics of weight clustering: groups of weights share few values.
+"""One step of k-means on rows of weights: assignment and update of centroids.
 
-Weights are rows of a matrix, one row a group that has centroids of its own (one
-row in all, or one a channel); centroids are sorted in each row.
+Weights are rows of a matrix (`_channel_rows`), and each row has centroids of its
+own, which are sorted. Pure functions on `keras.ops`.
+
+Reference: Lloyd, "Least squares quantization in PCM" (1982).
 """
+
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-# From so many middles on, a binary search is faster than to compare with each.
-_MANY = 32
+# From so many midpoints on, a binary search is faster than comparing with each.
+_BINARY_SEARCH_FROM = 32
 
 
-def to_rows(values, axis):
-    """All values in one row, or one row for each index of `axis`."""
-    if axis is None:
-        return ops.reshape(values, (1, -1))
-    return ops.reshape(ops.moveaxis(values, axis, 0), (values.shape[axis], -1))
+def nearest(values: Any, centroids: Any) -> Any:
+    """For each value the index of the nearest centroid in its row.
 
-
-def from_rows(rows, shape, axis):
-    """Undoes `to_rows`."""
-    if axis is None:
-        return ops.reshape(rows, shape)
-    moved = (shape[axis], *shape[:axis], *shape[axis + 1 :])
-    return ops.moveaxis(ops.reshape(rows, moved), 0, axis)
-
-
-def nearest(values, centroids):
-    """For each value the number of the nearest centroid in its row.
-
-    That is the number of middles between neighbours that lie below it. Few are
-    counted one by one, many by a binary search; neither needs an array larger than
-    the values.
+    Centroids are sorted, so the index is the number of midpoints between neighbours
+    that lie below the value. Few midpoints are counted one by one, many by a binary
+    search; neither needs an array larger than the values.
     """
-    middles = 0.5 * (centroids[:, 1:] + centroids[:, :-1])
-    number = middles.shape[1]
+    midpoints = 0.5 * (centroids[:, 1:] + centroids[:, :-1])
+    number = midpoints.shape[1]
     index = ops.zeros(values.shape, "int32")
-    if number < _MANY:
+    if number < _BINARY_SEARCH_FROM:
         for k in range(number):
-            index = index + ops.cast(values > middles[:, k : k + 1], "int32")
+            index = index + ops.cast(values > midpoints[:, k : k + 1], "int32")
         return index
+    # The midpoints of a row are filled up to 2**bits - 1 with infinity, so that every
+    # search takes the same `bits` steps, each of which settles one bit of the index.
     bits = number.bit_length()
     width = 2**bits - 1
-    margin = [(0, 0), (0, width - number)]
-    middles = ops.reshape(ops.pad(middles, margin, constant_values=np.inf), (-1,))
-    start = _starts(values, width)
+    padding = [(0, 0), (0, width - number)]
+    padded = ops.pad(midpoints, padding, constant_values=np.inf)
+    flat = ops.reshape(padded, (-1,))
+    start = _row_offsets(values, width)
     for step in (2**bit for bit in reversed(range(bits))):
-        middle = ops.take(middles, start + index + (step - 1))
-        index = ops.where(values > middle, index + step, index)
+        midpoint = ops.take(flat, start + index + (step - 1))
+        index = ops.where(values > midpoint, index + step, index)
     return index
 
 
-def look_up(index, centroids):
-    """The centroids that `nearest` has numbered."""
-    start = _starts(index, centroids.shape[1])
+def gather(index: Any, centroids: Any) -> Any:
+    """The centroid of each index from `nearest`."""
+    start = _row_offsets(index, centroids.shape[1])
     return ops.take(ops.reshape(centroids, (-1,)), start + index)
 
 
-def recentre(values, index, centroids, counted=None):
+def update_centroids(
+    values: Any, index: Any, centroids: Any, valid_mask: Any = None
+) -> Any:
     """Moves each centroid to the mean of its values; an empty one stays.
 
     Args:
         values: The values.
-        index: Their numbers from `nearest`.
+        index: Indices of their centroids, from `nearest`.
         centroids: The centroids so far.
-        counted: Which values count, or `None` for all.
+        valid_mask: Which values count, or `None` for all.
     """
     rows, number = centroids.shape
-    offsets = values - look_up(index, centroids)
+    offsets = values - gather(index, centroids)
     ones = ops.ones_like(values)
-    if counted is not None:
-        offsets = ops.where(counted, offsets, 0.0)
-        ones = ops.cast(counted, values.dtype)
-    segments = ops.reshape(_starts(values, number) + index, (-1,))
+    if valid_mask is not None:
+        offsets = ops.where(valid_mask, offsets, 0.0)
+        ones = ops.cast(valid_mask, values.dtype)
+    segments = ops.reshape(_row_offsets(values, number) + index, (-1,))
     sums, counts = (
-        _sums(ops.reshape(numbers, (-1,)), segments, rows * number)
+        _segment_sums(ops.reshape(numbers, (-1,)), segments, rows * number)
         for numbers in (offsets, ones)
     )
-    # The mean of small offsets is exact where that of many values is not.
+    # The mean of offsets from the old centroid: these are small, so that the sum of
+    # a million of them in float32 is exact enough where that of the values is not.
     shift = sums / ops.maximum(counts, 1.0)
     return centroids + ops.reshape(shift, (rows, number))
 
 
-def follow(values, centroids, counted=None):
-    """New values and centroids after the weights behind them have moved.
+def kmeans_step(values: Any, centroids: Any, valid_mask: Any = None) -> tuple[Any, Any]:
+    """Shared values and centroids after the weights have moved.
 
-    Each weight joins the nearest centroid, and each centroid goes to the mean of its
-    weights; values that do not count become zero.
+    Each weight joins the nearest centroid, and each centroid moves to the mean of
+    its weights; values that do not count become zero.
     """
     index = nearest(values, centroids)
-    centroids = recentre(values, index, centroids, counted)
-    shared = look_up(index, centroids)
-    if counted is not None:
-        shared = ops.where(counted, shared, 0.0)
+    centroids = update_centroids(values, index, centroids, valid_mask)
+    shared = gather(index, centroids)
+    if valid_mask is not None:
+        shared = ops.where(valid_mask, shared, 0.0)
     return shared, centroids
 
 
-def _sums(values, segments, number):
+def _segment_sums(values, segments, number):
     """The sum of the values of each segment."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -113,8 +108,8 @@ def _sums(values, segments, number):
     return ops.segment_sum(values, segments, number)
 
 
-def _starts(rows, width):
-    """Where each row of a flattened table of `width` columns begins."""
+def _row_offsets(rows, width):
+    """Index of the first entry of each row in a flattened table of `width` columns."""
     if rows.shape[0] == 1:
         return 0
     return ops.convert_to_tensor(

@@ -1,55 +1,66 @@
-"""Structured pruning: whole filters and units are removed."""
+"""`prune_filters`: structured pruning of whole filters and units."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import compile_like
-from keras_strategies._internal.select import Selection
+from keras_strategies._internal.select import Selection, Selector
 from keras_strategies.compression.filters import _selection
-from keras_strategies.compression.filters._analysis import Analysis, producers
+from keras_strategies.compression.filters._analysis import (
+    Analysis,
+    LayerPlan,
+    producers,
+)
 from keras_strategies.compression.filters._rebuild import Rebuild
 
 
 def prune_filters(
-    model,
-    fraction,
+    model: keras.Model,
+    fraction: float,
     *,
-    include=None,
-    exclude=None,
-    criterion="l1",
-    per_layer=None,
-    round_to=8,
-):
-    """Removes filters and units from a model: a new, smaller and faster model.
+    include: Selector | None = None,
+    exclude: Selector | None = None,
+    criterion: Literal["l1", "l2", "bn_gamma"]
+    | Callable[[np.ndarray], np.ndarray] = "l1",
+    per_layer: Mapping[str, float] | None = None,
+    round_to: int = 8,
+) -> keras.Model:
+    """Returns a smaller and faster model, with filters and units removed.
 
-    Use it where latency counts. Zeros in a kernel (`prune`) make a file smaller, but
+    Use it where latency matters. Zeros in a kernel (`prune`) make a file smaller, but
     few runtimes compute faster with them; a model with fewer filters is faster on
     every runtime. Prune a trained model, then train it for some more epochs at a low
     learning rate, which brings most of the accuracy back; several rounds with a
     small `fraction` cost less accuracy than one with a large one.
 
     Units of Dense, Conv1D/2D/3D, their transposed forms and SeparableConv1D/2D are
-    removed, and with them what belongs to them further on: the parameters of
+    removed, together with everything that depends on them: the parameters of
     BatchNormalization, PReLU and depthwise convolutions, the inputs of the next
-    kernels, also behind Flatten, Concatenate, Reshape such as (C,) to (1, 1, C) and
+    kernels, also after Flatten, Concatenate, Reshape such as (C,) to (1, 1, C) and
     nested models. Tensors that are added, multiplied, averaged, ... lose the same
-    channels: their layers form one group, in which unit `i` goes everywhere or
-    nowhere. All calls of a shared layer are one. Each unit of a layer gets a score,
-    divided by the mean score of the layer; a group adds those of its layers and
-    removes its lowest ones (of equal ones, the first). The choice is the same each
-    time.
+    channels: their layers form one group, in which unit `i` is removed everywhere or
+    nowhere. All calls of a shared layer count as one. Each unit of a layer gets a
+    score, divided by the mean score of the layer; a group adds the scores of its
+    layers and removes the units with the lowest sums (of equal ones, the first). The
+    choice is deterministic.
 
     Of `n` units in a group, `ceil((n - floor(fraction * n)) / round_to) * round_to`
     stay (at most `n`). FLOPs fall by about `1 - (1 - fraction)**2`, as kernels
     shrink on both sides.
 
     Outputs of the model keep their size. So do channels that reach a layer that
-    mixes them or that is not understood: attention, recurrent layers,
-    LayerNormalization, softmax, grouped convolutions, Lambda, custom layers, other
-    reshapes. `filter_report` names these layers and the reason.
+    mixes them or is not supported: attention, recurrent layers, LayerNormalization,
+    softmax, grouped convolutions, Lambda, custom layers, other reshapes.
+    `filter_report` names these layers and the reason.
 
-    Removed units no longer add to the next layer. If all that they gave was zero
+    Removed units no longer contribute to the next layer. If their outputs were zero
     (zero kernel and bias, then e.g. ReLU), the new model computes the same as the
-    old one; otherwise outputs change, and statistics of BatchNormalization that
-    follow are adapted by the training afterwards.
+    old one; otherwise outputs change, and the statistics of BatchNormalization layers
+    that follow are adapted by the training afterwards.
 
     Reference: Li et al., "Pruning Filters for Efficient ConvNets" (2017),
     https://arxiv.org/abs/1608.08710; `"bn_gamma"`: Liu et al., "Learning Efficient
@@ -74,7 +85,7 @@ def prune_filters(
             that takes a kernel as a NumPy array of shape `(..., inputs, units)` and
             returns one score for each unit; low scores are removed.
         per_layer: Other fractions for some layers: a dict of regular expression and
-            fraction; the first that is found in the path of a layer counts. A group
+            fraction; the first that matches the path of a layer counts. A group
             takes the smallest fraction of its layers. Defaults to `None`.
         round_to: Units are kept in multiples of this, because kernels of most
             runtimes work on blocks of channels; 1 for exact fractions. Defaults to 8.
@@ -123,44 +134,46 @@ def prune_filters(
             _selection.CRITERIA,
             fix="Or a function.",
         )
-    shares = _shares(per_layer)
+    rules = _parse_rules(per_layer)
     selection = Selection(include, exclude)
     analysis = Analysis(model)
     plans = producers(analysis)
     selection.check_used([plan.target for plan in plans])
-    for rule, share in shares:
+    for rule, value in rules:
         rule.check_used([plan.target for plan in plans])
-        _check_can_go(analysis, rule, share)
+        _check_removable(analysis, rule, value)
 
-    def fraction_of(plan):
-        matching = (share for rule, share in shares if rule(plan.target))
+    # The first rule that matches counts, else `fraction`.
+    def fraction_of(plan: LayerPlan) -> float:
+        matching = (value for rule, value in rules if rule(plan.target))
         return next(matching, fraction)
 
-    removed = set()
-    if fraction or any(share for _, share in shares):
-        groups = _groups(analysis, selection)
+    # Nothing to remove is a plain copy, not an error.
+    removed: set[int] = set()
+    if fraction or any(value for _, value in rules):
+        groups = _selected_groups(analysis, selection)
         removed = _selection.select(analysis, groups, fraction_of, criterion, round_to)
         _check_removed(removed, groups, fraction, per_layer, round_to)
     return compile_like(Rebuild(analysis, removed).rebuild(), model)
 
 
-def _shares(per_layer):
+def _parse_rules(per_layer: Any) -> list[tuple[Selection, float]]:
     """`[(selection, fraction)]` of `per_layer`."""
-    checks.instance("per_layer", per_layer, dict, optional=True)
-    shares = []
+    checks.instance("per_layer", per_layer, Mapping, optional=True)
+    rules = []
     for pattern, value in (per_layer or {}).items():
         checks.instance("per_layer", pattern, str, fix="Keys are regular expressions.")
         name = f"per_layer[{pattern!r}]"
-        share = checks.real(name, value, low=0, high=1, high_open=True)
-        shares.append((Selection(pattern, names=("per_layer", "exclude")), share))
-    return shares
+        fraction = checks.real(name, value, low=0, high=1, high_open=True)
+        rules.append((Selection(pattern, names=("per_layer", "exclude")), fraction))
+    return rules
 
 
-def _check_can_go(analysis, rule, share):
-    """Refuses a fraction that is asked of layers that are all kept whole."""
-    reasons = _selection.reasons(analysis)
+def _check_removable(analysis: Analysis, rule: Selection, fraction: float) -> None:
+    """Refuses a fraction for layers that are all kept whole."""
+    reasons = _selection.frozen_reasons(analysis)
     paths = [plan.path for plan in producers(analysis) if rule(plan.target)]
-    if share and all(path in reasons for path in paths):
+    if fraction and all(path in reasons for path in paths):
         checks.fail(
             "`per_layer` must give fractions to layers that can lose units",
             fix="Leave the pattern out.",
@@ -169,11 +182,13 @@ def _check_can_go(analysis, rule, share):
         )
 
 
-def _groups(analysis, selection):
-    """The groups that were asked for, or an error that says why there are none."""
-    groups = _selection.groups(analysis, lambda plan: selection(plan.target))
+def _selected_groups(
+    analysis: Analysis, selection: Selection
+) -> list[_selection.Group]:
+    """The selected groups, or an error that says why there are none."""
+    groups = _selection.prunable_groups(analysis, lambda plan: selection(plan.target))
     if not groups:
-        reasons = _selection.reasons(analysis)
+        reasons = _selection.frozen_reasons(analysis)
         for plan in producers(analysis):
             reasons.setdefault(plan.path, "not chosen, or joined with one that is not")
         checks.fail(
@@ -185,7 +200,13 @@ def _groups(analysis, selection):
     return groups
 
 
-def _check_removed(removed, groups, fraction, per_layer, round_to):
+def _check_removed(
+    removed: set[int],
+    groups: Sequence[_selection.Group],
+    fraction: float,
+    per_layer: Any,
+    round_to: int,
+) -> None:
     if not removed:
         units = {g.plans[0].path: len(g.roots) for g in groups}
         checks.fail(

@@ -1,5 +1,7 @@
 """Copy of a model with fewer channels."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -9,7 +11,8 @@ from keras_strategies._internal.model_graph import (
     copy_state,
     input_layers,
 )
-from keras_strategies.compression.filters._analysis import positions
+from keras_strategies.compression.filters._analysis import Analysis, kept_positions
+from keras_strategies.compression.filters._channel_groups import Channels
 
 
 class Rebuild(Rewriter):
@@ -17,13 +20,15 @@ class Rebuild(Rewriter):
 
     Args:
         analysis: The `Analysis` of the model.
-        removed: Roots of the groups of channels that go.
+        removed: Roots of the groups of channels to remove.
     """
 
-    def __init__(self, analysis, removed):
+    def __init__(self, analysis: Analysis, removed: set[int]) -> None:
         super().__init__(analysis.model)
         self.analysis, self.removed = analysis, removed
-        self.narrowed = {}  # id(input layer of a nested model) -> Channels or None
+        # Channels of each input layer of a nested model, by its id.
+        self.narrowed: dict[int, Channels | None] = {}
+        # Its calls were joined, so the channels of the first call hold for all.
         for call in analysis.graph.calls:
             if call.is_entry:
                 layers = input_layers(call.operation)
@@ -31,30 +36,31 @@ class Rebuild(Rewriter):
                 pairs = zip(layers, entry, strict=True)
                 self.narrowed |= {id(layer): channels for layer, channels in pairs}
 
-    def clone(self, layer, path):
+    def clone(self, layer: Any, path: str) -> Any:
+        """A copy with the sizes that are left; its weights come later, in `fill`."""
         plan = self.analysis.plans.get(id(layer))
         if plan is None:
             return clone_layer(layer)
         config, changes = layer.get_config(), {}
-        for key, index, atoms in plan.sizes:
+        for key, index, ids in plan.sizes:
             if index is None:
-                changes[key] = self._count(atoms)
+                changes[key] = self._count(ids)
             else:
                 sizes = list(changes.get(key, config[key]))
-                sizes[index] = self._count(atoms)
+                sizes[index] = self._count(ids)
                 changes[key] = tuple(sizes)
         return clone_layer(layer, **changes)
 
-    def clone_input(self, layer, path):
+    def clone_input(self, layer: Any, path: str) -> Any:
         """The input of a nested model is as narrow as its calls."""
         channels = self.narrowed.get(id(layer))
         if channels is None:
             return clone_layer(layer)
         shape = list(layer.batch_shape)
-        shape[channels.axis] = self._count(channels.atoms)
+        shape[channels.axis] = self._count(channels.ids)
         return clone_layer(layer, batch_shape=tuple(shape))
 
-    def fill(self, old, new):
+    def fill(self, old: Any, new: Any) -> None:
         """Gives a copy the weights that stay, and their `trainable`."""
         plan = self.analysis.plans.get(id(old))
         if plan is None:
@@ -66,13 +72,13 @@ class Rebuild(Rewriter):
         for before, after in zip(old.weights, new.weights, strict=True):
             after.trainable = before.trainable
 
-    def _count(self, atoms):
-        return len(positions(self.analysis, atoms, self.removed))
+    def _count(self, ids):
+        return len(kept_positions(self.analysis, ids, self.removed))
 
     def _cut(self, plan, index, weight):
         value = keras.ops.convert_to_numpy(weight.value)
-        for axis, atoms in plan.slices.get(index, {}).items():
-            value = np.take(
-                value, positions(self.analysis, atoms, self.removed), axis=axis
-            )
+        # A kernel is cut along its inputs and along its outputs.
+        for axis, ids in plan.slices.get(index, {}).items():
+            kept = kept_positions(self.analysis, ids, self.removed)
+            value = np.take(value, kept, axis=axis)
         return value

@@ -1,15 +1,18 @@
-"""Magnitude pruning of a live model."""
+"""`prune`: magnitude pruning of a live model."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import clone_model
-from keras_strategies._internal.select import Selection
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal.select import Selection, Selector
+from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.compression._common import compressible_weights
 from keras_strategies.compression._common.update_constraint import (
-    check_free,
+    check_unconstrained,
     rebuild_train_function,
 )
 from keras_strategies.compression.pruning import _patterns, _xnnpack
@@ -21,25 +24,25 @@ from keras_strategies.compression.pruning.sparsity_schedule import SparsitySched
 
 
 def prune(
-    model,
-    sparsity_schedule,
+    model: keras.Model,
+    sparsity_schedule: SparsitySchedule,
     *,
-    include=None,
-    exclude=None,
-    block_size=(1, 1),
-    block_pooling="avg",
-    m_by_n=None,
-    scope="layer",
-    policy=None,
-    copy=False,
-):
+    include: Selector | None = None,
+    exclude: Selector | None = None,
+    block_size: Sequence[int] = (1, 1),
+    block_pooling: Literal["avg", "max"] = "avg",
+    m_by_n: Sequence[int] | None = None,
+    scope: Literal["layer", "global"] = "layer",
+    policy: Literal["xnnpack"] | None = None,
+    copy: bool = False,
+) -> keras.Model:
     """Makes a model train towards sparse weights, in place.
 
     Use it to make a model smaller after compression (a sparse `.tflite` file, or
     any file once it is gzipped) at little cost in accuracy: train as usual, prune,
     fine-tune, `strip`, export. Nothing else changes: the model keeps its class and
     its layers, `fit` needs no callback, custom training loops with Keras optimizers
-    work, and the pruned model saves to a plain `.keras` file.
+    work, and the pruned model is saved to a plain `.keras` file.
 
     Each pruned weight tensor gets a constraint, which the optimizer applies inside
     every training step. At the steps at which `sparsity_schedule` prunes, it keeps
@@ -59,23 +62,23 @@ def prune(
     by `prunable_weights` (or TFMOT's `get_prunable_weights`), an attribute or method
     with a list of its variables; an empty list keeps a layer dense.
 
-    Patterns for hardware that gains nothing from scattered zeros: `block_size`
-    prunes whole blocks of a matrix by their pooled magnitude, where `n` is the
-    number of blocks, and `m_by_n=(2, 4)` puts two zeros into every four weights
-    along the input axis. Such a choice is made once, at the first step at which the
-    schedule prunes, and takes its sparsity from `m / n` instead of the schedule.
-    `scope="global"` ranks the weights of all layers together: layers that matter
-    less become sparser, and no weight tensor loses its largest weight.
-    `policy="xnnpack"` prunes the 1x1 convolutions only, for which XNNPACK, TFLite's
-    engine on processors, has sparse kernels, and refuses a model in which it would
-    not use them.
+    Structured patterns, for hardware that gains nothing from scattered zeros:
+    `block_size` prunes whole blocks of a matrix by their pooled magnitude, where `n`
+    is the number of blocks, and `m_by_n=(2, 4)` puts two zeros into every four
+    weights along the input axis. The m-by-n pattern is chosen once, at the first step
+    at which the schedule prunes, and its sparsity is `m / n` instead of that of the
+    schedule. `scope="global"` ranks the weights of all layers together: layers that
+    matter less become sparser, and no weight tensor loses its largest weight.
+    `policy="xnnpack"` prunes only 1x1 convolutions, for which XNNPACK, the CPU
+    backend of TFLite, has sparse kernels, and refuses a model in which it would not
+    use them.
 
-    To go on after `keras.models.load_model`, call `prune` again with the same
-    arguments: the step comes back with the optimizer and the masks, of any pattern,
-    with the weights, whose zeros they are. The options themselves are not in the
-    file. A weight that is already sparse never gets denser than it was (with a
-    global scope: all of them together). `prune` may be called several times with
-    different schedules for different layers.
+    To continue after `keras.models.load_model`, call `prune` again with the same
+    arguments: the step is restored with the optimizer, and the masks, of any pattern,
+    are the zeros of the weights. The options themselves are not saved. A weight that
+    is already sparse never becomes denser than it was (with a global scope: all of
+    them together). `prune` may be called several times with different schedules for
+    different layers.
 
     Reference: Zhu and Gupta, "To prune, or not to prune: exploring the efficacy of
     pruning for model compression" (2017), https://arxiv.org/abs/1710.01878.
@@ -148,14 +151,16 @@ def prune(
         block_size, block_pooling, m_by_n, scope
     )
     compressible_weights.check_built(model)
-    suits = {}
+    restriction: dict[str, Any] = {}
     if policy == "xnnpack":
         _xnnpack.check(model)
-        suits = {"suits": _xnnpack.is_pointwise}
+        restriction = {"policy": _xnnpack.is_pointwise}
     if copy:
         model = clone_model(model)
-    pairs = compressible_weights.choose(model, selection, **suits)
-    check_free(pairs)
+    # All checks come before the first constraint is attached: an error leaves the
+    # model unchanged.
+    pairs = compressible_weights.select_weights(model, selection, **restriction)
+    check_unconstrained(pairs)
     patterns = _patterns.patterns_for(pairs, block_size, block_pooling, m_by_n)
     weights = [weight for _, weight in pairs]
     constraints = [
@@ -173,7 +178,7 @@ def prune(
     return model
 
 
-def is_pruned(weight):
+def is_pruned(weight: keras.Variable) -> bool:
     """Whether `prune` keeps this weight sparse."""
     return isinstance(weight.constraint, PruningConstraint)
 
@@ -194,6 +199,7 @@ def _check_not_over(model, schedule, constraints, group):
         return
     # `copy` reads what variables of tf.distribute do not convert to a number.
     step = min(int(ops.copy(o.iterations)) for o in base_optimizers(optimizer))
+    # Weights that are sparse already keep their zeros without any renewal.
     sparse = group is not None and group.floor > 0
     dense = [c.path for c in constraints if c.floor == 0 and not sparse]
     if step > schedule.end_step and dense:

@@ -1,7 +1,9 @@
-"""The constraint that keeps one weight sparse after every update."""
+"""Constraints that keep weights sparse after every update."""
 
 import math
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,9 +12,10 @@ from keras import ops
 from keras_strategies._internal import keras_private
 from keras_strategies.compression._common.update_constraint import UpdateConstraint
 from keras_strategies.compression.pruning import _masks
+from keras_strategies.compression.pruning.sparsity_schedule import SparsitySchedule
 
 
-def existing_sparsity(weight):
+def existing_sparsity(weight: keras.Variable) -> float:
     """The share of zeros that an earlier pruning left in `weight`, or 1.0.
 
     1.0 is a kernel that is zero throughout (a zero initializer), which pruning
@@ -20,14 +23,14 @@ def existing_sparsity(weight):
     """
     nonzero = ops.convert_to_numpy(ops.copy(weight)) != 0
     if nonzero.any() and nonzero.ndim == 2:
-        beside = nonzero[~np.eye(*nonzero.shape, dtype=bool)]
-        if not beside.any():
+        off_diagonal = nonzero[~np.eye(*nonzero.shape, dtype=bool)]
+        if not off_diagonal.any():
             return 0.0
     return float(1.0 - nonzero.mean())
 
 
 class PruningConstraint(UpdateConstraint):
-    """Renews or holds the mask of one weight and applies it, inside the step.
+    """Renews or keeps the mask of one weight and applies it, inside the step.
 
     The mask is never stored: pruned weights are exact zeros, so the zeros from
     before an update are the mask in force. That makes it part of every
@@ -37,33 +40,42 @@ class PruningConstraint(UpdateConstraint):
 
     purpose, state = "pruning", "already_pruned"
 
-    def __init__(self, model, weight, schedule, pattern):
+    def __init__(
+        self,
+        model: keras.Model,
+        weight: keras.Variable,
+        schedule: SparsitySchedule,
+        pattern: Any,
+    ) -> None:
         super().__init__(model, weight)
         self.schedule = schedule
         self.pattern = pattern
-        self.group = None
-        found = existing_sparsity(weight)
-        self.zero_start = found == 1.0
-        self.floor = 0.0 if self.zero_start else found
+        self.group: GlobalThreshold | None = None
+        sparsity = existing_sparsity(weight)
+        self.zero_start = sparsity == 1.0
+        self.floor = 0.0 if self.zero_start else sparsity
         # Steps for training without a compiled optimizer.
         self._own_steps = keras.Variable(
             0, dtype="int32", trainable=False, name="pruning_steps"
         )
 
-    def remembered(self, value):
+    def remember(self, value: Any) -> Any:
         return ops.cast(value, "bool")
 
-    def start(self):
+    def start(self) -> None:
         if self.group is not None:
-            self.group.forget()
+            self.group.reset()
 
-    def update(self, weight, nonzero_before, optimizer):
+    def scalars(self, values: Any, step: int) -> dict[str, float]:
+        return {"target_sparsity": float(self.schedule(step))}
+
+    def update(self, weight: Any, before: Any, optimizer: Any) -> Any:
         step, renew = self._clock(optimizer)
         value = ops.stop_gradient(weight)
         threshold = self.group and self.group.threshold(step, renew)
         mask = _masks.next_mask(
             value,
-            nonzero_before,
+            before,
             step,
             self.schedule,
             self.pattern,
@@ -74,7 +86,9 @@ class PruningConstraint(UpdateConstraint):
         )
         value = _masks.apply_mask(value, mask)
         if self.original is not None:
+            # Masked again: the other constraint may move zeros.
             value = _masks.apply_mask(self.original(value), mask)
+        # `use_ema` later replaces the weight by this average, which must be sparse.
         average = optimizer and keras_private.moving_average(optimizer, weight)
         if average is not None:
             average.assign(_masks.apply_mask(average.value, mask))
@@ -85,7 +99,7 @@ class PruningConstraint(UpdateConstraint):
         counter = (
             self._own_steps
             if optimizer is None
-            else keras_private.batches_seen(optimizer)
+            else keras_private.iterations_variable(optimizer)
         )
         if keras_private.is_frozen_by_scope(counter):
             raise RuntimeError(
@@ -100,14 +114,21 @@ class PruningConstraint(UpdateConstraint):
         every = optimizer.gradient_accumulation_steps
         if not every:
             return ops.convert_to_tensor(counter), True
-        last = ops.equal(ops.mod(ops.convert_to_tensor(counter) + 1, every), 0)
-        return ops.convert_to_tensor(optimizer.iterations), last
+        # Gradient accumulation calls constraints after each batch, but the step
+        # advances, and weights change, only with the last one.
+        is_last = ops.equal(ops.mod(ops.convert_to_tensor(counter) + 1, every), 0)
+        return ops.convert_to_tensor(optimizer.iterations), is_last
 
 
 class GlobalThreshold:
     """One threshold for the scores of all weights that are pruned together."""
 
-    def __init__(self, weights, constraints, schedule):
+    def __init__(
+        self,
+        weights: Sequence[keras.Variable],
+        constraints: Sequence[PruningConstraint],
+        schedule: SparsitySchedule,
+    ) -> None:
         self.pairs = [
             (weight, constraint.pattern)
             for weight, constraint in zip(weights, constraints, strict=True)
@@ -116,23 +137,24 @@ class GlobalThreshold:
         sizes = [math.prod(weight.shape) for weight in weights]
         zeros = [c.floor * n for c, n in zip(constraints, sizes, strict=True)]
         self.floor = sum(zeros) / sum(sizes)
-        # Found at the first weight of an update and used for all of them; one a
+        # Computed at the first weight of an update and used for all of them; one a
         # thread, as replicas of tf.distribute take turns in threads.
-        self._found = threading.local()
+        self._cache = threading.local()
 
-    def forget(self):
-        self._found.threshold = None
+    def reset(self) -> None:
+        """Forgets the threshold at the beginning of an update."""
+        self._cache.threshold = None
 
-    def threshold(self, step, renew):
-        """What scores must reach at `step`; 0 at steps that renew no mask."""
-        if getattr(self._found, "threshold", None) is None:
-            turn = ops.logical_and(self.schedule.should_prune(step), renew)
-            self._found.threshold = ops.cond(
-                turn, lambda: self._search(step), lambda: ops.zeros((), "float32")
+    def threshold(self, step: Any, renew: Any) -> Any:
+        """The smallest score that is kept; 0 at steps that renew no mask."""
+        if getattr(self._cache, "threshold", None) is None:
+            renews = ops.logical_and(self.schedule.should_prune(step), renew)
+            self._cache.threshold = ops.cond(
+                renews, lambda: self._compute(step), lambda: ops.zeros((), "float32")
             )
-        return self._found.threshold
+        return self._cache.threshold
 
-    def _search(self, step):
+    def _compute(self, step):
         trained = [pair for pair in self.pairs if pair[0].trainable]
         foreign = [w.path for w, _ in trained if keras_private.is_frozen_by_scope(w)]
         if foreign:
@@ -140,6 +162,8 @@ class GlobalThreshold:
                 "Pruning with a global scope needs all pruned weights in one "
                 f"training step. Not given to this one: {foreign}."
             )
+        # Keras applies constraints after it has updated all weights, so these are
+        # the scores after the update.
         scores = [pattern.scores(weight.value) for weight, pattern in trained]
         sparsity = _masks.target_sparsity(self.schedule, step, self.floor)
         return _masks.threshold_for(scores, sparsity)

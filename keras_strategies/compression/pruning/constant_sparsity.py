@@ -1,4 +1,6 @@
-"""One sparsity from the first pruning step on."""
+"""Constant sparsity schedule."""
+
+from typing import Any
 
 from keras import ops
 
@@ -41,9 +43,15 @@ class ConstantSparsity(SparsitySchedule):
     ```
     """
 
-    def __init__(self, target_sparsity, begin_step, end_step=-1, frequency=100):
+    def __init__(
+        self,
+        target_sparsity: float,
+        begin_step: int,
+        end_step: int = -1,
+        frequency: int = 100,
+    ) -> None:
         super().__init__(begin_step, end_step, frequency)
-        self.target_sparsity = checks.real(
+        self.target_sparsity: float = checks.real(
             "target_sparsity",
             target_sparsity,
             low=0,
@@ -52,8 +60,8 @@ class ConstantSparsity(SparsitySchedule):
             fix="It is the share of zeros, e.g. 0.8 for 80 %.",
         )
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         return ops.convert_to_tensor(self.target_sparsity, dtype="float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"target_sparsity": self.target_sparsity, **super().get_config()}

@@ -1,4 +1,6 @@
-"""Sparsity that grows quickly at first and levels off."""
+"""Polynomial sparsity schedule."""
+
+from typing import Any
 
 from keras import ops
 
@@ -7,9 +9,17 @@ from keras_strategies._internal.registration import serializable
 from keras_strategies.compression.pruning.sparsity_schedule import SparsitySchedule
 
 
-def polynomial_sparsity(step, initial, final, begin_step, end_step, power):
+def polynomial_sparsity(
+    step: Any,
+    initial: float,
+    final: float,
+    begin_step: int,
+    end_step: int,
+    power: float,
+) -> Any:
     """`final + (initial - final) * (1 - progress)^power`, progress in [0, 1]."""
     since = ops.cast(ops.convert_to_tensor(step) - begin_step, "float32")
+    # Clipped, so that the curve is constant before the begin and after the end.
     progress = ops.clip(since / (end_step - begin_step), 0.0, 1.0)
     return final + (initial - final) * ops.power(1.0 - progress, power)
 
@@ -56,20 +66,22 @@ class PolynomialSparsity(SparsitySchedule):
 
     def __init__(
         self,
-        initial_sparsity,
-        final_sparsity,
-        begin_step,
-        end_step,
-        power=3,
-        frequency=100,
-    ):
+        initial_sparsity: float,
+        final_sparsity: float,
+        begin_step: int,
+        end_step: int,
+        power: float = 3,
+        frequency: int = 100,
+    ) -> None:
         super().__init__(begin_step, end_step, frequency)
-        share = {"low": 0, "high": 1, "high_open": True}
-        self.initial_sparsity = checks.real(
-            "initial_sparsity", initial_sparsity, **share
+        interval: dict[str, Any] = {"low": 0, "high": 1, "high_open": True}
+        self.initial_sparsity: float = checks.real(
+            "initial_sparsity", initial_sparsity, **interval
         )
-        self.final_sparsity = checks.real("final_sparsity", final_sparsity, **share)
-        self.power = checks.real("power", power, low=0, low_open=True)
+        self.final_sparsity: float = checks.real(
+            "final_sparsity", final_sparsity, **interval
+        )
+        self.power: float = checks.real("power", power, low=0, low_open=True)
         if self.end_step <= self.begin_step:
             checks.fail(
                 "`end_step` must be greater than `begin_step`",
@@ -78,7 +90,7 @@ class PolynomialSparsity(SparsitySchedule):
                 end_step=end_step,
             )
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         return polynomial_sparsity(
             step,
             self.initial_sparsity,
@@ -88,7 +100,7 @@ class PolynomialSparsity(SparsitySchedule):
             self.power,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "initial_sparsity": self.initial_sparsity,
             "final_sparsity": self.final_sparsity,

@@ -1,40 +1,36 @@
-"""Sparsity and shared values over training, for TensorBoard."""
+"""TensorBoard summaries of sparsity and of shared values."""
 
 import os
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.compression._common.update_constraint import constrained_weights
-from keras_strategies.compression.clustering._cluster_constraint import (
-    ClusterConstraint,
-    values_a_row,
-)
-from keras_strategies.compression.pruning._pruning_constraint import PruningConstraint
 
 
-class SparsitySummaries(keras.callbacks.Callback):
-    """Writes what pruning and clustering do to each weight, for TensorBoard.
+class SparsitySummaries(bases.Callback):
+    """Writes the state of pruning and clustering of each weight for TensorBoard.
 
     Use it to see whether masks follow their schedule, which layers a global scope
-    prunes most, and whether centroids run empty. Give it to `fit`; it changes
-    nothing. After every epoch it writes these scalars, against the optimizer's step,
-    for each weight under `prune` or `cluster`:
+    prunes most, and whether centroids become empty. Pass it to `fit`; it does not
+    affect training. At the end of every epoch it writes these scalars, against the
+    optimizer's step, for each weight under `prune` or `cluster`:
 
     - `sparsity/<path of the weight>` and `sparsity/total`, the share of zeros;
-    - `target_sparsity/<path>`, what the schedule of `prune` asks for;
+    - `target_sparsity/<path>`, the sparsity of the schedule of `prune`;
     - `threshold/<path>`, the smallest `|w|` that is not zero;
-    - `cluster_values/<path>`, how many different values a clustered weight has, in
-      the channel that has most.
+    - `cluster_values/<path>`, the number of different values of a clustered weight,
+      in the channel that has most.
 
     The event files are TensorFlow's, on every backend; the callback imports it when
     training starts.
 
     Args:
-        log_dir: Folder of the event files, made if it is missing.
+        log_dir: Folder of the event files, created if it is missing.
 
     Raises:
         TypeError: If `log_dir` is no path.
@@ -56,21 +52,22 @@ class SparsitySummaries(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, log_dir):
+    def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         super().__init__()
         checks.instance("log_dir", log_dir, (str, os.PathLike))
-        self.log_dir = os.fspath(log_dir)
-        self._writer = None
+        self.log_dir: str = os.fspath(log_dir)
+        self._writer: Any = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         from tensorflow import summary
 
         self._writer = summary.create_file_writer(self.log_dir)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         from tensorflow import summary
 
         model = self.model
+        # With several optimizers, the step of the one that is furthest behind.
         step = min(
             int(ops.copy(o.iterations)) for o in base_optimizers(model.optimizer)
         )
@@ -79,26 +76,22 @@ class SparsitySummaries(keras.callbacks.Callback):
                 summary.scalar(name, value)
         self._writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._writer.close()
         self._writer = None
 
 
-def scalars(model, step):
+def scalars(model: keras.Model, step: int) -> dict[str, float]:
     """`{name: number}` of all weights that are being pruned or clustered."""
-    found, zeros, size = {}, 0, 0
+    figures: dict[str, float] = {}
+    zeros = size = 0
     for weight in constrained_weights(model):
-        constraint = weight.constraint
         array = ops.convert_to_numpy(ops.cast(ops.copy(weight.value), "float32"))
-        left = np.abs(array[array != 0])
-        zeros, size = zeros + array.size - left.size, size + array.size
-        found[f"sparsity/{weight.path}"] = 1 - left.size / array.size
-        if left.size:
-            found[f"threshold/{weight.path}"] = left.min()
-        if isinstance(constraint, PruningConstraint):
-            target = float(constraint.schedule(step))
-            found[f"target_sparsity/{weight.path}"] = target
-        if isinstance(constraint, ClusterConstraint):
-            values = values_a_row(array, constraint.axis)
-            found[f"cluster_values/{weight.path}"] = values
-    return found | ({"sparsity/total": zeros / size} if size else {})
+        magnitudes = np.abs(array[array != 0])
+        zeros, size = zeros + array.size - magnitudes.size, size + array.size
+        figures[f"sparsity/{weight.path}"] = 1 - magnitudes.size / array.size
+        if magnitudes.size:
+            figures[f"threshold/{weight.path}"] = magnitudes.min()
+        for name, value in weight.constraint.scalars(array, step).items():
+            figures[f"{name}/{weight.path}"] = value
+    return figures | ({"sparsity/total": zeros / size} if size else {})

@@ -1,28 +1,37 @@
-"""The layers of a quantization-aware model that have no weights of their own."""
+"""Layers that quantize activations and affine functions of them."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_strategies._internal import bases
 from keras_strategies._internal.registration import serializable
 from keras_strategies.compression.quantization import _fake_quantization
 
 
 @serializable
-class FakeQuantize(keras.layers.Layer):
-    """Rounds activations to 8 bits of a range that it learns while training.
+class FakeQuantize(bases.Layer):
+    """Rounds activations to 8 bits of a range that it learns during training.
 
-    The range is a moving average of the batches' minima and maxima, starting at
-    the first batch. Before that, and where `trainable` is False, it does not change;
-    without any range, inputs pass unchanged outside of training.
+    The range is a moving average of the batches' minima and maxima that starts with
+    the first batch. It does not change if `trainable` is False; without any range,
+    inputs pass unchanged outside of training.
+
+    Args:
+        momentum: Of the moving average, in [0, 1]. Defaults to 0.99.
+        bits: From 2 to 8. Defaults to 8.
+        **kwargs: As for `keras.layers.Layer`.
     """
 
-    def __init__(self, momentum=0.99, bits=8, **kwargs):
+    def __init__(self, momentum: float = 0.99, bits: int = 8, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.momentum = momentum
         self.bits = bits
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
+        # Never in half precision: a range must not overflow.
         self.range = self.add_weight(
             shape=(2,),
             initializer="zeros",
@@ -32,7 +41,7 @@ class FakeQuantize(keras.layers.Layer):
             name="range",
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         values = ops.cast(inputs, "float32")
         limits = ops.convert_to_tensor(self.range)
         if training and self.trainable:
@@ -45,41 +54,55 @@ class FakeQuantize(keras.layers.Layer):
             outputs = ops.where(_fake_quantization.is_set(limits), outputs, values)
         return ops.cast(outputs, inputs.dtype)
 
-    def compute_output_spec(self, inputs, training=None):
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
 
     @property
-    def simulated_quantization(self):
+    def simulated_quantization(self) -> dict[str, Any]:
+        """The description that `_internal.quantized` reads."""
         low, high = (float(v) for v in ops.convert_to_numpy(self.range.value))
-        known = (low, high) != (0.0, 0.0)
+        is_set = (low, high) != (0.0, 0.0)
         return {
             "kind": "activation",
             "name": self.name,
             "bits": self.bits,
-            "range": (low, high) if known else None,
+            "range": (low, high) if is_set else None,
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {"momentum": self.momentum, "bits": self.bits}
         return super().get_config() | config
 
 
 @serializable
-class QuantizedAffine(keras.layers.Layer):
+class QuantizedAffine(bases.Layer):
     """A layer that scales and shifts, as a product and a sum in 8 bits each.
 
-    For BatchNormalization that no convolution takes in, Normalization and Rescaling.
-    In training, BatchNormalization uses the batch as usual.
+    For BatchNormalization that is not folded into a convolution, Normalization and
+    Rescaling. In training, BatchNormalization normalizes by the batch as usual.
+
+    Args:
+        layer: One of these layers, or its config.
+        momentum: Of the range of the product, in [0, 1]. Defaults to 0.99.
+        batch_statistics: Whether BatchNormalization uses those of the batch in
+            training. Defaults to `True`.
+        **kwargs: As for `keras.layers.Layer`.
     """
 
-    def __init__(self, layer, momentum=0.99, batch_statistics=True, **kwargs):
+    def __init__(
+        self,
+        layer: Any,
+        momentum: float = 0.99,
+        batch_statistics: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if isinstance(layer, dict):
             layer = keras.saving.deserialize_keras_object(layer)
         self.layer = layer
         self.momentum = momentum
         self.batch_statistics = batch_statistics
-        # Without an offset the product is the output, which gets a range anyhow.
+        # Without an offset the product is the output, which gets a range in any case.
         self.product = None
         if not (isinstance(layer, keras.layers.Rescaling) and _is_zero(layer.offset)):
             self.product = FakeQuantize(
@@ -87,13 +110,13 @@ class QuantizedAffine(keras.layers.Layer):
             )
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if not self.layer.built:
             self.layer.build(input_shape)
         if self.product is not None:
             self.product.build(input_shape)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         layer = self.layer
         scale, offset = affine(layer, len(inputs.shape))
         product = inputs * ops.cast(scale, inputs.dtype)
@@ -101,13 +124,14 @@ class QuantizedAffine(keras.layers.Layer):
             return product
         product = self.product(product, training=training)
         if training and self.batch_statistics and trains_statistics(layer):
+            # The product above only learns its range.
             return layer(inputs, training=training, mask=mask)
         return product + ops.cast(offset, inputs.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         layer = keras.saving.serialize_keras_object(self.layer)
         config = {
             "layer": layer,
@@ -117,8 +141,8 @@ class QuantizedAffine(keras.layers.Layer):
         return super().get_config() | config
 
 
-def affine(layer, rank):
-    """`(scale, offset)` of a layer at inference; the offset may be `None`."""
+def affine(layer: Any, rank: int) -> tuple[Any, Any]:
+    """`(scale, offset)` of a layer at inference, broadcast to tensors of `rank`."""
     if isinstance(layer, keras.layers.Rescaling):
         return ops.convert_to_tensor(layer.scale), ops.convert_to_tensor(layer.offset)
     if isinstance(layer, keras.layers.Normalization):
@@ -130,7 +154,7 @@ def affine(layer, rank):
     return ops.reshape(scale, shape), ops.reshape(offset, shape)
 
 
-def batch_norm_affine(layer):
+def batch_norm_affine(layer: Any) -> tuple[Any, Any]:
     """`(scale, offset)` of BatchNormalization at inference, one number a channel."""
     scale = ops.rsqrt(layer.moving_variance + layer.epsilon)
     if layer.scale:
@@ -141,7 +165,7 @@ def batch_norm_affine(layer):
     return scale, offset
 
 
-def trains_statistics(layer):
+def trains_statistics(layer: Any) -> bool:
     """Whether a call in training uses the statistics of the batch."""
     return isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
 

@@ -1,15 +1,21 @@
-"""Quantization-aware training."""
+"""`quantize_aware`: a model that simulates int8 in training."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import keras
 
 from keras_strategies._internal import checks, quantized
 from keras_strategies._internal.model_graph import (
+    Call,
+    Graph,
     assemble,
     call_targets,
     check_rebuildable,
     read,
 )
-from keras_strategies._internal.select import Selection
+from keras_strategies._internal.select import Selection, Selector, Target
 from keras_strategies.compression._common import compressible_weights
 from keras_strategies.compression.quantization import (
     _decomposition,
@@ -23,26 +29,33 @@ from keras_strategies.compression.quantization import (
 _MOMENTUM = 0.99
 
 
-def quantize_aware(model, *, scheme="int8", include=None, exclude=None, preserve=None):
+def quantize_aware(
+    model: keras.Model,
+    *,
+    scheme: Literal["int8", "int8_per_tensor"] | Mapping[str, int] = "int8",
+    include: Selector | None = None,
+    exclude: Selector | None = None,
+    preserve: Literal["sparsity", "clusters", "both"] | None = None,
+) -> keras.Model:
     """Returns a model that trains with the rounding errors of an int8 `.tflite` file.
 
     Use it when int8 after training costs too much accuracy: train as usual, then
     fine-tune the returned model for a few epochs at a low learning rate, and export
-    it. Its file is integer throughout and needs no representative data, as the
-    model has learned the ranges.
+    it. Its file uses integers throughout and needs no representative data, because
+    the model has learned the ranges.
 
-    The given model is left as it is. The new one has the same inputs, outputs,
-    output names and (copied) weights, is not compiled, and is an ordinary
-    Functional model: `fit`, XLA, saving as `.keras`, loading and training on work as
-    usual, on every backend. Models inside it are opened, with their layers named as
-    before (a number is added to a name that comes twice).
+    The given model is not changed. The new one has the same inputs, outputs, output
+    names and (copied) weights, is not compiled, and is an ordinary Functional model:
+    `fit`, XLA, saving as `.keras`, loading and further training work as usual, on
+    every backend. Models inside it are flattened, with their layers named as before
+    (a number is added to a name that occurs twice).
 
     In the forward pass values are rounded as LiteRT rounds them; gradients pass as if
     they were not (straight-through estimator):
 
     - weights to `q * s` with integers `q` in [-127, 127] and `s = max |w| / 127`,
       for each output channel of Conv2D and DepthwiseConv2D, for the tensor elsewhere
-      (the converter takes no more);
+      (the converter accepts no more);
     - activations to `(q - z) * s` with `q` in [0, 255], where `s` and `z` come from
       a moving average (0.99) of the batches' minima and maxima that starts at the
       first batch;
@@ -50,37 +63,38 @@ def quantize_aware(model, *, scheme="int8", include=None, exclude=None, preserve
       kernel is `w * gamma / sqrt(moving variance + epsilon)`, the one deployed,
       while training normalizes by the batch as before. Elsewhere it is a product
       and a sum;
-    - not rounded: what stands between a layer and its relu, and what goes into a
-      Concatenate only. softmax, sigmoid and tanh have the ranges of LiteRT.
+    - not rounded: values between a layer and its relu, and those that only a
+      Concatenate takes. softmax, sigmoid and tanh have the ranges of LiteRT.
 
     Supported are Dense, EinsumDense, Conv1D/2D, Conv2DTranspose, DepthwiseConv1D/2D,
     SeparableConv1D/2D, Embedding, BatchNormalization, Normalization, Rescaling,
     Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot, pooling,
     reshaping, padding, cropping, up-sampling, dropout and random augmentation; relu,
     relu6, leaky_relu, PReLU, silu, hard_silu, gelu, sigmoid, softmax, tanh and
-    exponential, and their like in `keras.ops`. LayerNormalization, GroupNormalization,
-    MultiHeadAttention, LSTM, GRU, SimpleRNN and Bidirectional train with rounded
-    weights and outputs, but compute in float inside; so does their file.
+    exponential, and the same operations of `keras.ops`. LayerNormalization,
+    GroupNormalization, MultiHeadAttention, LSTM, GRU, SimpleRNN and Bidirectional
+    train with rounded weights and outputs, but compute in float inside, as in the
+    file.
 
-    Fewer bits, `{"dense": 4}`, train with weights of `2**bits - 1` values. The file
-    still holds int8, of which these are a subset, as LiteRT has no kernels for
-    fewer bits: a download gets smaller when it is compressed, the speed is int8's.
+    With fewer bits, `{"dense": 4}`, weights have `2**bits - 1` values. The file still
+    contains int8, of which these are a subset, as LiteRT has no kernels for fewer
+    bits: a compressed download gets smaller, the speed is that of int8.
 
-    After `prune` or `cluster` (and `strip`), `preserve` keeps their work through this
-    training, after every step and when a saved model is loaded and trained on:
+    After `prune` or `cluster` (and `strip`), `preserve` keeps their result through
+    this training, after every step and when a saved model is loaded and trained
+    further:
 
     - `"sparsity"`: weights that are zero stay zero, in the file too (TFMOT's PQAT);
     - `"clusters"`: weights of one value, in a kernel or, after
       `cluster(per_channel=True)`, in an output channel, move together, by the mean
-      of what the optimizer asks of them (CQAT). For as few integers in the file, the
+      of the optimizer's updates (CQAT). For as few integers in the file, the
       channels of a kernel share one range before BatchNormalization is folded in,
       and where the file can have one range only BatchNormalization is not folded. A
       channel whose gamma is negative has the integers of opposite sign;
     - `"both"`: zeros stay and the rest moves together (PCQAT).
 
     Kernels without zeros, or with different values, train freely, and so do layers
-    that are left in float. `strip(aware)` ends it before training without it; an
-    export needs none.
+    that are left in float. `strip(aware)` ends this; it is not needed for export.
 
     References: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877);
     [Krishnamoorthi, 2018](https://arxiv.org/abs/1806.08342).
@@ -90,8 +104,9 @@ def quantize_aware(model, *, scheme="int8", include=None, exclude=None, preserve
             without models inside it. It is not changed.
         scheme: `"int8"`; `"int8_per_tensor"`, one range for each kernel, for devices
             without ranges by channel; or `{regex: bits}`, where the first expression
-            found in the path of a layer, such as `"encoder/conv2d_1"`, gives the
-            bits of its weights, from 2 to 8, and 8 is the rest. Defaults to `"int8"`.
+            that matches the path of a layer, such as `"encoder/conv2d_1"`, gives the
+            bits of its weights, from 2 to 8; the other layers have 8. Defaults to
+            `"int8"`.
         include: Which layers to quantize: a regular expression that is searched in
             the layer's path, a layer or nested model, a function of the layer, or a
             list of these. The others stay in float. Defaults to `None`, all.
@@ -135,29 +150,32 @@ def quantize_aware(model, *, scheme="int8", include=None, exclude=None, preserve
     ```
     """
     _check_model(model)
-    bits, per_channel, rules = _scheme(scheme)
+    bits, per_channel, rules = _parse_scheme(scheme)
     if preserve is not None:
         checks.choice("preserve", preserve, _preserve.NAMES)
     graph = read(model)
     targets = call_targets(graph)
+    # Without the entries of nested models, which `targets` leaves out.
     graph.calls = list(targets)
-    calls = _chosen(targets, Selection(include, exclude))
+    calls = _selected_calls(targets, Selection(include, exclude))
     roles = _assign_roles(graph, calls)
     _check_rules(rules, [c.path for c in calls if roles[c] in _roles.WITH_WEIGHTS])
-    _decomposition.split(graph, roles)
+    # After the rules were checked: parts of a layer have its path and its bits.
+    _decomposition.decompose(graph, roles)
 
     def may_fold(layer):
         if not _preserve.wants_clusters(preserve):
             return True
-        return (
-            per_channel and _weight_layers.by_channel(layer)
-        ) or not _preserve.is_clustered(layer)
+        # Folding scales each channel differently: shared values stay the same
+        # integers only if each channel also has its own range.
+        has_channel_ranges = per_channel and _weight_layers.supports_per_channel(layer)
+        return has_channel_ranges or not _preserve.is_clustered(layer)
 
     rebuild = _rebuild.Rebuild(graph, roles, bits, per_channel, _MOMENTUM, may_fold)
     inputs, outputs = rebuild.run(model)
     aware = assemble(model, inputs, outputs)
     if preserve is not None:
-        _preserve.hold(aware, preserve)
+        _preserve.preserve_in(aware, preserve)
     return aware
 
 
@@ -176,9 +194,11 @@ def _check_model(model):
         )
 
 
-def _scheme(scheme):
+def _parse_scheme(
+    scheme: Any,
+) -> tuple[Callable[[str], int], bool, list[tuple[re.Pattern[str], int]]]:
     """`(bits of a path, per channel, rules)`."""
-    if isinstance(scheme, dict):
+    if isinstance(scheme, Mapping):
         if not scheme:
             fix = 'For example {"dense": 4}, or "int8".'
             checks.fail("`scheme` must have a rule", fix=fix, scheme=scheme)
@@ -216,18 +236,18 @@ def _pattern(name, regex):
         raise ValueError(checks.message(rule, {"regex": regex})) from error
 
 
-def _chosen(targets, selection):
+def _selected_calls(targets: Mapping[Call, Target], selection: Selection) -> list[Call]:
     """The calls to quantize."""
-    chosen = {id(target) for target in selection.choose(list(targets.values()))}
-    return [call for call, target in targets.items() if id(target) in chosen]
+    selected = {id(target) for target in selection.choose(list(targets.values()))}
+    return [call for call, target in targets.items() if id(target) in selected]
 
 
-def _assign_roles(graph, calls):
+def _assign_roles(graph: Graph, calls: Sequence[Call]) -> dict[Call, str]:
     """The role of each call, or an error that lists what cannot be quantized."""
-    roles = dict.fromkeys(graph.calls, _roles.FLOAT)
+    roles: dict[Call, Any] = dict.fromkeys(graph.calls, _roles.FLOAT)
     problems = {}
     for call in calls:
-        if not any(slot.is_float for slot in call.outputs):
+        if not any(tensor.is_float for tensor in call.outputs):
             continue  # nothing to round, such as the mask of an Embedding
         roles[call], problem = _roles.role(call.operation)
         if problem:

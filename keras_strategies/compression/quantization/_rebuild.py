@@ -1,16 +1,36 @@
-"""From a graph of calls to a model that simulates integers."""
+"""Rebuilding of a graph of calls as a model that simulates integer arithmetic.
+
+Every operation of the integer model takes tensors of 8 bits and makes one. In the
+simulation a `FakeQuantize` layer follows each operation, except where LiteRT
+computes several of them in one kernel (convolution, BatchNormalization and ReLU).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 
-from keras_strategies._internal.model_graph import clone_layer, substitute
+from keras_strategies._internal.model_graph import (
+    Call,
+    Graph,
+    Tensor,
+    clone_layer,
+    substitute,
+)
 from keras_strategies.compression.quantization import _roles, _weight_layers
 from keras_strategies.compression.quantization._activation_layers import (
     FakeQuantize,
     QuantizedAffine,
 )
+from keras_strategies.compression.quantization._folding import (
+    folded_calls,
+    is_linear,
+    uses_batch_statistics,
+)
 
 _LAYERS = keras.layers
-_AS_GIVEN = (_roles.FLOAT, _roles.SCALED)
+# Roles whose inputs are not rounded: indices of an Embedding, layers left in float.
+_UNROUNDED_INPUTS = (_roles.FLOAT, _roles.LOOKUP)
 
 
 class Rebuild:
@@ -22,222 +42,265 @@ class Rebuild:
         bits: Function of a path: bits of its weights.
         per_channel: Whether convolutions have a range for each output channel.
         momentum: Of the moving averages.
-        may_fold: Function of a layer: whether it may take BatchNormalization in.
+        may_fold: Function of a layer: whether BatchNormalization may be folded in.
     """
 
-    def __init__(self, graph, roles, bits, per_channel, momentum, may_fold):
+    def __init__(
+        self,
+        graph: Graph,
+        roles: Mapping[Call, str],
+        bits: Callable[[str], int],
+        per_channel: bool,
+        momentum: float,
+        may_fold: Callable[[Any], bool],
+    ) -> None:
         self.graph = graph
         self.roles = roles
         self.bits = bits
         self.per_channel = per_channel
         self.momentum = momentum
-        self.tensors = {}  # slot -> tensor
-        self.exact = {}  # inputs as given: indices must not be rounded
-        self.quantized = set()  # slots whose values are those of 8 bits
-        self.copies = {}
-        self.pairs = []  # (layer, its copy), to take over the weights
-        self.names = set()
-        self.folds = _folds(graph, roles, may_fold)
+        # The symbolic Keras tensor of each tensor of the graph.
+        self.values: dict[Tensor, Any] = {}
+        # Inputs as given: indices must not be rounded.
+        self.unrounded: dict[Tensor, Any] = {}
+        # Tensors whose values are already those of 8 bits.
+        self.quantized: set[Tensor] = set()
+        self.copies: dict[int, Any] = {}
+        # (layer, its copy), whose weights are copied at the end.
+        self.pairs: list[tuple[Any, Any]] = []
+        self.names: set[str] = set()
+        self.folds = folded_calls(graph, roles, may_fold)
         self.folded = set(self.folds.values())
-        self.final = {}  # output slot -> its name, which losses may be given by
-        self.reserved = set()
+        # Name of each output, by which losses may be given.
+        self.output_names: dict[Tensor, str] = {}
 
-    def run(self, model):
+    def run(self, model: keras.Model) -> tuple[Any, Any]:
         """Returns the inputs and outputs of the new model, structured as before."""
-        self._keep_output_names(model)
+        self._reserve_output_names(model)
         inputs = []
-        for slot, tensor in zip(self.graph.inputs, model.inputs, strict=True):
-            self.names.add(tensor.name)
-            new = keras.Input(
-                batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name
-            )
+        for tensor, old in zip(self.graph.inputs, model.inputs, strict=True):
+            self.names.add(old.name)
+            new = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=old.name)
             inputs.append(new)
-            self.tensors[slot] = self.exact[slot] = new
-            if any(self.roles[user] not in _AS_GIVEN for user in slot.consumers):
-                name = tensor.name
-                self._require(slot, "input" if name.startswith("keras_t") else name)
+            self.values[tensor] = self.unrounded[tensor] = new
+            roles = [self.roles[consumer] for consumer in tensor.consumers]
+            if any(role not in _UNROUNDED_INPUTS for role in roles):
+                # Keras names an Input without a name `keras_tensor_<number>`.
+                anonymous = old.name.startswith("keras_t")
+                self._ensure_quantized(tensor, "input" if anonymous else old.name)
         for call in self.graph.calls:
             if call not in self.folded:
-                self._emit(call)
-        outputs = [self._output(slot) for slot in self.graph.outputs]
+                self._rebuild_call(call)
+        outputs = [self._output(tensor) for tensor in self.graph.outputs]
         for layer, copy in self.pairs:
-            _take_over(layer, copy)
+            _copy_weights(layer, copy)
         if isinstance(model, keras.Sequential):
             return inputs[0], outputs[0]
         pack = keras.tree.pack_sequence_as
         return pack(model.input, inputs), pack(model.output, outputs)
 
-    def _keep_output_names(self, model):
+    def _reserve_output_names(self, model):
+        """Names of outputs are kept if each is that of one output."""
         if isinstance(model, keras.Sequential):
             return
         names = dict(zip(self.graph.outputs, model.output_names, strict=True))
         if len(set(names.values())) == len(model.output_names):
-            self.final = names
-            self.reserved = set(names.values())
+            self.output_names = names
 
-    def _output(self, slot):
-        tensor, name = self.tensors[slot], self.final.get(slot)
+    def _output(self, tensor):
+        """The value of an output, made by a layer of the output's name."""
+        value, name = self.values[tensor], self.output_names.get(tensor)
         if name is None or name in self.names:
-            return tensor
-        return _LAYERS.Identity(name=self._last_name(slot, name, True))(tensor)
+            return value
+        return _LAYERS.Identity(name=self._layer_name(name, tensor))(value)
 
-    def _emit(self, call):
+    # One method for each role.
+
+    def _rebuild_call(self, call):
         role = self.roles[call]
         if role == _roles.FLOAT:
-            return self._plain(call, True, self.exact)
-        if role == _roles.WEIGHTED:
-            return self._weighted(call)
-        if role == _roles.ACTIVATION:
-            return self._activation(call)
-        if role == _roles.SAME:
-            known = all(slot in self.quantized for slot in call.inputs)
-            self._plain(call, last=True)
-            if known:
-                self.quantized.update(call.outputs)
-            return None
-        if role == _roles.CUSTOM:
-            self._require_all(call)
-            self._plain(call, last=True)
-            if call.operation.quantizes_outputs:
-                self.quantized.update(call.outputs)
-            return None
-        if role == _roles.SCALED:
-            [slot] = call.outputs
-            self.tensors[slot] = self._called(self._wrapped(call), call, self.exact)
-            self.quantized.add(slot)
-            return None
-        if role != _roles.CONCAT:
-            self._require_all(call)
-        if role == _roles.AFFINE:
-            layer = self._once(call.operation, lambda: self._affine(call))
-            call.kwargs.pop("training", None)  # the layer knows
-            self.tensors[call.outputs[0]] = self._called(layer, call)
+            self._copy_call(call, final=True, values=self.unrounded)
+        elif role == _roles.WEIGHT_QUANTIZED:
+            self._weight_quantized(call)
+        elif role == _roles.ACTIVATION:
+            self._activation(call)
+        elif role == _roles.PASS_THROUGH:
+            self._passthrough(call)
+        elif role == _roles.CUSTOM:
+            self._custom(call)
+        elif role == _roles.LOOKUP:
+            # What an Embedding returns are its rounded weights: they need no range.
+            [output] = call.outputs
+            layer = self._quantized_layer(call)
+            self.values[output] = self._call(layer, call, self.unrounded)
+            self.quantized.add(output)
         else:
-            self._plain(call)
-        for slot in call.outputs:
-            self._finish(slot, call.operation.name)
-        return None
+            self._plain_operation(call, role)
 
-    def _weighted(self, call):
-        self._require_all(call)
+    def _plain_operation(self, call, role):
+        """Additions, poolings, ...: inputs and outputs of 8 bits."""
+        # A Concatenate rounds its output only: its inputs then share that range.
+        if role != _roles.CONCAT:
+            self._ensure_inputs_quantized(call)
+        if role == _roles.AFFINE:
+            layer = self._copy_once(call.operation, lambda: self._affine(call))
+            call.kwargs.pop("training", None)  # the layer knows
+            self.values[call.outputs[0]] = self._call(layer, call)
+        else:
+            self._copy_call(call)
+        for output in call.outputs:
+            self._quantize_output(output, call.operation.name)
+
+    def _passthrough(self, call):
+        """Outputs are values of the inputs and have their range."""
+        are_quantized = all(tensor in self.quantized for tensor in call.inputs)
+        self._copy_call(call, final=True)
+        if are_quantized:
+            self.quantized.update(call.outputs)
+
+    def _custom(self, call):
+        """A `QuantizeWrapper` says itself whether it quantizes outputs."""
+        self._ensure_inputs_quantized(call)
+        self._copy_call(call, final=True)
+        if call.operation.quantizes_outputs:
+            self.quantized.update(call.outputs)
+
+    def _weight_quantized(self, call):
+        self._ensure_inputs_quantized(call)
         batch_norm = self.folds.get(call)
-        slots = (batch_norm or call).outputs
-        made = keras.tree.flatten(self._called(self._wrapped(call), call))
-        for slot, tensor in zip(slots, made, strict=True):
-            self.tensors[slot] = tensor
+        outputs = (batch_norm or call).outputs
+        results = keras.tree.flatten(self._call(self._quantized_layer(call), call))
+        for output, value in zip(outputs, results, strict=True):
+            self.values[output] = value
         activation = getattr(call.operation, "activation", None)
-        if _roles.is_container(call.operation) or _is_linear(activation):
-            if self._stands_alone(call):
-                self._insert(slots[0], call.operation.name, last=True)
-            for slot in [slot for slot in slots if slot not in self.quantized]:
-                self._finish(slot, call.operation.name)
+        if not _roles.is_container(call.operation) and not is_linear(activation):
+            [output] = outputs
+            self._separate_activation(activation, output, call)
             return
-        [slot] = slots
-        self._apply(activation, slot, call)
+        if self._is_unfused(call):
+            self._insert_range(outputs[0], call.operation.name, final=True)
+        for output in outputs:
+            if output not in self.quantized:
+                self._quantize_output(output, call.operation.name)
 
-    def _stands_alone(self, call):
-        """Transposed convolution takes a relu in through its bias only."""
+    def _is_unfused(self, call):
+        """Whether LiteRT does not fuse a ReLU into the layer of a call.
+
+        Its transposed convolution has a fused ReLU only together with a bias.
+        """
         layer = call.operation
         transposed = isinstance(layer, _LAYERS.Conv2DTranspose)
         return transposed and not layer.use_bias and call not in self.folds
 
-    def _apply(self, activation, slot, call):
+    def _separate_activation(self, activation, output, call):
         """An activation that was an argument of a layer, as a layer of its own."""
         kind = _roles.activation_kind(activation)
+        is_final = kind == _roles.FIXED_RANGE
         name = call.operation.name
-        if kind != _roles.FUSED or self._stands_alone(call):
-            self._insert(slot, f"{name}_linear")
+        if kind != _roles.FUSED or self._is_unfused(call):
+            self._insert_range(output, f"{name}_linear")
         if isinstance(activation, keras.layers.Layer):
-            layer = self._copy(activation, slot, kind == _roles.FIXED)
+            layer = self._copy_operation(activation, output, is_final)
         else:
             label = f"{name}_{activation.__name__}"
-            label = self._last_name(slot, label, kind == _roles.FIXED)
+            label = self._layer_name(label, output if is_final else None)
             layer = _LAYERS.Activation(activation, name=label)
-        self.tensors[slot] = layer(self.tensors[slot])
-        self.quantized.discard(slot)
-        if kind == _roles.FIXED:
-            self.quantized.add(slot)
-        else:
-            self._finish(slot, name)
+        self.values[output] = layer(self.values[output])
+        self.quantized.discard(output)
+        self._after_activation(kind, output, name)
 
     def _activation(self, call):
         kind = _roles.activation_kind(call.operation)
         if kind != _roles.FUSED:
-            self._require_all(call)
-        self._plain(call, last=kind == _roles.FIXED)
-        [slot] = call.outputs
-        if kind == _roles.FIXED:
-            self.quantized.add(slot)
+            self._ensure_inputs_quantized(call)
+        self._copy_call(call, final=kind == _roles.FIXED_RANGE)
+        [output] = call.outputs
+        self._after_activation(kind, output, call.operation.name)
+
+    def _after_activation(self, kind, output, name):
+        # LiteRT fixes the output range of softmax, sigmoid and tanh.
+        if kind == _roles.FIXED_RANGE:
+            self.quantized.add(output)
         else:
-            self._finish(slot, call.operation.name)
+            self._quantize_output(output, name)
 
-    def _plain(self, call, last=False, tensors=None):
+    # Ranges.
+
+    def _quantize_output(self, output, name):
+        """Gives an output its range, unless the next operation does."""
+        consumers = output.consumers
+        if not output.is_output and consumers:
+            if len(consumers) == 1 and self._is_fused_activation(consumers[0]):
+                return
+            if all(self.roles[consumer] == _roles.CONCAT for consumer in consumers):
+                return
+        self._insert_range(output, name, final=True)
+
+    def _is_fused_activation(self, call):
+        if self.roles[call] != _roles.ACTIVATION:
+            return False
+        return _roles.activation_kind(call.operation) == _roles.FUSED
+
+    def _ensure_inputs_quantized(self, call):
+        for tensor in call.inputs:
+            self._ensure_quantized(tensor, call.operation.name + "_input")
+
+    def _ensure_quantized(self, tensor, name):
+        if tensor not in self.quantized:
+            self._insert_range(tensor, name)
+
+    def _insert_range(self, tensor, name, final=False):
+        """Puts a `FakeQuantize` layer after a tensor of floats."""
+        value = self.values[tensor]
+        if not keras.backend.is_float_dtype(value.dtype):
+            return
+        name = self._layer_name(f"{name}_range", tensor if final else None)
+        layer = FakeQuantize(self.momentum, name=name, dtype="float32")
+        self.values[tensor] = layer(value)
+        self.quantized.add(tensor)
+
+    # Copies of layers, and their calls.
+
+    def _copy_call(self, call, final=False, values=None):
+        """Calls a copy of the operation; `final` if nothing follows the copy."""
+
         def make():
-            return self._copy(call.operation, call.outputs[0], last)
+            return self._copy_operation(call.operation, call.outputs[0], final)
 
-        copy = self._once(call.operation, make)
-        made = keras.tree.flatten(self._called(copy, call, tensors))
-        for slot, tensor in zip(call.outputs, made, strict=True):
-            self.tensors[slot] = tensor
+        copy = self._copy_once(call.operation, make)
+        results = keras.tree.flatten(self._call(copy, call, values))
+        for output, value in zip(call.outputs, results, strict=True):
+            self.values[output] = value
 
-    def _called(self, layer, call, tensors=None):
-        tensors = {**self.tensors, **(tensors or {})}
-        args, kwargs = substitute((call.args, call.kwargs), tensors)
+    def _call(self, layer, call, values=None):
+        """Calls a layer with the arguments of a call."""
+        args, kwargs = substitute(
+            (call.args, call.kwargs), {**self.values, **(values or {})}
+        )
         return layer(*args, **kwargs)
 
-    def _finish(self, slot, name):
-        """Gives an output its range, unless the next operation does."""
-        users = slot.consumers
-        if not slot.is_output and users:
-            if len(users) == 1 and self._takes_in(users[0]):
-                return
-            if all(self.roles[user] == _roles.CONCAT for user in users):
-                return
-        self._insert(slot, name, last=True)
-
-    def _takes_in(self, user):
-        if self.roles[user] != _roles.ACTIVATION:
-            return False
-        return _roles.activation_kind(user.operation) == _roles.FUSED
-
-    def _require_all(self, call):
-        for slot in call.inputs:
-            self._require(slot, call.operation.name + "_input")
-
-    def _require(self, slot, name):
-        if slot not in self.quantized:
-            self._insert(slot, name)
-
-    def _insert(self, slot, name, last=False):
-        tensor = self.tensors[slot]
-        if not keras.backend.is_float_dtype(tensor.dtype):
-            return
-        name = self._last_name(slot, f"{name}_range", last)
-        layer = FakeQuantize(self.momentum, name=name, dtype="float32")
-        self.tensors[slot] = layer(tensor)
-        self.quantized.add(slot)
-
-    def _once(self, operation, make):
+    def _copy_once(self, operation, make):
         """The copy of a layer; one for all calls of a layer that is shared."""
         if id(operation) not in self.copies:
             self.copies[id(operation)] = make()
         return self.copies[id(operation)]
 
-    def _copy(self, operation, slot, last=False):
+    def _copy_operation(self, operation, output, final=False):
         changes = {}
         if "name" in operation.get_config():
-            changes["name"] = self._last_name(slot, operation.name, last)
+            name = self._layer_name(operation.name, output if final else None)
+            changes["name"] = name
         copy = clone_layer(operation, **changes)
         if isinstance(operation, keras.layers.Layer):
             self.pairs.append((operation, copy))
         return copy
 
-    def _wrapped(self, call):
-        return self._once(call.operation, lambda: self._wrap(call))
+    def _quantized_layer(self, call):
+        return self._copy_once(call.operation, lambda: self._wrap(call))
 
     def _wrap(self, call):
-        layer = call.operation
-        kind = _weight_layers.QuantizedLayer
+        """The layer of a call in a layer that rounds its weights."""
+        layer, kind = call.operation, _weight_layers.QuantizedLayer
         if isinstance(layer, _LAYERS.MultiHeadAttention):
             kind = _weight_layers.QuantizedAttention
         elif _roles.is_container(layer):
@@ -245,49 +308,48 @@ class Rebuild:
         changes = {}
         if not _roles.is_container(layer) and hasattr(layer, "activation"):
             changes["activation"] = "linear"
-        name = self._unique(call.operation.name)
-        inner = self._inner(layer, **changes)
+        name = self._layer_name(call.operation.name)
+        inner = self._inner_copy(layer, **changes)
         batch_norm = self.folds.get(call)
         if batch_norm is not None:
             # Dense sees its inputs in two dimensions.
             axis = -1 if isinstance(layer, _LAYERS.Dense) else batch_norm.operation.axis
-            batch_norm = self._inner(batch_norm.operation, axis=axis)
+            batch_norm = self._inner_copy(batch_norm.operation, axis=axis)
         return kind(
             inner,
             batch_norm=batch_norm,
             bits=self.bits(call.path),
             per_channel=self.per_channel,
-            batch_statistics=_batch_statistics(self.folds.get(call)),
+            batch_statistics=uses_batch_statistics(self.folds.get(call)),
             name=name,
             dtype="float32",
         )
 
-    def _inner(self, layer, **changes):
+    def _inner_copy(self, layer, **changes):
         copy = clone_layer(layer, **changes)
         self.pairs.append((layer, copy))
         return copy
 
     def _affine(self, call):
-        layer = self._inner(call.operation)
-        name = self._unique(call.operation.name)
+        layer = self._inner_copy(call.operation)
         return QuantizedAffine(
             layer,
             self.momentum,
-            batch_statistics=_batch_statistics(call),
-            name=name,
+            batch_statistics=uses_batch_statistics(call),
+            name=self._layer_name(call.operation.name),
             dtype="float32",
         )
 
-    def _last_name(self, slot, name, last):
-        """The name of a layer after a call: that of the call if it makes an output."""
-        if last and slot in self.final:
-            self.names.add(self.final[slot])
-            return self.final[slot]
-        return self._unique(name)
+    # Names.
 
-    def _unique(self, name):
+    def _layer_name(self, name, output=None):
+        """A unique name; that of the output for the last layer before an output."""
+        if output in self.output_names:
+            name = self.output_names[output]
+            self.names.add(name)
+            return name
         base, number = name, 1
-        if name in self.reserved:
+        if name in self.output_names.values():
             name = base = f"{name}_linear"
         while name in self.names:
             name = f"{base}_{number}"
@@ -296,60 +358,7 @@ class Rebuild:
         return name
 
 
-def _is_linear(activation):
-    return activation is None or activation is keras.activations.linear
-
-
-def _batch_statistics(call):
-    """Whether the model does not call BatchNormalization with `training=False`."""
-    return call is None or call.kwargs.get("training") is not False
-
-
-def _folds(graph, roles, may_fold):
-    """`{call of a layer: call of the BatchNormalization that it takes in}`."""
-    folds = {}
-    calls_of = {}
-    for call in graph.calls:
-        calls_of.setdefault(id(call.operation), []).append(call)
-    for call in graph.calls:
-        if roles[call] != _roles.WEIGHTED or not _can_fold(call.operation):
-            continue
-        if not may_fold(call.operation):
-            continue
-        [slot] = call.outputs
-        if slot.is_output or len(slot.consumers) != 1:
-            continue
-        [user] = slot.consumers
-        if "mask" in user.kwargs:
-            continue
-        norm = user.operation
-        alone = len(calls_of[id(norm)]) == len(calls_of[id(call.operation)]) == 1
-        if roles[user] == _roles.AFFINE and alone and _fits(call.operation, norm):
-            folds[call] = user
-    return folds
-
-
-def _can_fold(layer):
-    kinds = (
-        _LAYERS.Dense,
-        _LAYERS.Conv1D,
-        _LAYERS.Conv2D,
-        _LAYERS.DepthwiseConv1D,
-        _LAYERS.DepthwiseConv2D,
-        _LAYERS.Conv2DTranspose,
-    )
-    return isinstance(layer, kinds) and _is_linear(layer.activation)
-
-
-def _fits(layer, norm):
-    if not isinstance(norm, _LAYERS.BatchNormalization):
-        return False
-    first = getattr(layer, "data_format", "channels_last") == "channels_first"
-    rank = norm.input_spec.ndim
-    return norm.axis % rank == (1 if first else rank - 1)
-
-
-def _take_over(layer, copy):
-    """Gives a copy the weights of its layer, and what of it is frozen."""
+def _copy_weights(layer, copy):
+    """Gives a copy the weights of its layer, and its `trainable`."""
     copy.set_weights(layer.get_weights())
     copy.trainable = layer.trainable

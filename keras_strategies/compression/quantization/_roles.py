@@ -1,4 +1,12 @@
-"""What quantization-aware training does with each kind of layer."""
+"""Roles of layers in quantization-aware training, and kinds of activations.
+
+The roles mirror how LiteRT computes each operation with integers.
+
+Reference: the quantization specification of LiteRT,
+https://ai.google.dev/edge/litert/models/quantization_spec.
+"""
+
+from typing import Any
 
 import keras
 
@@ -8,22 +16,22 @@ from keras_strategies.compression.quantization import _quantize_wrapper, _weight
 _LAYERS = keras.layers
 
 # Roles of calls.
-WEIGHTED = "weighted"  # rounded weights, output gets a range
+WEIGHT_QUANTIZED = "weight_quantized"  # rounded weights, output gets a range
 ACTIVATION = "activation"
 AFFINE = "affine"  # product and sum
 CONCAT = "concat"  # inputs share the range of the output
 OUTPUT = "output"  # output gets a range
-SAME = "same"  # moves values about: the range of the input is kept
-SCALED = "scaled"  # weights rounded and output on their values: Embedding
+PASS_THROUGH = "pass_through"  # outputs are values of the input, in its range
+LOOKUP = "lookup"  # outputs are rounded weights: Embedding
 SPLIT = "split"  # two layers: SeparableConv, Average
 CUSTOM = "custom"  # quantizes itself: QuantizeWrapper
 FLOAT = "float"  # left out by the caller
 
-WITH_WEIGHTS = (WEIGHTED, SCALED, SPLIT)
+WITH_WEIGHTS = (WEIGHT_QUANTIZED, LOOKUP, SPLIT)
 
 _RECURRENT = (_LAYERS.LSTM, _LAYERS.GRU, _LAYERS.SimpleRNN, _LAYERS.Bidirectional)
 
-_SAME = (
+_PASS_THROUGH = (
     _LAYERS.ActivityRegularization,
     _LAYERS.AlphaDropout,
     _LAYERS.Cropping1D,
@@ -70,52 +78,60 @@ _ACTIVATIONS = (
     _LAYERS.ReLU,
     _LAYERS.Softmax,
 )
+_ROLES_BY_CLASS = (
+    (_AFFINE, AFFINE),
+    (_LAYERS.Embedding, LOOKUP),
+    (_LAYERS.Concatenate, CONCAT),
+    (_PASS_THROUGH, PASS_THROUGH),
+    (_OUTPUT, OUTPUT),
+)
 # Calls of `keras.ops` in a graph, by class name.
 _OPS = {
     "Add": OUTPUT,
     "Concatenate": CONCAT,
-    "ExpandDims": SAME,
-    "GetItem": SAME,
+    "ExpandDims": PASS_THROUGH,
+    "GetItem": PASS_THROUGH,
     "Matmul": OUTPUT,
     "Maximum": OUTPUT,
     "Minimum": OUTPUT,
     "Multiply": OUTPUT,
     "Relu": ACTIVATION,
     "Relu6": ACTIVATION,
-    "Reshape": SAME,
+    "Reshape": PASS_THROUGH,
     "Sigmoid": ACTIVATION,
     "Silu": ACTIVATION,
     "Softmax": ACTIVATION,
-    "Squeeze": SAME,
+    "Squeeze": PASS_THROUGH,
     "Subtract": OUTPUT,
     "Tanh": ACTIVATION,
-    "Transpose": SAME,
+    "Transpose": PASS_THROUGH,
 }
 
-# How an activation is computed with integers.
+# Kinds of activations, by how LiteRT computes them with integers.
 FUSED = "fused"  # within the operation before it
-FIXED = "fixed"  # from quantized inputs, to a range that LiteRT fixes
-BOTH = "both"  # from quantized inputs, to a range of its own
+FIXED_RANGE = "fixed_range"  # from quantized inputs, to a range that LiteRT fixes
+UNFUSED = "unfused"  # from quantized inputs, to a range of its own
 
 _KINDS = {
     FUSED: ("linear", "relu", "relu6", "ReLU", "Relu", "Relu6"),
-    FIXED: (
+    FIXED_RANGE: (
         ("sigmoid", "softmax", "log_softmax", "tanh") + ("Sigmoid", "Softmax", "Tanh")
     ),
-    BOTH: (
+    UNFUSED: (
         ("exponential", "gelu", "hard_silu", "hard_swish", "leaky_relu", "silu")
         + ("swish", "LeakyReLU", "PReLU", "Silu")
     ),
 }
 
 
-def activation_kind(activation):
-    """`FUSED`, `FIXED` or `BOTH`; `None` for one without an integer form."""
+def activation_kind(activation: Any) -> str | None:
+    """The kind of an activation; `None` for one without an integer form."""
     if isinstance(activation, keras.layers.Activation):
         activation = activation.activation
     if isinstance(activation, keras.layers.ReLU):
-        return FUSED if _clips_like_relu(activation) else None
+        return FUSED if _is_fused_relu(activation) else None
     name = getattr(activation, "__name__", type(activation).__name__)
+    # A function of the user's may be called `relu` too.
     if callable(activation) and not isinstance(activation, keras.Operation):
         module = getattr(activation, "__module__", "") or ""
         if not module.startswith("keras."):
@@ -123,51 +139,49 @@ def activation_kind(activation):
     return next((kind for kind, names in _KINDS.items() if name in names), None)
 
 
-def _clips_like_relu(layer):
-    plain = not layer.negative_slope and not layer.threshold
-    return plain and layer.max_value in (None, 6, 6.0)
+def _is_fused_relu(layer):
+    """Whether a ReLU layer is the relu or relu6 that LiteRT fuses."""
+    is_plain = not layer.negative_slope and not layer.threshold
+    return is_plain and layer.max_value in (None, 6, 6.0)
 
 
-def role(operation):
+def role(operation: Any) -> tuple[str | None, str | None]:
     """`(role, None)`, or `(None, why not)` for what has no integer form."""
     if not isinstance(operation, keras.layers.Layer):
-        known = _OPS.get(type(operation).__name__)
-        return known, None if known else "an operation without an integer form"
+        by_name = _OPS.get(type(operation).__name__)
+        return by_name, None if by_name else "an operation without an integer form"
     if isinstance(operation, keras.Model):
         return None, "a model that cannot be opened"
     if isinstance(operation, _quantize_wrapper.QuantizeWrapper):
-        computes = operation.layer.dtype_policy.compute_dtype
-        float32 = computes == "float32"
-        return (CUSTOM, None) if float32 else (None, f"computes in {computes}")
+        dtype = operation.layer.dtype_policy.compute_dtype
+        is_float32 = dtype == "float32"
+        return (CUSTOM, None) if is_float32 else (None, f"computes in {dtype}")
     if not type(operation).__module__.startswith("keras."):
         return None, "a custom layer"
     problem = _problem(operation)
     if problem:
         return None, problem
-    kind = type(operation)
     if isinstance(operation, _ACTIVATIONS):
         if activation_kind(operation) is None:
             return None, "an activation without an integer form"
         return ACTIVATION, None
-    if isinstance(operation, _AFFINE):
-        return AFFINE, None
-    if isinstance(operation, _LAYERS.Embedding):
-        return SCALED, None
-    if isinstance(operation, _LAYERS.Concatenate):
-        return CONCAT, None
-    augments = isinstance(operation, BaseImagePreprocessingLayer)
-    if isinstance(operation, _SAME) or (
-        augments and kind.__name__.startswith("Random")
-    ):
-        return SAME, None
-    if isinstance(operation, _OUTPUT):
-        return OUTPUT, None
+    for kinds, assigned in _ROLES_BY_CLASS:
+        if isinstance(operation, kinds):
+            return assigned, None
+    if _is_augmentation(operation):
+        return PASS_THROUGH, None
     if isinstance(operation, _SPLIT):
         return _split_role(operation)
-    return _weighted_role(operation)
+    return _weight_role(operation)
 
 
-def is_container(layer):
+def _is_augmentation(layer):
+    """Random augmentation, which does nothing at inference."""
+    is_preprocessing = isinstance(layer, BaseImagePreprocessingLayer)
+    return is_preprocessing and type(layer).__name__.startswith("Random")
+
+
+def is_container(layer: Any) -> bool:
     """Layers that compute with several kernels inside."""
     return isinstance(layer, (*_RECURRENT, _LAYERS.MultiHeadAttention))
 
@@ -179,15 +193,14 @@ def _split_role(layer):
     return SPLIT, None
 
 
-def _weighted_role(layer):
+def _weight_role(layer):
     if is_container(layer):
-        return WEIGHTED, None
-    known = [kinds for kinds, *_ in _weight_layers.WEIGHTS if isinstance(layer, kinds)]
-    if not known:
+        return WEIGHT_QUANTIZED, None
+    if not any(isinstance(layer, kinds) for kinds, *_ in _weight_layers.WEIGHTS):
         return None, "not supported"
     if activation_kind(layer.activation) is None:
         return None, "its activation has no integer form"
-    return WEIGHTED, None
+    return WEIGHT_QUANTIZED, None
 
 
 def _problem(layer):
@@ -198,7 +211,8 @@ def _problem(layer):
         return f"computes in {layer.dtype_policy.compute_dtype}"
     if getattr(layer, "lora_enabled", False):
         return "has LoRA weights"
-    kept = (*_SAME, *_OUTPUT, _LAYERS.Concatenate)
-    if layer.activity_regularizer is not None and not isinstance(layer, kept):
+    # Layers that are copied whole keep their regularizer; wrapped ones would lose it.
+    copied = (*_PASS_THROUGH, *_OUTPUT, _LAYERS.Concatenate)
+    if layer.activity_regularizer is not None and not isinstance(layer, copied):
         return "has an activity_regularizer"
     return None

@@ -1,12 +1,15 @@
-"""Which ranges a quantization-aware model has learned."""
+"""Report of the ranges of a quantization-aware model."""
 
-import keras
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
-from keras_strategies._internal import checks, quantized
+from keras_strategies._internal.reports import Column, Report
 
 
-class RangeReport:
+class RangeReport(Report):
     """The result of `range_report`: a table of what is quantized.
+
+    `print(report)` shows the table, `report.plot()` the ranges of the activations.
 
     Attributes:
         rows: One dict for each simulated quantization: `name` of the layer, `kind`
@@ -15,78 +18,44 @@ class RangeReport:
             was seen.
     """
 
-    def __init__(self, rows):
-        self.rows = rows
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("name", "layer", left=True),
+        Column("kind", left=True),
+        Column("bits"),
+        Column("low", form=".4g"),
+        Column("high", form=".4g"),
+        Column("step", form=".4g"),
+    )
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.rows: Sequence[Mapping[str, Any]] = rows
 
     @property
-    def unset(self):
+    def unset(self) -> list[str]:
         """Names of the activations that have seen no batch in training."""
-        activations = [row for row in self.rows if row["kind"] == "activation"]
-        return [row["name"] for row in activations if row["low"] is None]
+        return [row["name"] for row in self._activations() if row["low"] is None]
 
-    def __str__(self):
-        width = max([len(row["name"]) for row in self.rows] + [5])
-        lines = [
-            f"{'layer':<{width}}  kind        bits        low       high      step"
-        ]
-        for row in self.rows:
-            line = f"{row['name']:<{width}}  {row['kind']:<10}  {row['bits']:>4}"
-            if row["kind"] == "activation":
-                line += _figures(row)
-            lines.append(line)
-        return "\n".join(lines)
+    def _activations(self):
+        return [row for row in self.rows if row["kind"] == "activation"]
 
+    def _footer(self) -> Sequence[str]:
+        if not self.unset:
+            return ()
+        return (f"Activations without a range, no batch seen: {len(self.unset)}",)
 
-def range_report(model):
-    """Lists the ranges that a quantization-aware model has learned.
+    def _summary(self) -> dict[str, Any]:
+        return {"unset": self.unset}
 
-    Use it to see whether ranges are sensible: one outlier that widens a range makes
-    all other values coarse, since `step = (high - low) / 255`.
-
-    Args:
-        model: A model from `quantize_aware`, or loaded from its `.keras` file.
-
-    Returns:
-        A `RangeReport`: `.rows` has one dict for each layer, `.unset` the names of
-        those without a range, and `print(report)` shows a table.
-
-    Raises:
-        ValueError: If the model simulates no quantization.
-
-    Example:
-
-    ```python
-    import keras
-    import numpy as np
-    from keras_strategies import compression
-
-    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
-    aware = compression.quantize_aware(model)
-    aware(np.ones((2, 8)), training=True)
-    print(compression.range_report(aware))
-    ```
-    """
-    checks.instance("model", model, keras.Model)
-    entries = quantized.simulated(model)
-    if not entries:
-        checks.fail(
-            "`model` must simulate quantization",
-            fix="Make it with `quantize_aware(model)`.",
-            model=model.name,
+    def _draw(self, ax):
+        """Draws a bar from the low to the high end of each range."""
+        rows = [row for row in self._activations() if row["low"] is not None]
+        ax.barh(
+            range(len(rows)),
+            [row["high"] - row["low"] for row in rows],
+            left=[row["low"] for row in rows],
+            color="#0b6e99",
         )
-    return RangeReport([_row(entry) for entry in entries])
-
-
-def _figures(row):
-    if row["low"] is None:
-        return "  no batch seen"
-    return "".join(f" {row[key]:>10.4g}" for key in ("low", "high", "step"))
-
-
-def _row(entry):
-    row = {"name": entry["name"], "kind": entry["kind"], "bits": entry["bits"]}
-    if entry["kind"] == "activation":
-        low, high = entry["range"] or (None, None)
-        step = None if low is None else (high - low) / (2 ** entry["bits"] - 1)
-        row |= {"low": low, "high": high, "step": step}
-    return row
+        ax.axvline(0.0, color="#888888", linewidth=1)
+        ax.set_yticks(range(len(rows)), [row["name"] for row in rows])
+        ax.invert_yaxis()
+        ax.set_xlabel("range of the activations")

@@ -1,21 +1,27 @@
-"""Candidates of a search: made, measured and compared in one way."""
+"""Evaluation of candidates: each is exported, measured and compared as a file."""
 
 import dataclasses
 import pathlib
 import time
+from typing import Any
+
+import keras
+import numpy as np
 
 from keras_strategies.compression.search import _samples
+from keras_strategies.compression.search._budget_metric import BudgetMetric
 from keras_strategies.compression.search._fine_tuner import outputs_of
+from keras_strategies.compression.search._samples import Samples
 from keras_strategies.export import ExportError, TFLiteModel, to_tflite
 
-# Samples on which each file is run against its Keras model.
-_VERIFIED = 64
-_BATCH = 256
+# Samples on which each file is compared with its Keras model.
+_NUM_VERIFIED = 64
+_BATCH_SIZE = 256
 
 
 @dataclasses.dataclass
 class Candidate:
-    """One compressed model: how it was made, and what was measured."""
+    """A compressed model: how it was made, and its figures."""
 
     quantization: str
     sparsity: float = 0.0
@@ -31,11 +37,11 @@ class Candidate:
     seconds: float = 0.0
     error: str = ""
 
-    def row(self):
+    def row(self) -> dict[str, Any]:
         """The figures as a dict."""
         return dataclasses.asdict(self)
 
-    def __str__(self):
+    def __str__(self) -> str:
         parts = [self.quantization]
         if self.filters:
             parts.append(f"{self.filters:.3g} of filters removed")
@@ -46,120 +52,147 @@ class Candidate:
         return ", ".join(parts)
 
 
-class Bench:
+@dataclasses.dataclass(frozen=True)
+class SearchLimits:
+    """When a search ends.
+
+    Attributes:
+        budget: Largest drop in points.
+        max_candidates: Largest number of candidates.
+        time_limit: Seconds after which no other candidate is begun, or `None`.
+    """
+
+    budget: float
+    max_candidates: int
+    time_limit: float | None = None
+
+
+class CandidateEvaluator:
     """Exports and scores candidates, and keeps the best.
+
+    Attributes:
+        best: The best `Candidate` so far: within the budget, that of the lowest cost;
+            if there is none, that of the smallest drop.
+        kept: What the search asked to keep of it, its model or weights.
+        content: Its `.tflite` file.
+        candidates: All candidates, in order.
 
     Args:
         model: The float model.
-        measure: The `_search_metric.Measure`.
+        metric: The `BudgetMetric`.
         validation: `Samples` that candidates are compared on.
         calibration: Inputs for the ranges of int8.
-        budget: Largest drop in points.
+        limits: The `SearchLimits`.
         target: `"size"` or `"latency"`.
         folder: A scratch folder.
-        limits: `(number of candidates, seconds or None)`.
         verbose: 0 is silent.
     """
 
     def __init__(
         self,
-        model,
-        measure,
-        validation,
-        calibration,
+        model: keras.Model,
+        metric: BudgetMetric,
+        validation: Samples,
+        calibration: Any,
         *,
-        budget,
-        target,
-        folder,
-        limits,
-        verbose,
-    ):
-        self.model, self.measure, self.validation = model, measure, validation
-        self.calibration, self.budget, self.target = calibration, budget, target
-        self.best = self.kept = self.content = None
-        self.candidates = []
+        limits: SearchLimits,
+        target: str,
+        folder: str,
+        verbose: int,
+    ) -> None:
+        self.model, self.metric, self.validation = model, metric, validation
+        self.calibration, self.limits, self.target = calibration, limits, target
         self.folder = pathlib.Path(folder)
-        self.most, self.seconds = limits
         self.verbose = verbose
+        self.best: Any = None
+        self.kept: Any = None
+        self.content = b""
+        self.candidates: list[Candidate] = []
         self.started = time.monotonic()
         outputs = outputs_of(model, validation.x)
-        self.reference = measure.score(validation, outputs)
-        self.baseline, _ = self._exported(model, "float32", None)
-        self._say(
-            f"float32: {measure.name} {self.reference:.5g}, "
+        self.reference = metric.score(validation, outputs)
+        self.baseline, _ = self._export(model, "float32", None)
+        self._log(
+            f"float32: {metric.name} {self.reference:.5g}, "
             f"{self.baseline.gzipped_bytes:,} bytes gzipped"
         )
 
     @property
-    def left(self):
+    def can_continue(self) -> bool:
         """Whether another candidate may be tried."""
-        spent = time.monotonic() - self.started
-        in_time = self.seconds is None or spent < self.seconds
-        return in_time and len(self.candidates) < self.most
+        limit, elapsed = self.limits.time_limit, time.monotonic() - self.started
+        in_time = limit is None or elapsed < limit
+        return in_time and len(self.candidates) < self.limits.max_candidates
 
-    def measured(self, model, candidate, keep):
-        """Fills in the figures of `candidate`, the file of `model`.
+    def evaluate(
+        self, model: keras.Model, candidate: Candidate, keep: Any
+    ) -> Candidate:
+        """Fills in the figures of `candidate`, those of the file of `model`.
 
         Args:
             model: The Keras model to export.
-            candidate: The `Candidate`, with what is known of it.
+            candidate: The `Candidate`, with how it was made.
             keep: What is kept of it if it is the best.
         """
         started = time.monotonic()
-        mode = candidate.quantization.removesuffix(" QAT")
+        quantization = candidate.quantization.removesuffix(" QAT")
+        # A quantization-aware model has learned its ranges.
         data = self.calibration if candidate.quantization == "int8" else None
         try:
-            result, path = self._exported(model, mode, data)
+            result, path = self._export(model, quantization, data)
         except ExportError as error:
-            return self.failed(candidate, error)
+            return self.record_failure(candidate, error)
         candidate.bytes, candidate.gzipped_bytes = result.bytes, result.gzipped_bytes
         candidate.latency_ms = result.latency_ms
-        outputs = run(path, self.model, self.validation)
-        candidate.metric = self.measure.score(self.validation, outputs)
-        candidate.drop = self.measure.drop(candidate.metric, self.reference)
-        candidate.met = candidate.drop <= self.budget
+        outputs = predict(path, self.model, self.validation)
+        candidate.metric = self.metric.score(self.validation, outputs)
+        candidate.drop = self.metric.drop(candidate.metric, self.reference)
+        candidate.met = candidate.drop <= self.limits.budget
         candidate.seconds += time.monotonic() - started
         self.candidates.append(candidate)
-        if self._better(candidate):
+        if self._is_better(candidate):
             self.best, self.kept = candidate, keep
             self.content = path.read_bytes()
         ratio = self.baseline.gzipped_bytes / candidate.gzipped_bytes
         verdict = "kept" if candidate.met else "too much"
-        self._say(
-            f"{candidate}: {self.measure.name} {candidate.metric:.5g}, "
+        self._log(
+            f"{candidate}: {self.metric.name} {candidate.metric:.5g}, "
             f"{candidate.drop:+.2f} points lost ({verdict}), "
             f"{candidate.gzipped_bytes:,} bytes gzipped ({ratio:.1f} times smaller)"
         )
         return candidate
 
-    def failed(self, candidate, error):
-        """Notes a candidate of which there is no file."""
+    def record_failure(self, candidate: Candidate, error: Exception) -> Candidate:
+        """Records a candidate of which there is no file."""
         candidate.error = str(error)
         self.candidates.append(candidate)
-        self._say(f"{candidate}: no file ({candidate.error[:200]})")
+        self._log(f"{candidate}: no file ({candidate.error[:200]})")
         return candidate
 
-    def failure(self):
+    def failure(self) -> ExportError:
         """The error of a search in which no candidate could be exported."""
-        reasons = "; ".join(f"{one}: {one.error}" for one in self.candidates)
+        reasons = "; ".join(f"{entry}: {entry.error}" for entry in self.candidates)
         return ExportError(f"No candidate could be exported. {reasons}", "conversion")
 
-    def _exported(self, model, quantization, data):
+    def _export(self, model, quantization, data):
         path = self.folder / f"{quantization}.tflite"
-        verify = _samples.named(self.model, self.validation.take(slice(_VERIFIED)).x)
-        given = None if data is None else _samples.named(self.model, data)
+        verified = self.validation.take(slice(_NUM_VERIFIED))
+        representative = None
+        if data is not None:
+            representative = _samples.by_input_name(self.model, data)
         result = to_tflite(
             model,
             path,
             quantization=quantization,
-            representative_data=given,
-            verify=verify,
+            representative_data=representative,
+            verify=_samples.by_input_name(self.model, verified.x),
             min_agreement=0.0,  # the metric decides
         )
         return result, path
 
-    def _better(self, candidate):
+    def _is_better(self, candidate):
         best = self.best
+        # Any candidate within the budget beats every candidate over it.
         if best is None or candidate.met != best.met:
             return best is None or candidate.met
         if not candidate.met:
@@ -167,18 +200,18 @@ class Bench:
         return self._cost(candidate) < self._cost(best)
 
     def _cost(self, candidate):
-        # Measured times differ from run to run; the work does not.
+        # Measured times differ from run to run; counted operations do not.
         size = candidate.gzipped_bytes
         return size if self.target == "size" else (candidate.flops, size)
 
-    def _say(self, text):
+    def _log(self, text):
         if self.verbose:
-            number = f"{len(self.candidates)}/{self.most}"
+            number = f"{len(self.candidates)}/{self.limits.max_candidates}"
             print(f"compress {number:>5}  {text}", flush=True)  # noqa: T201
 
 
-def run(path, model, samples):
+def predict(path: pathlib.Path, model: keras.Model, samples: Samples) -> np.ndarray:
     """Outputs of a `.tflite` file on samples, as one float32 array."""
     artifact = TFLiteModel(path)
-    x = _samples.named(model, samples.x)
-    return artifact.predict(x, batch_size=_BATCH, verbose=0)
+    x = _samples.by_input_name(model, samples.x)
+    return artifact.predict(x, batch_size=_BATCH_SIZE, verbose=0)

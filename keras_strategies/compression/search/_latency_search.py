@@ -1,68 +1,76 @@
-"""The search for a faster model: fewer filters, int8."""
+"""Search for the fastest model: fewer filters, int8."""
 
 import time
 
+import keras
+
+from keras_strategies.compression.filters._count_flops import flops
 from keras_strategies.compression.filters._prune_filters import prune_filters
-from keras_strategies.compression.filters.flops_report import flops
-from keras_strategies.compression.search._candidate_evaluator import Candidate
-from keras_strategies.compression.search._size_search import FORMATS, bisect, measured
+from keras_strategies.compression.search._candidate_evaluator import (
+    Candidate,
+    CandidateEvaluator,
+)
+from keras_strategies.compression.search._fine_tuner import FineTuner
+from keras_strategies.compression.search._search_base import CompressionSearch, bisect
 
 FRACTIONS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
+_FIRST_FRACTION = 2
 # Units are kept in multiples of this where the layers are wide enough.
-_BLOCK = 8
+_BLOCK_SIZE = 8
 
 
-class LatencySearch:
-    """Takes out as many filters as the budget allows.
+class LatencySearch(CompressionSearch):
+    """Removes as many filters as the budget allows.
 
     Args:
-        bench: The `Bench`.
-        tuner: The `Tuner`.
+        evaluator: The `CandidateEvaluator`.
+        fine_tuner: The `FineTuner`.
     """
 
-    def __init__(self, bench, tuner):
-        self.bench, self.tuner = bench, tuner
-        self.block = self._block()
-        self.format = FORMATS[0]
+    def __init__(self, evaluator: CandidateEvaluator, fine_tuner: FineTuner) -> None:
+        super().__init__(evaluator, fine_tuner)
+        self.block_size = self._choose_block_size()
 
-    def _block(self):
+    def _choose_block_size(self):
         """Blocks of 8, or single units in a network too narrow for blocks."""
-        model, most = self.bench.model, FRACTIONS[-1]
+        model, largest = self.evaluator.model, FRACTIONS[-1]
         try:
-            prune_filters(model, most, round_to=_BLOCK)
+            prune_filters(model, largest, round_to=_BLOCK_SIZE)
         except ValueError:
-            # What else is wrong with the model is said here.
-            prune_filters(model, most, round_to=1)
+            # Any other reason to refuse the model is raised here.
+            prune_filters(model, largest, round_to=1)
             return 1
-        return _BLOCK
+        return _BLOCK_SIZE
 
-    def run(self):
-        """Tries candidates until nothing is left to try."""
-        plain = prune_filters(self.bench.model, 0.0)
-        for self.format in FORMATS:
-            if self._measured(Candidate(self.format), plain).met:
-                break
-        else:
-            return
-        bisect(FRACTIONS, 2, self._fewer, lambda: self.bench.left)
+    def run(self) -> None:
+        start_model = prune_filters(self.evaluator.model, 0.0)
+        if self.choose_format(lambda c: self._evaluate_model(c, start_model)):
+            bisect(
+                FRACTIONS,
+                _FIRST_FRACTION,
+                self._filter_step,
+                lambda: self.evaluator.can_continue,
+            )
 
-    def model(self):
-        """The Keras model of the best candidate, compiled like the given one."""
-        self.tuner.compile_as_given(self.bench.kept)
-        return self.bench.kept
+    def best_model(self) -> keras.Model:
+        self.fine_tuner.compile_as_given(self.evaluator.kept)
+        return self.evaluator.kept
 
-    def _fewer(self, fraction):
+    def _filter_step(self, fraction: float) -> bool:
+        """Removes a fraction of the filters; whether that is within the budget."""
         started = time.monotonic()
+        model = self.evaluator.model
         try:
-            model = prune_filters(self.bench.model, fraction, round_to=self.block)
+            model = prune_filters(model, fraction, round_to=self.block_size)
         except ValueError:
-            return True  # it removes nothing: `_block` has seen a larger one that does
-        self.tuner.compile(model)
-        self.tuner.fit(model)
+            # It removes nothing: `_choose_block_size` has tried a larger fraction.
+            return True
+        self.fine_tuner.compile(model)
+        self.fine_tuner.fit(model)
         candidate = Candidate(self.format, filters=fraction)
         candidate.seconds = time.monotonic() - started
-        return self._measured(candidate, model).met
+        return self._evaluate_model(candidate, model).met
 
-    def _measured(self, candidate, model):
+    def _evaluate_model(self, candidate: Candidate, model: keras.Model) -> Candidate:
         candidate.flops = 2 * flops(model).macs
-        return measured(self.bench, self.tuner, model, candidate, model)
+        return self.evaluate(candidate, model, model)

@@ -1,29 +1,32 @@
-"""The data of a search: training, validation, and what the search never sees."""
+"""Data of a search: training, validation, calibration and held-out samples."""
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks
 
-# Samples of the training data that ranges of int8 come from.
-_CALIBRATION = 300
-_FEWEST = 4
+# Number of training samples that the ranges of int8 are measured on.
+_NUM_CALIBRATION = 300
+# Fewest validation samples that can be split in two.
+_MIN_SAMPLES = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
     """Inputs, targets and weights (or `None`) as NumPy arrays, samples first."""
 
-    x: object
-    y: object
-    weight: object = None
+    x: Any
+    y: Any
+    weight: Any = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(keras.tree.flatten(self.y)[0])
 
-    def take(self, rows):
+    def take(self, rows: Any) -> "Samples":
         """The samples of these rows."""
         parts = (self.x, self.y, self.weight)
         return Samples(*(_map(lambda value: value[rows], part) for part in parts))
@@ -35,33 +38,33 @@ def _map(function, structure):
     return keras.tree.map_structure(function, structure)
 
 
-def is_arrays(data):
+def is_arrays(data: Any) -> bool:
     """Whether `data` is `(x, y)` or `(x, y, sample_weight)`, not batches of them."""
     return isinstance(data, tuple) and len(data) in (2, 3)
 
 
-def samples(name, data):
+def samples(name: str, data: Any) -> Samples:
     """Returns `data`, arrays or an iterable of batches, as `Samples`."""
     batches = [data] if is_arrays(data) else list(_batches(name, data))
-    widths = {len(batch) if is_arrays(batch) else 0 for batch in batches}
-    if len(widths) != 1 or 0 in widths:
+    # Batches of (x, y) have the length 2, of (x, y, sample_weight) 3.
+    lengths = {len(batch) if is_arrays(batch) else 0 for batch in batches}
+    if len(lengths) != 1 or 0 in lengths:
         checks.fail(
             f"`{name}` must be a tuple (x, y) or (x, y, sample_weight), or batches of "
             "such tuples",
             **{name: type(data).__name__},
         )
-    parts = [_joined([batch[i] for batch in batches]) for i in range(widths.pop())]
-    found = Samples(*parts)
+    parts = [_joined([batch[i] for batch in batches]) for i in range(lengths.pop())]
     sizes = {len(value) for part in parts for value in keras.tree.flatten(part)}
     if len(sizes) != 1 or 0 in sizes:
         rule = f"`{name}` must have as many targets as inputs, at least one"
         checks.fail(rule, sizes=sorted(sizes))
-    return found
+    return Samples(*parts)
 
 
-def _batches(name, data):
+def _batches(name: str, data: Any) -> Iterator[Any]:
     if isinstance(data, keras.utils.PyDataset):
-        return (data[index] for index in range(length(name, data)))
+        return (data[index] for index in range(num_batches(name, data)))
     if not hasattr(data, "__iter__") or hasattr(data, "__array__"):
         checks.fail(
             f"`{name}` must be a tuple (x, y) or a data set of batches",
@@ -71,7 +74,7 @@ def _batches(name, data):
     return iter(data)
 
 
-def length(name, data):
+def num_batches(name: str, data: Any) -> int:
     """Number of batches in one epoch of a data set."""
     try:
         return int(data.num_batches if hasattr(data, "num_batches") else len(data))
@@ -88,36 +91,39 @@ def _joined(values):
         return None
     if len(arrays) == 1:  # large training data are not copied
         return arrays[0]
-    return keras.tree.map_structure(lambda *same: np.concatenate(same), *arrays)
+    return keras.tree.map_structure(lambda *leaves: np.concatenate(leaves), *arrays)
 
 
-def calibration(data, seed):
+def calibration_inputs(data: Any, seed: int | None) -> Any:
     """Inputs of some training samples, drawn by `seed`, for the ranges of int8."""
     if is_arrays(data):
-        found = samples("train_data", data[:2])
+        training = samples("train_data", data[:2])
         rng = np.random.default_rng(seed)
-        return found.take(rng.permutation(len(found))[:_CALIBRATION]).x
+        return training.take(rng.permutation(len(training))[:_NUM_CALIBRATION]).x
     parts, count = [], 0
     for batch in _batches("train_data", data):
         part = samples("train_data", batch)
         parts.append(part.x)
         count += len(part)
-        if count >= _CALIBRATION:
+        if count >= _NUM_CALIBRATION:
             break
-    return _map(lambda value: value[:_CALIBRATION], _joined(parts))
+    return _map(lambda value: value[:_NUM_CALIBRATION], _joined(parts))
 
 
-def split(validation, held_out, seed):
+def split(
+    validation: Samples, held_out: Samples | None, seed: int | None
+) -> tuple[Samples, Samples]:
     """`(validation, held out)`; without the latter, a random half of the former."""
     if held_out is not None:
         return validation, held_out
     count = len(validation)
-    if count < _FEWEST:
+    if count < _MIN_SAMPLES:
         checks.fail(
-            f"`validation_data` must have at least {_FEWEST} samples to be split",
+            f"`validation_data` must have at least {_MIN_SAMPLES} samples to be split",
             fix="Give `test_data`, which the search does not see.",
             samples=count,
         )
+    # Sorted within each half, so that the order of the samples stays.
     order = np.random.default_rng(seed).permutation(count)
     half = count - count // 2
     return validation.take(np.sort(order[:half])), validation.take(
@@ -125,8 +131,8 @@ def split(validation, held_out, seed):
     )
 
 
-def named(model, x):
+def by_input_name(model: keras.Model, x: Any) -> Any:
     """Inputs in a list as a dict by input name, which `.tflite` files take."""
     if not isinstance(x, list | tuple):
         return x
-    return dict(zip((one.name for one in model.inputs), x, strict=True))
+    return dict(zip((tensor.name for tensor in model.inputs), x, strict=True))

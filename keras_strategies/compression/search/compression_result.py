@@ -1,28 +1,36 @@
-"""What `compress` found."""
+"""Result of `compress`: the model, its file, and all candidates."""
 
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import keras
 
 from keras_strategies._internal import checks, files
-from keras_strategies._internal.optional import require
+from keras_strategies._internal.reports import Column, Report
 from keras_strategies.compression.search import _pareto_plot
 
-_COLUMNS = (
-    ("quantization", "numbers", "{}"),
-    ("filters", "filters-", "{:.3g}"),
-    ("sparsity", "sparsity", "{:.3g}"),
-    ("clusters", "values", "{}"),
-    ("metric", "metric", "{:.5g}"),
-    ("drop", "drop", "{:+.2f}"),
-    ("bytes", "bytes", "{:,}"),
-    ("gzipped_bytes", "gzipped", "{:,}"),
-    ("latency_ms", "ms", "{:.3f}"),
-    ("seconds", "seconds", "{:.1f}"),
-)
+
+def _blank_zero(value):
+    return f"{value:.3g}" if value else ""
 
 
-class CompressionResult:
+def _blank_none(form):
+    def cell(value: Any) -> str:
+        if value is None or isinstance(value, str):
+            return value or ""
+        return format(value, form)
+
+    return cell
+
+
+class CompressionResult(Report):
     """The result of `compress`: the model, its file, and all that was tried.
+
+    `print(result)` shows the candidates and the verdict, `result.plot()` the points
+    lost against the gzipped bytes, with the candidates that no other one beats in
+    both (the Pareto front) joined by a line.
 
     Attributes:
         model: The compressed Keras model, compiled like the given one.
@@ -31,7 +39,7 @@ class CompressionResult:
         budget: Points that might be lost.
         metric: Name of the metric.
         mode: `"max"` or `"min"`.
-        candidates: One dict for each model tried, in order: `quantization`
+        rows: One dict for each candidate, in order: `quantization`
             (`"int8"`, `"int8 QAT"`, `"dynamic"`, `"float16"`), `sparsity`,
             `clusters` (values in a kernel, or `None`), `filters` (share removed),
             `metric` and `drop` (points lost) of its `.tflite` on the validation
@@ -42,137 +50,155 @@ class CompressionResult:
             of the given model.
         validation: `samples`, `float` and `compressed` (the metric of the given
             model and of the `.tflite`) and `drop`, on the data of the search.
-        held_out: The same on data that the search has not seen; its own word on
-            what was lost, as the choice was made by the figure in `validation`.
+        held_out: The same on data that the search has not used: an unbiased
+            measurement, as the choice was made by the figures in `validation`.
     """
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("mark", "", left=True),
+        Column("quantization", "numbers", left=True),
+        Column("filters", "filters removed", form=_blank_zero),
+        Column("sparsity", form=_blank_zero),
+        Column("clusters", "values", form=_blank_none("")),
+        Column("metric", form=_blank_none(".5g")),
+        Column("drop", form=_blank_none("+.2f")),
+        Column("bytes", form=_blank_none(",")),
+        Column("gzipped_bytes", "gzipped", form=_blank_none(",")),
+        Column("latency_ms", "ms", form=_blank_none(".3f")),
+        Column("seconds", form=".1f"),
+    )
 
     def __init__(
         self,
         *,
-        model,
-        content,
-        target,
-        budget,
-        metric,
-        mode,
-        candidates,
-        chosen,
-        baseline,
-        validation,
-        held_out,
-    ):
-        self.model, self.content = model, content
-        self.target, self.budget = target, budget
-        self.metric, self.mode = metric, mode
-        self.candidates, self.chosen = candidates, chosen
-        self.baseline, self.validation, self.held_out = baseline, validation, held_out
+        model: keras.Model,
+        content: bytes,
+        target: Literal["size", "latency"],
+        budget: float,
+        metric: str,
+        mode: Literal["min", "max"],
+        rows: Sequence[Mapping[str, Any]],
+        chosen: Mapping[str, Any],
+        baseline: Mapping[str, Any],
+        validation: Mapping[str, Any],
+        held_out: Mapping[str, Any],
+    ) -> None:
+        self.model: keras.Model = model
+        self.content: bytes = content
+        self.target: Literal["size", "latency"] = target
+        self.budget: float = budget
+        self.metric: str = metric
+        self.mode: Literal["min", "max"] = mode
+        self.rows: Sequence[Mapping[str, Any]] = rows
+        self.chosen: Mapping[str, Any] = chosen
+        self.baseline: Mapping[str, Any] = baseline
+        self.validation: Mapping[str, Any] = validation
+        self.held_out: Mapping[str, Any] = held_out
 
     @property
-    def met(self):
-        """Whether the model keeps to the budget on the validation data."""
+    def met(self) -> bool:
+        """Whether the model is within the budget on the validation data."""
         return self.chosen["met"]
 
     @property
-    def held_out_met(self):
-        """Whether it does so on the held-out data as well."""
+    def held_out_met(self) -> bool:
+        """Whether it is within the budget on the held-out data as well."""
         return self.held_out["drop"] <= self.budget
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         """Size of the `.tflite` file."""
         return self.chosen["bytes"]
 
     @property
-    def gzipped_bytes(self):
+    def gzipped_bytes(self) -> int:
         """Size of the file under gzip, about what is downloaded."""
         return self.chosen["gzipped_bytes"]
 
     @property
-    def ratio(self):
+    def ratio(self) -> float:
         """How many times smaller than the float32 `.tflite`, both gzipped."""
         return self.baseline["gzipped_bytes"] / self.gzipped_bytes
 
-    def table(self):
-        """Returns the candidates and the verdict as text."""
-        cells = [[""] + [title for _, title, _ in _COLUMNS]]
-        for row in self.candidates:
-            mark = "*" if row is self.chosen else "" if row["met"] else "-"
-            cells.append([mark] + [_cell(row, *column) for column in _COLUMNS])
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(
-                cell.rjust(width) for cell, width in zip(row, widths, strict=True)
-            ).rstrip()
-            for row in cells
-        ]
-        return "\n".join([*lines, "", *self._verdict()])
-
-    def _verdict(self):
-        yield "* taken, - over the budget. Sizes in bytes; drop in points."
-        yield (
-            f"{self.gzipped_bytes:,} bytes gzipped, {self.ratio:.1f} times smaller "
-            f"than float32 ({self.baseline['gzipped_bytes']:,})"
-        )
-        for name, found in (
-            ("validation", self.validation),
-            ("held out", self.held_out),
-        ):
-            verdict = "within" if found["drop"] <= self.budget else "over"
-            yield (
-                f"{self.metric}, {name}, {found['samples']} samples: "
-                f"{found['float']:.5g} > {found['compressed']:.5g}, "
-                f"{found['drop']:+.2f} points ({verdict} the budget of "
-                f"{self.budget:g})"
-            )
-
-    def plot(self, path=None):
-        """Draws the points lost against the gzipped bytes; returns the figure.
-
-        The line joins the candidates that no other one beats in both (the Pareto
-        front).
-
-        Args:
-            path: File to write, ending in .png, .svg or .pdf. Defaults to `None`.
-        """
-        if path is not None:
-            checks.instance("path", path, (str, os.PathLike))
-            if pathlib.Path(path).suffix.lower() not in (".png", ".svg", ".pdf"):
-                checks.fail("`path` must end in .png, .svg or .pdf", path=str(path))
-        module = require("matplotlib.figure", "`CompressionResult.plot`")
-        figure = module.Figure(figsize=(7, 4.5), layout="constrained")
-        _pareto_plot.draw(figure, self)
-        if path is not None:
-            figure.savefig(path, dpi=110)
-        return figure
-
-    def save(self, folder):
+    def save(self, folder: str | os.PathLike[str]) -> tuple[str, str]:
         """Writes `model.keras` and `model.tflite`; returns both paths.
 
-        Each file is written aside and renamed, so that none is ever half written.
+        Each file is written under another name and renamed, so that none is ever
+        half written.
 
         Args:
-            folder: Where to; it is made if it does not exist.
+            folder: The folder to write to; it is created if it does not exist.
         """
         checks.instance("folder", folder, (str, os.PathLike))
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        paths = folder / "model.keras", folder / "model.tflite"
-        aside = folder / f".{os.getpid()}.keras"
+        keras_path, tflite_path = folder / "model.keras", folder / "model.tflite"
+        temporary = folder / f".{os.getpid()}.keras"
         try:
-            self.model.save(aside)
-            os.replace(aside, paths[0])
+            self.model.save(temporary)
+            os.replace(temporary, keras_path)
         finally:
-            aside.unlink(missing_ok=True)
-        files.replace(paths[1], self.content)
-        return tuple(str(path) for path in paths)
+            temporary.unlink(missing_ok=True)
+        files.replace(tflite_path, self.content)
+        return str(keras_path), str(tflite_path)
 
-    def __str__(self):
-        return self.table()
+    def _columns(self) -> tuple[Column, ...]:
+        return self.COLUMNS
 
+    def _shown_rows(self) -> Sequence[Mapping[str, Any]]:
+        shown = []
+        for row in self.rows:
+            mark = "*" if row is self.chosen else "" if row["met"] else "-"
+            failed = dict.fromkeys(("metric", "drop"), "failed") if row["error"] else {}
+            shown.append({**row, "mark": mark, **failed})
+        return shown
 
-def _cell(row, key, title, form):
-    value = row[key]
-    if row["error"] and key in ("metric", "drop"):
-        return "failed"
-    nothing = value is None or (key in ("filters", "sparsity") and not value)
-    return "" if nothing else form.format(value)
+    def _footer(self) -> Sequence[str]:
+        lines = [
+            "* taken, - over the budget. Sizes in bytes; drop in points.",
+            f"{self.gzipped_bytes:,} bytes gzipped, {self.ratio:.1f} times smaller "
+            f"than float32 ({self.baseline['gzipped_bytes']:,})",
+        ]
+        for name, figures in (
+            ("validation", self.validation),
+            ("held out", self.held_out),
+        ):
+            verdict = "within" if figures["drop"] <= self.budget else "over"
+            lines.append(
+                f"{self.metric}, {name}, {figures['samples']} samples: "
+                f"{figures['float']:.5g} > {figures['compressed']:.5g}, "
+                f"{figures['drop']:+.2f} points ({verdict} the budget of "
+                f"{self.budget:g})"
+            )
+        return lines
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "ratio": self.ratio,
+            "bytes": self.bytes,
+            "gzipped_bytes": self.gzipped_bytes,
+            "budget": self.budget,
+            "met": self.met,
+            "held_out_met": self.held_out_met,
+            "target": self.target,
+            "metric": self.metric,
+            "mode": self.mode,
+            "chosen": self.chosen,
+            "baseline": self.baseline,
+            "validation": self.validation,
+            "held_out": self.held_out,
+        }
+
+    def _warnings(self) -> Sequence[str]:
+        lines = []
+        if not self.met:
+            lines.append("No candidate is within the budget on the validation data.")
+        if not self.held_out_met:
+            lines.append("The model is over the budget on the held-out data.")
+        return lines
+
+    def _figure_size(self) -> tuple[float, float]:
+        return (7.0, 4.5)
+
+    def _draw(self, ax):
+        _pareto_plot.draw(ax, self)

@@ -1,13 +1,11 @@
-"""Keras 3 models for TensorFlow Model Optimization itself, and back.
+"""`to_tf_keras` and `from_tf_keras`: models for TFMOT itself, and back.
 
 Everything TFMOT does is native in `keras_strategies.compression`, and
 `keras_strategies.compat.tfmot` has its names. This bridge is for those who need
 TFMOT's own code: it accepts models of tf_keras, the legacy Keras 2, only.
 """
 
-import contextlib
-import os
-import warnings
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,56 +13,21 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import Rewriter, check_rebuildable
 from keras_strategies.compression.tfmot_bridge import _graph_translation
+from keras_strategies.compression.tfmot_bridge._import_tfmot import quarantine
 
-_VARIABLE = "TF_USE_LEGACY_KERAS"
+if TYPE_CHECKING:
+    import tf_keras
 
-
-@contextlib.contextmanager
-def _quarantine():
-    """Keeps `tf.keras` what it is: TFMOT sets a variable that would change it."""
-    import tensorflow as tf
-
-    tf.keras.__version__  # noqa: B018  (loads it now, before the variable is set)
-    kept = os.environ.get(_VARIABLE)
-    try:
-        yield
-    finally:
-        os.environ.pop(_VARIABLE, None)
-        if kept is not None:
-            os.environ[_VARIABLE] = kept
+# Largest relative difference of the outputs under mixed precision.
+_HALF_TOLERANCE = 1e-2
 
 
-def import_tfmot():
-    """Imports and returns `tensorflow_model_optimization` without side effects.
-
-    Importing TFMOT sets `TF_USE_LEGACY_KERAS=1`, after which `tf.keras` becomes
-    tf_keras, also in processes started later. Here `tf.keras` is loaded first and
-    the variable restored.
-
-    Example:
-
-    ```python
-    from keras_strategies.compression import import_tfmot
-
-    tfmot = import_tfmot()
-    print(tfmot.__version__)
-    ```
-    """
-    with _quarantine(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it uses much that is deprecated
-        import tensorflow_model_optimization as tfmot
-
-        # Its parts are loaded on first use and set the variable then.
-        tfmot.sparsity.keras.PruningPolicy  # noqa: B018
-        tfmot.clustering.keras.CentroidInitialization  # noqa: B018
-        tfmot.quantization.keras.QuantizeConfig  # noqa: B018
-        return tfmot
-
-
-def to_tf_keras(model, *, data=None, tolerance=1e-4):
+def to_tf_keras(
+    model: keras.Model, *, data: Any = None, tolerance: float = 1e-4
+) -> "tf_keras.Model":
     """Returns a tf_keras copy of a Keras 3 model, checked on data.
 
-    Each layer is rebuilt from its configuration and takes over the weights; then
+    Each layer is rebuilt from its configuration and gets the same weights; then
     both models are called on the same inputs and must agree. TFMOT's wrappers share
     layers with the model they are given, so convert afresh for each operation.
 
@@ -81,9 +44,9 @@ def to_tf_keras(model, *, data=None, tolerance=1e-4):
         An uncompiled `tf_keras.Model`.
 
     Raises:
-        ValueError: A layer or one of its settings does not exist in tf_keras, or
+        ValueError: If a layer or one of its settings does not exist in tf_keras, or
             the outputs differ.
-        TypeError: `model` is no Keras 3 model of that kind.
+        TypeError: If `model` is no Keras 3 model of that kind.
 
     Example:
 
@@ -93,21 +56,23 @@ def to_tf_keras(model, *, data=None, tolerance=1e-4):
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     legacy = to_tf_keras(model)
-    again = from_tf_keras(legacy)
+    model = from_tf_keras(legacy)
     ```
     """
     checks.real("tolerance", tolerance, low=0, high=1, low_open=True)
     check_rebuildable(model)
     source, target = _sides()
-    legacy = _translated(_Plain(model).rebuild(), source, target)
+    legacy = _translated(_PlainCopy(model).rebuild(), source, target)
     _compare(model, legacy, model, data, tolerance)
     return legacy
 
 
-def from_tf_keras(model, *, data=None, tolerance=1e-4):
+def from_tf_keras(
+    model: "tf_keras.Model", *, data: Any = None, tolerance: float = 1e-4
+) -> keras.Model:
     """Returns a Keras 3 copy of a tf_keras model, checked on data.
 
-    The way back from TFMOT: strip its wrappers first (`strip_pruning`,
+    Use it after TFMOT. Strip its wrappers first (`strip_pruning`,
     `strip_clustering`), as they do not exist in Keras 3.
 
     Args:
@@ -119,9 +84,9 @@ def from_tf_keras(model, *, data=None, tolerance=1e-4):
         An uncompiled `keras.Model`.
 
     Raises:
-        ValueError: A layer or one of its settings does not exist in Keras 3, or
+        ValueError: If a layer or one of its settings does not exist in Keras 3, or
             the outputs differ.
-        TypeError: `model` is no tf_keras model of that kind.
+        TypeError: If `model` is no tf_keras model of that kind.
 
     Example:
 
@@ -134,35 +99,36 @@ def from_tf_keras(model, *, data=None, tolerance=1e-4):
     ```
     """
     checks.real("tolerance", tolerance, low=0, high=1, low_open=True)
-    with _quarantine():
+    with quarantine():
         import tf_keras
 
     _check_kind(model, tf_keras, "tf_keras.Model")
     source, target = _sides()
-    made = _translated(model, target, source)
-    _compare(model, made, made, data, tolerance)
-    return made
+    copy = _translated(model, target, source)
+    _compare(model, copy, copy, data, tolerance)
+    return copy
 
 
-class _Plain(Rewriter):
-    """Copies a model with plain classes in place of subclasses, which have no twin."""
+class _PlainCopy(Rewriter):
+    """Copies a model with the classes of Keras in place of subclasses of these."""
 
-    def kind(self, model):
-        sequential = isinstance(model, keras.Sequential)
-        return keras.Sequential if sequential else keras.Model
+    def kind(self, model: keras.Model) -> type:
+        is_sequential = isinstance(model, keras.Sequential)
+        return keras.Sequential if is_sequential else keras.Model
 
 
-def _check_kind(model, namespace, wanted):
+def _check_kind(model, namespace, description):
     fix = "Subclassed models have no graph to rebuild."
     if not isinstance(model, namespace.Model):
-        rule = f"`model` must be a {wanted}"
+        rule = f"`model` must be a {description}"
         checks.fail(rule, error=TypeError, model=type(model).__module__)
-    graph = isinstance(model, namespace.Sequential) or bool(
+    # tf_keras has no public test for this.
+    has_graph = isinstance(model, namespace.Sequential) or bool(
         getattr(model, "_is_graph_network", False)
         or type(model).__name__ == "Functional"
     )
-    if not graph:
-        rule = f"`model` must be a Functional or Sequential {wanted}"
+    if not has_graph:
+        rule = f"`model` must be a Functional or Sequential {description}"
         checks.fail(rule, fix=fix, error=TypeError, model=type(model).__name__)
     if not model.built:
         fix = "Give it an Input, or call it once."
@@ -170,7 +136,8 @@ def _check_kind(model, namespace, wanted):
 
 
 def _sides():
-    with _quarantine():
+    """The `Side`s of Keras 3 and of tf_keras."""
+    with quarantine():
         import tf_keras
 
     return tuple(
@@ -188,56 +155,62 @@ def _sides():
 def _translated(model, source, target):
     translation = _graph_translation.Translation(source, target)
     kind = "Sequential" if isinstance(model, source.sequential) else "Functional"
-    made = translation.model(kind, model.get_config())
-    there = "Keras 3" if target.keras_3 else "tf_keras"
+    copy = translation.model(kind, model.get_config())
+    library = "Keras 3" if target.keras_3 else "tf_keras"
     if translation.unknown:
         raise ValueError(
-            f"{there} has no counterpart of {', '.join(translation.unknown)}. Only "
+            f"{library} has no counterpart of {', '.join(translation.unknown)}. Only "
             "built-in layers can cross; write operations on tensors as layers."
         )
     if translation.lost:
         raise ValueError(
-            f"{there} does not have these settings: {'; '.join(translation.lost)}. "
+            f"{library} does not have these settings: {'; '.join(translation.lost)}. "
             "Use their defaults, or keep the model on its side."
         )
-    if not made.built:
-        made.build(model.input_shape)
-    _copy(model, made)
-    return made
+    if not copy.built:
+        copy.build(model.input_shape)
+    _copy_weights(model, copy)
+    return copy
 
 
-def _copy(source, target):
+def _copy_weights(source, target):
     """Sets the weights layer by layer: the two order a model's weights differently."""
-    for theirs in target.layers:
-        ours = source.get_layer(theirs.name)
-        if hasattr(theirs, "layers"):
-            _copy(ours, theirs)
+    for new in target.layers:
+        old = source.get_layer(new.name)
+        # A nested model, whose layers are in another order too.
+        if hasattr(new, "layers"):
+            _copy_weights(old, new)
             continue
-        wanted = [tuple(weight.shape) for weight in theirs.weights]
-        values = ours.get_weights()
-        if [value.shape for value in values] != wanted:
+        shapes = [tuple(weight.shape) for weight in new.weights]
+        values = old.get_weights()
+        if [value.shape for value in values] != shapes:
             raise ValueError(
-                f"The weights of '{theirs.name}' have other shapes on the other side: "
-                f"{[value.shape for value in values]} and {wanted}."
+                f"The weights of '{new.name}' have other shapes on the other side: "
+                f"{[value.shape for value in values]} and {shapes}."
             )
-        theirs.set_weights(values)
+        new.set_weights(values)
 
 
-def _compare(model, made, keras_3, data, tolerance):
+def _compare(model, copy, keras_3, data, tolerance):
+    """Refuses a copy whose outputs differ from those of the model.
+
+    Some settings mean something else in the other library: only numbers show it.
+    """
     if data is None:
-        data = _random(keras_3)
+        data = _random_inputs(keras_3)
     before, after = (
-        [np.asarray(value, "float32") for value in _flat(_call(one, data))]
-        for one in (model, made)
+        [np.asarray(value, "float32") for value in _flat(_call(side, data))]
+        for side in (model, copy)
     )
     if any(layer.dtype_policy.compute_dtype != "float32" for layer in keras_3.layers):
-        tolerance = max(tolerance, 1e-2)
-    for index, (first, second) in enumerate(zip(before, after, strict=True)):
-        scale = max(float(np.ptp(first)), float(np.abs(first).max(initial=0)), 1e-6)
-        worst = float(np.abs(first - second).max(initial=0)) / scale
-        if not worst <= tolerance:
+        tolerance = max(tolerance, _HALF_TOLERANCE)
+    for index, (expected, output) in enumerate(zip(before, after, strict=True)):
+        largest = float(np.abs(expected).max(initial=0))
+        scale = max(float(np.ptp(expected)), largest, 1e-6)
+        error = float(np.abs(expected - output).max(initial=0)) / scale
+        if not error <= tolerance:
             raise ValueError(
-                f"Output {index} differs by {worst:.2g} of its range after the "
+                f"Output {index} differs by {error:.2g} of its range after the "
                 f"conversion, more than `tolerance`={tolerance:g}. The two libraries "
                 "compute a layer of this model differently."
             )
@@ -256,18 +229,21 @@ def _flat(outputs):
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
-def _random(model, count=8):
+def _random_inputs(model, count=8):
+    """Inputs of the shapes and dtypes of a model, in its structure of inputs."""
     rng = np.random.default_rng(0)
     sizes = [
         layer.input_dim
         for layer in model.layers
         if isinstance(layer, keras.layers.Embedding)
     ]
-    made = []
+    inputs = []
     for tensor in model.inputs:
         shape = (tensor.shape[0] or count, *(size or 8 for size in tensor.shape[1:]))
         if np.dtype(keras.backend.standardize_dtype(tensor.dtype)).kind in "iu":
-            made.append(rng.integers(0, min(sizes, default=2), shape).astype("int32"))
+            # Integers are indices: they must be valid in every Embedding.
+            indices = rng.integers(0, min(sizes, default=2), shape)
+            inputs.append(indices.astype("int32"))
         else:
-            made.append(rng.normal(size=shape).astype("float32"))
-    return made[0] if len(made) == 1 else made
+            inputs.append(rng.normal(size=shape).astype("float32"))
+    return inputs[0] if len(inputs) == 1 else inputs

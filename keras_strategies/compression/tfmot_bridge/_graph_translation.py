@@ -1,7 +1,14 @@
-"""Rebuild a serialized model layer by layer with the classes of the other Keras."""
+"""Rebuilding of a serialized model with the layer classes of the other Keras.
+
+The two serialize graphs differently. Keras 3 writes `__keras_tensor__` entries in the
+arguments of each call, tf_keras lists `[layer, node, tensor, kwargs]`. Both become
+`Reference`s, and calls are made again as soon as the tensors they take exist.
+"""
 
 import dataclasses
 import types
+from collections.abc import Iterator
+from typing import Any
 
 from keras_strategies.compression.tfmot_bridge import _layer_config
 
@@ -11,7 +18,7 @@ class Side:
     """One of the two: its layer classes, `Input`, `Model` and `Sequential`."""
 
     layers: types.ModuleType
-    input: object
+    input: Any
     model: type
     sequential: type
     keras_3: bool
@@ -27,13 +34,14 @@ class Reference:
 
 
 class Translation:
-    """Rebuilds models; collects what stands in the way."""
+    """Rebuilds models; collects the layers and settings that have no counterpart."""
 
-    def __init__(self, source, target):
+    def __init__(self, source: Side, target: Side) -> None:
         self.source, self.target = source, target
-        self.unknown, self.lost = [], []
+        self.unknown: list[str] = []
+        self.lost: list[str] = []
 
-    def model(self, kind, config):
+    def model(self, kind: str, config: dict[str, Any]) -> Any:
         """Returns the model, or None where `unknown` or `lost` say why not."""
         if kind == "Sequential":
             return self._sequential(config)
@@ -43,9 +51,9 @@ class Translation:
         name = entry["config"].get("name", entry["class_name"])
         if _layer_config.is_model(entry):
             return self.model(entry["class_name"], entry["config"])
-        here = _layer_config.find_class(entry, self.source.layers)
-        there = getattr(self.target.layers, entry["class_name"], None)
-        if here is None or there is None:
+        old_class = _layer_config.find_class(entry, self.source.layers)
+        new_class = getattr(self.target.layers, entry["class_name"], None)
+        if old_class is None or new_class is None:
             self.unknown.append(f"'{name}' ({entry['class_name']})")
             return None
         config, lost = _layer_config.translate(
@@ -55,7 +63,7 @@ class Translation:
             self.lost.append(f"'{name}' ({entry['class_name']}): {', '.join(lost)}")
             return None
         try:
-            return there(**config)
+            return new_class(**config)
         except (TypeError, ValueError) as error:
             self.lost.append(f"'{name}' ({entry['class_name']}): {error}")
             return None
@@ -64,6 +72,7 @@ class Translation:
         config = entry["config"]
         shape = config.get("batch_shape") or config.get("batch_input_shape")
         dtype = _layer_config.dtype_name(config["dtype"])
+        # Keras 3 has no ragged tensors, and its sparse ones are of another kind.
         if any(config.get(key) for key in ("sparse", "ragged")):
             self.lost.append(f"'{config['name']}' (InputLayer): sparse or ragged")
         return self.target.input(
@@ -71,7 +80,7 @@ class Translation:
         )
 
     def _sequential(self, config):
-        made = [
+        layers = [
             self._input(entry)
             if entry["class_name"] == "InputLayer"
             else self._layer(entry)
@@ -79,10 +88,12 @@ class Translation:
         ]
         if self.unknown or self.lost:
             return None
-        return self.target.sequential(made, name=config["name"])
+        return self.target.sequential(layers, name=config["name"])
 
     def _functional(self, config):
-        tensors, waiting = {}, []
+        tensors: dict[tuple[str, int], list[Any]] = {}
+        pending = []  # calls: (name of the layer, number of the call, layer, arguments)
+        # Keras 3 lists the mask of an Embedding as an operation; tf_keras does not.
         masks = {e["name"] for e in config["layers"] if _is_mask(e)}
         for entry in config["layers"]:
             if entry["name"] in masks:
@@ -98,64 +109,71 @@ class Translation:
                     for key, value in kwargs.items()
                     if not any(r.layer in masks for r in _references(value))
                 }
-                waiting.append((entry["name"], node, layer, (args, kwargs)))
+                pending.append((entry["name"], node, layer, (args, kwargs)))
         if self.unknown or self.lost:
             return None
-        ends = [_marked(config[key]) for key in ("input_layers", "output_layers")]
-        waiting, ends = _renumbered(waiting, ends)
-        while waiting:
-            left = []
-            for name, node, layer, (args, kwargs) in waiting:
-                if all(_known(r, tensors) for r in _references((args, kwargs))):
-                    args, kwargs = _filled((args, kwargs), tensors)
-                    outputs = layer(*args, **kwargs)
-                    tensors[name, node] = _listed(outputs)
+        ends = [
+            _parse_references(config[key]) for key in ("input_layers", "output_layers")
+        ]
+        pending, ends = _renumbered(pending, ends)
+        # A layer that is shared is listed once, perhaps before the tensors of its
+        # later calls exist: each pass makes the calls that are ready.
+        while pending:
+            blocked = []
+            for name, node, layer, (args, kwargs) in pending:
+                references = _references((args, kwargs))
+                if all((r.layer, r.node) in tensors for r in references):
+                    args, kwargs = _resolved((args, kwargs), tensors)
+                    tensors[name, node] = _as_list(layer(*args, **kwargs))
                 else:
-                    left.append((name, node, layer, (args, kwargs)))
-            if len(left) == len(waiting):
+                    blocked.append((name, node, layer, (args, kwargs)))
+            if len(blocked) == len(pending):
                 raise ValueError(f"The graph of '{config['name']}' cannot be ordered.")
-            waiting = left
-        ends = [_single(_filled(end, tensors)) for end in ends]
+            pending = blocked
+        ends = [_unwrapped(_resolved(end, tensors)) for end in ends]
         return self.target.model(*ends, name=config["name"])
 
     def _call(self, call):
         """Returns `(args, kwargs)` of a call with references for tensors."""
         if isinstance(call, dict):  # Keras 3
-            return _marked_keras_3(call["args"]), _marked_keras_3(call["kwargs"])
+            return _parse_keras_3(call["args"]), _parse_keras_3(call["kwargs"])
+        # tf_keras leaves out the list around a single input.
         if isinstance(call, list) and _is_reference(call):
             call = [[*call, {}]]
         entries = [Reference(*entry[:3]) for entry in call]
+        # Keyword arguments of a call stand in the entry of its first tensor.
         kwargs = call[0][3] if len(call[0]) > 3 else {}
         first = entries[0] if len(entries) == 1 else entries
-        return [first], {key: _marked(value) for key, value in kwargs.items()}
+        return [first], {key: _parse_references(value) for key, value in kwargs.items()}
 
 
-def _renumbered(waiting, ends):
+def _renumbered(pending, ends):
     """Numbers calls from 0: tf_keras also counts the one a nested model is made of."""
-    calls, highest = {}, {}
-    for name, *_ in waiting:
-        calls[name] = calls.get(name, 0) + 1
-    every = ([call for *_, call in waiting], ends)
-    for reference in _references(every):
-        top = max(highest.get(reference.layer, 0), reference.node)
-        highest[reference.layer] = top
+    num_calls: dict[str, int] = {}
+    last_node: dict[str, int] = {}
+    for name, *_ in pending:
+        num_calls[name] = num_calls.get(name, 0) + 1
+    for reference in _references(([call for *_, call in pending], ends)):
+        last = max(last_node.get(reference.layer, 0), reference.node)
+        last_node[reference.layer] = last
     shift = {
-        name: max(0, top + 1 - calls[name])
-        for name, top in highest.items()
-        if name in calls
+        name: max(0, last + 1 - num_calls[name])
+        for name, last in last_node.items()
+        if name in num_calls
     }
 
-    def moved(value):
+    def shifted(value):
         if isinstance(value, Reference):
             node = value.node - shift.get(value.layer, 0)
             return dataclasses.replace(value, node=node)
         if isinstance(value, dict):
-            return {key: moved(item) for key, item in value.items()}
+            return {key: shifted(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return type(value)(moved(item) for item in value)
+            return type(value)(shifted(item) for item in value)
         return value
 
-    return [(n, k, layer, moved(call)) for n, k, layer, call in waiting], moved(ends)
+    calls = [(n, k, layer, shifted(call)) for n, k, layer, call in pending]
+    return calls, shifted(ends)
 
 
 def _is_mask(entry):
@@ -172,28 +190,30 @@ def _is_reference(value):
     )
 
 
-def _marked(value):
+def _parse_references(value):
     """Turns `[name, node, tensor]` into references, anywhere in a structure."""
     if _is_reference(value):
         return Reference(*value[:3])
     if isinstance(value, dict):
-        return {key: _marked(item) for key, item in value.items()}
+        return {key: _parse_references(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_marked(item) for item in value]
+        return [_parse_references(item) for item in value]
     return value
 
 
-def _marked_keras_3(value):
+def _parse_keras_3(value):
+    """Turns `__keras_tensor__` entries into references, anywhere in a structure."""
     if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
         return Reference(*value["config"]["keras_history"])
     if isinstance(value, dict):
-        return {key: _marked_keras_3(item) for key, item in value.items()}
+        return {key: _parse_keras_3(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_marked_keras_3(item) for item in value]
+        return [_parse_keras_3(item) for item in value]
     return value
 
 
-def _references(value):
+def _references(value: Any) -> Iterator[Reference]:
+    """All references in a structure."""
     if isinstance(value, Reference):
         yield value
     elif isinstance(value, dict):
@@ -204,25 +224,22 @@ def _references(value):
             yield from _references(item)
 
 
-def _known(reference, tensors):
-    return (reference.layer, reference.node) in tensors
-
-
-def _filled(value, tensors):
+def _resolved(value, tensors):
+    """A structure with tensors in place of references."""
     if isinstance(value, Reference):
         return tensors[value.layer, value.node][value.tensor]
     if isinstance(value, dict):
-        return {key: _filled(item, tensors) for key, item in value.items()}
+        return {key: _resolved(item, tensors) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_filled(item, tensors) for item in value]
+        return [_resolved(item, tensors) for item in value]
     return value
 
 
-def _listed(outputs):
+def _as_list(outputs):
     if isinstance(outputs, dict):
         return list(outputs.values())
     return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
-def _single(value):
+def _unwrapped(value):
     return value[0] if isinstance(value, list) and len(value) == 1 else value

@@ -1,20 +1,24 @@
-"""Layer configurations between Keras 3 and tf_keras (pure, on dicts and classes)."""
+"""Translation of layer configurations between Keras 3 and tf_keras.
+
+Pure functions on dicts and classes.
+"""
 
 import inspect
+from typing import Any
 
-# (class, Keras 3 key) -> tf_keras key.
+# (class, Keras 3 key) -> tf_keras key, of arguments that were renamed.
 _RENAMED = {("LeakyReLU", "negative_slope"): "alpha"}
 _MODELS = ("Functional", "Sequential", "Model")
-# Accepted by every layer.
+# Accepted by every layer, through `**kwargs`.
 _COMMON = {"name", "dtype", "trainable"}
 
 
-def is_model(entry):
+def is_model(entry: dict[str, Any]) -> bool:
     """Whether a serialized entry is a nested model that can be rebuilt."""
     return entry["class_name"] in _MODELS and "layers" in entry["config"]
 
 
-def find_class(entry, layers):
+def find_class(entry: dict[str, Any], layers: Any) -> Any:
     """Returns the class of a serialized layer in the namespace `layers`, or None."""
     module = entry.get("module") or "keras.layers"
     # Operations such as `x * 2` have a class in keras.src, custom ones elsewhere.
@@ -23,7 +27,9 @@ def find_class(entry, layers):
     return getattr(layers, entry["class_name"], None)
 
 
-def translate(entry, source, target, to_keras_3):
+def translate(
+    entry: dict[str, Any], source: Any, target: Any, to_keras_3: bool
+) -> tuple[dict[str, Any], list[str]]:
     """Returns the configuration of a layer for the other Keras.
 
     Args:
@@ -36,22 +42,33 @@ def translate(entry, source, target, to_keras_3):
         `(config, lost)`: the configuration, and the names of settings that the
         other side does not have and that are not at their default.
     """
-    name, config, lost = entry["class_name"], {}, []
-    old, new = getattr(source, name), getattr(target, name)
-    accepted, defaults = _arguments(new), _defaults(old)
-    renamed = {theirs: ours for (c, ours), theirs in _RENAMED.items() if c == name}
-    if not to_keras_3:
-        renamed = {ours: theirs for theirs, ours in renamed.items()}
+    class_name, config = entry["class_name"], {}
+    lost: list[str] = []
+    old_class, new_class = getattr(source, class_name), getattr(target, class_name)
+    accepted, defaults = _arguments(new_class), _defaults(old_class)
+    renamed = _renamed_keys(class_name, to_keras_3)
     for key, value in entry["config"].items():
-        key_there = renamed.get(key, key)
-        if key_there in accepted:
-            config[key_there] = _value(key, value, source, target, to_keras_3, lost)
+        new_key = renamed.get(key, key)
+        if new_key in accepted:
+            config[new_key] = _value(key, value, source, target, to_keras_3, lost)
+        # Dropping a setting at its default changes nothing.
         elif key in defaults and value != defaults[key]:
             lost.append(f"{key}={value!r}")
     return config, lost
 
 
+def _renamed_keys(class_name, to_keras_3):
+    """`{old key: new key}` of the arguments of a class that are named otherwise."""
+    pairs = [
+        (keras_3_key, tf_keras_key)
+        for (name, keras_3_key), tf_keras_key in _RENAMED.items()
+        if name == class_name
+    ]
+    return {new: old for old, new in pairs} if to_keras_3 else dict(pairs)
+
+
 def _value(key, value, source, target, to_keras_3, lost):
+    """The value of a setting on the other side; adds to `lost` what it loses."""
     if key == "dtype":
         return dtype_name(value)
     if key == "axis" and isinstance(value, list | tuple) and len(value) == 1:
@@ -60,8 +77,8 @@ def _value(key, value, source, target, to_keras_3, lost):
         return value
     inner = find_class(value, source)
     if inner is not None and hasattr(target, value["class_name"]):
-        config, more = translate(value, source, target, to_keras_3)
-        lost += [f"{value['class_name']}.{text}" for text in more]
+        config, inner_lost = translate(value, source, target, to_keras_3)
+        lost += [f"{value['class_name']}.{text}" for text in inner_lost]
         return getattr(target, value["class_name"])(**config)
     # Initializers, regularizers, constraints: a setting that is None is left out, as
     # each side has some that the other does not know.
@@ -69,7 +86,7 @@ def _value(key, value, source, target, to_keras_3, lost):
     return {**value, "config": settings}
 
 
-def dtype_name(value):
+def dtype_name(value: Any) -> str:
     """Returns the name of a dtype or policy, however it was serialized."""
     if isinstance(value, dict):
         return value["config"]["name"]
@@ -79,6 +96,7 @@ def dtype_name(value):
 def _arguments(cls):
     """Names that the constructors of a class and its bases take."""
     names = set(_COMMON)
+    # From the class upwards, as long as each constructor passes `**kwargs` on.
     for base in cls.__mro__:
         if "__init__" in vars(base):
             parameters = inspect.signature(base.__init__).parameters.values()
@@ -94,10 +112,10 @@ def _arguments(cls):
 
 def _defaults(cls):
     """Name -> default of the constructor's own arguments."""
-    found = {}
+    defaults = {}
     for base in reversed(cls.__mro__):
         if "__init__" in vars(base):
             parameters = inspect.signature(base.__init__).parameters
-            found |= {p.name: p.default for p in parameters.values()}
+            defaults |= {p.name: p.default for p in parameters.values()}
     required = inspect.Parameter.empty
-    return {name: value for name, value in found.items() if value is not required}
+    return {name: value for name, value in defaults.items() if value is not required}

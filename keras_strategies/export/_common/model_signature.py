@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks, keras_private, walking
+from keras_strategies._internal import checks, keras_private, traversal
 
 _HALF_PRECISION = ("float16", "bfloat16")
 
@@ -120,7 +120,7 @@ def float32_compute(model: keras.Model) -> Iterator[bool]:
     """
     changed = []
     try:
-        for layer in [*walking.all_layers(model), model]:
+        for layer in [*traversal.all_layers(model), model]:
             policy = layer.dtype_policy
             is_half = policy.compute_dtype in _HALF_PRECISION
             if is_half and policy.quantization_mode is None:
@@ -134,7 +134,7 @@ def float32_compute(model: keras.Model) -> Iterator[bool]:
 
 def computes_in_half_precision(model: keras.Model) -> bool:
     """Whether any layer computes in float16 or bfloat16."""
-    layers = [*walking.all_layers(model), model]
+    layers = [*traversal.all_layers(model), model]
     return any(x.dtype_policy.compute_dtype in _HALF_PRECISION for x in layers)
 
 

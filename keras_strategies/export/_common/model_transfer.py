@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import walking
+from keras_strategies._internal import traversal
 from keras_strategies.export._common.error_text import exception_text
 from keras_strategies.export._common.export_error import ExportError
 
@@ -34,7 +34,7 @@ def load_in_worker(keras_file: str, modules: Sequence[str]) -> keras.Model:
 def _foreign_modules(model):
     """Modules outside Keras and this package that define the model's layers."""
     own = ("keras", "keras_strategies", "builtins")
-    layers = [*walking.all_layers(model), model]
+    layers = [*traversal.all_layers(model), model]
     names = {type(layer).__module__ for layer in layers}
     return sorted(
         name

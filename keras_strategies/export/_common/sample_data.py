@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
-from keras_strategies._internal import checks, walking
+from keras_strategies._internal import checks, traversal
 from keras_strategies.export._common.image_folder import read_images
 from keras_strategies.export._common.model_signature import Spec
 from keras_strategies.export._common.named_arrays import NamedArrays
@@ -175,7 +175,7 @@ def generate_samples(
     else 0 or 1. Free axes get 16 entries.
     """
     rng = np.random.default_rng(seed)
-    layers = walking.all_layers(model)
+    layers = traversal.all_layers(model)
     vocabularies = [
         x.input_dim for x in layers if isinstance(x, keras.layers.Embedding)
     ]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_strategies._internal.signals import signal_name
+from keras_strategies._internal.process_exit import signal_name
 from keras_strategies.export._common import ExportError
 
 START_TIME_LIMIT = 300.0

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from typing import Any
 
-from keras_strategies._internal.signals import signal_name
+from keras_strategies._internal.process_exit import signal_name
 from keras_strategies.export._common import ExportError
 
 PROBE_TIME_LIMIT = 120.0

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_strategies._internal import walking
+from keras_strategies._internal import traversal
 from keras_strategies.export._calibration import layer_names
 from keras_strategies.export._common import ExportError, Reason, exception_text, shorten
 from keras_strategies.export.convert._options import Quantization
@@ -39,7 +39,7 @@ _CRASH_PRONE = (
 
 def looping_layers(model: keras.Model) -> list[str]:
     """Returns the class names of the layers that loop over time steps."""
-    layers = (model, *walking.all_layers(model))
+    layers = (model, *traversal.all_layers(model))
     looping = [x for x in layers if isinstance(x, keras.layers.RNN) and not x.unroll]
     return sorted({type(layer).__name__ for layer in looping})
 
@@ -126,7 +126,7 @@ def crash_hint(model: keras.Model) -> str:
             f"The converter is known to crash on the loops of {', '.join(names)}: "
             'use quantization="float16" or "dynamic", or unroll=True.'
         )
-    layers = list(walking.all_layers(model))
+    layers = list(traversal.all_layers(model))
     custom = [
         type(layer).__name__
         for layer in (*layers, model)

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from keras_strategies._internal import pages
+from keras_strategies._internal import html_page
 
 # Fields with a section of their own; any other field is listed under "More".
 _FIELDS_WITH_SECTION = [
@@ -32,16 +32,16 @@ def render(values: Mapping[str, Any]) -> str:
     name = pathlib.PurePath(values["path"]).name
     parts = [
         _headline(values),
-        pages.warnings("Before you use it", values["warnings"]),
-        pages.section("Signature", _signature(values["signature"])),
-        pages.section(
+        html_page.warnings("Before you use it", values["warnings"]),
+        html_page.section("Signature", _signature(values["signature"])),
+        html_page.section(
             "Agreement and differences to the Keras model", _agreement(values)
         ),
-        pages.section("Operations", _ops(values["ops"])),
-        pages.section("Tensors", _tensors(values["tensor_types"])),
-        pages.section("More", _more(values)),
+        html_page.section("Operations", _ops(values["ops"])),
+        html_page.section("Tensors", _tensors(values["tensor_types"])),
+        html_page.section("More", _more(values)),
     ]
-    return pages.page(name, [values["quantization"], values["path"]], parts)
+    return html_page.page(name, [values["quantization"], values["path"]], parts)
 
 
 def _headline(values):
@@ -54,7 +54,7 @@ def _headline(values):
         cards.append(("not verified", "agreement with the Keras model"))
     if values["latency_ms"] is not None:
         cards.append((f"{values['latency_ms']:.3f} ms", "median latency, one thread"))
-    return pages.cards(cards)
+    return html_page.cards(cards)
 
 
 def _signature(signature):
@@ -66,7 +66,7 @@ def _signature(signature):
             if "scale" in entry:
                 scale = f"{entry['scale']:.6g}, zero point {entry['zero_point']}"
             rows.append([role[:-1], name, f"{entry['dtype']} ({shape})", scale])
-    return pages.table(["", "name", "type (shape)", "scale"], rows)
+    return html_page.table(["", "name", "type (shape)", "scale"], rows)
 
 
 def _agreement(values):
@@ -74,22 +74,25 @@ def _agreement(values):
         [
             name,
             entry["kind"],
-            pages.Right(_number(entry["agreement"], ".4f")),
-            pages.Right(_number(entry["max_difference"])),
-            pages.Right(_number(entry["mean_difference"])),
+            html_page.Right(_number(entry["agreement"], ".4f")),
+            html_page.Right(_number(entry["max_difference"])),
+            html_page.Right(_number(entry["mean_difference"])),
         ]
         for name, entry in values["outputs"].items()
     ]
     heads = ["output", "compared by"]
-    heads += [pages.Right(text) for text in ("agreement", "largest", "mean")]
-    return pages.table(heads, rows)
+    heads += [html_page.Right(text) for text in ("agreement", "largest", "mean")]
+    return html_page.table(heads, rows)
 
 
 def _ops(ops):
     largest = max(ops.values(), default=1)
     ordered = sorted(ops.items(), key=lambda item: (-item[1], item[0]))
-    rows = [[name, pages.Right(str(n)), pages.Bar(n / largest)] for name, n in ordered]
-    return pages.table(["operation", pages.Right("count"), ""], rows)
+    rows = [
+        [name, html_page.Right(str(n)), html_page.Bar(n / largest)]
+        for name, n in ordered
+    ]
+    return html_page.table(["operation", html_page.Right("count"), ""], rows)
 
 
 def _tensors(types):
@@ -98,14 +101,14 @@ def _tensors(types):
     rows = [
         [
             name,
-            pages.Right(str(entry["tensors"])),
-            pages.Right(_size(entry["bytes"])),
-            pages.Bar(entry["bytes"] / largest),
+            html_page.Right(str(entry["tensors"])),
+            html_page.Right(_size(entry["bytes"])),
+            html_page.Bar(entry["bytes"] / largest),
         ]
         for name, entry in ordered
     ]
-    heads = ["type", pages.Right("tensors"), pages.Right("constants"), ""]
-    return pages.table(heads, rows)
+    heads = ["type", html_page.Right("tensors"), html_page.Right("constants"), ""]
+    return html_page.table(heads, rows)
 
 
 def _more(values):
@@ -120,7 +123,7 @@ def _more(values):
             ]
         else:
             rows.append([_words(key), _plain(value)])
-    return pages.table(["", ""], rows)
+    return html_page.table(["", ""], rows)
 
 
 def _words(key):

@@ -34,7 +34,7 @@ def optimizer_settings(optimizer: Any) -> dict[str, Any]:
     supported = (keras.optimizers.SGD, keras.optimizers.Adam)
     if kind not in _SETTINGS or not isinstance(optimizer, supported):
         checks.fail("`optimizer` must be SGD or Adam", fix=fix, optimizer=kind)
-    raw_learning_rate = keras_private.held_learning_rate(optimizer)
+    raw_learning_rate = keras_private.raw_learning_rate(optimizer)
     if not isinstance(raw_learning_rate, keras.Variable):
         checks.fail(
             "`optimizer` must have a fixed learning rate",

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_strategies._internal import checks, walking
+from keras_strategies._internal import checks, traversal
 from keras_strategies._internal.select import Selection, Selector, weight_targets
 from keras_strategies.export._common.model_signature import tensor_name
 
@@ -173,7 +173,7 @@ def difference_warnings(
 ) -> list[str]:
     """Differences of training on the device from `fit`."""
     warnings = []
-    layers = walking.all_layers(model)
+    layers = traversal.all_layers(model)
     dropouts = sorted({type(layer).__name__ for layer in layers if _is_dropout(layer)})
     if dropouts:
         warnings.append(f"Training on the device runs without {', '.join(dropouts)}.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal.keras_private.launches import (
+from keras_strategies._internal.keras_private.step_blocks import (
     are_arrays,
     is_dataset,
     split_validation,

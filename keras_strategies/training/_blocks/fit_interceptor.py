@@ -13,8 +13,8 @@ from keras_strategies._internal.keras_private.callbacks import (
     unwrap_method,
     wrap_method,
 )
-from keras_strategies._internal.keras_private.launches import (
-    LaunchAdapter,
+from keras_strategies._internal.keras_private.step_blocks import (
+    BlockAdapter,
     auto_jit_compile,
     build_for,
     is_dataset,
@@ -153,7 +153,7 @@ class FitInterceptor:
         arguments = bind_arguments("evaluate", self.model, args, kwargs)
         # The validation of a `fit` in blocks, whose data are blocks already.
         is_inner = arguments.get("_use_cached_eval_dataset")
-        if is_inner or isinstance(arguments["x"], LaunchAdapter):
+        if is_inner or isinstance(arguments["x"], BlockAdapter):
             return call(*args, **kwargs)
         sources = (arguments["x"], arguments["y"], arguments["sample_weight"])
         return self._call_in_blocks("test", call, arguments, sources)
@@ -222,7 +222,7 @@ class FitInterceptor:
         iterator = BlockIterator(source, fillers)
         stack.callback(iterator.close)
         batches = data.batches if data.nbytes is None else source.split.batches
-        adapter = LaunchAdapter(iterator, data.batch_size, batches, data.adapter)
+        adapter = BlockAdapter(iterator, data.batch_size, batches, data.adapter)
         return iterator, adapter
 
     def _call_in_blocks(self, kind, call, arguments, sources):

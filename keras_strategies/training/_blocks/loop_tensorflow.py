@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal.keras_private.launches import has_stock_step
+from keras_strategies._internal.keras_private.step_blocks import has_stock_step
 from keras_strategies.training._blocks.step_block import StepBlock
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal.keras_private.launches import training_settings
+from keras_strategies._internal.keras_private.step_blocks import training_settings
 from keras_strategies.training._blocks.backend import (
     device_module,
     is_jax,

@@ -4,7 +4,10 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal.keras_private.launches import are_arrays, packed_arrays
+from keras_strategies._internal.keras_private.step_blocks import (
+    are_arrays,
+    packed_arrays,
+)
 from keras_strategies.training._data.description import describe
 
 

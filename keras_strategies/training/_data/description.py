@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_strategies._internal.keras_private.launches import unpacked
+from keras_strategies._internal.keras_private.step_blocks import unpacked
 
 # NumPy's kinds of dtypes; bfloat16 has the kind "V" of unknown types.
 _KINDS = {"f": "float", "i": "int", "u": "int", "b": "bool", "V": "float"}

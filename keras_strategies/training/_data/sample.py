@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from keras_strategies._internal.keras_private.launches import unpacked
+from keras_strategies._internal.keras_private.step_blocks import unpacked
 from keras_strategies.training._data.arrays import Arrays, first_rows
 from keras_strategies.training._data.dataset import Dataset
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private.launches import (
+from keras_strategies._internal.keras_private.step_blocks import (
     are_arrays,
     check_step,
     is_dataset,

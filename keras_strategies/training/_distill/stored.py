@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import own_variables_of_layer
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies.export import TFLiteModel
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill.capturing import layer_at

@@ -11,7 +11,7 @@ from keras_strategies._internal.keras_private import (
     graph_nodes,
     own_variables_of_layer,
 )
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 
 # Layer-wise decay counts blocks in the papers, of which a Transformer has 12: a factor
 # for each of the 150 layers of a MobileNet would leave the first ones with nothing.

@@ -12,7 +12,7 @@ from keras_strategies._internal.keras_private import (
     graph_nodes,
     output_structure,
 )
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 
 # Part of the free memory that features may take.
 _MEMORY_PART = 0.25

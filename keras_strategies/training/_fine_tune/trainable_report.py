@@ -8,14 +8,14 @@ import numpy as np
 
 from keras_strategies._internal import checks, freezing
 from keras_strategies._internal.keras_private import (
-    held_learning_rate,
     is_built_for,
     own_variables_of_layer,
+    raw_learning_rate,
     updated_variables,
 )
 from keras_strategies._internal.reports import Column, Report
 from keras_strategies._internal.select import Target, layer_targets
-from keras_strategies._internal.walking import base_optimizers, optimizer_paths
+from keras_strategies._internal.traversal import base_optimizers, optimizer_paths
 from keras_strategies.training._fine_tune.plan import NORMALIZATIONS
 
 
@@ -160,7 +160,7 @@ def _rates(model):
 
 
 def _current_rate(optimizer):
-    rate = held_learning_rate(optimizer)
+    rate = raw_learning_rate(optimizer)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return _peak(rate)
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
-from keras_strategies._internal.keras_private.launches import (
+from keras_strategies._internal.keras_private.step_blocks import (
     global_seed_state,
     set_global_seed_state,
 )

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_strategies._internal import pages
+from keras_strategies._internal import html_page
 from keras_strategies._internal.optional import require
 from keras_strategies.tuning._space import format_duration, format_value
 from keras_strategies.tuning.reports import _drawing, _records
@@ -38,16 +38,16 @@ def build(oracle: Any, title: str) -> str:
     algorithm = getattr(oracle, "algorithm", None) or type(oracle).__name__
     parts = [
         _cards(rows, completed, objectives),
-        pages.warnings("Worth a look", list(search_warnings(oracle, rows))),
+        html_page.warnings("Worth a look", list(search_warnings(oracle, rows))),
         _best(oracle, completed, objectives),
         *_plots(oracle, completed, objectives),
-        pages.section("Trials", _trials(oracle, rows, objectives)),
-        pages.section("Failures", _failures(rows)),
+        html_page.section("Trials", _trials(oracle, rows, objectives)),
+        html_page.section("Failures", _failures(rows)),
     ]
     words = " and ".join(f"{n} ({direction})" for n, direction in objectives.items())
     plural = "s" * (len(objectives) > 1)
     subtitle = [f"{algorithm} search", f"objective{plural}: {words}"]
-    return pages.page(title, subtitle, parts)
+    return html_page.page(title, subtitle, parts)
 
 
 def _cards(rows: Rows, completed: Rows, objectives: Objectives) -> str:
@@ -63,7 +63,7 @@ def _cards(rows: Rows, completed: Rows, objectives: Objectives) -> str:
     seconds = [row["seconds"] for row in rows if row["seconds"] is not None]
     if seconds:
         cards.append((format_duration(sum(seconds)), "in all trials together"))
-    return pages.cards(cards)
+    return html_page.cards(cards)
 
 
 def search_warnings(oracle: Any, rows: Rows) -> Iterator[str]:
@@ -99,10 +99,12 @@ def _best(oracle: Any, completed: Rows, objectives: Objectives) -> str:
         values = _records.values_of(best)
         rows = [[name, format_value(values[name])] for name in names if name in values]
         title = f"The best trial, {best['trial']}"
-        return pages.section(title, pages.table(["hyperparameter", "value"], rows))
+        return html_page.section(
+            title, html_page.table(["hyperparameter", "value"], rows)
+        )
     front = _records.pareto_front(completed, objectives)
     table = _table(front, names, list(objectives))
-    return pages.section("Pareto front: trials that no other one beats", table)
+    return html_page.section("Pareto front: trials that no other one beats", table)
 
 
 def _plots(oracle: Any, completed: Rows, objectives: Objectives) -> Iterator[str]:
@@ -143,7 +145,7 @@ def _plot(
     draw(figure.subplots(), *args)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
-    return pages.section(title, pages.image(file.getvalue(), title))
+    return html_page.section(title, html_page.image(file.getvalue(), title))
 
 
 def ranked(rows: Rows, objectives: Objectives) -> list[_records.Row]:
@@ -170,9 +172,9 @@ def _trials(oracle: Any, rows: Rows, objectives: Objectives) -> str:
 def _table(
     rows: Rows, names: Sequence[str], metrics: Sequence[str], status: bool = False
 ) -> str:
-    heads = ["trial", *(["status"] if status else []), *map(pages.Right, metrics)]
-    heads += [pages.Right("epoch"), pages.Right("time"), *names]
-    return pages.table(heads, [_cells(row, names, metrics, status) for row in rows])
+    heads = ["trial", *(["status"] if status else []), *map(html_page.Right, metrics)]
+    heads += [html_page.Right("epoch"), html_page.Right("time"), *names]
+    return html_page.table(heads, [_cells(row, names, metrics, status) for row in rows])
 
 
 def _cells(
@@ -183,10 +185,10 @@ def _cells(
         yield row["status"].lower()
     for metric in metrics:
         value = _records.metric_of(row, metric)
-        yield pages.Right("" if value is None else format_value(value))
-    yield pages.Right("" if row["best_epoch"] is None else row["best_epoch"])
+        yield html_page.Right("" if value is None else format_value(value))
+    yield html_page.Right("" if row["best_epoch"] is None else row["best_epoch"])
     seconds = row["seconds"]
-    yield pages.Right("" if seconds is None else format_duration(seconds))
+    yield html_page.Right("" if seconds is None else format_duration(seconds))
     values = _records.values_of(row)
     for name in names:
         yield format_value(values[name]) if name in values else ""
@@ -201,7 +203,8 @@ def _failures(rows: Rows) -> str:
             last_line = message.splitlines()[-1]
             groups.setdefault(last_line, (message, []))[1].append(row["trial"])
     return "\n".join(
-        f"<details><summary>{pages.text(line)} (trials {', '.join(trials)})</summary>"
-        f"<pre>{pages.text(message)}</pre></details>"
+        f"<details><summary>{html_page.text(line)} "
+        f"(trials {', '.join(trials)})</summary>"
+        f"<pre>{html_page.text(message)}</pre></details>"
         for line, (message, trials) in groups.items()
     )

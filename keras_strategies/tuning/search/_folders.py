@@ -8,7 +8,10 @@ from keras_strategies._internal import checks
 
 
 def check_writable(directory: str | os.PathLike[str] | None, project_name: str) -> str:
-    """Returns the folder of the search; raises one clear error if it is read-only."""
+    """Returns the folder of the search; raises one clear error if it is read-only.
+
+    Called before the model is built for the first time, which may take long.
+    """
     folder = os.path.join(str(directory or "."), project_name)
     try:
         os.makedirs(folder, exist_ok=True)

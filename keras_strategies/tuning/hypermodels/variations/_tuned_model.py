@@ -7,7 +7,7 @@ import keras
 import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.walking import base_optimizers
+from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels import _task
 from keras_strategies.tuning.hypermodels._compiling import compile_like, make_optimizer

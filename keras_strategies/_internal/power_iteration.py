@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal.groups import safe_root
+from keras_strategies._internal.kernel_axes import safe_root
 from keras_strategies._internal.types import Tensor
 
 _GOLDEN = (5**0.5 - 1) / 2
