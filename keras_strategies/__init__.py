@@ -20,14 +20,15 @@ from keras_strategies import (
     regularizers,
     schedules,
     surgery,
+    training,
 )
 
 if TYPE_CHECKING:
-    from keras_strategies import compat, training, tuning
+    from keras_strategies import compat, tuning
 
     __version__: str
 
-_LAZY = ("compat", "training", "tuning")
+_LAZY = ("compat", "tuning")
 
 __all__ = [
     "__version__",

@@ -63,6 +63,9 @@ class GradientTransform(OptimizerWrapper):
     ```
     """
 
+    # Variables with one number a weight, for a build for other weights.
+    _PER_WEIGHT = ("_multipliers", "_frozen")
+
     def __init__(
         self,
         inner_optimizer: keras.optimizers.Optimizer | str,
@@ -77,15 +80,19 @@ class GradientTransform(OptimizerWrapper):
     def _build(self, variables: Sequence[keras.Variable]) -> None:
         for transform in self.transforms:
             transform.attach(self, variables)
+        # A pattern may be one for weights that do not train at present.
+        weights = [*variables, *keras_private.weights_aside(self)]
         self._multipliers = self._vector(
             "update_multipliers",
-            [t.initial_multipliers(variables) for t in self.transforms],
+            [t.initial_multipliers(weights) for t in self.transforms],
             np.prod,
+            len(variables),
         )
         self._frozen = self._vector(
             "update_frozen",
-            [t.initially_frozen(variables) for t in self.transforms],
+            [t.initially_frozen(weights) for t in self.transforms],
             np.any,
+            len(variables),
         )
 
     def _vector(
@@ -93,6 +100,7 @@ class GradientTransform(OptimizerWrapper):
         name: str,
         rows: Sequence[Sequence[float] | None],
         reduce: Callable[..., Any],
+        count: int,
     ) -> keras.Variable | None:
         """Creates a variable with a number for each weight, or returns `None`.
 
@@ -101,7 +109,7 @@ class GradientTransform(OptimizerWrapper):
         rows = [row for row in rows if row is not None]
         if not rows:
             return None
-        values = reduce(np.array(rows, "float32"), axis=0).astype("float32")
+        values = reduce(np.array(rows, "float32"), axis=0).astype("float32")[:count]
         # By an initializer and not by `assign`: `fit` may build while it traces.
         return self.add_variable(
             values.shape,

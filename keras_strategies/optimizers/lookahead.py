@@ -73,6 +73,12 @@ class Lookahead(OptimizerWrapper):
             self.add_variable_from_reference(v, name="slow") for v in variables
         ]
 
+    def _begin(self, variables: Sequence[keras.Variable]) -> None:
+        # Slow weights that join in the middle start from the weights as well.
+        for variable in variables:
+            slow = self._slow[keras_private.slot(self, variable)]
+            slow.assign(keras_private.host_value(variable))
+
     def _update(self, gradients: list[Any], variables: list[Any]) -> None:
         # All of them: a variable without a gradient in this step is synchronized too.
         fast_variables = keras_private.updated_variables(self)

@@ -70,6 +70,10 @@ class Transform:
         self._optimizer = optimizer.name
         self.build(optimizer, variables)
 
+    def _detach(self) -> None:
+        """Lets the same optimizer be built again, for other variables."""
+        self._optimizer = None
+
     def build(
         self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
     ) -> None:

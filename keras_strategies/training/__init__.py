@@ -1,13 +1,44 @@
-"""Training as fast as the machine allows, by measured execution plans.
+"""Training as fast as the machine allows, and on what was learned before.
 
 `accelerate` measures several ways to run the training steps of a model on its own data
 and makes plain `fit` use the fastest one. Keras's training loop stays: callbacks,
-validation and history are its own.
+validation and history are its own. `attach_head` and `fine_tune` put a backbone that
+was trained elsewhere to a new task; `distill` teaches a small model by a large one.
 """
 
 from keras_strategies.training._accelerate import accelerate
+from keras_strategies.training._distill import (
+    DistillationResult,
+    DistillationTrainer,
+    distill,
+)
+from keras_strategies.training._fine_tune import (
+    FineTuneResult,
+    TrainableReport,
+    attach_head,
+    fine_tune,
+    freeze,
+    trainable_report,
+    unfreeze,
+)
 from keras_strategies.training._fit import fit
 from keras_strategies.training._xla_report import XlaReport, xla_report
 from keras_strategies.training.execution_plan import ExecutionPlan
 
-__all__ = ["ExecutionPlan", "XlaReport", "accelerate", "fit", "xla_report"]
+__all__ = [
+    "DistillationResult",
+    "DistillationTrainer",
+    "ExecutionPlan",
+    "FineTuneResult",
+    "TrainableReport",
+    "XlaReport",
+    "accelerate",
+    "attach_head",
+    "distill",
+    "fine_tune",
+    "fit",
+    "freeze",
+    "trainable_report",
+    "unfreeze",
+    "xla_report",
+]

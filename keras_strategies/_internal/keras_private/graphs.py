@@ -80,3 +80,33 @@ def graph_nodes(model):
         for node in graph._nodes_by_depth[depth]
         if not node.is_input
     ]
+
+
+def output_structure(model):
+    """The KerasTensors that a Functional or Sequential model ends in, as it was made.
+
+    The public `outputs` is a flat list; `output` is that of the only call. Keras 3.12
+    to 3.15.
+    """
+    return (getattr(model, "_functional", None) or model)._outputs_struct
+
+
+def output_operations(model):
+    """The layer or operation that makes each output of a model; `None` without a graph.
+
+    A flat list. Operations know their tensors publicly only if they were called once,
+    tensors their operation only privately. Keras 3.12 to 3.15.
+    """
+    nodes = graph_nodes(model)
+    if nodes is None:
+        return None
+    makers = {id(tensor): node[0] for node in nodes for tensor in node[3]}
+    return [makers.get(id(t)) for t in keras.tree.flatten(output_structure(model))]
+
+
+def carries_mask(tensor):
+    """Whether a tensor, also a symbolic one, has a mask for the layers behind it.
+
+    Kept as a private attribute of the tensor. Keras 3.12 to 3.15.
+    """
+    return getattr(tensor, "_keras_mask", None) is not None

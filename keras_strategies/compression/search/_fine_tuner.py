@@ -11,7 +11,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import compile_like
 from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.compression.search import _samples
-from keras_strategies.compression.search._distillation import distilling
+from keras_strategies.training._distill.in_place import distilling
 
 # Number of steps at which a learning rate schedule is evaluated to get its peak.
 _NUM_PROBES = 50

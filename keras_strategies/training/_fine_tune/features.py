@@ -1,0 +1,185 @@
+"""Features of a frozen backbone, computed once, and the rest of the model on them."""
+
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_strategies._internal import bases, freezing
+from keras_strategies._internal.keras_private import (
+    carries_mask,
+    graph_nodes,
+    output_structure,
+)
+from keras_strategies._internal.traversal import all_layers
+
+# Part of the free memory that features may take.
+_MEMORY_PART = 0.25
+# Packages whose layers draw random numbers through seed generators only.
+_KNOWN = ("keras.", "keras_strategies.")
+
+
+class Split:
+    """A Functional model cut where everything before is the same in each epoch.
+
+    Attributes:
+        boundary: The KerasTensors that cross the cut.
+        rest: `[(operation, args, kwargs, outputs)]` behind the cut, in order.
+        problem: Why nothing is gained by the cut, or `None`.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model, self.boundary, self.rest = model, [], []
+        nodes = graph_nodes(model)
+        self.problem = "the model is no Functional model" if nodes is None else None
+        if nodes is not None:
+            self._cut(nodes)
+
+    def _cut(self, nodes):
+        still = {id(tensor) for tensor in keras.tree.flatten(self.model.inputs)}
+        heavy, blocking = False, None
+        for operation, args, kwargs, outputs in nodes:
+            tensors = _tensors((args, kwargs))
+            if all(id(t) in still for t in tensors) and is_still(operation):
+                still.update(id(tensor) for tensor in outputs)
+                heavy |= bool(getattr(operation, "weights", ()))
+                continue
+            self.rest.append((operation, args, kwargs, outputs))
+            blocking = blocking or operation
+            self._cross(t for t in tensors if id(t) in still)
+        self._cross(t for t in self.model.outputs if id(t) in still)
+        if not heavy:
+            self.problem = f"{blocking.name!r} in front of the backbone is not frozen"
+        elif any(carries_mask(t) for t in self.boundary) or _makes_mask(self.model):
+            self.problem = "the features have a mask"
+        elif any(t.dtype not in ("float32", "int32") for t in self.boundary):
+            self.problem = "features in half precision would be rounded otherwise"
+        elif _losses_of_frozen(self.model):
+            self.problem = "frozen layers add to the loss"
+
+    def _cross(self, tensors):
+        known = {id(tensor) for tensor in self.boundary}
+        self.boundary += [t for t in tensors if id(t) not in known]
+        # The same tensor may be used twice by one operation.
+        unique = {id(tensor): tensor for tensor in self.boundary}
+        self.boundary = list(unique.values())
+
+    def bytes_for(self, samples: int) -> int | None:
+        """Memory for the features of so many samples; `None` if it is not known."""
+        shapes = [tensor.shape[1:] for tensor in self.boundary]
+        if any(side is None for shape in shapes for side in shape):
+            return None
+        return sum(4 * samples * int(np.prod(shape)) for shape in shapes)
+
+    def features(self, x: Any, batch_size: int) -> Any:
+        """The values at the cut for all samples, as one array or a list."""
+        extractor = keras.Model(self.model.inputs, self.boundary)
+        values = extractor.predict(x, batch_size=batch_size, verbose=0)
+        return values if len(self.boundary) > 1 else keras.tree.flatten(values)[0]
+
+    def head(self) -> keras.Model:
+        """The part behind the cut as a model of the same layers."""
+        return _Rest(self)
+
+
+class _Rest(bases.Model):
+    """Runs the operations behind a cut.
+
+    `keras.Model(boundary, outputs)` would add calls to the layers: `layer.output` of
+    the user's model would be ambiguous afterwards.
+    """
+
+    def __init__(self, split):
+        super().__init__(name=split.model.name)
+        operations = {id(operation): operation for operation, *_ in split.rest}
+        self.operations = [
+            operation
+            for operation in operations.values()
+            if isinstance(operation, keras.layers.Layer)
+        ]
+        self._split = _Untracked(split)
+        self.built = True
+
+    def call(self, features, training=None):
+        split = self._split.content
+        flat = keras.tree.flatten(features)
+        values = {id(t): v for t, v in zip(split.boundary, flat, strict=True)}
+        for operation, args, kwargs, outputs in split.rest:
+            args, kwargs = (_filled(part, values) for part in (args, kwargs))
+            if takes_training(operation):
+                kwargs = {**kwargs, "training": training}
+            results = keras.tree.flatten(operation(*args, **kwargs))
+            values.update({id(t): v for t, v in zip(outputs, results, strict=True)})
+        outputs = [values[id(tensor)] for tensor in split.model.outputs]
+        return keras.tree.pack_sequence_as(output_structure(split.model), outputs)
+
+
+class _Untracked:
+    """Keeps its content out of Keras's tracking of attributes."""
+
+    def __init__(self, content):
+        self.content = content
+
+
+def takes_training(operation: Any) -> bool:
+    """Whether `training` is an argument of a layer's `call`."""
+    is_layer = isinstance(operation, keras.layers.Layer)
+    return is_layer and "training" in inspect.signature(operation.call).parameters
+
+
+def _tensors(structure):
+    return [
+        item
+        for item in keras.tree.flatten(structure)
+        if isinstance(item, keras.KerasTensor)
+    ]
+
+
+def _filled(structure, values):
+    return keras.tree.map_structure(
+        lambda x: values[id(x)] if isinstance(x, keras.KerasTensor) else x, structure
+    )
+
+
+def is_still(operation: Any) -> bool:
+    """Whether an operation gives the same output for an input in every epoch."""
+    if not isinstance(operation, keras.layers.Layer):
+        return not type(operation).__module__.startswith("keras.src.random")
+    if freezing.is_frozen(operation):
+        return all(freezing.is_frozen(layer) for layer in all_layers(operation))
+    if isinstance(operation, keras.Model):  # such as the preprocessing
+        return all(is_still(layer) for layer in all_layers(operation))
+    return (
+        type(operation).__module__.startswith(_KNOWN)
+        and not isinstance(operation, keras.layers.Lambda)
+        and not operation.variables
+        and not takes_training(operation)
+    )
+
+
+def _makes_mask(model):
+    """Whether a frozen layer makes a mask: in a nested model only a call shows it."""
+    base = keras.layers.Layer.compute_mask
+    for layer in all_layers(model):
+        own = type(layer).compute_mask is not base
+        foreign = own and not type(layer).__module__.startswith(_KNOWN)
+        masks = isinstance(layer, keras.layers.Masking)
+        makes = masks or foreign or getattr(layer, "mask_zero", False)
+        if makes and (masks or freezing.is_frozen(layer)):
+            return True
+    return False
+
+
+def _losses_of_frozen(model):
+    return any(
+        getattr(weight, "regularizer", None) is not None and not weight.trainable
+        for weight in model.weights
+    )
+
+
+def fits_in_memory(nbytes: int) -> bool:
+    """Whether features of this size may be kept."""
+    import psutil  # here: the import of the package has a budget
+
+    return nbytes <= _MEMORY_PART * psutil.virtual_memory().available
