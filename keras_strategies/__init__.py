@@ -19,10 +19,11 @@ from keras_strategies import (
     schedules,
 )
 
-_LAZY = ("compat", "training", "tuning")
+_LAZY = ("ablation", "compat", "training", "tuning")
 
 __all__ = [
     "__version__",
+    "ablation",
     "augmentation",
     "callbacks",
     "compat",

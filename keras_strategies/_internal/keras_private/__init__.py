@@ -42,9 +42,11 @@ from keras_strategies._internal.keras_private.regularizers import (
 )
 from keras_strategies._internal.keras_private.training import (
     checkpoint_memory,
+    compile_arguments,
     compile_function,
     compiled_metrics,
     current_values,
+    metric_values,
     own_direction,
     print_message,
     set_checkpoint_memory,
@@ -66,6 +68,7 @@ __all__ = [
     "batches_seen",
     "carry",
     "checkpoint_memory",
+    "compile_arguments",
     "compile_function",
     "compiled_metrics",
     "current_values",
@@ -80,6 +83,7 @@ __all__ = [
     "is_called_by_itself",
     "is_frozen_by_scope",
     "kept_losses",
+    "metric_values",
     "moving_average",
     "operation_calls",
     "outermost",
