@@ -8,6 +8,7 @@ what more data would give.
 
 from keras_strategies.ablation._best_result import BestResult
 from keras_strategies.ablation._not_applicable import NotApplicable
+from keras_strategies.ablation._ready import catalog
 from keras_strategies.ablation._strategy import Strategy
 from keras_strategies.ablation._strategy_result import StrategyResult
 from keras_strategies.ablation._study import study
@@ -19,5 +20,6 @@ __all__ = [
     "Strategy",
     "StrategyResult",
     "StudyResult",
+    "catalog",
     "study",
 ]

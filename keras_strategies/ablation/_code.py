@@ -78,6 +78,7 @@ def _fit(arguments, has_batches):
         "model.fit(",
         *(f"    {name}," for name in data),
         *(f"    {name}={value!r}," for name, value in arguments.items()),
+        *(["    shuffle=False,"] if has_batches else []),
         "    validation_data=(x_val, y_val),",
         "    callbacks=callbacks,",
         ")",

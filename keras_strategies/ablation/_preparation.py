@@ -23,6 +23,8 @@ from keras_strategies.ablation._runs.training import (
     Setup,
     arm_name,
     fingerprint,
+)
+from keras_strategies.ablation._runs.training import (
     prepare as prepare_training,
 )
 from keras_strategies.ablation._strategy import Strategy

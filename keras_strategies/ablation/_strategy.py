@@ -43,9 +43,9 @@ class Strategy:
         optimizer: Function `optimizer -> optimizer` of the baseline's optimizer.
         data: Change of the training data, never of validation or test data: a
             function `(x, y) -> (x, y)`, or `(x, y, sample_weight)` where there are
-            weights, that may also return a dataset of batches; a Keras layer, which
-            is called with the inputs of each batch; an object with a method
-            `flow(x, y, batch_size=, seed=)`, such as
+            weights, that may also return a dataset of batches or a layer; a Keras
+            layer, which is called with the inputs of each batch; an object with a
+            method `flow(x, y, batch_size=, seed=)`, such as
             `augmentation.ImageDataGenerator`; or a list of functions and layers.
             Layers that mix labels (MixUp, CutMix, RandomMosaic) are given these too.
             If labels become one-hot, those of the validation part do too.

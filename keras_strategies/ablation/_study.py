@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import keras
 
-from keras_strategies._internal import checks
 from keras_strategies.ablation import _designs, _judging, _preparation
 from keras_strategies.ablation._engine import SCREEN_REPLICATES, Engine
 from keras_strategies.ablation._progress import progress
@@ -222,7 +221,7 @@ def _result(engine, request, prepared) -> StudyResult:
 
 
 def _survivors(names, effects, sign):
-    """Those with the best main effects; all of them where the screening says nothing."""
+    """Those with the best main effects; all where the screening says nothing."""
     if not effects:
         return list(names)
     count = max(_FEWEST_SURVIVORS, -(-len(names) // 4))

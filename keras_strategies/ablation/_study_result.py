@@ -105,8 +105,8 @@ class StudyResult(Report):
         reference = "all strategies" if self.design == "leave_one_out" else "baseline"
         deviation = self.baseline_deviation
         lines = [
-            f"{self.metric} on the test part ({self.direction} is better); {reference}: "
-            f"{self.baseline:.4f}"
+            f"{self.metric} on the test part ({self.direction} is better); "
+            f"{reference}: {self.baseline:.4f}"
             + ("" if deviation is None else f", {deviation:.4f} from run to run")
             + f"; {self.trainings} trainings; seed {self.seed}",
             "difference: with the strategy less without it; intervals and p hold for "

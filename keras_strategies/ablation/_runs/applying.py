@@ -1,6 +1,7 @@
 """Applying strategies to a model and to its training data."""
 
 import contextlib
+import inspect
 import random
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -39,7 +40,8 @@ def current_settings() -> dict[str, Any]:
 
 def _restart(settings):
     distribution = keras.distribution.distribution()
-    keras.utils.clear_session()
+    # Collecting garbage takes longer than a small training; see `training._tidy`.
+    keras.utils.clear_session(free_memory=False)
     keras.config.set_dtype_policy(settings["policy"])
     if not settings["logging"]:
         keras.config.disable_interactive_logging()
@@ -127,7 +129,11 @@ def training_data(
                 samples.x, samples.y, batch_size=batch_size, seed=seed
             )
         else:
-            samples = _called(change, samples)
+            result = _called(change, samples)
+            if isinstance(result, keras.layers.Layer):
+                layers.append(fresh_layer(result, seed))
+            else:
+                samples = result
     if isinstance(samples, Samples):
         return Batches(samples, batch_size, seed, layers), samples.y
     if layers:
@@ -137,11 +143,32 @@ def training_data(
 
 def _called(change, samples):
     """The result of a function of the data."""
-    given = [part for part in samples.parts if part is not None]
-    result = change(*given)
-    if isinstance(result, tuple) and len(result) in (2, 3):
-        return Samples(*(_as_arrays(part) for part in result))
-    return result
+    weighs = samples.weight is not None and _takes_weights(change)
+    result = change(*samples.parts) if weighs else change(samples.x, samples.y)
+    if not isinstance(result, tuple) or len(result) not in (2, 3):
+        return result
+    changed = Samples(*(_as_arrays(part) for part in result))
+    if weighs or samples.weight is None:
+        return changed
+    if len(changed) != len(samples):
+        checks.fail(
+            "a function that changes the number of samples must take and return "
+            "sample weights if there are some",
+            function=getattr(change, "__name__", change),
+        )
+    return Samples(changed.x, changed.y, samples.weight)
+
+
+def _takes_weights(function):
+    """Whether a function has a third positional parameter."""
+    parameters = inspect.signature(function).parameters.values()
+    positional = [
+        p
+        for p in parameters
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        and p.default is p.empty
+    ]
+    return len(positional) > 2 or any(p.kind == p.VAR_POSITIONAL for p in parameters)
 
 
 def _as_arrays(nest):

@@ -1,6 +1,7 @@
 """One training: build, apply, fit, score."""
 
 import dataclasses
+import gc
 import hashlib
 import math
 import time
@@ -17,6 +18,10 @@ from keras_strategies.ablation._runs.splits import Part, Splits
 from keras_strategies.ablation._strategy import Strategy
 
 _LARGEST_SEED = 2**31 - 1
+# Parameters of the models since garbage was collected. Models are full of cycles:
+# Python frees them late, which small ones do not notice.
+_untidy = [0]
+_TIDY_AT = 5_000_000
 
 
 class Job(NamedTuple):
@@ -131,7 +136,16 @@ def _train(setup, job):
         if job.confirm:
             rows = setup.splits.confirmation
             record["confirmation"] = _scored(setup, judge, model, rows)
+    _tidy(record["parameters"])
     return record
+
+
+def _tidy(parameters):
+    """Collects garbage once the models since the last time are large together."""
+    _untidy[0] += parameters + 200_000
+    if _untidy[0] > _TIDY_AT:
+        _untidy[0] = 0
+        gc.collect()
 
 
 @dataclasses.dataclass
