@@ -162,9 +162,10 @@ class Prepared:
     def fit(self) -> tuple[Any, float]:
         """Trains; returns the history and the seconds."""
         begin = time.perf_counter()
+        validation = tuple(p for p in self.validation.parts if p is not None)
         history = self.model.fit(
             self.data,
-            validation_data=tuple(p for p in self.validation.parts if p is not None),
+            validation_data=validation if len(self.validation) else None,
             callbacks=self.callbacks,
             shuffle=False,
             verbose=0,
