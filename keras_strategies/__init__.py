@@ -6,6 +6,8 @@ third party (`keras_strategies.tuning`), or that few need, are imported when fir
 used.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from keras_strategies import (
     augmentation,
     callbacks,
@@ -17,7 +19,13 @@ from keras_strategies import (
     optimizers,
     regularizers,
     schedules,
+    surgery,
 )
+
+if TYPE_CHECKING:
+    from keras_strategies import ablation, compat, training, tuning
+
+    __version__: str
 
 _LAZY = ("ablation", "compat", "training", "tuning")
 
@@ -35,12 +43,13 @@ __all__ = [
     "optimizers",
     "regularizers",
     "schedules",
+    "surgery",
     "training",
     "tuning",
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         import importlib
 
@@ -52,5 +61,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted(__all__)

@@ -16,9 +16,9 @@ Texts: `SynonymReplacement`, `RandomInsertion`, `RandomSwap`, `RandomDeletion` (
 `distribute` runs pipelines on the workers of the tf.data service.
 """
 
+from keras_strategies.augmentation._fuse import fuse
 from keras_strategies.augmentation.channel_shuffle import ChannelShuffle
 from keras_strategies.augmentation.distribute import distribute
-from keras_strategies.augmentation.fuse import fuse
 from keras_strategies.augmentation.grid_mask import GridMask
 from keras_strategies.augmentation.image_data_generator import ImageDataGenerator
 from keras_strategies.augmentation.random_affine import RandomAffine

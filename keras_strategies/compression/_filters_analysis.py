@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_strategies.compression import _filters_graph, _filters_layers
+from keras_strategies._internal import model_graph
+from keras_strategies.compression import _filters_layers, _prunable
 from keras_strategies.compression._filters_channels import Atoms, Channels
 
 
@@ -11,14 +12,15 @@ class Plan:
     """What removing channels means for one layer.
 
     Attributes:
+        target: The layer as `include=` and `exclude=` select it.
         units: Atoms of its own units if it makes channels, else `None`.
         kernel: The weight and axis that make them, to score the units by.
         slices: `{index in layer.weights: {axis: atoms}}`.
         sizes: `[(configuration key, index or None, atoms)]` to count anew.
     """
 
-    def __init__(self, layer, path):
-        self.layer, self.path = layer, path
+    def __init__(self, target):
+        self.target, self.layer, self.path = target, target.item, target.path
         self.units = self.kernel = None
         self.slices, self.sizes = {}, []
 
@@ -30,37 +32,40 @@ class Analysis:
         model: The model.
         graph: Its calls.
         atoms: The union-find over all units.
-        tensors: `Channels` of every tensor, or `None` where nothing is followed.
+        tensors: `{tensor: Channels}`, where channels are followed.
         plans: `{id(layer): Plan}` in the order of the graph.
         entries: `{id(nested model): [Channels or None]}`, one for each input.
     """
 
     def __init__(self, model):
-        self.model, self.graph = model, _filters_graph.read(model)
+        model_graph.check_rebuildable(model)
+        _prunable.check_built(model)
+        self.model, self.graph = model, model_graph.read(model)
         self.atoms = Atoms()
-        self.tensors = [None] * len(self.graph.shapes)
+        self._targets = model_graph.call_targets(self.graph)
+        self.tensors = {}
         self.plans, self.entries = {}, {}
         self._fixed = dict.fromkeys(self.graph.inputs, "an input of the model")
         for call in self.graph.calls:
             self._visit(call)
-        for number in self.graph.outputs:
-            self.hold(number, "output of the model", first=True)
+        for tensor in self.graph.outputs:
+            self.hold(tensor, "output of the model", first=True)
 
     def _visit(self, call):
-        if call.entry:
+        if call.is_entry:
             self._enter(call)
         elif not _filters_layers.follow(self, call):
-            kind = type(call.layer).__name__
-            for number in call.inputs:
-                self.hold(number, f"{call.path} ({kind}) is not followed")
-            for number in call.outputs:
-                self.tensors[number] = None
-                self._fixed[number] = f"{call.path} ({kind})"
+            kind = type(call.operation).__name__
+            for tensor in call.inputs:
+                self.hold(tensor, f"{call.path} ({kind}) is not followed")
+            for tensor in call.outputs:
+                self.tensors.pop(tensor, None)
+                self._fixed[tensor] = f"{call.path} ({kind})"
 
     def _enter(self, call):
         """A nested model that is called again sees the same channels again."""
-        found = [self.tensors[number] for number in call.inputs]
-        known = self.entries.setdefault(id(call.layer), found)
+        found = [self.tensors.get(tensor) for tensor in call.outputs]
+        known = self.entries.setdefault(id(call.operation), found)
         for slot, (one, other) in enumerate(zip(known, found, strict=True)):
             same = one is not None and other is not None and one.axis == other.axis
             if same:
@@ -71,40 +76,36 @@ class Analysis:
                         self.atoms.pin(channels.atoms, f"{call.path} is called twice")
                 known[slot] = None
 
-    def shape(self, number):
-        """The shape of a tensor."""
-        return self.graph.shapes[number]
-
-    def hold(self, number, reason, *, first=False):
+    def hold(self, tensor, reason, *, first=False):
         """Keeps all channels of a tensor."""
-        channels = self.tensors[number]
+        channels = self.tensors.get(tensor)
         if channels is not None:
             self.atoms.pin(channels.atoms, reason, first=first)
 
     def at(self, call, axis, slot=0):
         """The atoms of an input along `axis`: pinned ones if it is not followed."""
-        number = call.inputs[slot]
-        channels = self.tensors[number]
+        tensor = call.inputs[slot]
+        channels = self.tensors.get(tensor)
         if channels is not None and channels.axis == axis:
             return channels.atoms
-        self.hold(number, f"{call.path} works along another axis")
-        atoms = self.atoms.new(self.shape(number)[axis])
-        source = self._fixed.get(number, "a tensor of another layout")
+        self.hold(tensor, f"{call.path} works along another axis")
+        atoms = self.atoms.new(tensor.shape[axis])
+        source = self._fixed.get(tensor, "a tensor of another layout")
         self.atoms.pin(atoms, f"{call.path} joins it with {source}")
         return atoms
 
     def put(self, call, axis, atoms=None):
         """Gives the output its channels: `Channels`, an axis with atoms, or `None`."""
         channels = axis if atoms is None else Channels(axis, atoms)
-        for number in call.outputs:
-            self.tensors[number] = channels
+        for tensor in call.outputs:
+            self.tensors[tensor] = channels
             if channels is None:
-                self._fixed[number] = self._fixed.get(call.inputs[0], call.path)
+                self._fixed[tensor] = self._fixed.get(call.inputs[0], call.path)
         return True
 
     def plan(self, layer, call):
         """The plan of a layer, which all its calls share."""
-        return self.plans.setdefault(id(layer), Plan(layer, call.path))
+        return self.plans.setdefault(id(layer), Plan(self._targets[call]))
 
     def slice(self, layer, call, atoms, **axes):
         """Cuts the named weights, if there, along an axis; joins on a later call."""
@@ -135,7 +136,7 @@ class Analysis:
 
     def units(self, call, count, key, kernel, axis):
         """The atoms of the units of a layer that makes channels."""
-        layer = call.layer
+        layer = call.operation
         plan = self.plan(layer, call)
         if plan.units is None:
             plan.units = self.atoms.new(count)
@@ -149,7 +150,7 @@ class Analysis:
     def produce(self, call, axis, count, key, kernel):
         """A layer with a kernel from the channels at `axis` to new ones there."""
         into, out = kernel
-        self.slice(call.layer, call, self.at(call, axis), kernel=into)
+        self.slice(call.operation, call, self.at(call, axis), kernel=into)
         return self.put(call, axis, self.units(call, count, key, "kernel", out))
 
 

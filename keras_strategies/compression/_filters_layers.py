@@ -73,13 +73,13 @@ def channel_axis(layer, rank):
 
 def follow(analysis, call):
     """Applies the rule of the layer; `False` if there is none."""
-    kind = type(call.layer)
-    quantized = getattr(call.layer, "quantization_mode", None)
-    if quantized or getattr(call.layer, "lora_enabled", False):
+    kind = type(call.operation)
+    quantized = getattr(call.operation, "quantization_mode", None)
+    if quantized or getattr(call.operation, "lora_enabled", False):
         return False
     if kind in _MERGES and len(call.inputs) > 1:
         return _merge(analysis, call)
-    if not isinstance(call.layer, kl.Layer):
+    if not isinstance(call.operation, kl.Layer):
         return _operation(analysis, call)
     if kind is kl.Concatenate:
         return _concatenate(analysis, call)
@@ -89,59 +89,59 @@ def follow(analysis, call):
 
 
 def _same(analysis, call):
-    return analysis.put(call, analysis.tensors[call.inputs[0]])
+    return analysis.put(call, analysis.tensors.get(call.inputs[0]))
 
 
 def _if_elementwise(analysis, call):
-    return is_elementwise(call.layer.activation) and _same(analysis, call)
+    return is_elementwise(call.operation.activation) and _same(analysis, call)
 
 
 def _dropout(analysis, call):
     """A noise shape is fine if it is 1 along the channels, as to drop samples."""
-    noise, channels = call.layer.noise_shape, analysis.tensors[call.inputs[0]]
+    noise, channels = call.operation.noise_shape, analysis.tensors.get(call.inputs[0])
     if noise is not None and channels is not None:
-        aligned = len(noise) == len(analysis.shape(call.inputs[0]))
+        aligned = len(noise) == len(call.inputs[0].shape)
         if not aligned or noise[channels.axis] not in (None, 1):
             return False
     return _same(analysis, call)
 
 
 def _rescaling(analysis, call):
-    scalar = np.ndim(call.layer.scale) == 0 and np.ndim(call.layer.offset) == 0
+    scalar = np.ndim(call.operation.scale) == 0 and np.ndim(call.operation.offset) == 0
     return scalar and _same(analysis, call)
 
 
 def _spatial(analysis, call):
-    rank = len(analysis.shape(call.inputs[0]))
-    axis = channel_axis(call.layer, rank)
+    rank = len(call.inputs[0].shape)
+    axis = channel_axis(call.operation, rank)
     atoms = analysis.at(call, axis)
-    if type(call.layer) in _GLOBAL and not call.layer.keepdims:
+    if type(call.operation) in _GLOBAL and not call.operation.keepdims:
         axis = 1
     return analysis.put(call, axis, atoms)
 
 
 def _conv(analysis, call):
-    layer = call.layer
+    layer = call.operation
     if layer.groups != 1:
         return False
-    axis = channel_axis(layer, len(analysis.shape(call.inputs[0])))
+    axis = channel_axis(layer, len(call.inputs[0].shape))
     return analysis.produce(call, axis, layer.filters, "filters", kernel=(-2, -1))
 
 
 def _transposed(analysis, call):
-    layer = call.layer
-    axis = channel_axis(layer, len(analysis.shape(call.inputs[0])))
+    layer = call.operation
+    axis = channel_axis(layer, len(call.inputs[0].shape))
     return analysis.produce(call, axis, layer.filters, "filters", kernel=(-1, -2))
 
 
 def _dense(analysis, call):
-    axis = len(analysis.shape(call.inputs[0])) - 1
-    return analysis.produce(call, axis, call.layer.units, "units", kernel=(-2, -1))
+    axis = len(call.inputs[0].shape) - 1
+    return analysis.produce(call, axis, call.operation.units, "units", kernel=(-2, -1))
 
 
 def _depthwise(analysis, call):
-    layer = call.layer
-    axis = channel_axis(layer, len(analysis.shape(call.inputs[0])))
+    layer = call.operation
+    axis = channel_axis(layer, len(call.inputs[0].shape))
     atoms = analysis.at(call, axis)
     outputs = np.repeat(atoms, layer.depth_multiplier)
     if not is_elementwise(layer.activation):
@@ -152,8 +152,8 @@ def _depthwise(analysis, call):
 
 
 def _separable(analysis, call):
-    layer = call.layer
-    axis = channel_axis(layer, len(analysis.shape(call.inputs[0])))
+    layer = call.operation
+    axis = channel_axis(layer, len(call.inputs[0].shape))
     atoms = analysis.at(call, axis)
     analysis.slice(layer, call, atoms, depthwise_kernel=-2)
     between = np.repeat(atoms, layer.depth_multiplier)
@@ -163,8 +163,8 @@ def _separable(analysis, call):
 
 
 def _batch_normalization(analysis, call):
-    layer, number = call.layer, call.inputs[0]
-    axis = layer.axis % len(analysis.shape(number))
+    layer, number = call.operation, call.inputs[0]
+    axis = layer.axis % len(number.shape)
     atoms = analysis.at(call, axis)
     if any(tuple(weight.shape) != (len(atoms),) for weight in layer.weights):
         return False
@@ -173,17 +173,17 @@ def _batch_normalization(analysis, call):
 
 
 def _prelu(analysis, call):
-    channels = analysis.tensors[call.inputs[0]]
+    channels = analysis.tensors.get(call.inputs[0])
     if channels is not None:
         axis = channels.axis - 1
-        if call.layer.alpha.shape[axis] != 1:
-            analysis.slice(call.layer, call, channels.atoms, alpha=axis)
+        if call.operation.alpha.shape[axis] != 1:
+            analysis.slice(call.operation, call, channels.atoms, alpha=axis)
     return _same(analysis, call)
 
 
 def _flatten(analysis, call):
     """Every channel becomes one feature of every place; channels go fastest."""
-    layer, shape = call.layer, analysis.shape(call.inputs[0])
+    layer, shape = call.operation, call.inputs[0].shape
     places = _places(shape, channel_axis(layer, len(shape)))
     if len(shape) < 2 or places is None:
         return False
@@ -199,10 +199,10 @@ def _places(shape, axis):
 
 def _reshape(analysis, call):
     """Followed if the channels stay last, such as (C,) to (1, 1, C), or go flat."""
-    shape, layer = analysis.shape(call.inputs[0]), call.layer
+    shape, layer = call.inputs[0].shape, call.operation
     after = layer.compute_output_shape(shape)
     target, last = tuple(layer.target_shape), len(shape) - 1
-    if analysis.tensors[call.inputs[0]] is None:
+    if analysis.tensors.get(call.inputs[0]) is None:
         return analysis.put(call, None)
     if len(after) > 1 and after[-1] == shape[-1]:
         atoms = analysis.at(call, last)
@@ -218,10 +218,10 @@ def _reshape(analysis, call):
 
 
 def _permute(analysis, call):
-    channels = analysis.tensors[call.inputs[0]]
+    channels = analysis.tensors.get(call.inputs[0])
     if channels is None:
         return analysis.put(call, None)
-    axis = 1 + list(call.layer.dims).index(channels.axis)
+    axis = 1 + list(call.operation.dims).index(channels.axis)
     return analysis.put(call, axis, channels.atoms)
 
 
@@ -230,9 +230,9 @@ def _repeat_vector(analysis, call):
 
 
 def _concatenate(analysis, call):
-    rank = len(analysis.shape(call.inputs[0]))
-    axis = call.layer.axis % rank
-    tracked = [analysis.tensors[number] for number in call.inputs]
+    rank = len(call.inputs[0].shape)
+    axis = call.operation.axis % rank
+    tracked = [analysis.tensors.get(number) for number in call.inputs]
     tracked = [channels for channels in tracked if channels is not None]
     if not tracked:
         return analysis.put(call, None)
@@ -244,11 +244,11 @@ def _concatenate(analysis, call):
 
 def _merge(analysis, call):
     """Elementwise layers on several tensors. Short shapes get axes after the first."""
-    ranks = [len(analysis.shape(number)) for number in call.inputs]
+    ranks = [len(number.shape) for number in call.inputs]
     tracked = [
-        (analysis.shape(number)[channels.axis], channels.axis - rank)
+        (number.shape[channels.axis], channels.axis - rank)
         for number, rank in zip(call.inputs, ranks, strict=True)
-        if (channels := analysis.tensors[number]) is not None
+        if (channels := analysis.tensors.get(number)) is not None
     ]
     if not tracked:
         return analysis.put(call, None)
@@ -257,12 +257,12 @@ def _merge(analysis, call):
 
 def _join(analysis, call, axis, rank):
     """Joins the channels of all inputs at `axis`, counted from the last."""
-    sides = [_side(analysis.shape(number), axis) for number in call.inputs]
+    sides = [_side(number.shape, axis) for number in call.inputs]
     width, atoms = max(sides), None
     for slot, side in enumerate(sides):
         if side == width:
             number = call.inputs[slot]
-            found = analysis.at(call, len(analysis.shape(number)) + axis, slot)
+            found = analysis.at(call, len(number.shape) + axis, slot)
             atoms = found if atoms is None else atoms
             analysis.atoms.join(atoms, found)
         else:
@@ -277,10 +277,10 @@ def _side(shape, axis):
 
 def _operation(analysis, call):
     """Operations of `keras.ops` and operators on the tensors of the model."""
-    kind = type(call.layer)
+    kind = type(call.operation)
     if not kind.__module__.startswith("keras."):
         return False
-    args = [*call.arguments["args"], *call.arguments["kwargs"].values()]
+    args = [*call.args, *call.kwargs.values()]
     numbers = [arg for arg in args if isinstance(arg, int | float)]
     if kind.__name__ in _OPS_ELEMENTWISE and len(call.inputs) == 1:
         return _same(analysis, call)
@@ -288,7 +288,7 @@ def _operation(analysis, call):
         return False
     if len(call.inputs) == 1 and len(numbers) == 1:
         return _same(analysis, call)
-    ranks = {len(analysis.shape(number)) for number in call.inputs}
+    ranks = {len(number.shape) for number in call.inputs}
     return len(call.inputs) == 2 and len(ranks) == 1 and _merge(analysis, call)
 
 

@@ -1,6 +1,5 @@
 """Which units go: scores, groups and the choice within each group."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,29 +21,6 @@ class Group:
 
     plans: list
     roots: np.ndarray
-
-
-def matcher(name, value):
-    """Turns `only` or `skip` into a function of a plan."""
-    if callable(value):
-        return lambda plan: bool(value(plan.layer))
-    if not isinstance(value, str):
-        checks.fail(
-            f"`{name}` must be a regular expression, a function of a layer, or None",
-            error=TypeError,
-            **{name: value},
-        )
-    pattern = compiled(name, value)
-    return lambda plan: pattern.search(plan.path) is not None
-
-
-def compiled(name, value):
-    """A compiled regular expression, or an error that names the argument."""
-    try:
-        return re.compile(value)
-    except re.error as error:
-        rule = f"`{name}` must hold valid regular expressions ({error})"
-        raise ValueError(checks.message(rule, {name: value})) from error
 
 
 def groups(analysis, wanted):
@@ -108,7 +84,7 @@ def root_scores(analysis, chosen, criterion):
         checks.fail(
             "`criterion='bn_gamma'` needs a BatchNormalization with `scale=True` after "
             "every layer to prune",
-            fix="Leave the layers out with `skip`, or use 'l1'.",
+            fix="Leave the layers out with `exclude`, or use 'l1'.",
             without=missing,
         )
     return totals

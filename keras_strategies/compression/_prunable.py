@@ -3,6 +3,7 @@
 import keras
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.select import Target, layer_targets, weight_target
 from keras_strategies._internal.walking import all_layers
 
 _LAYERS = keras.layers
@@ -106,24 +107,13 @@ def check_built(model, protocol=PRUNABLE):
         )
 
 
-def selector(only):
-    """Turns `only` into a function of a layer and its weight."""
-    if only is None:
-        return lambda layer, weight: True
-    if isinstance(only, str):
-        pattern = checks.pattern("only", only)
-        return lambda layer, weight: pattern.search(weight.path) is not None
-    if callable(only):
-        return lambda layer, weight: bool(only(layer))
-    return checks.fail(
-        "`only` must be a regular expression, a function of a layer, or None",
-        error=TypeError,
-        only=only,
-    )
+def choose(
+    model, selection, *, protocol=PRUNABLE, what="pruned", suits=lambda layer: True
+):
+    """The selected weights, or an error that lists layers or weights.
 
-
-def choose(model, wanted, only, *, protocol=PRUNABLE, what="pruned"):
-    """The weights that were asked for, or an error that lists layers or weights."""
+    `suits` is a function of a layer that limits the choice further.
+    """
     pairs = prunable_weights(model, protocol)
     if not pairs:
         kinds = [f"{layer.name} ({type(layer).__name__})" for layer in model.layers]
@@ -133,13 +123,20 @@ def choose(model, wanted, only, *, protocol=PRUNABLE, what="pruned"):
             model=model.name,
             layers=kinds,
         )
-    chosen = [pair for pair in pairs if wanted(*pair)]
+    layers = {id(target.item): target for target in layer_targets(model)}
+    layers[id(model)] = Target("", model, model)
+    targets = [weight_target(layers[id(layer)], weight) for layer, weight in pairs]
+    chosen = {
+        id(target.item)
+        for target in selection.choose(targets, f"weight that can be {what}")
+    }
+    chosen = [(layer, weight) for layer, weight in pairs if id(weight) in chosen]
+    chosen = [(layer, weight) for layer, weight in chosen if suits(layer)]
     if not chosen:
         checks.fail(
-            f"`only` must match at least one weight that can be {what}",
-            fix="A regular expression is searched in the paths listed above.",
-            only=only,
-            **{protocol[0].partition("_")[0]: [weight.path for _, weight in pairs]},
+            "At least one of the selected weights must suit the policy",
+            **selection.received,
+            weights=[target.path for target in targets],
         )
     if not any(weight.trainable for _, weight in chosen):
         checks.fail(

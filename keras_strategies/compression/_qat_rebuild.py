@@ -2,7 +2,8 @@
 
 import keras
 
-from keras_strategies.compression import _qat_graph, _qat_roles, _qat_weights
+from keras_strategies._internal.model_graph import clone_layer, substitute
+from keras_strategies.compression import _qat_roles, _qat_weights
 from keras_strategies.compression._qat_layers import FakeQuantize, QuantizedAffine
 
 _LAYERS = keras.layers
@@ -13,7 +14,7 @@ class Rebuild:
     """Calls copies of the layers again, with ranges in between.
 
     Args:
-        graph: A `_qat_graph.Graph`.
+        graph: A `model_graph.Graph` without entries.
         roles: `{call: role}`.
         bits: Function of a path: bits of its weights.
         per_channel: Whether convolutions have a range for each output channel.
@@ -49,7 +50,7 @@ class Rebuild:
             )
             inputs.append(new)
             self.tensors[slot] = self.exact[slot] = new
-            if any(self.roles[user] not in _AS_GIVEN for user in slot.users):
+            if any(self.roles[user] not in _AS_GIVEN for user in slot.consumers):
                 name = tensor.name
                 self._require(slot, "input" if name.startswith("keras_t") else name)
         for call in self.graph.calls:
@@ -178,15 +179,12 @@ class Rebuild:
 
     def _called(self, layer, call, tensors=None):
         tensors = {**self.tensors, **(tensors or {})}
-        args, kwargs = keras.tree.map_structure(
-            lambda x: tensors[x] if isinstance(x, _qat_graph.Slot) else x,
-            (call.args, call.kwargs),
-        )
+        args, kwargs = substitute((call.args, call.kwargs), tensors)
         return layer(*args, **kwargs)
 
     def _finish(self, slot, name):
         """Gives an output its range, unless the next operation does."""
-        users = slot.users
+        users = slot.consumers
         if not slot.is_output and users:
             if len(users) == 1 and self._takes_in(users[0]):
                 return
@@ -223,10 +221,10 @@ class Rebuild:
         return self.copies[id(operation)]
 
     def _copy(self, operation, slot, last=False):
-        config = operation.get_config()
-        if "name" in config:
-            config["name"] = self._last_name(slot, config["name"], last)
-        copy = type(operation).from_config(config)
+        changes = {}
+        if "name" in operation.get_config():
+            changes["name"] = self._last_name(slot, operation.name, last)
+        copy = clone_layer(operation, **changes)
         if isinstance(operation, keras.layers.Layer):
             self.pairs.append((operation, copy))
         return copy
@@ -262,7 +260,7 @@ class Rebuild:
         )
 
     def _inner(self, layer, **changes):
-        copy = type(layer).from_config(layer.get_config() | changes)
+        copy = clone_layer(layer, **changes)
         self.pairs.append((layer, copy))
         return copy
 
@@ -316,9 +314,9 @@ def _folds(graph, roles, may_fold):
         if not may_fold(call.operation):
             continue
         [slot] = call.outputs
-        if slot.is_output or len(slot.users) != 1:
+        if slot.is_output or len(slot.consumers) != 1:
             continue
-        [user] = slot.users
+        [user] = slot.consumers
         if "mask" in user.kwargs:
             continue
         norm = user.operation

@@ -133,6 +133,8 @@ def role(operation):
     if not isinstance(operation, keras.layers.Layer):
         known = _OPS.get(type(operation).__name__)
         return known, None if known else "an operation without an integer form"
+    if isinstance(operation, keras.Model):
+        return None, "a model that cannot be opened"
     if isinstance(operation, _qat_config.QuantizeWrapper):
         computes = operation.layer.dtype_policy.compute_dtype
         float32 = computes == "float32"

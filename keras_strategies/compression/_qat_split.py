@@ -2,7 +2,8 @@
 
 import keras
 
-from keras_strategies.compression import _qat_graph, _qat_roles
+from keras_strategies._internal.model_graph import Call, Tensor
+from keras_strategies.compression import _qat_roles
 
 _LAYERS = keras.layers
 
@@ -35,10 +36,10 @@ def split(graph, roles):
 
 
 def _two(call, layers, kinds, roles):
-    between = _qat_graph.Slot()
-    first = _qat_graph.Call(layers[0], call.path, call.args, call.kwargs, [between])
-    second = _qat_graph.Call(layers[1], call.path, (between,), {}, call.outputs)
-    between.users = [second]
+    between = Tensor()
+    first = Call(layers[0], call.path, call.args, call.kwargs, [between])
+    second = Call(layers[1], call.path, (between,), {}, call.outputs)
+    between.consumers = [second]
     _replace(call, first)
     roles[first], roles[second] = kinds
     return [first, second]
@@ -53,24 +54,24 @@ def _pairwise(call, roles):
     calls, left = [], inputs[0]
     for number, right in enumerate(inputs[1:-1], start=1):
         part = type(layer)(name=f"{layer.name}_{number}")
-        made = _qat_graph.Slot()
-        calls.append(_qat_graph.Call(part, call.path, ([left, right],), {}, [made]))
+        made = Tensor()
+        calls.append(Call(part, call.path, ([left, right],), {}, [made]))
         roles[calls[-1]] = _qat_roles.OUTPUT
         left = made
-    last = _qat_graph.Call(layer, call.path, ([left, inputs[-1]],), {}, call.outputs)
+    last = Call(layer, call.path, ([left, inputs[-1]],), {}, call.outputs)
     roles[last] = _qat_roles.OUTPUT
     calls.append(last)
     for slot in inputs:
-        slot.users = [user for user in slot.users if user is not call]
+        slot.consumers = [user for user in slot.consumers if user is not call]
     for new in calls:
         for slot in new.inputs:
-            slot.users.append(new)
+            slot.consumers.append(new)
     return calls
 
 
 def _replace(call, new):
     for slot in call.inputs:
-        slot.users = [new if user is call else user for user in slot.users]
+        slot.consumers = [new if user is call else user for user in slot.consumers]
 
 
 def _is_conv(layer):

@@ -2,8 +2,8 @@
 
 import time
 
+from keras_strategies._internal.model_graph import clone_model
 from keras_strategies.compression._search_bench import Candidate
-from keras_strategies.compression._search_training import copied
 from keras_strategies.compression.clustering import cluster
 from keras_strategies.compression.constant_sparsity import ConstantSparsity
 from keras_strategies.compression.polynomial_sparsity import PolynomialSparsity
@@ -62,7 +62,7 @@ class SizeSearch:
 
     def __init__(self, bench, tuner):
         self.bench, self.tuner = bench, tuner
-        self.work = copied(bench.model)
+        self.work = clone_model(bench.model)
         self.start = self.work.get_weights()
         self.format = FORMATS[0]
         # Sparsity and weights of the models that kept to the budget, in order.

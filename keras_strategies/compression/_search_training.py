@@ -1,43 +1,20 @@
-"""Copies of the model under compression, and their fine-tuning."""
+"""Fine-tuning of copies of the model under compression."""
 
 import contextlib
 import math
-import pathlib
-import tempfile
 
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.copying import by_name, compile_objects
-from keras_strategies._internal.walking import all_layers, base_optimizers
-from keras_strategies.compression import _qat_graph, _search_data
+from keras_strategies._internal.model_graph import compile_like
+from keras_strategies._internal.walking import base_optimizers
+from keras_strategies.compression import _search_data
 from keras_strategies.compression._distillation import distilling
-from keras_strategies.compression.prune_filters import prune_filters
 
 # At how many steps the largest value of a learning rate schedule is looked for.
 _LOOKS = 50
 _BATCH = 256
-
-
-def copied(model):
-    """A copy of a built, compiled model, weights and compilation included."""
-    if _qat_graph.has_graph(model):
-        return prune_filters(model, 0.0)
-    own = [type(part) for part in [model, *all_layers(model)]]
-    objects = by_name(own) | compile_objects(model)
-    with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
-        path = pathlib.Path(folder) / "model.keras"
-        try:
-            with keras.saving.custom_object_scope(objects):
-                model.save(path)
-                copy = keras.saving.load_model(path, safe_mode=False)
-        except (TypeError, ValueError, NotImplementedError) as error:
-            rule = "`model` must be one that Keras can save and load"
-            fix = "A subclassed model needs `get_config` for its arguments."
-            text = checks.message(rule, {"model": model.name}, fix)
-            raise ValueError(f"{text} {error}") from error
-    return copy
 
 
 class Tuner:
@@ -64,7 +41,6 @@ class Tuner:
             self.batches = math.ceil(count / batch_size)
         else:
             self.batches = _search_data.length("train_data", data)
-        self.scope = compile_objects(model)
 
     @property
     def steps(self):
@@ -77,22 +53,11 @@ class Tuner:
         config = self.model.get_compile_config()
         config["optimizer"] = self._optimizer(config["optimizer"], factor)
         config["metrics"] = config["weighted_metrics"] = None
-        self._compile(copy, config)
+        compile_like(copy, self.model, config)
 
     def compile_as_given(self, copy):
         """Compiles `copy` just like the model, with an optimizer at step 0."""
-        self._compile(copy, self.model.get_compile_config())
-
-    def _compile(self, copy, config):
-        with keras.saving.custom_object_scope(self.scope):
-            copy.compile_from_config(config)
-        if not copy.optimizer:
-            checks.fail(
-                "`model` must be compiled with what Keras can copy",
-                fix="Decorate custom classes and functions by "
-                "@keras.saving.register_keras_serializable().",
-                model=self.model.name,
-            )
+        compile_like(copy, self.model)
 
     def _optimizer(self, config, factor):
         if isinstance(config, dict):

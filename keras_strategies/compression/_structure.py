@@ -135,7 +135,7 @@ def patterns_for(pairs, block_size, block_pooling, m_by_n):
     if misfits and m_by_n is not None:
         checks.fail(
             "`m_by_n` needs kernels with one axis of inputs, at least n long",
-            fix="Leave these weights out with `only`.",
+            fix="Leave these weights out with `exclude`.",
             m_by_n=m_by_n,
             misfits=misfits,
         )
@@ -143,7 +143,7 @@ def patterns_for(pairs, block_size, block_pooling, m_by_n):
         checks.fail(
             "`block_size` must fit into every pruned weight, and these must be "
             "matrices (or kernels of 1x1 convolutions)",
-            fix="Leave these weights out with `only`.",
+            fix="Leave these weights out with `exclude`.",
             block_size=block_size,
             misfits=misfits,
         )

@@ -92,6 +92,6 @@ def check_free(pairs):
         checks.fail(
             "A weight must not be pruned or clustered twice or both at once",
             fix="Call `strip(model)` first (zeros then stay with `cluster(model, n, "
-            "preserve_sparsity=True)`), or leave them out with `only`.",
+            "preserve_sparsity=True)`), or leave them out with `exclude`.",
             **taken,
         )

@@ -8,7 +8,7 @@ a global average pooling, and everything in between must keep to a short list.
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import operation_calls
+from keras_strategies._internal.model_graph import check_readable, input_layers, read
 
 _LAYERS = keras.layers
 _POINTWISE = (
@@ -27,9 +27,15 @@ _OPERATIONS = ("Identity", "Add", "Subtract", "Multiply")
 class _Graph:
     """Which operation feeds which."""
 
-    def __init__(self, calls):
+    def __init__(self, model):
         self.operations, self.parents, self.children = {}, {}, {}
-        for operation, parents in calls:
+        inputs = input_layers(model)
+        graph = read(model, open_nested=False)
+        sources = dict(zip(graph.inputs, inputs, strict=True))
+        self.operations = {id(layer): layer for layer in inputs}
+        for call in graph.calls:
+            operation = call.operation
+            parents = [sources.get(t) or t.producer.operation for t in call.inputs]
             self.operations[id(operation)] = operation
             self.parents.setdefault(id(operation), []).extend(parents)
             for parent in parents:
@@ -137,10 +143,8 @@ def _refuse(model, reason, **received):
 
 def check(model):
     """Refuses a model in which XNNPACK would run no convolution sparsely."""
-    calls = operation_calls(model)
-    if calls is None:
-        _refuse(model, "it must be a Functional or Sequential model")
-    graph = _Graph(calls)
+    check_readable(model)
+    graph = _Graph(model)
     starts = graph.reach(graph.first(), lambda x: _is_start(graph, x), graph.after)
     if not starts:
         _refuse(
@@ -173,9 +177,3 @@ def check(model):
             "convolution and the global average pooling (which needs keepdims=True)",
             unsupported_layers=misfits,
         )
-
-
-def selector(model, wanted):
-    """Limits `wanted` to what the policy prunes; refuses an unsuitable model."""
-    check(model)
-    return lambda layer, weight: is_pointwise(layer) and wanted(layer, weight)

@@ -5,6 +5,8 @@ import numpy as np
 from keras import ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.model_graph import clone_model
+from keras_strategies._internal.select import Selection
 from keras_strategies.compression import _centroids, _prunable
 from keras_strategies.compression._cluster_constraint import (
     ClusterConstraint,
@@ -36,7 +38,15 @@ CLUSTERABLE = (
 
 
 def cluster(
-    model, n, *, init="kmeans++", per_channel=False, preserve_sparsity=False, only=None
+    model,
+    n,
+    *,
+    init="kmeans++",
+    per_channel=False,
+    preserve_sparsity=False,
+    include=None,
+    exclude=None,
+    copy=False,
 ):
     """Makes the weights of each kernel share `n` values and trains them so, in place.
 
@@ -84,16 +94,22 @@ def cluster(
             its own. Defaults to `False`.
         preserve_sparsity: Whether weights that are zero stay exactly zero, as one of
             the `n` values, and others never become zero. Defaults to `False`.
-        only: Which weights to cluster, as for `prune`. Defaults to `None`,
-            everything.
+        include: Which weights to cluster: a regular expression that is searched in the
+            path of each weight, such as `"backbone/conv_1/kernel"`, a layer or nested
+            model, a function of a layer, or a list of these. Defaults to `None`, all
+            that can be clustered.
+        exclude: Which weights to leave out, given like `include`; it wins. Defaults to
+            `None`.
+        copy: Whether to work on a copy of the model, compiled alike, and leave the
+            model as it is. Defaults to `False`: the model itself is changed.
 
     Returns:
-        `model` itself.
+        `model` itself, or its copy.
 
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of its range, if the model is not built, if
-            nothing in it can be clustered or matches `only`, if a weight is under
+            nothing in it can be clustered or matches `include`, if a weight is under
             pruning or clustering already, or is not finite. The model is unchanged
             then.
 
@@ -130,11 +146,11 @@ def cluster(
         else "",
     )
     checks.choice("init", init, _centroids.NAMES)
-    wanted = _prunable.selector(only)
+    selection = Selection(include, exclude)
     _prunable.check_built(model, CLUSTERABLE)
-    pairs = _prunable.choose(
-        model, wanted, only, protocol=CLUSTERABLE, what="clustered"
-    )
+    if checks.boolean("copy", copy):
+        model = clone_model(model)
+    pairs = _prunable.choose(model, selection, protocol=CLUSTERABLE, what="clustered")
     check_free(pairs)
     _check_finite(pairs)
     axes = [channel_axis(*pair) if per_channel else None for pair in pairs]

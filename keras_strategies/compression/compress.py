@@ -6,6 +6,7 @@ import warnings
 import keras
 
 from keras_strategies._internal import checks, quantized
+from keras_strategies._internal.select import Selection
 from keras_strategies.compression import _prunable, _search_data
 from keras_strategies.compression._search import SizeSearch
 from keras_strategies.compression._search_bench import Bench, run
@@ -222,7 +223,7 @@ def _check_model(model):
             fix="Call `model.compile(optimizer, loss, metrics=...)` first.",
             model=model.name,
         )
-    _prunable.choose(model, _prunable.selector(None), None)
+    _prunable.choose(model, Selection())
     if quantized.is_quantize_aware(model):
         checks.fail(
             "`model` must not be quantization-aware already",

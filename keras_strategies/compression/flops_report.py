@@ -4,8 +4,8 @@ import math
 
 from keras import layers as kl
 
-from keras_strategies._internal import checks
-from keras_strategies.compression import _filters_graph
+from keras_strategies._internal import checks, model_graph
+from keras_strategies.compression import _prunable
 from keras_strategies.compression._filters_layers import channel_axis
 
 _BY_OUTPUT = (
@@ -105,37 +105,38 @@ def flops(model):
     print(report.macs)  # 3 * 3 * 3 * 16 * 8 * 8 + 16 * 10 = 27808
     ```
     """
-    graph = _filters_graph.read(model)
+    graph = model_graph.read(model)
+    _prunable.check_built(model)
     rows, missing = {}, []
     for call in graph.calls:
-        weights = [] if call.entry else getattr(call.layer, "weights", [])
-        if not weights:
+        layer = call.operation
+        if call.is_entry or not getattr(layer, "weights", []):
             continue
-        macs = _macs(call, graph.shapes)
-        if macs is None and not isinstance(call.layer, _SMALL):
+        macs = _macs(call)
+        if macs is None and not isinstance(layer, _SMALL):
             missing.append(call.path)
         elif macs is not None:
-            row = rows.setdefault(id(call.layer), _row(call, graph.shapes))
+            row = rows.setdefault(id(layer), _row(call))
             row["macs"] += macs
     return FlopsReport(list(rows.values()), list(dict.fromkeys(missing)))
 
 
-def _row(call, shapes):
+def _row(call):
     return {
         "layer": call.path,
-        "type": type(call.layer).__name__,
-        "output_shape": shapes[call.outputs[0]][1:],
-        "parameters": call.layer.count_params(),
+        "type": type(call.operation).__name__,
+        "output_shape": call.outputs[0].shape[1:],
+        "parameters": call.operation.count_params(),
         "macs": 0,
     }
 
 
-def _macs(call, shapes):
+def _macs(call):
     """The MACs of one call, or `None` if the layer is not understood."""
-    layer = call.layer
+    layer = call.operation
     if not isinstance(layer, (*_BY_OUTPUT, *_BY_INPUT, *_SEPARABLE, kl.Dense)):
         return None
-    before, after = shapes[call.inputs[0]], shapes[call.outputs[0]]
+    before, after = call.inputs[0].shape, call.outputs[0].shape
     if isinstance(layer, _BY_INPUT):
         return math.prod(layer.kernel.shape) * _places(call, before)
     if isinstance(layer, _SEPARABLE):
@@ -146,7 +147,7 @@ def _macs(call, shapes):
 
 def _places(call, shape):
     """At how many places of a tensor of this shape a kernel is applied."""
-    axis = channel_axis(call.layer, len(shape))
+    axis = channel_axis(call.operation, len(shape))
     sides = [side for number, side in enumerate(shape) if number not in (0, axis)]
     if None in sides:
         checks.fail(

@@ -1,7 +1,9 @@
 """Structured pruning: whole filters and units are removed."""
 
 from keras_strategies._internal import checks
-from keras_strategies.compression import _filters_selection as selection
+from keras_strategies._internal.model_graph import compile_like
+from keras_strategies._internal.select import Selection
+from keras_strategies.compression import _filters_selection
 from keras_strategies.compression._filters_analysis import Analysis, producers
 from keras_strategies.compression._filters_rebuild import Rebuild
 
@@ -10,8 +12,8 @@ def prune_filters(
     model,
     fraction,
     *,
-    only=None,
-    skip=None,
+    include=None,
+    exclude=None,
     criterion="l1",
     per_layer=None,
     round_to=8,
@@ -59,12 +61,13 @@ def prune_filters(
             It is not changed.
         fraction: The share of units to remove from each layer, in `[0, 1)`. With 0
             the result is a plain copy, unless `per_layer` says otherwise.
-        only: Which layers to prune: a regular expression that is searched in the
+        include: Which layers to prune: a regular expression that is searched in the
             path of the layer (`"block_1_conv"`, or `"backbone/conv"` in a nested
-            model), or a function of the layer that returns True for those to prune.
-            A group is pruned only if all its layers are chosen. Defaults to `None`,
-            all layers.
-        skip: Which layers not to prune, given like `only`. Defaults to `None`.
+            model), a layer or nested model, a function of the layer, or a list of
+            these. A group is pruned only if all its layers are selected. Defaults to
+            `None`, all layers.
+        exclude: Which layers not to prune, given like `include`; it wins. Defaults to
+            `None`.
         criterion: How units are scored: `"l1"` (sum of the absolute weights of the
             unit, the default), `"l2"` (root of the sum of squares), `"bn_gamma"`
             (absolute scale of the BatchNormalization that follows), or a function
@@ -115,79 +118,64 @@ def prune_filters(
     round_to = checks.integer("round_to", round_to, low=1)
     if not callable(criterion):
         checks.choice(
-            "criterion", criterion, selection.CRITERIA, fix="Or give a function."
+            "criterion",
+            criterion,
+            _filters_selection.CRITERIA,
+            fix="Or a function.",
         )
     shares = _shares(per_layer)
-    chooses = {
-        name: rule if rule is None else selection.matcher(name, rule)
-        for name, rule in (("only", only), ("skip", skip))
-    }
+    selection = Selection(include, exclude)
     analysis = Analysis(model)
     plans = producers(analysis)
-    for name, rule in (("only", only), ("skip", skip)):
-        if rule is not None:
-            _check_used(plans, chooses[name], {name: rule})
-    for matches, pattern, share in shares:
-        _check_used(plans, matches, {"per_layer": pattern})
-        _check_can_go(analysis, matches, pattern, share)
+    selection.check_used([plan.target for plan in plans])
+    for rule, share in shares:
+        rule.check_used([plan.target for plan in plans])
+        _check_can_go(analysis, rule, share)
 
     def fraction_of(plan):
-        return next((share for match, _, share in shares if match(plan)), fraction)
+        matching = (share for rule, share in shares if rule(plan.target))
+        return next(matching, fraction)
 
     removed = set()
-    if fraction or any(share for _, _, share in shares):
-        groups = _groups(analysis, **chooses)
-        removed = selection.select(analysis, groups, fraction_of, criterion, round_to)
+    if fraction or any(share for _, share in shares):
+        groups = _groups(analysis, selection)
+        removed = _filters_selection.select(
+            analysis, groups, fraction_of, criterion, round_to
+        )
         _check_removed(removed, groups, fraction, per_layer, round_to)
-    return Rebuild(analysis, removed).model(model)
+    return compile_like(Rebuild(analysis, removed).rebuild(), model)
 
 
 def _shares(per_layer):
-    """`[(matcher of a plan, pattern, fraction)]` of `per_layer`."""
+    """`[(selection, fraction)]` of `per_layer`."""
     checks.instance("per_layer", per_layer, dict, optional=True)
     shares = []
     for pattern, value in (per_layer or {}).items():
         checks.instance("per_layer", pattern, str, fix="Keys are regular expressions.")
         name = f"per_layer[{pattern!r}]"
         share = checks.real(name, value, low=0, high=1, high_open=True)
-        shares.append((selection.matcher("per_layer", pattern), pattern, share))
+        shares.append((Selection(pattern, names=("per_layer", "exclude")), share))
     return shares
 
 
-def _check_used(plans, matches, received):
-    """Refuses a pattern or function that chooses no layer at all."""
-    if not any(matches(plan) for plan in plans):
-        name = next(iter(received))
-        checks.fail(
-            f"`{name}` must match at least one layer",
-            fix="A regular expression is searched in the paths listed above.",
-            **received,
-            layers=[plan.path for plan in plans],
-        )
-
-
-def _check_can_go(analysis, matches, pattern, share):
+def _check_can_go(analysis, rule, share):
     """Refuses a fraction that is asked of layers that are all kept whole."""
-    reasons = selection.reasons(analysis)
-    found = [plan.path for plan in producers(analysis) if matches(plan)]
-    if share and all(path in reasons for path in found):
+    reasons = _filters_selection.reasons(analysis)
+    paths = [plan.path for plan in producers(analysis) if rule(plan.target)]
+    if share and all(path in reasons for path in paths):
         checks.fail(
             "`per_layer` must give fractions to layers that can lose units",
             fix="Leave the pattern out.",
-            per_layer={pattern: share},
-            kept={path: reasons[path] for path in found},
+            per_layer=rule.received["per_layer"],
+            kept={path: reasons[path] for path in paths},
         )
 
 
-def _groups(analysis, only, skip):
+def _groups(analysis, selection):
     """The groups that were asked for, or an error that says why there are none."""
-
-    def wanted(plan):
-        return (only is None or only(plan)) and (skip is None or not skip(plan))
-
-    groups = selection.groups(analysis, wanted)
+    groups = _filters_selection.groups(analysis, lambda plan: selection(plan.target))
     if not groups:
-        reasons = selection.reasons(analysis)
+        reasons = _filters_selection.reasons(analysis)
         for plan in producers(analysis):
             reasons.setdefault(plan.path, "not chosen, or joined with one that is not")
         checks.fail(

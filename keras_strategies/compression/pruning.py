@@ -4,6 +4,8 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.model_graph import clone_model
+from keras_strategies._internal.select import Selection
 from keras_strategies._internal.walking import base_optimizers
 from keras_strategies.compression import _prunable, _structure, _xnnpack
 from keras_strategies.compression._constraint import (
@@ -21,12 +23,14 @@ def prune(
     model,
     sparsity_schedule,
     *,
-    only=None,
+    include=None,
+    exclude=None,
     block_size=(1, 1),
     block_pooling="avg",
     m_by_n=None,
     scope="layer",
     policy=None,
+    copy=False,
 ):
     """Makes a model train towards sparse weights, in place.
 
@@ -79,10 +83,14 @@ def prune(
         model: A built `keras.Model` of any kind, compiled or not. It is changed in
             place.
         sparsity_schedule: A `SparsitySchedule`, e.g. `PolynomialSparsity`.
-        only: Which weights to prune: a regular expression that is searched in the
-            path of the weight (such as `"block_1/dense/kernel"`), or a function of
-            the layer that returns True for those to prune. Defaults to `None`,
-            everything prunable.
+        include: Which weights to prune: a regular expression that is searched in the
+            path of each weight, such as `"backbone/conv_1/kernel"`, a layer or nested
+            model, a function of a layer, or a list of these. Defaults to `None`, all
+            that can be pruned.
+        exclude: Which weights to leave out, given like `include`; it wins. Defaults to
+            `None`.
+        copy: Whether to work on a copy of the model, compiled alike, and leave the
+            model as it is. Defaults to `False`: the model itself is changed.
         block_size: Rows and columns of the blocks that are pruned whole, over the
             two axes (inputs, outputs) of matrices and of kernels of 1x1
             convolutions. Blocks at the far edges may be cut. Defaults to `(1, 1)`,
@@ -98,12 +106,12 @@ def prune(
         policy: `"xnnpack"` or `None`. Defaults to `None`.
 
     Returns:
-        `model` itself.
+        `model` itself, or its copy.
 
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If the model is not built, if nothing in it can be pruned or
-            matches `only`, if blocks or `m_by_n` do not fit a weight, if the model
+            matches `include`, if blocks or `m_by_n` do not fit a weight, if the model
             does not qualify for `policy`, if a weight is pruned already, or if the
             schedule is over at the optimizer's step. The model is unchanged then.
 
@@ -122,7 +130,7 @@ def prune(
     model.compile("adam", "mse")
 
     schedule = compression.PolynomialSparsity(0.0, 0.8, 0, 20, frequency=5)
-    compression.prune(model, schedule, only=lambda layer: layer.units > 4)
+    compression.prune(model, schedule, include=lambda layer: layer.units > 4)
     x, y = np.random.rand(64, 16), np.random.rand(64, 4)
     model.fit(x, y, batch_size=8, epochs=4, verbose=0)
 
@@ -132,15 +140,20 @@ def prune(
     """
     checks.instance("model", model, keras.Model)
     schedule = _schedule(sparsity_schedule)
-    wanted = _prunable.selector(only)
+    selection = Selection(include, exclude)
+    checks.boolean("copy", copy)
     checks.choice("policy", policy, (None, "xnnpack"))
     block_size, m_by_n = _structure.check_options(
         block_size, block_pooling, m_by_n, scope
     )
     _prunable.check_built(model)
+    suits = {}
     if policy == "xnnpack":
-        wanted = _xnnpack.selector(model, wanted)
-    pairs = _prunable.choose(model, wanted, only)
+        _xnnpack.check(model)
+        suits = {"suits": _xnnpack.is_pointwise}
+    if copy:
+        model = clone_model(model)
+    pairs = _prunable.choose(model, selection, **suits)
     check_free(pairs)
     patterns = _structure.patterns_for(pairs, block_size, block_pooling, m_by_n)
     weights = [weight for _, weight in pairs]

@@ -2,14 +2,18 @@
 
 import re
 
-import keras
-
 from keras_strategies._internal import checks, quantized
+from keras_strategies._internal.model_graph import (
+    assemble,
+    call_targets,
+    check_rebuildable,
+    read,
+)
+from keras_strategies._internal.select import Selection
 from keras_strategies.compression import (
     _preserve,
     _prunable,
     _qat_config,
-    _qat_graph,
     _qat_rebuild,
     _qat_roles,
     _qat_split,
@@ -19,7 +23,7 @@ from keras_strategies.compression import (
 _MOMENTUM = 0.99
 
 
-def quantize_aware(model, *, scheme="int8", annotate=None, skip=None, preserve=None):
+def quantize_aware(model, *, scheme="int8", include=None, exclude=None, preserve=None):
     """Returns a model that trains with the rounding errors of an int8 `.tflite` file.
 
     Use it when int8 after training costs too much accuracy: train as usual, then
@@ -88,11 +92,11 @@ def quantize_aware(model, *, scheme="int8", annotate=None, skip=None, preserve=N
             without ranges by channel; or `{regex: bits}`, where the first expression
             found in the path of a layer, such as `"encoder/conv2d_1"`, gives the
             bits of its weights, from 2 to 8, and 8 is the rest. Defaults to `"int8"`.
-        annotate: Which layers to quantize: a regular expression that is searched in
-            the layer's path, or a function of the layer. The others stay in float.
-            Defaults to `None`, all.
-        skip: Which layers to leave in float, in the same form; it wins over
-            `annotate`. Defaults to `None`.
+        include: Which layers to quantize: a regular expression that is searched in
+            the layer's path, a layer or nested model, a function of the layer, or a
+            list of these. The others stay in float. Defaults to `None`, all.
+        exclude: Which layers to leave in float, in the same form; it wins. Defaults
+            to `None`.
         preserve: What to keep of earlier pruning and clustering: `"sparsity"`,
             `"clusters"`, `"both"`, or `None` for nothing. Defaults to `None`.
 
@@ -101,9 +105,10 @@ def quantize_aware(model, *, scheme="int8", annotate=None, skip=None, preserve=N
 
     Raises:
         TypeError: If an argument is of the wrong type.
-        ValueError: If the model is not built, has no graph, or is quantized already,
-            if `scheme`, `annotate` or `skip` match nothing, or if there are layers
-            without an integer form. The message lists them; `skip` leaves them out.
+        ValueError: If the model cannot be rebuilt from its graph or is quantized
+            already, if `scheme`, `include` or `exclude` match nothing, or if there are
+            layers without an integer form. The message lists them; `exclude` leaves
+            them out.
             If no kernel has anything to preserve; the message says what each has.
 
     Example:
@@ -133,14 +138,13 @@ def quantize_aware(model, *, scheme="int8", annotate=None, skip=None, preserve=N
     bits, per_channel, rules = _scheme(scheme)
     if preserve is not None:
         checks.choice("preserve", preserve, _preserve.NAMES)
-    annotated = _selector("annotate", annotate)
-    skipped = _selector("skip", skip)
-    graph = _qat_graph.opened(model)
-    calls = _chosen(graph, annotated, skipped, annotate, skip)
+    graph = read(model)
+    targets = call_targets(graph)
+    graph.calls = list(targets)
+    calls = _chosen(targets, Selection(include, exclude))
     roles = _roles(graph, calls)
     _check_rules(rules, [c.path for c in calls if roles[c] in _qat_roles.WITH_WEIGHTS])
     _qat_split.split(graph, roles)
-    kind = _same_class(model)
 
     def may_fold(layer):
         if not _preserve.wants_clusters(preserve):
@@ -151,23 +155,14 @@ def quantize_aware(model, *, scheme="int8", annotate=None, skip=None, preserve=N
 
     rebuild = _qat_rebuild.Rebuild(graph, roles, bits, per_channel, _MOMENTUM, may_fold)
     inputs, outputs = rebuild.run(model)
-    aware = kind(inputs, outputs, name=model.name)
+    aware = assemble(model, inputs, outputs)
     if preserve is not None:
         _preserve.hold(aware, preserve)
     return aware
 
 
 def _check_model(model):
-    checks.instance("model", model, keras.Model)
-    if not _qat_graph.has_graph(model):
-        checks.fail(
-            "`model` must be a Functional or Sequential model: ranges are put between "
-            "the layers of its graph",
-            fix="A subclassed model has none. Build the network with keras.Input and "
-            "keras.Model(inputs, outputs).",
-            model=model.name,
-            type=type(model).__name__,
-        )
+    check_rebuildable(model)
     _prunable.check_built(model)
     if any(
         hasattr(layer, "simulated_quantization")
@@ -179,25 +174,6 @@ def _check_model(model):
             fix="Give the float model, or train this one on.",
             model=model.name,
         )
-
-
-def _same_class(model):
-    """The class of the new model: that of `model` if its constructor is Keras's."""
-    kind = type(model)
-    if isinstance(model, keras.Sequential) or kind.__module__.startswith("keras."):
-        plain = keras.Model
-    else:
-        plain = _qat_graph.constructible(kind)
-    if plain is None:
-        checks.fail(
-            "A subclass of keras.Model with methods of its own must be constructed by "
-            "`(inputs, outputs, name)`, or its methods would be lost",
-            fix="Leave `__init__` out of the class, or give "
-            "`keras.Model(model.inputs, model.outputs)`.",
-            model=model.name,
-            type=kind.__name__,
-        )
-    return plain
 
 
 def _scheme(scheme):
@@ -240,44 +216,10 @@ def _pattern(name, regex):
         raise ValueError(checks.message(rule, {"regex": regex})) from error
 
 
-def _selector(name, given):
-    """Turns a regular expression or a function into a function of a call."""
-    if given is None or isinstance(given, str):
-        pattern = None if given is None else _pattern(f"`{name}`", given)
-        return lambda call: pattern is not None and bool(pattern.search(call.path))
-    if callable(given):
-        return lambda call: bool(given(call.operation))
-    return checks.fail(
-        f"`{name}` must be a regular expression, a function of a layer, or None",
-        error=TypeError,
-        **{name: given},
-    )
-
-
-def _chosen(graph, annotated, skipped, annotate, skip):
-    """The calls to quantize; refuses a selector that matches nothing."""
-    paths = sorted({call.path for call in graph.calls})
-    for name, given, match in (
-        ("annotate", annotate, annotated),
-        ("skip", skip, skipped),
-    ):
-        if given is not None and not any(map(match, graph.calls)):
-            checks.fail(
-                f"`{name}` must match at least one layer",
-                fix="A regular expression is searched in the paths listed above.",
-                **{name: given},
-                layers=paths,
-            )
-    chosen = [c for c in graph.calls if annotate is None or annotated(c)]
-    chosen = [call for call in chosen if not skipped(call)]
-    if not chosen:
-        checks.fail(
-            "At least one layer must be left to quantize",
-            annotate=annotate,
-            skip=skip,
-            layers=paths,
-        )
-    return chosen
+def _chosen(targets, selection):
+    """The calls to quantize."""
+    chosen = {id(target) for target in selection.choose(list(targets.values()))}
+    return [call for call, target in targets.items() if id(target) in chosen]
 
 
 def _roles(graph, calls):
@@ -296,7 +238,7 @@ def _roles(graph, calls):
         checks.fail(
             "Every layer to quantize must have an integer form",
             fix="Leave these in float with e.g. "
-            f"skip={'|'.join(f'^{path}$' for path in sorted(problems))!r}.",
+            f"exclude={'|'.join(f'^{path}$' for path in sorted(problems))!r}.",
             layers=layers,
         )
     return roles

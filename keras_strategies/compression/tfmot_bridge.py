@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.model_graph import Rewriter, check_rebuildable
 from keras_strategies.compression import _bridge_graph
 
 _VARIABLE = "TF_USE_LEGACY_KERAS"
@@ -60,7 +61,7 @@ def import_tfmot():
         return tfmot
 
 
-def to_tf_keras(model, *, samples=None, tolerance=1e-4):
+def to_tf_keras(model, *, data=None, tolerance=1e-4):
     """Returns a tf_keras copy of a Keras 3 model, checked on data.
 
     Each layer is rebuilt from its configuration and takes over the weights; then
@@ -71,7 +72,7 @@ def to_tf_keras(model, *, samples=None, tolerance=1e-4):
         model: A Functional or Sequential Keras 3 model, nested ones included, of
             layers that tf_keras has too. Operations on tensors (`x * 2`) and custom
             layers are refused by name.
-        samples: Inputs to check on, in the form of `model.predict`. Defaults to
+        data: Inputs to check on, in the form of `model.predict`. Defaults to
             `None`, 8 random ones.
         tolerance: Largest difference of the outputs as a fraction of their range,
             in (0, 1]. Defaults to 1e-4 (1e-2 under mixed precision).
@@ -96,14 +97,14 @@ def to_tf_keras(model, *, samples=None, tolerance=1e-4):
     ```
     """
     checks.real("tolerance", tolerance, low=0, high=1, low_open=True)
-    _check_kind(model, keras, "keras.Model")
+    check_rebuildable(model)
     source, target = _sides()
-    legacy = _translated(model, source, target)
-    _compare(model, legacy, model, samples, tolerance)
+    legacy = _translated(_Plain(model).rebuild(), source, target)
+    _compare(model, legacy, model, data, tolerance)
     return legacy
 
 
-def from_tf_keras(model, *, samples=None, tolerance=1e-4):
+def from_tf_keras(model, *, data=None, tolerance=1e-4):
     """Returns a Keras 3 copy of a tf_keras model, checked on data.
 
     The way back from TFMOT: strip its wrappers first (`strip_pruning`,
@@ -111,7 +112,7 @@ def from_tf_keras(model, *, samples=None, tolerance=1e-4):
 
     Args:
         model: A Functional or Sequential `tf_keras.Model`.
-        samples: As for `to_tf_keras`. Defaults to `None`.
+        data: As for `to_tf_keras`. Defaults to `None`.
         tolerance: As for `to_tf_keras`. Defaults to 1e-4.
 
     Returns:
@@ -139,8 +140,16 @@ def from_tf_keras(model, *, samples=None, tolerance=1e-4):
     _check_kind(model, tf_keras, "tf_keras.Model")
     source, target = _sides()
     made = _translated(model, target, source)
-    _compare(model, made, made, samples, tolerance)
+    _compare(model, made, made, data, tolerance)
     return made
+
+
+class _Plain(Rewriter):
+    """Copies a model with plain classes in place of subclasses, which have no twin."""
+
+    def kind(self, model):
+        sequential = isinstance(model, keras.Sequential)
+        return keras.Sequential if sequential else keras.Model
 
 
 def _check_kind(model, namespace, wanted):
@@ -214,11 +223,11 @@ def _copy(source, target):
         theirs.set_weights(values)
 
 
-def _compare(model, made, keras_3, samples, tolerance):
-    if samples is None:
-        samples = _random(keras_3)
+def _compare(model, made, keras_3, data, tolerance):
+    if data is None:
+        data = _random(keras_3)
     before, after = (
-        [np.asarray(value, "float32") for value in _flat(_call(one, samples))]
+        [np.asarray(value, "float32") for value in _flat(_call(one, data))]
         for one in (model, made)
     )
     if any(layer.dtype_policy.compute_dtype != "float32" for layer in keras_3.layers):
@@ -234,8 +243,8 @@ def _compare(model, made, keras_3, samples, tolerance):
             )
 
 
-def _call(model, samples):
-    outputs = model(samples, training=False)
+def _call(model, data):
+    outputs = model(data, training=False)
     if isinstance(model, keras.Model):
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
     return outputs

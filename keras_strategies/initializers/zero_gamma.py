@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks, keras_private
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal import checks
+from keras_strategies._internal.model_graph import walk
 
 
 def zero_gamma(model, only=None):
@@ -56,9 +56,8 @@ def zero_gamma(model, only=None):
     checks.instance("model", model, keras.Model)
     wanted = checks.pattern("only", only, optional=True)
     found = {}
-    for part in [model, *all_layers(model)]:
-        nodes = keras_private.graph_nodes(part) if isinstance(part, keras.Model) else []
-        for gamma in _last_scales(nodes or []):
+    for _, graph in walk(model):
+        for gamma in _last_scales(graph):
             if gamma.trainable and wanted.search(gamma.path):
                 found.setdefault(id(gamma), gamma)
     if not found:
@@ -74,21 +73,20 @@ def zero_gamma(model, only=None):
     return [gamma.path for gamma in found.values()]
 
 
-def _last_scales(nodes):
+def _last_scales(graph):
     """The scales of the last normalizations of the residual branches of a graph."""
-    makers = {id(t): node for node in nodes for t in node[3]}
     behind = {}
-    for node in nodes:  # in the order of the graph: those before are known
-        behind[id(node)] = {id(node)}.union(
-            *(behind[id(makers[id(t)])] for t in _inputs(node) if id(t) in makers)
+    for call in graph.calls:  # in the order of the graph: those before are known
+        behind[call] = {call}.union(
+            *(behind[t.producer] for t in call.inputs if t.producer is not None)
         )
-    weighted = {id(node) for node in nodes if getattr(node[0], "weights", None)}
-    for node in nodes:
-        if type(node[0]).__name__ != "Add":
+    weighted = {call for call in graph.calls if getattr(call.operation, "weights", ())}
+    for call in graph.calls:
+        if type(call.operation).__name__ != "Add":
             continue
         branches = [
-            behind[id(makers[id(t)])] if id(t) in makers else set()
-            for t in _inputs(node)
+            set() if tensor.producer is None else behind[tensor.producer]
+            for tensor in call.inputs
         ]
         sizes = [
             len((own - set().union(*branches[:i], *branches[i + 1 :])) & weighted)
@@ -96,24 +94,19 @@ def _last_scales(nodes):
         ]
         if len(sizes) < 2 or sizes.count(max(sizes)) > 1:
             continue
-        gamma = _scale(_inputs(node)[sizes.index(max(sizes))], makers)
+        gamma = _scale(call.inputs[sizes.index(max(sizes))])
         if gamma is not None:
             yield gamma
 
 
-def _scale(tensor, makers):
+def _scale(tensor):
     """The scale of the last layer with weights before `tensor`, if it has one."""
-    while id(tensor) in makers:
-        node = makers[id(tensor)]
-        if getattr(node[0], "weights", None):
-            gamma = getattr(node[0], "gamma", None)
+    while tensor.producer is not None:
+        call = tensor.producer
+        if getattr(call.operation, "weights", ()):
+            gamma = getattr(call.operation, "gamma", None)
             return gamma if isinstance(gamma, keras.Variable) else None
-        if len(_inputs(node)) != 1:
+        if len(call.inputs) != 1:
             return None
-        [tensor] = _inputs(node)
+        [tensor] = call.inputs
     return None
-
-
-def _inputs(node):
-    leaves = keras.tree.flatten((node[1], node[2]))
-    return [leaf for leaf in leaves if isinstance(leaf, keras.KerasTensor)]

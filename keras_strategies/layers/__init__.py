@@ -30,7 +30,6 @@ from keras_strategies.layers.ghost_batch_normalization import GhostBatchNormaliz
 from keras_strategies.layers.global_response_normalization import (
     GlobalResponseNormalization,
 )
-from keras_strategies.layers.insert import insert
 from keras_strategies.layers.layer_scale import LayerScale
 from keras_strategies.layers.learnable_swish import LearnableSwish
 from keras_strategies.layers.maxout import Maxout
@@ -51,6 +50,7 @@ from keras_strategies.layers.stochastic_depth import (
 from keras_strategies.layers.transformer_block import TransformerBlock
 from keras_strategies.layers.weight_normalization import WeightNormalization
 from keras_strategies.layers.weight_standardized_conv2d import WeightStandardizedConv2D
+from keras_strategies.surgery import insert
 
 __all__ = [
     "AconC",

@@ -3,7 +3,7 @@ import numpy as np
 from keras import layers
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.copying import copy_layer
+from keras_strategies._internal.model_graph import Rewriter, rebuild_reason
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.walking import all_layers
 from keras_strategies.layers._drop_block import DropBlock
@@ -99,9 +99,15 @@ class _Active(keras.layers.Wrapper):
         return self.layer.compute_output_shape(input_shape)
 
 
-def _activated(layer):
-    copy = copy_layer(layer)
-    return _Active(copy, name=layer.name) if isinstance(layer, RANDOM) else copy
+class _Activation(Rewriter):
+    """Puts the layers that drop at random into `_Active`."""
+
+    def clone(self, layer, path):
+        copy = super().clone(layer, path)
+        return _Active(copy, name=layer.name) if isinstance(layer, RANDOM) else copy
+
+    def fill(self, old, new):
+        super().fill(old, new.layer if type(new) is _Active else new)
 
 
 def _random_model(model):
@@ -115,15 +121,14 @@ def _random_model(model):
             model=model.name,
             fix="Add Dropout or MonteCarloDropout and train it so.",
         )
-    if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
+    if rebuild_reason(model) is not None:
         checks.fail(
-            "A subclassed model needs MonteCarloDropout in place of its Dropout",
+            "A model that cannot be rebuilt needs MonteCarloDropout in place of its "
+            f"Dropout, but {rebuild_reason(model)}",
             model=model.name,
             fix="Only Sequential and functional models can be rebuilt with it.",
         )
-    copy = keras.models.clone_model(model, clone_function=_activated, recursive=True)
-    copy.set_weights(model.get_weights())
-    return copy
+    return _Activation(model).rebuild()
 
 
 def predict_with_uncertainty(model, x, samples=30, batch_size=None):

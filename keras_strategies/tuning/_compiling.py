@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.copying import compile_objects
+from keras_strategies._internal import checks, model_graph
 from keras_strategies.tuning import _task
 
 
@@ -45,18 +44,11 @@ def _refuse(cls, names, cause=None):
 
 def compile_like(model, source, optimizer=None, loss=None, metrics=None):
     """Compiles `model` like `source`, but for what is given; its metrics are new."""
-    with keras.saving.custom_object_scope(compile_objects(source)):
-        config = source.get_compile_config()
-        if optimizer is None:
-            optimizer = make_optimizer(source.optimizer)
-        for name, value in (
-            ("optimizer", optimizer),
-            ("loss", loss),
-            ("metrics", metrics),
-        ):
-            if value is not None:
-                config[name] = keras.saving.serialize_keras_object(value)
-        model.compile_from_config(config)
+    changes = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
+    if optimizer is None:
+        changes["optimizer"] = make_optimizer(source.optimizer)
+    changes = {name: value for name, value in changes.items() if value is not None}
+    return model_graph.compile_like(model, source, **changes)
 
 
 def loss_name(model):

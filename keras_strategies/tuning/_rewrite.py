@@ -1,17 +1,23 @@
-"""A copy of a model with other activations, initializers, penalties or layers."""
+"""Copies of a model with other activations, initializers, penalties or layers."""
 
 import dataclasses
 
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.copying import (
-    compile_objects,
+from keras_strategies._internal.model_graph import (
+    Rewriter,
+    Step,
+    check_rebuildable,
+    clone_as,
+    clone_layer,
     copy_variables,
-    own_objects,
+    input_layers,
+    is_open,
+    parts,
+    read,
+    rebuild_reason,
 )
-from keras_strategies._internal.keras_private import operation_calls
-from keras_strategies._internal.walking import all_layers
 from keras_strategies.augmentation import RandomAffine
 
 _DROPOUTS = (
@@ -57,18 +63,11 @@ class Changes:
 
 def check_rewritable(model, changes):
     """Fails early where `rewrite` could not do what `changes` ask for."""
-    if isinstance(model, keras.Sequential) and not model.built:
-        checks.fail(
-            "`model` must be built",
-            fix="Begin it with keras.Input, or call it once.",
-            model=model.name,
-        )
-    if changes.any() and operation_calls(model) is None:
-        checks.fail(
-            "The layers of a subclassed model cannot be changed from outside",
-            fix="Pass None for all but optimizer, learning_rate, schedule, batch_size "
-            "and epochs, or give a Sequential or Functional model.",
-            model=model.name,
+    if isinstance(model, keras.Sequential) or changes.any():
+        check_rebuildable(
+            model,
+            fix="Or pass None for all but optimizer, learning_rate, schedule, "
+            "batch_size and epochs, which need no other layers.",
         )
     if changes.augmentation is not None and image_input(model) is None:
         checks.fail(
@@ -80,15 +79,15 @@ def check_rewritable(model, changes):
 
 def image_input(model):
     """Position of the only input of images with channels, or `None`."""
-    if operation_calls(model) is None:
+    if not is_open(model):
         return None
     axis = -1 if keras.config.image_data_format() == "channels_last" else 1
-    found = [
+    images = [
         number
         for number, tensor in enumerate(model.inputs)
         if len(tensor.shape) == 4 and tensor.shape[axis] in (1, 3, 4)
     ]
-    return found[0] if len(found) == 1 else None
+    return images[0] if len(images) == 1 else None
 
 
 def rewrite(model, changes, keep_weights=False):
@@ -97,28 +96,10 @@ def rewrite(model, changes, keep_weights=False):
     Its weights are new, but for frozen layers and layers that only hold data (such as
     `Normalization`); with `keep_weights` all are those of `model`.
     """
-    if operation_calls(model) is None:
-        copy = type(model).from_config(model.get_config())
-        return _with_weights(model, copy) if keep_weights else copy
-    graph = model
-    if isinstance(model, keras.Sequential):  # layers can be put into a graph only
-        graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    rewriter = _Rewriter(graph, changes)
-    inputs = [
-        keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name)
-        for t in graph.inputs
-    ]
-    rewriter.start(inputs)
-    with keras.saving.custom_object_scope(compile_objects(model)):
-        copy = keras.models.clone_model(
-            graph,
-            input_tensors=keras.tree.pack_sequence_as(graph.input, inputs),
-            clone_function=rewriter.copy,
-            call_function=rewriter.call,
-        )
-    for old, new in rewriter.copies:
-        _fill(old, new, keep_weights)
-    return copy
+    if rebuild_reason(model) is None:
+        return _Rewriter(model, changes, keep_weights).rebuild()
+    copy = clone_layer(model)
+    return _with_weights(model, copy) if keep_weights else copy
 
 
 def _with_weights(model, copy):
@@ -134,105 +115,100 @@ def _with_weights(model, copy):
     return copy
 
 
-def _fill(old, new, keep_weights):
-    if type(old) is not type(new) or not isinstance(old, keras.layers.Layer):
-        return
-    pairs = zip([old, *all_layers(old)], [new, *all_layers(new)], strict=True)
-    for one, other in pairs:
-        holds_data = not one.trainable_weights and not isinstance(
-            one, keras.layers.BatchNormalization
-        )
-        if keep_weights or not one.trainable or holds_data:
-            copy_variables(one, other)
+class _Rewriter(Rewriter):
+    """Copies each layer with changes, and adds layers before and after it."""
 
-
-class _Rewriter:
-    """Copies each layer once, and calls it with what comes before and behind it."""
-
-    def __init__(self, model, changes):
-        self.changes = changes
-        self.copies = []
-        calls = operation_calls(model)
-        self.model, self.tail = model, _tail(calls)
-        layers = [op for op, _ in calls if isinstance(op, keras.layers.Layer)]
+    def __init__(self, model, changes, keep_weights):
+        super().__init__(model)
+        self.changes, self.keep_weights = changes, keep_weights
+        calls = read(model, open_nested=False).calls
+        self.tail = _tail(calls)
+        layers = [
+            call.operation
+            for call in calls
+            if isinstance(call.operation, keras.layers.Layer)
+        ]
         self.names = {layer.name for layer in layers}
         self.has_dropout = any(isinstance(layer, _DROPOUTS) for layer in layers)
-        self.plans = {}  # id(copy) -> (copy, name of the activation that was taken out)
-        self.added = {}
-        self.image = self.augmented = None
+        self.ranks = {id(call.operation): len(call.outputs[0].shape) for call in calls}
+        self.image = None
+        if changes.augmentation is not None:
+            self.image = input_layers(model)[image_input(model)]
 
-    def start(self, inputs):
-        if self.changes.augmentation is not None:
-            self.image = inputs[image_input(self.model)]
-            layer = RandomAffine(
-                name=self._name("augmentation"), **self.changes.augmentation
+    def step(self, layer, path):
+        if layer is self.image:
+            name = self._free_name("augmentation")
+            affine = RandomAffine(name=name, **self.changes.augmentation)
+            return Step(self.copied(layer, path), after=[affine])
+        inside = "/" in path or isinstance(layer, keras.Model)
+        hidden = not inside and layer not in self.tail
+        is_normalization = isinstance(layer, keras.layers.BatchNormalization)
+        moved = self.changes.batch_normalization is not None
+        if is_normalization and hidden and moved:
+            return Step(None)
+        before, after = [], []
+        if hidden and _activation(layer):
+            before, after = self._around(layer)
+        return Step(self.copied(layer, path), before=before, after=after)
+
+    def _around(self, layer):
+        """The layers to add before and after a nonlinearity, or a kernel with one."""
+        where, before, after = self.changes.batch_normalization, [], []
+        if where == "before" and isinstance(layer, _ACTIVATIONS):
+            before.append(self._normalization(layer))
+        elif where == "before":
+            activation = self.changes.activation or layer.get_config()["activation"]
+            after.append(self._normalization(layer))
+            after.append(
+                self._added(layer, "activation", keras.layers.Activation, activation)
             )
-            self.augmented = layer(self.image)
+        elif where == "after":
+            after.append(self._normalization(layer))
+        if self.changes.dropout is not None and not self.has_dropout:
+            rate = self.changes.dropout
+            after.append(self._added(layer, "dropout", keras.layers.Dropout, rate))
+        return before, after
 
-    def copy(self, layer):
-        if not isinstance(layer, keras.layers.Layer):
-            return type(layer).from_config(layer.get_config())
+    def clone(self, layer, path):
         config = layer.get_config()
-        hidden = layer not in self.tail and not isinstance(layer, keras.Model)
-        point = hidden and _activation(layer)
+        if not isinstance(layer, keras.layers.Layer) or "/" in path:
+            return clone_as(type(layer), layer, config)
+        hidden, kind = layer not in self.tail, type(layer)
         if hidden and isinstance(layer, _DROPOUTS) and self.changes.dropout is not None:
             config["rate"] = self.changes.dropout
-        if not isinstance(layer, keras.Model):
-            self._set_kernels(config)
-        cls, taken = type(layer), None
-        if point and self.changes.activation is not None:
-            if isinstance(layer, _ACTIVATIONS):
-                cls = keras.layers.Activation
-                config = {k: config[k] for k in ("name", "dtype", "trainable")}
-            config["activation"] = self.changes.activation
-        before = self.changes.batch_normalization == "before"
-        if point and before and not isinstance(layer, _ACTIVATIONS):
-            taken, config["activation"] = config["activation"], "linear"
-        trust = {"safe_mode": False} if cls is keras.layers.Lambda else {}
-        with keras.saving.custom_object_scope(own_objects(layer)):
-            new = cls.from_config(config, **trust)
-        drop = isinstance(layer, keras.layers.BatchNormalization) and hidden
-        drop = drop and self.changes.batch_normalization is not None
-        if not drop:
-            self.copies.append((layer, new))
-        self.plans[id(new)] = (new, point, taken, drop)
-        return new
+        self._set_kernels(config)
+        if hidden and _activation(layer):
+            separate = isinstance(layer, _ACTIVATIONS)
+            if self.changes.activation is not None:
+                if separate:
+                    kind = keras.layers.Activation
+                    config = {k: config[k] for k in ("name", "dtype", "trainable")}
+                config["activation"] = self.changes.activation
+            if self.changes.batch_normalization == "before" and not separate:
+                config["activation"] = "linear"
+        return clone_as(kind, layer, config)
 
-    def call(self, layer, *args, **kwargs):
-        if self.image is not None:
-            args, kwargs = keras.tree.map_structure(
-                lambda t: self.augmented if t is self.image else t, (args, kwargs)
+    def fill(self, old, new):
+        if type(old) is not type(new):
+            return
+        for source, target in zip(parts(old), parts(new), strict=True):
+            holds_data = not source.trainable_weights and not isinstance(
+                source, keras.layers.BatchNormalization
             )
-        _, point, taken, drop = self.plans.get(id(layer), (None, False, None, False))
-        if drop:
-            return args[0]
-        where = self.changes.batch_normalization
-        separate = isinstance(layer, _ACTIVATIONS)
-        if point and where == "before" and separate:
-            args = (self._add(layer, "batch_normalization", _norm)(args[0]), *args[1:])
-        x = layer(*args, **kwargs)
-        if not point:
-            return x
-        if where == "before" and not separate:
-            x = self._add(layer, "batch_normalization", _norm)(x)
-            x = self._add(layer, "activation", keras.layers.Activation, taken)(x)
-        if where == "after":
-            x = self._add(layer, "batch_normalization", _norm)(x)
-        if self.changes.dropout is not None and not self.has_dropout:
-            x = self._add(layer, "dropout", keras.layers.Dropout, self.changes.dropout)(
-                x
-            )
-        return x
+            if self.keep_weights or not source.trainable or holds_data:
+                copy_variables(source, target)
 
-    def _add(self, layer, what, make, *arguments):
-        """The layer that is added to `layer`, the same for each of its calls."""
-        key = (id(layer), what)
-        if key not in self.added:
-            name = self._name(f"{layer.name}_{what}")
-            self.added[key] = make(*arguments, name=name)
-        return self.added[key]
+    def _normalization(self, layer):
+        """Over the channels of images; features are last in everything else."""
+        first = keras.config.image_data_format() == "channels_first"
+        axis = 1 if first and self.ranks[id(layer)] == 4 else -1
+        name = self._free_name(f"{layer.name}_batch_normalization")
+        return keras.layers.BatchNormalization(axis=axis, name=name)
 
-    def _name(self, name):
+    def _added(self, layer, purpose, make, *arguments):
+        return make(*arguments, name=self._free_name(f"{layer.name}_{purpose}"))
+
+    def _free_name(self, name):
         while name in self.names:
             name += "_added"
         self.names.add(name)
@@ -248,25 +224,6 @@ class _Rewriter:
                 key = f"{kernel}_regularizer"
                 if key in config:
                     config[key] = _regularizer(*self.changes.penalty)
-
-
-def _norm(name):
-    axis = -1 if keras.config.image_data_format() == "channels_last" else 1
-    # The axis of channels of images; features are last in everything else.
-    return _ChannelNorm(axis, name)
-
-
-class _ChannelNorm:
-    """Makes a BatchNormalization over the right axis when it sees its input."""
-
-    def __init__(self, axis, name):
-        self.axis, self.name, self.layer = axis, name, None
-
-    def __call__(self, x):
-        if self.layer is None:
-            axis = self.axis if len(x.shape) == 4 else -1
-            self.layer = keras.layers.BatchNormalization(axis=axis, name=self.name)
-        return self.layer(x)
 
 
 def _regularizer(l1, l2):
@@ -295,19 +252,23 @@ def _activation(layer):
 
 def _tail(calls):
     """The layers from the last kernels on to the outputs: the heads of a model."""
-    parents, used = {}, set()
-    for operation, above in calls:
-        parents.setdefault(id(operation), (operation, []))[1].extend(above)
-        used.update(id(item) for item in above)
-    waiting = [op for op, _ in parents.values() if id(op) not in used]
-    tail = []
+    parents, last = {}, {}
+    for call in calls:
+        above = [t.producer.operation for t in call.inputs if t.producer is not None]
+        parents.setdefault(id(call.operation), []).extend(above)
+        last[id(call.operation)] = call.operation
+    for call in calls:
+        for tensor in call.inputs:
+            if tensor.producer is not None:
+                last.pop(id(tensor.producer.operation), None)
+    waiting, tail = list(last.values()), []
     while waiting:
         operation = waiting.pop()
         if any(operation is item for item in tail):
             continue
         tail.append(operation)
         if not _ends_head(operation):
-            waiting.extend(parents.get(id(operation), (None, []))[1])
+            waiting.extend(parents[id(operation)])
     return _Identities(tail)
 
 

@@ -118,7 +118,7 @@ def test_each_channel_of_a_convolution_has_its_own_values():
     x = layers.Dense(6)(layers.GlobalAveragePooling2D()(x))
     model = keras.Model(inputs, x)
     model.compile("adam", "mse")
-    cluster(model, 3, per_channel=True, only=lambda layer: "sep" not in layer.name)
+    cluster(model, 3, per_channel=True, include=lambda layer: "sep" not in layer.name)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(32, 8, 8, 3)), rng.normal(size=(32, 6))
     model.fit(x, y, batch_size=8, verbose=0)
@@ -330,7 +330,7 @@ def _pruned():
         (mlp, {"n": 4.0}, TypeError, "`n` must be an integer"),
         (mlp, {"init": "LINEAR"}, ValueError, "`init` must be one of 'kmeans"),
         (mlp, {"per_channel": 1}, TypeError, "`per_channel` must be True or False"),
-        (mlp, {"only": "conv"}, ValueError, "clusterable=.*dense/kernel"),
+        (mlp, {"include": "conv"}, ValueError, "can be clustered.*dense/kernel"),
         (_unbuilt, {}, ValueError, "must be built.*unbuilt_layers=.'late'"),
         (_depthwise, {}, ValueError, r"can be clustered.*\(DepthwiseConv2D\)"),
         (_infinite, {}, ValueError, "must be finite.*not_finite=.*dense_1/kernel"),
@@ -350,12 +350,12 @@ def test_refused_and_left_unchanged(make, arguments, error, message):
 
 def test_clustering_or_pruning_what_is_clustered_is_refused():
     model = mlp("sgd")
-    cluster(model, 4, only="dense_1")
+    cluster(model, 4, include="dense_1")
     with pytest.raises(ValueError, match="already_clustered=.*dense_1/kernel"):
         cluster(model, 4)
     with pytest.raises(ValueError, match="already_clustered=.*dense_1/kernel"):
         prune(model, ConstantSparsity(0.5, begin_step=0))
-    cluster(model, 3, only="dense/")
+    cluster(model, 3, include="dense/")
     assert counts(model) == [3, 4]
 
 

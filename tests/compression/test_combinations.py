@@ -234,7 +234,7 @@ def test_layers_without_zeros_or_clusters_train_freely():
     (x, y), _ = digits()
     model = cnn()
     model.compile("sgd", "mse")
-    compression.strip(compression.cluster(model, 8, only="hidden"))
+    compression.strip(compression.cluster(model, 8, include="hidden"))
     aware = compiled(compression.quantize_aware(model, preserve="clusters"))
     aware.fit(x[:128], y[:128], verbose=0)
     found = {path.split("/")[0]: n for path, n in counts(aware).items()}

@@ -119,8 +119,8 @@ def test_every_kind_reaches_its_target_in_training():
 
 def test_only_by_pattern_and_by_function_with_two_schedules():
     model = mlp("sgd")
-    prune(model, ConstantSparsity(0.75, begin_step=0), only=r"dense/kernel$")
-    prune(model, HALF, only=lambda layer: layer.units == 4)
+    prune(model, ConstantSparsity(0.75, begin_step=0), include=r"dense/kernel$")
+    prune(model, HALF, include=lambda layer: layer.units == 4)
     fit(model, 1)
     assert [row["sparsity"] for row in sparsity_report(model).rows] == [0.75, 0.5]
     strip(model)
@@ -214,9 +214,9 @@ def _frozen():
     ("make", "arguments", "error", "message"),
     [
         (mlp, {"sparsity_schedule": 0.5}, TypeError, "must be a SparsitySchedule"),
-        (mlp, {"only": "conv"}, ValueError, "prunable=.*dense/kernel"),
-        (mlp, {"only": "(("}, ValueError, "valid regular expression"),
-        (mlp, {"only": 3}, TypeError, "`only` must be a regular expression"),
+        (mlp, {"include": "conv"}, ValueError, "can be pruned.*dense/kernel"),
+        (mlp, {"include": "(("}, ValueError, "valid regular expression"),
+        (mlp, {"include": 3}, TypeError, "`include` must be a regular expression"),
         (_frozen, {}, ValueError, "must be trainable.*frozen=.*dense/kernel"),
         (
             _over,
@@ -239,7 +239,7 @@ def test_refused_and_left_unchanged(make, arguments, error, message):
 
 def test_pruning_twice_is_refused_and_the_first_goes_on():
     model = mlp("sgd")
-    prune(model, HALF, only="dense_1")
+    prune(model, HALF, include="dense_1")
     with pytest.raises(ValueError, match="already_pruned=.*dense_1/kernel"):
         prune(model, ConstantSparsity(0.9, begin_step=0))
     fit(model, 1)

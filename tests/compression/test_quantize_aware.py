@@ -369,11 +369,11 @@ def test_attention_keeps_its_arguments():
 def test_skip_and_annotate():
     model = small_cnn()
     rows = compression.range_report(
-        compression.quantize_aware(model, skip="^dense$|depthwise")
+        compression.quantize_aware(model, exclude="^dense$|depthwise")
     ).rows
     assert {r["name"] for r in rows if r["kind"] == "weights"} == {"conv", "conv2d"}
     annotated = compression.quantize_aware(
-        model, annotate=lambda layer: isinstance(layer, layers.Dense)
+        model, include=lambda layer: isinstance(layer, layers.Dense)
     )
     rows = compression.range_report(annotated).rows
     assert [row["name"] for row in rows if row["kind"] == "weights"] == ["dense"]
@@ -399,8 +399,8 @@ def test_layers_without_an_integer_form_are_listed_and_can_be_skipped():
     )
     with pytest.raises(ValueError, match="first .Dense.*mine .Custom") as error:
         compression.quantize_aware(model)
-    assert "skip='^first$|^mine$'" in str(error.value)
-    aware = compression.quantize_aware(model, skip="^first$|^mine$")
+    assert "exclude='^first$|^mine$'" in str(error.value)
+    aware = compression.quantize_aware(model, exclude="^first$|^mine$")
     x = np.ones((2, 4), "float32")
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(aware(x)),
@@ -427,11 +427,11 @@ def test_models_that_are_refused():
     dense = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     half = keras.Sequential([keras.Input((4,)), layers.Dense(2, dtype="mixed_float16")])
     cases = (
-        ("must be a Functional or Sequential", Subclassed()),
-        ("must be built", keras.Sequential([layers.Dense(2)])),
+        ("it is subclassed and has no graph", Subclassed()),
+        ("it is not built", keras.Sequential([layers.Dense(2)])),
         ("computes in float16", half),
         ("aware already", compression.quantize_aware(dense)),
-        ("constructed by", WithStep(2)),
+        ("`train_step` would be lost", WithStep(2)),
     )
     for message, model in cases:
         with pytest.raises(ValueError, match=message):
@@ -450,10 +450,10 @@ def test_models_that_are_refused():
         ({"scheme": {"dense": 1}}, ValueError, r"in \[2, 8\]"),
         ({"scheme": {"[": 4}}, ValueError, "valid regular expression"),
         ({"scheme": {"lstm": 4}}, ValueError, "must fit a quantized layer"),
-        ({"skip": "lstm"}, ValueError, "`skip` must match at least one layer"),
-        ({"annotate": "lstm"}, ValueError, "`annotate` must match"),
-        ({"skip": ""}, ValueError, "must be left to quantize"),
-        ({"annotate": 3}, TypeError, "`annotate` must be a regular expression"),
+        ({"exclude": "lstm"}, ValueError, "`exclude` must match at least one layer"),
+        ({"include": "lstm"}, ValueError, "`include` must match"),
+        ({"exclude": ""}, ValueError, "must leave a layer"),
+        ({"include": 3}, TypeError, "`include` must be a regular expression"),
     ],
 )
 def test_arguments_that_are_refused(arguments, error, message):

@@ -99,7 +99,7 @@ def test_file_is_integer_throughout_and_agrees(name, tmp_path):
 
 
 def test_skipped_layers_stay_in_float(tmp_path):
-    aware, x = trained(MODELS["residual"](), skip="^dense$")
+    aware, x = trained(MODELS["residual"](), exclude="^dense$")
     result = export.to_tflite(
         aware, tmp_path / "aware.tflite", quantization="dynamic", verify=x
     )

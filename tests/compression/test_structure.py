@@ -235,7 +235,7 @@ def test_refused_and_left_unchanged(make, arguments, error, message):
 def test_misfits_are_left_out_with_only():
     model = _conv()
     model.compile("sgd", "mse")
-    prune(model, HALF, block_size=(2, 2), only="dense")
+    prune(model, HALF, block_size=(2, 2), include="dense")
     rng = np.random.default_rng(0)
     model.fit(rng.normal(size=(8, 6, 6, 3)), rng.normal(size=(8, 4)), verbose=0)
     assert [row["sparsity"] for row in sparsity_report(model).rows] == [0.0, 0.5]

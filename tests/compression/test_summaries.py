@@ -32,8 +32,8 @@ def read(folder):
 def test_scalars_of_every_epoch(tmp_path):
     model = mlp("adam")
     schedule = PolynomialSparsity(0.25, 0.75, 0, 15, frequency=5)
-    prune(model, schedule, only="dense/")
-    cluster(model, 5, only="dense_1/")
+    prune(model, schedule, include="dense/")
+    cluster(model, 5, include="dense_1/")
     first, second = (layer.kernel.path for layer in model.layers)
     x, y = data(64)
     model.fit(

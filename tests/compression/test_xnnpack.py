@@ -46,11 +46,11 @@ def test_prunes_the_pointwise_convolutions_and_nothing_else():
 
 def test_only_narrows_the_policy():
     model = network()
-    prune(model, HALF, policy="xnnpack", only="expand")
+    prune(model, HALF, policy="xnnpack", include="expand")
     pruned = [r["layer"] for r in sparsity_report(model).rows if r["pruned"]]
     assert pruned == ["expand"]
-    with pytest.raises(ValueError, match="`only` must match"):
-        prune(network(), HALF, policy="xnnpack", only="stem")
+    with pytest.raises(ValueError, match="must suit the policy"):
+        prune(network(), HALF, policy="xnnpack", include="stem")
 
 
 @pytest.mark.parametrize(
@@ -91,5 +91,5 @@ def test_subclassed_model_does_not_qualify():
 
     model = Own()
     model(np.ones((1, 3), "float32"))
-    with pytest.raises(ValueError, match="must be a Functional or Sequential"):
+    with pytest.raises(ValueError, match="it is subclassed and has no graph"):
         prune(model, HALF, policy="xnnpack")

@@ -188,7 +188,7 @@ def test_dropout_is_set_or_added():
     assert names(copy) == names(network())
     copy = rewrite(plain(), Changes(dropout=0.5))
     expected = ["one", "one_dropout", "two", "two_dropout", "three"]
-    assert names(copy)[1:] == expected
+    assert names(copy) == expected
     assert copy.get_layer("one_dropout").rate == 0.5
 
 
@@ -315,7 +315,7 @@ def own_loss(y_true, y_pred):
 def test_subclassed_model_and_own_loss(tmp_path):
     model = Subclassed()
     model.compile("adam", own_loss)
-    with pytest.raises(ValueError, match="from outside.*Pass None"):
+    with pytest.raises(ValueError, match="has no graph.*pass None"):
         tuning.tune_model(model)
     hypermodel = tuning.tune_model(model, dropout=None, regularization=None)
     hp = space(hypermodel, optimizer="sgd", schedule="constant", batch_size=16)
@@ -354,7 +354,7 @@ def test_model_must_be_compiled():
         tuning.tune_model(keras.Sequential([keras.Input((4,)), layers.Dense(1)]))
     unbuilt = keras.Sequential([layers.Dense(1)])
     unbuilt.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="must be built.*keras.Input"):
+    with pytest.raises(ValueError, match="it is not built.*keras.Input"):
         tuning.tune_model(unbuilt)
     with pytest.raises(TypeError, match="`model` must be a Model"):
         tuning.tune_model("network")

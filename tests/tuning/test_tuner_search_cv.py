@@ -174,7 +174,7 @@ def test_errors(wrong, error, message):
 
 
 def failed_checks(search):
-    results = check_estimator(search, on_fail=None, on_skip=None)
+    results = check_estimator(search, on_fail=None, on_exclude=None)
     return {
         result["check_name"]: repr(result["exception"])
         for result in results

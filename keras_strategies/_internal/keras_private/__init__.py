@@ -15,11 +15,12 @@ from keras_strategies._internal.keras_private.calls import (
 )
 from keras_strategies._internal.keras_private.gradients import gradients
 from keras_strategies._internal.keras_private.graphs import (
+    default_name,
     direct_layers,
     flatten_layers,
     graph_nodes,
     input_signature,
-    operation_calls,
+    operations,
 )
 from keras_strategies._internal.keras_private.optimizers import (
     assign_optimizer_variables,
@@ -39,6 +40,12 @@ from keras_strategies._internal.keras_private.regularizers import (
     holds_regularizers,
     kept_losses,
     set_held_regularizer,
+)
+from keras_strategies._internal.keras_private.saving import (
+    has_functional_constructor,
+    input_layer_of,
+    share_lambda_functions,
+    trusting_object_scope,
 )
 from keras_strategies._internal.keras_private.training import (
     checkpoint_memory,
@@ -72,20 +79,23 @@ __all__ = [
     "compile_function",
     "compiled_metrics",
     "current_values",
+    "default_name",
     "direct_layers",
     "exact_scopes",
     "flatten_layers",
     "gradients",
     "graph_nodes",
+    "has_functional_constructor",
     "held_learning_rate",
     "holds_regularizers",
+    "input_layer_of",
     "input_signature",
     "is_called_by_itself",
     "is_frozen_by_scope",
     "kept_losses",
     "metric_values",
     "moving_average",
-    "operation_calls",
+    "operations",
     "outermost",
     "own_direction",
     "own_variables",
@@ -95,9 +105,11 @@ __all__ = [
     "seeds_from",
     "set_checkpoint_memory",
     "set_held_regularizer",
+    "share_lambda_functions",
     "slot",
     "stop_carrying",
     "track",
+    "trusting_object_scope",
     "unwatch_updates",
     "updated_variables",
     "watch_updates",

@@ -2,6 +2,7 @@
 
 import keras
 from keras.src.export import export_utils
+from keras.src.utils import naming
 
 
 def flatten_layers(model):
@@ -27,6 +28,14 @@ def direct_layers(layer):
     return found
 
 
+def default_name(layer):
+    """How Keras names a layer of this class that was given no name, but for a number.
+
+    `keras.src.utils.naming` is not exported. Keras 3.12 to 3.15.
+    """
+    return naming.to_snake_case(type(layer).__name__)
+
+
 def input_signature(model):
     """The arguments of a call of `model` as a list of structures of `InputSpec`.
 
@@ -46,23 +55,13 @@ def input_signature(model):
     return signature
 
 
-def operation_calls(model):
-    """`[(operation, [its parents])]` of a Functional or Sequential model, in order.
+def operations(model):
+    """The layers and operations in the graph of a Functional or Sequential model.
 
-    One entry a call: parents are the operations that made its inputs. `None` for
-    other models. Layers know their tensors publicly, but only if called once, and
-    `keras.ops` in a graph do not. Keras 3.12 to 3.15.
+    The graph of a Sequential is behind a private name. Keras 3.12 to 3.15.
     """
     graph = getattr(model, "_functional", None) or model
-    if not hasattr(graph, "_nodes_by_depth"):
-        return None
-    calls = []
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            tensors = node.arguments.keras_tensors
-            parents = [tensor._keras_history.operation for tensor in tensors]
-            calls.append((node.operation, parents))
-    return calls
+    return list(getattr(graph, "operations", ()))
 
 
 def graph_nodes(model):

@@ -6,6 +6,7 @@ import keras
 
 from keras_strategies import compression
 from keras_strategies._internal import checks
+from keras_strategies._internal.model_graph import Rewriter
 from keras_strategies.compat.tfmot.quantization import _ranges, _schemes
 from keras_strategies.compat.tfmot.quantization._config import QuantizeConfig
 from keras_strategies.compression._qat_config import QuantizeWrapper
@@ -84,7 +85,7 @@ def quantize_apply(model, scheme=None, quantized_layer_name_prefix=_PREFIX):
     with _ranges.known(configs.values()):
         return compression.quantize_aware(
             _wrapped(model, configs) if configs else model,
-            annotate=lambda layer: hasattr(layer, _MARK),
+            include=lambda layer: hasattr(layer, _MARK),
             **scheme.native,
         )
 
@@ -143,19 +144,27 @@ def _configs(model, registry):
     return configs
 
 
-def _wrapped(model, configs):
-    """A copy of the model in which layers with a config are in a `QuantizeWrapper`."""
+class _Wrapping(Rewriter):
+    """Copies a model with layers that have a config in a `QuantizeWrapper`."""
 
-    def copied(layer):
-        copy = type(layer).from_config(layer.get_config())
+    def __init__(self, model, configs):
+        super().__init__(model)
+        self.configs = configs
+
+    def clone(self, layer, path):
+        copy = super().clone(layer, path)
+        if id(layer) in self.configs:
+            copy = QuantizeWrapper(copy, self.configs[id(layer)], name=layer.name)
         mark = getattr(layer, _MARK, None)
-        if id(layer) in configs:
-            name = layer.name
-            copy = QuantizeWrapper(copy, configs[id(layer)], name=name)
         if mark is not None:
             setattr(copy, _MARK, True)
         return copy
 
+    def fill(self, old, new):
+        super().fill(old, new.layer if isinstance(new, QuantizeWrapper) else new)
+
+
+def _wrapped(model, configs):
     inner = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     nested = [m.name for m in inner if any(id(x) in configs for x in _all_layers(m))]
     if nested:
@@ -164,12 +173,4 @@ def _wrapped(model, configs):
             fix="Call the layers of the nested model in the outer one.",
             nested_models=nested,
         )
-    clone = keras.models.clone_model(model, clone_function=copied)
-    for old, new in zip(model.layers, clone.layers, strict=True):
-        if isinstance(old, keras.Model):
-            for before, after in zip(_all_layers(old), _all_layers(new), strict=True):
-                if hasattr(before, _MARK):
-                    setattr(after, _MARK, True)
-        target = new.layer if isinstance(new, QuantizeWrapper) else new
-        target.set_weights(old.get_weights())
-    return clone
+    return _Wrapping(model, configs).rebuild()

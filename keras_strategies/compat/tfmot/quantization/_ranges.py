@@ -3,7 +3,7 @@
 import keras
 
 from keras_strategies._internal import checks, quantized
-from keras_strategies.compression._qat_config import QuantizeWrapper
+from keras_strategies._internal.model_graph import Rewriter, clone_layer
 from keras_strategies.compression._qat_layers import FakeQuantize
 
 
@@ -53,14 +53,9 @@ def fix_input_output_range(
             )
         chosen |= {layer.name: limits for layer in layers}
 
-    def changed(layer):
-        config = layer.get_config()
-        if layer.name in chosen:
-            # Such a range never moves once it is set.
-            config |= {"momentum": 1.0, "bits": bits}
-        return type(layer).from_config(config)
-
-    copy = _copied(model, changed)
+    # Such a range never moves once it is set.
+    settings = {"momentum": 1.0, "bits": bits}
+    copy = _Changing(model, lambda old: clone_layer(old, **settings), chosen).rebuild()
     for name, limits in chosen.items():
         copy.get_layer(name).range.assign(limits)
     return copy
@@ -80,12 +75,20 @@ def remove_input_range(model):
     if not names:
         checks.fail("`model` must have a range at its input", model=model.name)
 
-    def changed(layer):
-        if layer.name in names:
-            return keras.layers.Identity(name=layer.name)
-        return type(layer).from_config(layer.get_config())
+    return _Changing(
+        model, lambda layer: keras.layers.Identity(name=layer.name), names
+    ).rebuild()
 
-    return _copied(model, changed)
+
+class _Changing(Rewriter):
+    """Copies a model with other copies of the layers of some names."""
+
+    def __init__(self, model, copy, names):
+        super().__init__(model)
+        self.copy, self.names = copy, names
+
+    def clone(self, layer, path):
+        return self.copy(layer) if path in self.names else super().clone(layer, path)
 
 
 def _interval(name, low, high):
@@ -123,13 +126,3 @@ def known(configs):
     """A scope in which copies of layers find the classes of these configs."""
     classes = {type(config).__name__: type(config) for config in configs}
     return keras.saving.custom_object_scope(classes)
-
-
-def _copied(model, changed):
-    wrappers = [x for x in model.layers if isinstance(x, QuantizeWrapper)]
-    with known([wrapper.quantize_config for wrapper in wrappers]):
-        copy = keras.models.clone_model(model, clone_function=changed)
-    for old, new in zip(model.layers, copy.layers, strict=True):
-        if type(old) is type(new):
-            new.set_weights(old.get_weights())
-    return copy

@@ -108,7 +108,9 @@ def prune_low_magnitude(
         compression.prune(
             model,
             schedule,
-            only=None if layer is None and (native or not pruning_policy) else wanted,
+            include=(
+                None if layer is None and (native or not pruning_policy) else wanted
+            ),
             block_size=tuple(block_size),
             block_pooling=block_pooling_type.lower(),
             m_by_n=None if sparsity_m_by_n is None else tuple(sparsity_m_by_n),

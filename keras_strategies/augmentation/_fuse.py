@@ -1,11 +1,20 @@
 """Stacks of Keras's geometric layers as one `RandomAffine`."""
 
+import collections
+
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import graph_nodes
-from keras_strategies.augmentation._fusion import describe, merge
-from keras_strategies.augmentation.random_affine import RandomAffine
+from keras_strategies._internal.model_graph import (
+    NOT_BUILT,
+    Rewriter,
+    Step,
+    construction_class,
+    is_open,
+    opaque_reason,
+    read,
+)
+from keras_strategies.augmentation._fused import describe, merge
 
 _KINDS = "RandomFlip, RandomRotation, RandomTranslation, RandomShear and RandomZoom"
 
@@ -63,7 +72,7 @@ def fuse(model_or_layers):
     if isinstance(model_or_layers, list | tuple):
         return _fuse_list(model_or_layers)
     if isinstance(model_or_layers, keras.Model):
-        return _fuse_model(model_or_layers, {})
+        return _fuse_model(model_or_layers)
     return checks.instance(
         "model_or_layers", model_or_layers, (list, tuple, keras.Model)
     )
@@ -116,92 +125,82 @@ def _is_flip(layer):
     return type(layer) is keras.layers.RandomFlip
 
 
-def _fuse_model(model, done):
-    """`model` or its fused copy; `done` keeps what became of nested models."""
-    if id(model) not in done:
-        nodes = graph_nodes(model)
-        if isinstance(model, keras.Sequential):
-            made = _fuse_sequential(model, done)
-        elif nodes is None:
-            fix = "Give a Sequential or Functional model, or its list of layers."
-            name = type(model).__name__
-            checks.fail("the model must have a graph", fix=fix, model=name)
-        else:
-            made = _fuse_functional(model, nodes, done)
-        done[id(model)] = made
-    return done[id(model)]
+class _Fusion(Rewriter):
+    """Calls one `RandomAffine` in place of each run; all other layers are shared."""
 
+    def __init__(self, model):
+        super().__init__(model)
+        # id(layer) -> the fused one for the first layer of a run, `None` for the rest
+        self.replaced = {}
+        self.changed = set()  # ids of the models with a run in them
+        self._find(model)
 
-def _nested(layer, done):
-    """What stands for a layer that is no part of a run."""
-    is_graph = isinstance(layer, keras.Sequential) or graph_nodes(layer) is not None
-    return _fuse_model(layer, done) if is_graph else layer
+    def _find(self, model):
+        """Notes the runs in a model and the models inside it; says if there are any."""
+        graph = read(model, open_nested=False)
+        for chain in _chains(graph):
+            for run, fused in _runs(chain):
+                if fused is not None:
+                    self.changed.add(id(model))
+                    self.replaced.update({id(layer): None for layer in run[1:]})
+                    self.replaced[id(run[0])] = fused
+        for call in graph.calls:
+            if is_open(call.operation) and self._find(call.operation):
+                self.changed.add(id(model))
+        return id(model) in self.changed
 
-
-def _fuse_sequential(model, done):
-    layers = []
-    for run, fused in _runs(model.layers):
-        layers.append(_nested(run[0], done) if fused is None else fused)
-    if len(layers) == len(model.layers) and all(
-        new is old for new, old in zip(layers, model.layers, strict=True)
-    ):
-        return model
-    if model.built:
-        tensor = model.inputs[0]
-        layers.insert(0, keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype))
-    return keras.Sequential(layers, name=model.name)
-
-
-def _fuse_functional(model, nodes, done):
-    replaced = {}  # id(layer) -> what is called in its place; None for nothing
-    for chain in _chains(model, nodes):
-        for run, fused in _runs(chain):
-            if fused is not None:
-                replaced.update({id(layer): None for layer in run[1:]})
-                replaced[id(run[0])] = fused
-    for operation, *_ in nodes:
-        if id(operation) not in replaced and isinstance(operation, keras.Model):
-            nested = _nested(operation, done)
-            if nested is not operation:
-                replaced[id(operation)] = nested
-    if not replaced:
-        return model
-
-    def call(layer, *args, **kwargs):
-        new = replaced.get(id(layer), layer)
-        if new is None:
-            return args[0]
-        if isinstance(new, RandomAffine) and new is not layer:
+    def step(self, layer, path):
+        if id(layer) in self.replaced:
             # Keras notes `training=True`, the default of its layers; ours asks the
             # model.
-            return new(*args)
-        return new(*args, **kwargs)
+            return Step(self.replaced[id(layer)], kwargs={})
+        return super().step(layer, path)
 
-    copy = keras.models.clone_model(
-        model, clone_function=lambda layer: layer, call_function=call
-    )
-    copy.name = model.name
-    return copy
+    def copied(self, layer, path):
+        return super().copied(layer, path) if id(layer) in self.changed else layer
+
+    def restore(self):
+        """Nothing: the layers are the same ones."""
 
 
-def _chains(model, nodes):
+def _fuse_model(model):
+    if isinstance(model, keras.Sequential) and opaque_reason(model) == NOT_BUILT:
+        return _fuse_unbuilt(model)
+    fusion = _Fusion(model)
+    return fusion.rebuild() if fusion.changed else model
+
+
+def _fuse_unbuilt(model):
+    """A Sequential that has seen no input yet is its list of layers."""
+    layers = [
+        fused or (_fuse_model(run[0]) if _is_list(run[0]) else run[0])
+        for run, fused in _runs(model.layers)
+    ]
+    if [id(layer) for layer in layers] == [id(layer) for layer in model.layers]:
+        return model
+    return construction_class(model)(layers, name=model.name)
+
+
+def _is_list(layer):
+    """Whether a layer is a model in which stacks can be fused."""
+    return opaque_reason(layer) in (None, NOT_BUILT) and isinstance(layer, keras.Model)
+
+
+def _chains(graph):
     """Lists of fusable layers, each of which feeds only the next one."""
-    users, calls = {}, {}
-    for operation, args, kwargs, _ in nodes:
-        calls[id(operation)] = calls.get(id(operation), 0) + 1
-        for tensor in keras.tree.flatten((args, kwargs)):
-            users.setdefault(id(tensor), []).append(operation)
-    outputs_of_model = {id(tensor) for tensor in model.outputs}
+    counts = collections.Counter(id(call.operation) for call in graph.calls)
     chains, ends = [], {}
-    for operation, args, kwargs, (*_, output) in nodes:
-        usual = kwargs in ({}, {"training": True}, {"training": None})
-        if describe(operation) is None or calls[id(operation)] > 1 or not usual:
+    for call in graph.calls:
+        usual = call.kwargs in ({}, {"training": True})
+        single = counts[id(call.operation)] == 1 and len(call.inputs) == 1
+        if describe(call.operation) is None or not single or not usual:
             continue
-        chain = ends.pop(id(args[0]), None)
+        chain = ends.pop(call.inputs[0], None)
         if chain is None:
             chain = []
             chains.append(chain)
-        chain.append(operation)
-        if len(users.get(id(output), ())) == 1 and id(output) not in outputs_of_model:
-            ends[id(output)] = chain
+        chain.append(call.operation)
+        [output] = call.outputs
+        if len(output.consumers) == 1 and not output.is_output:
+            ends[output] = chain
     return chains

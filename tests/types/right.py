@@ -1,0 +1,74 @@
+"""A user's script over public names: type checkers must accept every line.
+
+Read by `scripts/check_types`, not run.
+"""
+
+import keras
+import numpy as np
+
+import keras_strategies as ks
+from keras_strategies import (
+    augmentation,
+    callbacks,
+    compression,
+    export,
+    initializers,
+    layers,
+    optimizers,
+    regularizers,
+    schedules,
+    surgery,
+    training,
+    tuning,
+)
+
+
+def rate() -> float:
+    """The learning rate in the middle of a warm-up."""
+    schedule = schedules.WarmupSchedule(0.1, warmup_steps=10)
+    return float(schedule(5))
+
+
+def model() -> keras.Model:
+    """A network with layers put in by a function of each layer."""
+    network = keras.Sequential([keras.Input((8,)), layers.GatedLinearUnit(4)])
+    regularizers.apply(network, kernel="l2", include="kernel")
+    return surgery.insert(network, "glu", lambda layer: keras.layers.Dropout(0.1))
+
+
+def watched(network: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
+    """Callbacks and an accelerated fit."""
+    stop = callbacks.EarlyStopping(monitor="val_loss", patience=3)
+    clip = callbacks.GradientClipping(global_clipnorm=1.0)
+    network.compile(optimizers.RAdam(1e-3), loss="mse")
+    plan = training.accelerate(network, x, y, time_limit=5.0)
+    network.fit(x, y, callbacks=[stop, clip])
+    text: str = plan.table()
+    print(text, plan.choice, plan.is_installed)
+
+
+def smaller(network: keras.Model, x: np.ndarray) -> int:
+    """Pruning, counting, export and comparison, with typed results."""
+    schedule = compression.PolynomialSparsity(0.0, 0.8, 0, 100)
+    compression.prune(network, schedule, include=["dense", network.layers[0]])
+    report = compression.flops(network)
+    rows: list[str] = [str(row["layer"]) for row in report.rows]
+    result = export.to_tflite(network, "m.tflite", representative_data=x)
+    if result.agreement is not None and result.agreement < 0.99:
+        print(rows, result.to_dict()["warnings"])
+    comparison = export.compare(network, "m.tflite", x)
+    return report.macs + len(comparison.table())
+
+
+def searched() -> ks.tuning.Tuner:
+    """A search with a typed constructor."""
+    hyper = tuning.HyperMLP(input_shape=(8, 8, 1), classes=10)
+    return tuning.Tuner(hyper, objective="val_accuracy", max_trials=2)
+
+
+def pictures(x: np.ndarray) -> str:
+    """A generator of images and a report of a network."""
+    generator = augmentation.ImageDataGenerator(rotation_range=10.0)
+    batches = generator.flow(x, batch_size=4)
+    report = initializers.initialization_report(model(), x)
+    return f"{batches} {report.to_dataframe()} {ks.__version__}"
