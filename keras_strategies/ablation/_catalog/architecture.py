@@ -29,12 +29,10 @@ _SAMPLES = 256
 def _activated(model, function):
     """Layers whose activation can be exchanged, by path."""
     kinds = (*models.KERNELS, keras.layers.Activation)
-    ends = models.heads(model)
     found = {
         path: layer
-        for path, layer in models.paths(model).items()
+        for path, layer in models.hidden_layers(model).items()
         if isinstance(layer, kinds)
-        and id(layer) not in ends
         and layer.activation not in _KEPT
         and layer.activation is not function
     }

@@ -10,8 +10,8 @@ from keras_strategies import layers
 from keras_strategies._internal.keras_private import (
     compile_arguments,
     held_learning_rate,
-    operation_calls,
 )
+from keras_strategies._internal.model_graph import Call, Graph, opaque_reason, read
 from keras_strategies._internal.select import layer_targets
 from keras_strategies._internal.walking import base_optimizers, innermost_optimizer
 from keras_strategies.ablation._not_applicable import NotApplicable
@@ -33,50 +33,57 @@ def paths(model: keras.Model) -> dict[str, keras.layers.Layer]:
     return {target.path: target.item for target in layer_targets(model)}
 
 
-def heads(model: keras.Model) -> set[int]:
-    """Ids of the layers with kernels behind which there is no other one."""
-    calls = operation_calls(model)
-    if calls is None:
-        refuse("the model is subclassed: it has no graph to look at")
-    behind: dict[int, bool] = {}  # whether a kernel follows an operation
-    for operation, parents in reversed(calls):
-        follows = behind.setdefault(id(operation), False)
-        for parent in parents:
-            if follows or _has_kernel(operation):
-                behind[id(parent)] = True
-    found = set()
-    for operation, _ in calls:
-        if _has_kernel(operation) and not behind[id(operation)]:
-            if isinstance(operation, keras.Model):
-                found |= heads(operation)
-            found.add(id(operation))
+def graph_of(model: keras.Model) -> Graph:
+    """The calls of a model, nested models opened."""
+    reason = opaque_reason(model)
+    return (
+        refuse(f"the model has no graph to look at: {reason}")
+        if reason
+        else read(model)
+    )
+
+
+def heads(model: keras.Model) -> list[Call]:
+    """Calls of layers with kernels behind which there is no other one."""
+    calls = [call for call in graph_of(model).calls if not call.is_entry]
+    before: set[int] = set()  # ids of the calls that a layer with a kernel follows
+    found = []
+    for call in reversed(calls):
+        has_kernel = isinstance(call.operation, KERNELS)
+        if has_kernel and id(call) not in before:
+            found.append(call)
+        if has_kernel or id(call) in before:
+            before.update(id(tensor.producer) for tensor in call.inputs)
     return found
 
 
-def _has_kernel(operation):
-    if isinstance(operation, keras.Model):
-        return any(isinstance(layer, KERNELS) for layer in paths(operation).values())
-    return isinstance(operation, KERNELS)
+def hidden_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """Layers other than those that make the outputs, by path."""
+    ends = [call.operation for call in heads(model)]
+    return {
+        path: layer
+        for path, layer in paths(model).items()
+        if not any(layer is end for end in ends)
+    }
 
 
 def hidden(model: keras.Model) -> dict[str, keras.layers.Layer]:
     """Layers with kernels other than those that make the outputs, by path."""
-    ends = heads(model)
     found = {
         path: layer
-        for path, layer in paths(model).items()
-        if isinstance(layer, KERNELS) and id(layer) not in ends
+        for path, layer in hidden_layers(model).items()
+        if isinstance(layer, KERNELS)
     }
     return found or refuse("the model has no hidden layer with a kernel")
 
 
 def before_head(model: keras.Model) -> str:
     """Path of the layer whose output goes into the last layer with a kernel."""
-    ends = heads(model)
-    for operation, parents in operation_calls(model):
-        if id(operation) in ends and parents:
-            return parents[0].name
-    return refuse("the model has no layer with a kernel")
+    for call in heads(model):
+        producer = call.inputs[0].producer
+        if producer is not None and isinstance(producer.operation, keras.layers.Layer):
+            return producer.path
+    return refuse("the model has no layer in front of its last one")
 
 
 def exact(names: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 import keras
 
 from keras_strategies import callbacks, optimizers, regularizers
-from keras_strategies._internal.keras_private import operation_calls
 from keras_strategies.ablation._catalog import models
 from keras_strategies.ablation._catalog.models import refuse
 from keras_strategies.ablation._strategy import Strategy
@@ -32,11 +31,10 @@ def _dropout_places(model):
     dropouts = (keras.layers.Dropout, keras.layers.SpatialDropout2D)
     if any(isinstance(layer, dropouts) for layer in models.paths(model).values()):
         refuse("the model has dropout already")
-    ends = models.heads(model)
     dense = [
         path
-        for path, layer in models.paths(model).items()
-        if isinstance(layer, keras.layers.Dense) and id(layer) not in ends
+        for path, layer in models.hidden_layers(model).items()
+        if isinstance(layer, keras.layers.Dense)
     ]
     return models.exact(dense or [models.before_head(model)])
 
@@ -109,20 +107,19 @@ def _label_smoothing():
 
 def _residual_branches(model):
     """Paths of the layers at the end of residual branches, in front of an Add."""
-    calls = operation_calls(model)
-    if calls is None:
-        refuse("the model is subclassed: it has no graph to look at")
-    above = {}  # operation -> ids of all operations in front of it
+    before: dict[int, set[int]] = {id(None): set()}  # ids of all calls before one
     found = []
-    for operation, parents in calls:
-        above[id(operation)] = {id(p) for p in parents}.union(
-            *(above.get(id(p), set()) for p in parents)
-        )
-        if isinstance(operation, keras.layers.Add) and len(parents) == 2:
-            # The branch is the side that has more behind it.
-            branch = max(parents, key=lambda p: len(above.get(id(p), ())))
-            if isinstance(branch, keras.layers.Layer):
-                found.append(branch.name)
+    for call in models.graph_of(model).calls:
+        if call.is_entry:
+            continue
+        parents = [tensor.producer for tensor in call.inputs]
+        ids = {id(parent) for parent in parents}
+        before[id(call)] = ids.union(*(before[i] for i in ids))
+        if isinstance(call.operation, keras.layers.Add) and len(parents) == 2:
+            # The branch is the side with more calls before it.
+            branch = max(parents, key=lambda parent: len(before[id(parent)]))
+            if branch is not None and isinstance(branch.operation, keras.layers.Layer):
+                found.append(branch.path)
     return models.exact(found) if found else refuse("the model has no residual block")
 
 
