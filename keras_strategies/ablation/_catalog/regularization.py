@@ -9,6 +9,8 @@ from keras_strategies.ablation._strategy import Strategy
 
 _DROPOUT = 0.3
 _DROP_PATH = 0.2
+# Keras's 0.99 takes hundreds of steps, which a small training does not have.
+_MOMENTUM = 0.9
 _SMOOTHING = 0.1
 
 
@@ -63,13 +65,14 @@ def _batch_normalization(model):
     return models.insert_behind(
         model,
         _normalization_places(model),
-        lambda layer: keras.layers.BatchNormalization(),
+        lambda layer: keras.layers.BatchNormalization(momentum=_MOMENTUM),
     )
 
 
 def _batch_normalization_code(model, epochs):
     line = models.insert_code(
-        _normalization_places(model), "keras.layers.BatchNormalization()"
+        _normalization_places(model),
+        f"keras.layers.BatchNormalization(momentum={_MOMENTUM})",
     )
     return {"imports": models.INSERT_IMPORT, "model": line}
 
