@@ -136,6 +136,7 @@ class Log:
         for number, line in enumerate(path.read_text("utf-8").splitlines(True)):
             try:
                 record = _decoded(json.loads(line))
+                self._records[record["arm"], record["run"]] = record
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(
                     checks.message(
@@ -143,7 +144,6 @@ class Log:
                         {"file": str(path), "line": number + 1},
                     )
                 ) from error
-            self._records[record["arm"], record["run"]] = record
             self._lines.append(line)
 
 
