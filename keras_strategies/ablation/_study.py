@@ -112,8 +112,8 @@ def study(
             `None`: drawn, or that of the study in `directory`.
         verbose: `0` is silent, `1` a bar, `2` also a line for each training. Defaults
             to `1`.
-        save_weights: Whether each training leaves its weights in `directory`. Defaults
-            to `False`.
+        save_weights: Whether each training leaves its weights in `directory`, for
+            `load_weights` of an uncompiled model. Defaults to `False`.
         mode: `"min"` or `"max"` where Keras does not know which is better. Defaults to
             `"auto"`.
 

@@ -123,11 +123,12 @@ class Runner:
                     running.add(self._submitted(executor, queue.pop(0)))
                 if not running:
                     raise OutOfTime
-                done, running = concurrent.futures.wait(
+                done, _ = concurrent.futures.wait(
                     running, return_when=concurrent.futures.FIRST_COMPLETED
                 )
                 for future in done:
                     self._store(future.result())
+                    running.remove(future)
         except (concurrent.futures.BrokenExecutor, *_dead_errors()) as error:
             self._rescue(running)
             raise RuntimeError(self._death(error)) from error
@@ -143,9 +144,7 @@ class Runner:
         """Stores trainings that had ended when the executor died."""
         for future in running:
             if future.done() and not future.cancelled() and not future.exception():
-                record = future.result()
-                if (record["arm"], record["run"]) not in self.log:
-                    self._store(record)
+                self._store(future.result())
             future.cancel()
 
     def _death(self, error):
