@@ -113,7 +113,7 @@ class StudyResult(Report):
             "all strategies and looks together (95 %)",
         ]
         for result in self.strategies.values():
-            line = _outlook(result)
+            line = _outlook(result, self._engine.looks[-1])
             if line:
                 lines.append(f"{result.name}: {line}")
         for row in self.interactions:
@@ -238,7 +238,7 @@ def _row(result):
     return {"strategy": result.name, **{key: getattr(result, key) for key in keys}}
 
 
-def _outlook(result):
+def _outlook(result, max_seeds):
     """What it would take to decide an open strategy."""
     if result.verdict != "undecided" or result.difference is None:
         return ""
@@ -255,7 +255,9 @@ def _outlook(result):
         if share > np.sqrt(0.5):
             parts.append("most of its error is that of the test set: add test samples")
     if result.detectable is not None:
-        parts.append(f"a difference of {result.detectable:.4f} would have been found")
+        parts.append(
+            f"{max_seeds} seeds would find a difference of {result.detectable:.4f}"
+        )
     if result.smallest_tolerance is not None:
         parts.append(f"no difference larger than {result.smallest_tolerance:.4f}")
     return "; ".join(parts)
