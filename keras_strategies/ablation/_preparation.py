@@ -5,7 +5,7 @@ import hashlib
 import random
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ from keras_strategies.ablation._engine import SCREEN_REPLICATES
 from keras_strategies.ablation._not_applicable import NotApplicable
 from keras_strategies.ablation._runs import applying, scoring, splits
 from keras_strategies.ablation._runs.log import Log
+from keras_strategies.ablation._runs.pools import as_executor
 from keras_strategies.ablation._runs.samples import Samples, collect
 from keras_strategies.ablation._runs.training import (
     Job,
@@ -93,6 +94,24 @@ def checked(**arguments: Any) -> Request:
     a["strategies"] = named(a["strategies"])
     checks.instance("metric", a["metric"], str)
     checks.choice("design", a["design"], DESIGNS)
+    _check_numbers(a)
+    a["executor"] = as_executor(a["executor"])
+    if a["executor"] is not None and not hasattr(a["executor"], "submit"):
+        checks.fail(
+            "`executor` must be a concurrent.futures.Executor or a pool",
+            error=TypeError,
+            executor=a["executor"],
+        )
+    if a["executor"] is not None and a["workers"] != 1:
+        checks.fail(
+            "`executor` and `workers` must not be given both", workers=a["workers"]
+        )
+    if a["save_weights"] and a["directory"] is None:
+        checks.fail("`save_weights` needs a directory", directory=None)
+    return Request(**a)
+
+
+def _check_numbers(a):
     checks.integer("seeds", a["seeds"], low=3, high=1000)
     checks.integer(
         "max_seeds",
@@ -119,19 +138,6 @@ def checked(**arguments: Any) -> Request:
         low_open=True,
         high_open=True,
     )
-    if a["executor"] is not None and not hasattr(a["executor"], "submit"):
-        checks.fail(
-            "`executor` must be a concurrent.futures.Executor",
-            error=TypeError,
-            executor=a["executor"],
-        )
-    if a["executor"] is not None and a["workers"] != 1:
-        checks.fail(
-            "`executor` and `workers` must not be given both", workers=a["workers"]
-        )
-    if a["save_weights"] and a["directory"] is None:
-        checks.fail("`save_weights` needs a directory", directory=None)
-    return Request(**a)
 
 
 def named(strategies: Any) -> dict[str, Strategy]:
@@ -176,18 +182,7 @@ def prepare(request: Request, log: Log) -> Prepared:
     if seed is None:
         seed = random.SystemRandom().randrange(2**31 - 1)
     settings = applying.current_settings()
-    with applying.clean_keras(settings):
-        judge = applying.built(request.build_fn, data, 0)
-        begun = fingerprint(judge)
-        few = data.rows(np.arange(min(len(data), 32)))
-        outputs = scoring.predictions(judge, few.x)
-        metric = scoring.check_metric(request.metric, judge, few.y, outputs)
-        direction = request.mode
-        if direction == "auto":
-            direction = metric_direction(
-                metric, model=judge, fix="Give `mode` as 'min' or 'max'."
-            )
-        stratify = is_classifier(judge)
+    baseline = inspected(request.build_fn, data, request.metric, request.mode, settings)
     parts = splits.split(
         data,
         test,
@@ -195,31 +190,69 @@ def prepare(request: Request, log: Log) -> Prepared:
         validation_split=request.validation_split,
         runs=request.max_seeds + SCREEN_REPLICATES * (request.design == "screen"),
         seed=seed,
-        stratify=stratify,
+        stratify=baseline.is_classifier,
     )
     setup = Setup(
         request.build_fn,
         request.strategies,
         parts,
-        metric,
+        baseline.metric,
         request.epochs,
         request.batch_size,
         seed,
         settings,
     )
-    log.settings(_settings(request, setup, begun))
+    log.settings(_settings(request, setup, baseline.initial))
     reasons = {name: not_applicable(setup, name) for name in request.strategies}
     refused = {name: reason for name, reason in reasons.items() if reason is not None}
     applicable = [name for name in request.strategies if name not in refused]
     _check_together(request, setup, applicable)
     return Prepared(
         setup,
-        direction,
+        baseline.direction,
         applicable,
         refused,
         _most_trainings(request, len(applicable)),
         _warnings(request, parts),
     )
+
+
+class Baseline(NamedTuple):
+    """What the untrained baseline tells.
+
+    Attributes:
+        metric: Name of the metric, without `val_`.
+        direction: `"min"` or `"max"`.
+        is_classifier: Whether targets are classes.
+        initial: Fingerprint of its initial weights at seed 0.
+    """
+
+    metric: str
+    direction: str
+    is_classifier: bool
+    initial: str
+
+
+def inspected(
+    build_fn: Any,
+    data: Samples,
+    metric: str | None,
+    mode: str,
+    settings: dict[str, Any],
+) -> Baseline:
+    """Builds the baseline and finds its metric; `None` is the first one."""
+    with applying.clean_keras(settings):
+        model = applying.built(build_fn, data, 0)
+        initial = fingerprint(model)
+        few = data.rows(np.arange(min(len(data), 32)))
+        outputs = scoring.predictions(model, few.x)
+        if metric is None:
+            metric = scoring.metric_names(model, few.y, outputs)[:2][-1]
+        metric = scoring.check_metric(metric, model, few.y, outputs)
+        if mode == "auto":
+            fix = "Give `mode` as 'min' or 'max'."
+            mode = metric_direction(metric, model=model, fix=fix)
+        return Baseline(metric, mode, is_classifier(model), initial)
 
 
 def is_classifier(model: keras.Model) -> bool:

@@ -8,11 +8,10 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.metrics import metric_direction
 from keras_strategies.ablation._learning_curve import LearningCurve
-from keras_strategies.ablation._preparation import is_classifier
+from keras_strategies.ablation._preparation import inspected
 from keras_strategies.ablation._progress import progress
-from keras_strategies.ablation._runs import applying, scoring, splits
+from keras_strategies.ablation._runs import applying, splits
 from keras_strategies.ablation._runs.samples import collect, joined
 from keras_strategies.ablation._runs.training import Job, Setup, train
 
@@ -108,7 +107,7 @@ def learning_curve(
     print(curve.predicted[2])  # (low, middle, high) with twice the data
     ```
     """
-    _check(build_fn, seeds, epochs, batch_size, seed, verbose, mode)
+    _check(build_fn, seeds, epochs, batch_size, seed, verbose, mode, metric)
     seed = random.SystemRandom().randrange(2**31 - 1) if seed is None else seed
     setup, direction, classes = _prepared(
         build_fn, data, test_data, metric, epochs, batch_size, seed, mode
@@ -130,7 +129,7 @@ def learning_curve(
     return LearningCurve(counts, scores, setup.metric, direction, seed)
 
 
-def _check(build_fn, seeds, epochs, batch_size, seed, verbose, mode):
+def _check(build_fn, seeds, epochs, batch_size, seed, verbose, mode, metric):
     if not callable(build_fn) or isinstance(build_fn, keras.Model):
         checks.fail(
             "`build_fn` must be a function that returns a compiled model",
@@ -143,25 +142,15 @@ def _check(build_fn, seeds, epochs, batch_size, seed, verbose, mode):
     checks.integer("seed", seed, low=0, high=2**31 - 1, optional=True)
     checks.choice("verbose", verbose, (0, 1, 2))
     checks.choice("mode", mode, ("auto", "min", "max"))
+    checks.instance("metric", metric, str, optional=True)
 
 
 def _prepared(build_fn, data, test_data, metric, epochs, batch_size, seed, mode):
     """What the trainings share, the direction of the metric, and the classes."""
     samples = collect("data", data)
     settings = applying.current_settings()
-    with applying.clean_keras(settings):
-        judge = applying.built(build_fn, samples, 0)
-        few = samples.rows(np.arange(min(len(samples), 32)))
-        outputs = scoring.predictions(judge, few.x)
-        if metric is None:
-            metric = scoring.metric_names(judge, few.y, outputs)[:2][-1]
-        checks.instance("metric", metric, str)
-        metric = scoring.check_metric(metric, judge, few.y, outputs)
-        if mode == "auto":
-            mode = metric_direction(
-                metric, model=judge, fix="Give `mode` as 'min' or 'max'."
-            )
-        stratify = is_classifier(judge)
+    baseline = inspected(build_fn, samples, metric, mode, settings)
+    stratify = baseline.is_classifier
     rng = np.random.default_rng([seed, 0])
     if test_data is None:
         classes = samples.classes() if stratify else None
@@ -174,8 +163,10 @@ def _prepared(build_fn, data, test_data, metric, epochs, batch_size, seed, mode)
         pool, test = np.arange(count), np.arange(count, len(samples))
     nothing = np.zeros(0, int)
     parts = splits.Splits(samples, [splits.Part(pool, nothing, test)], nothing)
-    setup = Setup(build_fn, {}, parts, metric, epochs, batch_size, seed, settings)
-    return setup, mode, classes
+    setup = Setup(
+        build_fn, {}, parts, baseline.metric, epochs, batch_size, seed, settings
+    )
+    return setup, baseline.direction, classes
 
 
 def _counts(sizes, available):

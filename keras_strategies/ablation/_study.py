@@ -98,7 +98,8 @@ def study(
             of its own, training sets overlap, and Nadeau and Bengio's correction is
             used.
         executor: A `concurrent.futures.Executor` that runs the trainings, such as
-            Dask's `client.get_executor()`. Defaults to `None`.
+            Dask's `client.get_executor()`, or a pool with `apply_async`, such as
+            `ray.util.multiprocessing.Pool`. Defaults to `None`.
         directory: Folder for every training as it ends. The same call goes on there
             after an interruption. Defaults to `None`: in memory.
         time_limit: Seconds after which no training begins, greater than 0. Defaults to

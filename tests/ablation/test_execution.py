@@ -16,6 +16,7 @@ from keras_strategies import ablation
 from keras_strategies.ablation._runs import plans
 from keras_strategies.ablation._runs.execution import OutOfTime, Runner
 from keras_strategies.ablation._runs.log import Log
+from keras_strategies.ablation._runs.pools import as_executor
 from keras_strategies.ablation._runs.training import Job
 from tests.ablation import networks
 
@@ -60,6 +61,22 @@ def test_threads_give_what_this_process_gives():
             first, second = here.get(job.key), there.get(job.key)
             assert first["value"] == second["value"]
             assert first["initial"] == second["initial"]
+
+
+def test_a_pool_is_an_executor():
+    import multiprocessing.pool
+
+    setup = networks.setup(epochs=1)
+    with multiprocessing.pool.ThreadPool(1) as pool, Log(None) as log:
+        runner = Runner(setup, log, as_executor(pool), 1)
+        runner.run(JOBS[:1])
+        assert log.get(JOBS[0].key)["value"] > 0
+
+        def broken(digest, payload, job):
+            raise OSError("no such machine")
+
+        with pytest.raises(OSError, match="no such machine"):
+            as_executor(pool).submit(broken, 1, 2, 3).result()
 
 
 def test_the_deadline():

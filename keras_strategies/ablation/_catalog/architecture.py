@@ -94,7 +94,11 @@ def _lsuv(model, x):
 
 def strategies() -> list[Strategy]:
     """The strategies of this file."""
-    activations = {
+    return [*_activations(), *_initial_weights()]
+
+
+def _activations() -> list[Strategy]:
+    texts = {
         "swish": ("smooth, and not quite zero below zero", "Ramachandran et al., 2017"),
         "gelu": (
             "smooth, weighs inputs by how likely they are larger than others",
@@ -105,7 +109,21 @@ def strategies() -> list[Strategy]:
             "Ziyin et al., 2020, https://arxiv.org/abs/2006.08195",
         ),
     }
-    initials = {
+    return [
+        Strategy(
+            name,
+            model=functools.partial(_activate, name=name),
+            why=why,
+            source=source,
+            group="activation",
+            code=functools.partial(_activate_code, name=name),
+        )
+        for name, (why, source) in texts.items()
+    ]
+
+
+def _initial_weights() -> list[Strategy]:
+    texts = {
         "he_init": (
             "initial weights that keep the variance of signals through ReLU",
             "He et al., 2015, https://arxiv.org/abs/1502.01852",
@@ -118,24 +136,13 @@ def strategies() -> list[Strategy]:
     found = [
         Strategy(
             name,
-            model=functools.partial(_activate, name=name),
-            why=why,
-            source=source,
-            group="activation",
-            code=functools.partial(_activate_code, name=name),
-        )
-        for name, (why, source) in activations.items()
-    ]
-    found += [
-        Strategy(
-            name,
             model=functools.partial(_initialize, name=name),
             why=why,
             source=source,
             group="initializer",
             code=functools.partial(_initialize_code, name=name),
         )
-        for name, (why, source) in initials.items()
+        for name, (why, source) in texts.items()
     ]
     lsuv = Strategy(
         "lsuv_init",

@@ -219,6 +219,10 @@ def _affine_text():
 
 def image_strategies() -> list[Strategy]:
     """Strategies for images."""
+    return [*_changed_images(), *_mixed_images()]
+
+
+def _changed_images() -> list[Strategy]:
     ours = "from keras_strategies import augmentation"
     color = "augmentation.RandomColorAffine(0.1, 0.2, value_range=value_range)"
     trivial = "augmentation.TrivialAugmentWide(value_range=value_range)"
@@ -250,6 +254,18 @@ def image_strategies() -> list[Strategy]:
             code=functools.partial(_code_with_range, layer=trivial, imports=ours),
         ),
         Strategy(
+            "random_erasing",
+            data=_random_erasing,
+            why="erases a rectangle of each image, so that no part is relied on alone",
+            source="Zhong et al., 2020, https://arxiv.org/abs/1708.04896",
+            code=functools.partial(_code_with_range, layer=erasing, imports=""),
+        ),
+    ]
+
+
+def _mixed_images() -> list[Strategy]:
+    return [
+        Strategy(
             "mixup",
             model=_soft_labels,
             data=[_one_hot, functools.partial(_mixer, name="mixup")],
@@ -266,13 +282,6 @@ def image_strategies() -> list[Strategy]:
             source="Yun et al., 2019, https://arxiv.org/abs/1905.04899",
             group="labels",
             code=functools.partial(_mix_code, layer="keras.layers.CutMix()"),
-        ),
-        Strategy(
-            "random_erasing",
-            data=_random_erasing,
-            why="erases a rectangle of each image, so that no part is relied on alone",
-            source="Zhong et al., 2020, https://arxiv.org/abs/1708.04896",
-            code=functools.partial(_code_with_range, layer=erasing, imports=""),
         ),
     ]
 

@@ -185,6 +185,11 @@ model.compile_from_config(config)
 
 def strategies() -> list[Strategy]:
     """The strategies of this file."""
+    return [*_of_the_model(), *_of_the_training(), *_of_the_weights()]
+
+
+def _of_the_model() -> list[Strategy]:
+    """Penalties and layers."""
     return [
         Strategy(
             "l1",
@@ -218,6 +223,19 @@ def strategies() -> list[Strategy]:
             code=_batch_normalization_code,
         ),
         Strategy(
+            "stochastic_depth",
+            model=_stochastic_depth,
+            why="drops residual branches at random, one decision a sample",
+            source="Huang et al., 2016, https://arxiv.org/abs/1603.09382",
+            code=_stochastic_depth_code,
+        ),
+    ]
+
+
+def _of_the_training() -> list[Strategy]:
+    """Labels, and the end of the training."""
+    return [
+        Strategy(
             "early_stopping",
             callbacks=_early_stopping,
             why="stops when validation gets no better and takes the best epoch",
@@ -237,13 +255,12 @@ def strategies() -> list[Strategy]:
                 "callbacks": "callbacks += [LabelSmoothingScheduler({0: 0.1})]",
             },
         ),
-        Strategy(
-            "stochastic_depth",
-            model=_stochastic_depth,
-            why="drops residual branches at random, one decision a sample",
-            source="Huang et al., 2016, https://arxiv.org/abs/1603.09382",
-            code=_stochastic_depth_code,
-        ),
+    ]
+
+
+def _of_the_weights() -> list[Strategy]:
+    """Averages, and minima that are flat."""
+    return [
         Strategy(
             "ema",
             callbacks=_ema,
