@@ -50,13 +50,17 @@ class BestResult(Report):
         note: str,
     ):
         self._engine = engine
-        self.rows = [dict(row) for row in rows]
-        self.strategies = list(strategies)
+        self.rows: list[dict[str, Any]] = [dict(row) for row in rows]
+        self.strategies: list[str] = list(strategies)
         self.note = note
         mine = [row for row in self.rows if row["strategies"] == self.strategies]
-        self.confirmed = bool(self.strategies)
-        self.difference = mine[0]["difference"] if mine and self.confirmed else None
-        self.interval = mine[0]["interval"] if mine and self.confirmed else None
+        self.confirmed: bool = bool(self.strategies)
+        self.difference: float | None = (
+            mine[0]["difference"] if mine and self.confirmed else None
+        )
+        self.interval: tuple[float, float] | None = (
+            mine[0]["interval"] if mine and self.confirmed else None
+        )
 
     def _footer(self):
         names = " + ".join(self.strategies) or "the baseline"

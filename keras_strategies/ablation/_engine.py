@@ -62,11 +62,11 @@ class Engine:
         self.setup = setup
         self.log = log
         self.runner = runner
-        self.looks = tuple(looks)
+        self.looks: tuple[int, ...] = tuple(looks)
         self.tolerance = tolerance
         self.sign = sign
         self.save_weights = save_weights
-        self.out_of_time = False
+        self.out_of_time: bool = False
 
     def race(self, design: Design, names: Sequence[str], first_run: int = 0) -> Race:
         """Adds seeds until every strategy is decided or gives up."""

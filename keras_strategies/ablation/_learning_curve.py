@@ -73,9 +73,11 @@ class LearningCurve(Report):
         direction: str,
         seed: int = 0,
     ):
-        self.sizes = np.asarray(sizes, int)
-        self.scores = np.asarray(scores, float)
-        self.metric, self.direction, self.seed = metric, direction, seed
+        self.sizes: np.ndarray = np.asarray(sizes, int)
+        self.scores: np.ndarray = np.asarray(scores, float)
+        self.metric: str = metric
+        self.direction: str = direction
+        self.seed: int = seed
         self._sign = -1 if direction == "max" else 1
         self._best = _best_possible(self.scores, self._sign)
         points = np.repeat(self.sizes, self.scores.shape[1]).astype(float)
@@ -83,8 +85,8 @@ class LearningCurve(Report):
             points, self.scores.reshape(-1), self._sign, self._best
         )
         self._extrapolate()
-        self.check = self._checked()
-        self.rows = self._make_rows()
+        self.check: dict[str, Any] = self._checked()
+        self.rows: list[dict[str, Any]] = self._make_rows()
 
     def _extrapolate(self):
         targets = self.sizes.max() * np.array(_MULTIPLES, float)

@@ -90,7 +90,7 @@ class Strategy:
     group: str | None = None
     code: Mapping[str, str] | Callable[..., Mapping[str, str]] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.instance("name", self.name, str)
         if not self.name.strip():
             checks.fail("`name` must not be empty", name=self.name)

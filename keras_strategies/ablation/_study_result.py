@@ -81,19 +81,21 @@ class StudyResult(Report):
         warnings: Sequence[str] = (),
     ):
         self._engine = engine
-        self.strategies = dict(
+        self.strategies: dict[str, StrategyResult] = dict(
             sorted(strategies.items(), key=lambda item: _ORDER.index(item[1].verdict))
         )
-        self.metric = engine.setup.metric
-        self.seed = engine.setup.seed
+        self.metric: str = engine.setup.metric
+        self.seed: int = engine.setup.seed
         self.design = design
         self.direction = direction
-        self.baseline = reference["mean"]
-        self.baseline_deviation = reference["deviation"]
-        self.interactions = [dict(row) for row in interactions]
-        self.trainings = len(engine.log)
-        self.warnings = tuple(warnings)
-        self.rows = [_row(result) for result in self.strategies.values()]
+        self.baseline: float = reference["mean"]
+        self.baseline_deviation: float | None = reference["deviation"]
+        self.interactions: list[dict[str, Any]] = [dict(row) for row in interactions]
+        self.trainings: int = len(engine.log)
+        self.warnings: tuple[str, ...] = tuple(warnings)
+        self.rows: list[dict[str, Any]] = [
+            _row(result) for result in self.strategies.values()
+        ]
 
     @property
     def helpful(self) -> list[str]:

@@ -27,7 +27,9 @@ class Log:
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None):
-        self.folder = None if directory is None else pathlib.Path(directory)
+        self.folder: pathlib.Path | None = (
+            None if directory is None else pathlib.Path(directory)
+        )
         self._records: dict[tuple[str, int], dict[str, Any]] = {}
         self._lines: list[str] = []
         self._lock: int | None = None

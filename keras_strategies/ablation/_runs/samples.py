@@ -21,7 +21,7 @@ class Samples:
     y: Any
     weight: Any = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(keras.tree.flatten(self.x)[0])
 
     def rows(self, indices: np.ndarray) -> "Samples":

@@ -20,7 +20,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keras_strategies.ablation._statistics.paired import Evidence
-from keras_strategies.ablation._statistics.spending import spending_bounds
+from keras_strategies.ablation._statistics.spending import (
+    SpendingBounds,
+    spending_bounds,
+)
 
 ALPHA = 0.05
 POWER = 0.8
@@ -80,13 +83,13 @@ class Race:
         overlap: float = 0.0,
         sign: int = 1,
     ):
-        self.looks = tuple(looks)
+        self.looks: tuple[int, ...] = tuple(looks)
         self.tolerance = tolerance
         self.overlap = overlap
         self.sign = sign
         self.failures: dict[str, int] = {}
-        self.bounds = spending_bounds(self.looks)
-        self.standings = {name: Standing() for name in names}
+        self.bounds: SpendingBounds = spending_bounds(self.looks)
+        self.standings: dict[str, Standing] = {name: Standing() for name in names}
 
     @property
     def running(self) -> list[str]:

@@ -62,7 +62,7 @@ class SpendingBounds:
     """
 
     def __init__(self, looks: Sequence[int], sides: int = 2):
-        self.looks = tuple(looks)
+        self.looks: tuple[int, ...] = tuple(looks)
         self.sides = sides
         self._table = _solve(self.looks, _LEVELS, sides)
 
