@@ -86,6 +86,8 @@ class Engine:
             done = pairs
             self._check_reference(design.reference, first_run, pairs)
             self._look(race, design, number, range(first_run, first_run + pairs))
+            arms = len(design.arms(race.running)) if race.running else 0
+            self.runner.expect(arms * (self.looks[-1] - pairs))
         return race
 
     def _train(self, design, names, runs, remaining):

@@ -37,8 +37,9 @@ def progress(verbose: int, title: str, total: int) -> Iterator[Update]:
         task = bar.add_task(title, total=total)
 
         def update(record: dict[str, Any]) -> None:
-            if "total" in record:
-                bar.update(task, total=record["total"])
+            if "remaining" in record:
+                done = bar.tasks[task].completed
+                bar.update(task, total=done + record["remaining"])
                 return
             bar.advance(task)
             if verbose > 1:

@@ -160,7 +160,8 @@ def study(
     request = _preparation.checked(**locals())
     with Log(directory) as log:
         prepared = _preparation.prepare(request, log)
-        with progress(verbose, "study", prepared.most_trainings) as update:
+        most = max(0, prepared.most_trainings - len(log))
+        with progress(verbose, "study", most) as update:
             engine = _engine(request, prepared, log, begin, update)
             try:
                 return _result(engine, request, prepared)

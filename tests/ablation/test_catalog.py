@@ -14,6 +14,8 @@ from tests.ablation import networks
 CATALOG = ablation.catalog()
 IMAGES = [name for name in CATALOG if name not in ("eda", "stochastic_depth")]
 kl = keras.layers
+# Keras's MixUp asks JAX for int64, which it does not have.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Explicitly requested dtype int64")
 
 
 def images(count=90):

@@ -53,6 +53,9 @@ class DrawnRunner:
         costs = {"seconds": 1.0 + len(job.arm), "parameters": 10, "macs": 100}
         return {**record, **drawn, **costs, **confirmation, "initial": str(job.run)}
 
+    def expect(self, trainings):
+        self.expected = trainings
+
     def close(self):
         pass
 
@@ -86,6 +89,7 @@ def test_verdicts_and_who_gets_more_seeds():
     assert results["good"].time_ratio == pytest.approx(2.0)
     assert results["good"].why == "why good"
     assert results["null"].detectable > 0
+    assert work.runner.expected == 0
 
 
 def test_less_of_a_loss_helps():

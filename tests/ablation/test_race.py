@@ -140,6 +140,26 @@ def test_few_wrong_verdicts_and_few_trainings():
     assert trainings < 0.6 * 20 * 6
 
 
+@pytest.mark.parametrize(
+    ("corrected", "most", "least"), [(True, 0.08, 0), (False, 1, 0.2)]
+)
+def test_training_sets_that_overlap(corrected, most, least):
+    """Differences of resampled splits have a part in common that no run changes."""
+    rng = np.random.default_rng(4)
+    studies, common = 300, 0.25
+    overlap = common / (1 - common) if corrected else 0.0
+    wrong = 0
+    for _ in range(studies):
+        shared = rng.normal() * np.sqrt(common)
+        drawn = shared + rng.normal(size=20) * np.sqrt(1 - common)
+        race = Race(["a"], LOOKS, overlap=overlap)
+        for number, pairs in enumerate(LOOKS):
+            if race.running:
+                race.look(number, {"a": evidence(drawn[:pairs], overlap=overlap)})
+        wrong += race.standings["a"].state == "different"
+    assert least <= wrong / studies <= most
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("strategies", "real"), [(1, 1), (5, 2), (12, 3)])
 def test_error_rate_power_and_savings(strategies, real):

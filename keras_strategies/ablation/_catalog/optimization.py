@@ -57,7 +57,7 @@ _CLASSES = {
 
 def _replaced(optimizer, name):
     cls = _CLASSES[name]
-    same = type(optimizer) is cls
+    same = isinstance(optimizer, cls)
     if same and (name != "momentum" or optimizer.momentum):
         refuse(f"the optimizer of the model is {cls.__name__} already")
     return cls(**_settings(name, optimizer))

@@ -89,6 +89,10 @@ class Runner:
         else:
             self._run_elsewhere(missing)
 
+    def expect(self, trainings: int) -> None:
+        """Tells the progress how many trainings may still come."""
+        self.progress({"remaining": trainings})
+
     def close(self) -> None:
         """Ends the processes that were started for this study."""
         if self._pool is not None:

@@ -86,9 +86,13 @@ def score(name: str, judge: keras.Model, y: Any, outputs: Any, seed: int) -> Sco
 
 def _value(name, judge, y, outputs):
     if name != "loss":
-        return float(_results(judge, y, outputs)[name])
+        return _number(_results(judge, y, outputs)[name])
     loss = judge.compute_loss(None, _tensors(y), _tensors(outputs), training=False)
-    return float(loss) - float(sum(float(item) for item in judge.losses))
+    return _number(loss) - sum(_number(item) for item in judge.losses)
+
+
+def _number(scalar):
+    return float(keras.ops.convert_to_numpy(scalar))
 
 
 def _results(judge, y, outputs):
@@ -160,4 +164,4 @@ def _compiled(name, judge, y, outputs):
         return metric.stateless_result(state)
 
     step = compile_function(function)
-    return lambda y, outputs: float(step(start, _tensors(y), _tensors(outputs)))
+    return lambda y, outputs: _number(step(start, _tensors(y), _tensors(outputs)))
