@@ -53,9 +53,16 @@ _COMPILE = (
 
 def _imports(texts, has_batches):
     lines = {"import keras"} | ({"import tensorflow as tf"} if has_batches else set())
+    names: dict[str, set[str]] = {}
     for text in texts:
-        lines.update(line for line in text.get("imports", "").splitlines() if line)
-    return sorted(lines, key=lambda line: (line.startswith("from"), line))
+        for line in text.get("imports", "").splitlines():
+            start, separator, name = line.partition(" import ")
+            if separator:
+                names.setdefault(start, set()).add(name)
+            elif line:
+                lines.add(line)
+    joined = [f"{s} import {', '.join(sorted(n))}" for s, n in sorted(names.items())]
+    return [*sorted(lines), *joined]
 
 
 def _parts(pairs, part):

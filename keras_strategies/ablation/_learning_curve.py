@@ -162,7 +162,7 @@ class LearningCurve(Report):
         low, middle, high = self.gain[2]
         verdict = {
             True: "More data would help.",
-            False: "More data would not help.",
+            False: "More data would not help: that is less than a point.",
             None: "The data do not tell whether more data would help.",
         }[self.more_data_helps]
         size = self.check["size"]

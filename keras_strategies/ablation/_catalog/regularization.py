@@ -90,11 +90,10 @@ def _early_stopping(epochs):
 
 
 def _early_stopping_code(model, epochs):
+    arguments = f'"val_loss", patience={_patience(epochs)}, restore_best_weights=True'
     return {
         "imports": "from keras_strategies.callbacks import EarlyStopping",
-        "callbacks": "callbacks += [\n    EarlyStopping(\n"
-        f'        "val_loss", patience={_patience(epochs)}, restore_best_weights=True\n'
-        "    )\n]",
+        "callbacks": f"callbacks += [EarlyStopping({arguments})]",
     }
 
 

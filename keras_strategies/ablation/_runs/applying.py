@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import logging
 import random
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,13 +22,21 @@ def clean_keras(settings: dict[str, Any]) -> Iterator[None]:
     """Names of layers begin anew; what is global is as before afterwards."""
     mine = current_settings()
     states = random.getstate(), np.random.get_state()
+    logger = logging.getLogger("tensorflow")
     _restart(settings)
+    logger.addFilter(_is_no_retracing)
     try:
         yield
     finally:
+        logger.removeFilter(_is_no_retracing)
         _restart(mine)
         random.setstate(states[0])
         np.random.set_state(states[1])
+
+
+def _is_no_retracing(record: logging.LogRecord) -> bool:
+    """Every training is a new model, which TensorFlow warns about as if in vain."""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def current_settings() -> dict[str, Any]:
