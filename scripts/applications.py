@@ -78,9 +78,9 @@ def _calm(model):
         paths = set(initializers.zero_gamma(model))
     except ValueError:  # it has none
         return
-    for weight in model.weights:
-        if weight.path in paths:
-            weight.assign(np.full(weight.shape, BRANCH))
+    for layer in model.layers:
+        if f"{layer.name}/gamma" in paths:
+            layer.gamma.assign(np.full(layer.gamma.shape, BRANCH))
 
 
 def check(name, folder, modes=("float16", "int8"), count=32):

@@ -1,6 +1,7 @@
-"""Optional dependencies: import them when used, or say how to install them."""
+"""Optional dependencies: imported when used, or named in the error."""
 
 import importlib
+from typing import Any
 
 # module -> the extra of this package that brings it
 _EXTRAS = {
@@ -17,7 +18,7 @@ _EXTRAS = {
 }
 
 
-def require(module, purpose):
+def require(module: str, purpose: str) -> Any:
     """Imports and returns `module`, or raises an `ImportError` that helps.
 
     Args:

@@ -1,19 +1,19 @@
-"""What a model trained for quantization shows to the rest of the package.
+"""Descriptions of the simulated quantization in a model.
 
 Layers that simulate integers have an attribute `simulated_quantization`: a dict
 with `kind` (`"activation"` or `"weights"`), `name`, and for an activation `range`,
 its `(low, high)` as floats or `None` while it has seen no batch.
 """
 
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 
 
 def simulated(model):
     """The descriptions of all simulated quantizations below `model`."""
-    found = [
+    entries = [
         getattr(layer, "simulated_quantization", None) for layer in model_layers(model)
     ]
-    return [entry for entry in found if entry is not None]
+    return [entry for entry in entries if entry is not None]
 
 
 def model_layers(model):

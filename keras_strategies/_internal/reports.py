@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from keras_strategies._internal import checks, files, pages
+from keras_strategies._internal import checks, files, html_page
 from keras_strategies._internal.optional import require
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
+    from rich.console import Group
+    from rich.table import Table
 
 # Wider than any table: text is for files and pipes as well as for terminals.
 _WIDTH = 10_000
@@ -59,30 +61,58 @@ def _formatted(value, form):
     return format(value, form) if form and not isinstance(value, str) else str(value)
 
 
-def text_table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[bool]
-) -> str:
-    """Aligns rows of text under headings."""
+def rich_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    left: Sequence[bool],
+    *,
+    wrap: bool = False,
+    padding: int = 1,
+) -> "Table":
+    """Builds a table of text; without any heading it has no heading line.
+
+    Args:
+        headings: Headings of the columns.
+        rows: Texts of the cells.
+        left: Whether a column stands on the left.
+        wrap: Whether columns on the left may be wrapped, as on a terminal.
+        padding: Spaces on either side of a cell, beside those between columns.
+    """
     # Imported here: the package is imported far more often than a table is shown.
     import rich.box
-    import rich.console
     import rich.table
     import rich.text
 
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = rich.table.Table(
+        box=rich.box.SIMPLE_HEAD,
+        padding=(0, padding),
+        pad_edge=False,
+        show_edge=False,
+        show_header=any(headings),
+    )
     for heading, is_left in zip(headings, left, strict=True):
         table.add_column(
             rich.text.Text(heading),
             justify="left" if is_left else "right",
-            no_wrap=True,
+            no_wrap=not (wrap and is_left),
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*(rich.text.Text(str(cell)) for cell in row))
+    return table
+
+
+def text_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[bool]
+) -> str:
+    """Aligns rows of text under headings."""
+    import rich.console
+
     out = io.StringIO()
     console = rich.console.Console(
         file=out, width=_WIDTH, color_system=None, force_terminal=False
     )
-    console.print(table)
+    console.print(rich_table(headings, rows, left))
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
 
 
@@ -130,14 +160,25 @@ class Report:
 
     def table(self) -> str:
         """Returns the rows as text, aligned under headings."""
-        columns, rows = self._columns(), self._shown_rows()
-        text = text_table(
+        text, footer = text_table(*self._cells()), list(self._footer())
+        return "\n".join([text, "", *footer] if footer else [text])
+
+    def _cells(self, rows: Sequence[Mapping[str, Any]] | None = None) -> Any:
+        """Headings, texts of the rows, and which columns stand on the left."""
+        columns, rows = self._columns(), self._shown_rows() if rows is None else rows
+        return (
             [column.heading for column in columns],
             [[column.cell(row) for column in columns] for row in rows],
             [column.left for column in columns],
         )
-        footer = list(self._footer())
-        return "\n".join([text, "", *footer] if footer else [text])
+
+    def __rich__(self) -> "Group":
+        """The table and what is below it, for `rich.print`."""
+        import rich.console
+        import rich.text
+
+        lines = [rich.text.Text(line) for line in self._footer()]
+        return rich.console.Group(rich_table(*self._cells(), wrap=True), *lines)
 
     def __str__(self) -> str:
         return self.table()
@@ -148,11 +189,11 @@ class Report:
     def _html_table(self):
         columns = self._columns()
         cells = [
-            [c.cell(row) if c.left else pages.Right(c.cell(row)) for c in columns]
+            [c.cell(row) if c.left else html_page.Right(c.cell(row)) for c in columns]
             for row in self._shown_rows()
         ]
-        heads = [c.heading if c.left else pages.Right(c.heading) for c in columns]
-        return pages.table(heads, cells)
+        heads = [c.heading if c.left else html_page.Right(c.heading) for c in columns]
+        return html_page.table(heads, cells)
 
     def _html_footer(self):
         return "".join(f"<p>{html.escape(line)}</p>" for line in self._footer() if line)
@@ -172,12 +213,14 @@ class Report:
         Args:
             ax: The `Axes` to draw on. Defaults to those of a new figure.
         """
-        if ax is None:
+        axes = ax
+        if axes is None:
             owner = f"`{type(self).__name__}.plot`"
             pyplot = require("matplotlib.pyplot", owner)
-            _, ax = pyplot.subplots(layout="constrained", figsize=self._figure_size())
-        self._draw(ax)
-        return ax
+            size = self._figure_size()
+            axes = pyplot.subplots(layout="constrained", figsize=size)[1]
+        self._draw(axes)
+        return axes
 
     def _figure_size(self) -> tuple[float, float]:
         return (7.0, max(2.0, 0.8 + 0.25 * len(self.rows)))
@@ -216,13 +259,13 @@ class Report:
             if isinstance(value, str | bool | int | float)
         ]
         parts = [
-            pages.cards(cards) if cards else "",
-            pages.warnings("Before you rely on it", self._warnings()),
-            pages.section("Table", self._html_table()),
+            html_page.cards(cards) if cards else "",
+            html_page.warnings("Before you rely on it", self._warnings()),
+            html_page.section("Table", self._html_table()),
             self._html_footer(),
             self._picture(title),
         ]
-        return pages.page(title, [], parts)
+        return html_page.page(title, [], parts)
 
     def _title(self) -> str:
         words = "".join(f" {c}" if c.isupper() else c for c in type(self).__name__)
@@ -241,7 +284,7 @@ class Report:
             return ""
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=110)
-        return pages.section("Picture", pages.image(data.getvalue(), title))
+        return html_page.section("Picture", html_page.image(data.getvalue(), title))
 
 
 def report_path(path: str | os.PathLike[str]) -> pathlib.Path:

@@ -29,6 +29,8 @@ Entry: TypeAlias = (
 )
 Selector: TypeAlias = Entry | Sequence[Entry]
 
+_SEVERAL = (list, tuple, set, frozenset)
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -65,7 +67,12 @@ def _walk(layer, prefix, around, seen) -> Iterator[Target]:
 
 
 def weight_target(layer: Target, weight: keras.Variable) -> Target:
-    """The target of a weight that the layer of a target holds itself."""
+    """Returns the target of a weight that belongs to the layer of a target itself.
+
+    A layer without a path is the model: its own weights have no layer around them.
+    """
+    if not layer.path:
+        return Target(weight.name, weight, layer.subject)
     path = f"{layer.path}/{weight.name}"
     around = (*layer.around, (layer.path, layer.item))
     return Target(path, weight, layer.subject, around)
@@ -73,17 +80,13 @@ def weight_target(layer: Target, weight: keras.Variable) -> Target:
 
 def weight_targets(model: keras.Model) -> list[Target]:
     """Returns every weight of a model once, in the order of its layers."""
-    top = Target("", model, model)
     targets, seen = [], set()
-    for layer in [top, *layer_targets(model)]:
+    for layer in [Target("", model, model), *layer_targets(model)]:
         own = {id(w) for inner in direct_layers(layer.item) for w in inner.weights}
         for weight in layer.item.weights:
             if id(weight) not in own and id(weight) not in seen:
                 seen.add(id(weight))
-                target = weight_target(layer, weight)
-                if layer is top:
-                    target = dataclasses.replace(target, path=weight.name, around=())
-                targets.append(target)
+                targets.append(weight_target(layer, weight))
     return targets
 
 
@@ -111,8 +114,14 @@ class Selection:
         names: tuple[str, str] = ("include", "exclude"),
     ):
         self.names = names
-        self.received = dict(zip(names, (include, exclude), strict=True))
+        # Copies of lists: one that the caller changes later must not be saved.
+        self.received = {
+            name: list(value) if isinstance(value, _SEVERAL) else value
+            for name, value in zip(names, (include, exclude), strict=True)
+        }
         self._inside = inside
+        # Of `VariableSelection`: patterns of the entries that are no strings, by id.
+        self._patterns: dict[int, str | None] = {}
         self._include = None if include is None else entries(names[0], include)
         self._exclude = [] if exclude is None else entries(names[1], exclude)
 
@@ -131,15 +140,20 @@ class Selection:
         Raises:
             ValueError: If an entry selects nothing, or nothing is left.
         """
+        selected = self.mask(targets, what)
+        return [t for t, is_in in zip(targets, selected, strict=True) if is_in]
+
+    def mask(self, targets: Sequence[Target], what: str = "layer") -> list[bool]:
+        """Returns for each target whether it is selected; raises as `choose`."""
         self.check_used(targets, what)
-        chosen = [target for target in targets if self(target)]
-        if not chosen:
+        selected = [self(target) for target in targets]
+        if not any(selected):
             checks.fail(
                 f"`{self.names[0]}` and `{self.names[1]}` must leave a {what}",
                 **self.received,
                 paths=[target.path for target in targets],
             )
-        return chosen
+        return selected
 
     def check_used(self, targets: Sequence[Target], what: str = "layer") -> None:
         """Refuses an entry that selects none of the targets."""
@@ -171,9 +185,103 @@ class Selection:
         return bool(entry(target.subject))
 
 
+class VariableSelection(Selection):
+    """A selection of variables that is saved as regular expressions.
+
+    Used where only variables are known, as in an optimizer. Strings are saved as they
+    are. Layers, variables and functions are saved as the exact paths of the variables
+    that they select, which for functions are known after `resolve`.
+    """
+
+    def resolve(self, variables: Sequence[Any]) -> list[bool]:
+        """Returns for each variable whether it is selected, and remembers the paths.
+
+        Raises:
+            ValueError: If an entry selects nothing, or nothing is left although
+                `include` is not empty.
+        """
+        targets = variable_targets(variables)
+        self._patterns = {
+            id(entry): self._exact(entry, targets)
+            for entry in [*(self._include or ()), *self._exclude]
+            if not isinstance(entry, re.Pattern)
+        }
+        if self._include == []:
+            self.check_used(targets, "variable")
+            return [False] * len(targets)
+        return self.mask(targets, "variable")
+
+    def _exact(self, entry, targets) -> str | None:
+        """A pattern of what an entry selects; `None` if others have the same path."""
+        selected = [self._fits(entry, target) for target in targets]
+        pattern = exact_pattern(
+            t.item for t, is_in in zip(targets, selected, strict=True) if is_in
+        )
+        matches = [bool(re.search(pattern, target.path)) for target in targets]
+        return pattern if matches == selected else None
+
+    def config(self) -> dict[str, Any]:
+        """Returns both arguments as strings and lists of strings, for `get_config`.
+
+        Raises:
+            ValueError: If an entry has no unique form as a regular expression: a
+                function before `resolve`, a layer without weights, or variables that
+                share their path with others.
+        """
+        return {
+            name: self._saved(name, received)
+            for name, received in self.received.items()
+        }
+
+    def _saved(self, name, received):
+        if received is None:
+            return None
+        if isinstance(received, list):
+            return [self._saved_entry(name, entry) for entry in received]
+        return self._saved_entry(name, received)
+
+    def _saved_entry(self, name, entry) -> str:
+        if isinstance(entry, str):
+            return entry
+        if isinstance(entry, re.Pattern):
+            return _with_inline_flags(entry)
+        if id(entry) in self._patterns:
+            pattern = self._patterns[id(entry)]
+            if pattern is not None:
+                return pattern
+            fix = "Other variables have the same path: give their layers other names."
+        elif isinstance(entry, keras.Variable):
+            return exact_pattern([entry])
+        elif isinstance(entry, keras.layers.Layer) and entry.weights:
+            return exact_pattern(entry.weights)
+        else:
+            fix = (
+                "Its variables are not known yet: call "
+                "optimizer.build(model.trainable_variables) first."
+            )
+        return checks.fail(
+            f"`{name}` must select known variables to be saved",
+            fix=fix,
+            **{name: entry},
+        )
+
+
+def _with_inline_flags(pattern: re.Pattern[str]) -> str:
+    """The text of a compiled pattern with its flags, such as `(?i)`, in front."""
+    letters = {
+        re.IGNORECASE: "i",
+        re.MULTILINE: "m",
+        re.DOTALL: "s",
+        re.VERBOSE: "x",
+        re.ASCII: "a",
+    }
+    flags = "".join(letter for flag, letter in letters.items() if pattern.flags & flag)
+    return f"(?{flags}){pattern.pattern}" if flags else pattern.pattern
+
+
 def entries(name: str, selector: Selector) -> list[Any]:
     """Checks a selector; returns its entries with regular expressions compiled."""
-    several = isinstance(selector, list | tuple | set | frozenset)
+    several = isinstance(selector, _SEVERAL)
     return [_entry(name, entry) for entry in (selector if several else [selector])]
 
 

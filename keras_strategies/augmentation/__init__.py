@@ -1,24 +1,24 @@
 """Data augmentation.
 
-`ImageDataGenerator` feeds `fit` with augmented images from arrays, directories and data
-frames, on the processor.
+`ImageDataGenerator` yields augmented images from arrays, directories and data frames to
+`fit`, computed on the CPU.
 
-Layers that keep XLA on and run in `tf.data` on every backend: `RandomAffine` does all
-geometric operations in one resample, `RandomColorAffine` all changes of colour with
-one matrix, `TrivialAugmentWide` one operation of random strength an image; `GridMask`,
-`RandomCutout`, `RandomMosaic` and `ChannelShuffle` take out, mix and reorder.
-`fuse` turns a stack of Keras's geometric layers into one `RandomAffine`.
+Layers that support XLA and run in `tf.data` on every backend: `RandomAffine` applies
+all geometric operations in one resample, `RandomColorAffine` all color operations with
+one matrix, `TrivialAugmentWide` one operation of random magnitude per image;
+`GridMask`, `RandomCutout`, `RandomMosaic` and `ChannelShuffle` remove, mix and reorder.
+`fuse` replaces a stack of Keras's geometric layers by one `RandomAffine`.
 
 Texts: `SynonymReplacement`, `RandomInsertion`, `RandomSwap`, `RandomDeletion` (EDA),
-`TypoNoise` and `BackTranslation`; `TextAugmenter` makes the enlarged set.
-`WordNetThesaurus` and `EmbeddingThesaurus` know synonyms.
+`TypoNoise` and `BackTranslation`; `TextAugmenter` returns the enlarged data set.
+`WordNetThesaurus` and `EmbeddingThesaurus` provide synonyms.
 
 `distribute` runs pipelines on the workers of the tf.data service.
 """
 
+from keras_strategies.augmentation._distribute import distribute
 from keras_strategies.augmentation._fuse import fuse
 from keras_strategies.augmentation.channel_shuffle import ChannelShuffle
-from keras_strategies.augmentation.distribute import distribute
 from keras_strategies.augmentation.grid_mask import GridMask
 from keras_strategies.augmentation.image_data_generator import ImageDataGenerator
 from keras_strategies.augmentation.random_affine import RandomAffine

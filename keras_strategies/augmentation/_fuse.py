@@ -1,6 +1,8 @@
 """Stacks of Keras's geometric layers as one `RandomAffine`."""
 
 import collections
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -19,7 +21,7 @@ from keras_strategies.augmentation._fused import describe, merge
 _KINDS = "RandomFlip, RandomRotation, RandomTranslation, RandomShear and RandomZoom"
 
 
-def fuse(model_or_layers):
+def fuse(model_or_layers: keras.Model | Sequence[Any]) -> Any:
     """Replaces stacks of Keras's geometric layers by the equivalent `RandomAffine`.
 
     Each of `RandomFlip`, `RandomRotation`, `RandomTranslation`, `RandomShear` and

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from keras_strategies.augmentation.affine import ORDER
+from keras_strategies.augmentation._affine_maps import ORDER
 from keras_strategies.augmentation.random_affine import RandomAffine
 
 

@@ -1,36 +1,44 @@
-"""What the image layers of this package share."""
+"""Base class and argument checks of the image layers."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import (
-    BaseImagePreprocessingLayer,
     backend_ops,
     is_called_by_itself,
 )
+from keras_strategies._internal.types import Config, Tensor, Tensors
 
 
-class ImageLayer(BaseImagePreprocessingLayer):
-    """Draws uniform numbers for each image; labels, masks and boxes pass through.
+class ImageLayer(bases.ImagePreprocessingLayer):
+    """Base of image layers that draw uniform numbers for each image.
 
-    A subclass says in `_DRAWS` how many numbers an image needs and changes images in
+    Labels, masks and boxes pass through unchanged. A subclass sets in `_DRAWS` the
+    number of random numbers per image and transforms images in
     `_augment(images, transformation)`.
     """
 
     _USE_BASE_FACTOR = False
     _DRAWS = 1
 
-    def __init__(self, seed=None, **kwargs):
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.seed = checks.integer("seed", seed, optional=True)
-        self.generator = keras.random.SeedGenerator(self.seed)
+        self.seed: int | None = checks.integer("seed", seed, optional=True)
+        self.generator: keras.random.SeedGenerator = keras.random.SeedGenerator(
+            self.seed
+        )
 
-    def call(self, data, training=None):
+    def call(self, data: Tensors, training: bool | None = None) -> Tensors:
         if training is None:
             training = is_called_by_itself(self)
         return super().call(data, training=training)
 
-    def get_random_transformation(self, data, training=True, seed=None):
+    def get_random_transformation(
+        self, data: Tensors, training: bool = True, seed: Any = None
+    ) -> dict[str, Any] | None:
         if not training:
             return None
         images = data["images"] if isinstance(data, dict) else data
@@ -41,32 +49,41 @@ class ImageLayer(BaseImagePreprocessingLayer):
         uniform = self.backend.random.uniform(
             (batch, self._DRAWS), dtype="float32", seed=seed
         )
-        last = self.data_format == "channels_last"
-        height, width = shape[-3:-1] if last else shape[-2:]
+        is_channels_last = self.data_format == "channels_last"
+        height, width = shape[-3:-1] if is_channels_last else shape[-2:]
         return {"uniform": uniform, "height": height, "width": width}
 
-    def transform_images(self, images, transformation, training=True):
+    def transform_images(
+        self, images: Tensor, transformation: Any, training: bool = True
+    ) -> Tensor:
         images = self.backend.cast(images, self.compute_dtype)
         return self._augment(images, transformation) if training else images
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         raise NotImplementedError
 
-    def transform_labels(self, labels, transformation, training=True):
+    def transform_labels(
+        self, labels: Tensors, transformation: Any, training: bool = True
+    ) -> Tensors:
         return labels
 
     def transform_segmentation_masks(
-        self, segmentation_masks, transformation, training=True
-    ):
+        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
+    ) -> Tensor:
         return segmentation_masks
 
-    def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+    def transform_bounding_boxes(
+        self,
+        bounding_boxes: dict[str, Tensor],
+        transformation: Any,
+        training: bool = True,
+    ) -> Any:
         return bounding_boxes
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {
             "seed": self.seed,
             "data_format": self.data_format,
@@ -75,49 +92,58 @@ class ImageLayer(BaseImagePreprocessingLayer):
         return {**super().get_config(), **config}
 
 
-def with_channel_axis(change, masks, data_format, ops):
-    """`change(masks)` for masks with or without an axis of channels."""
+def with_channel_axis(
+    transform: Callable[[Tensor], Tensor], masks: Tensor, data_format: str, ops: Any
+) -> Tensor:
+    """Applies a function of masks with channels to masks with or without them."""
     masks = ops.convert_to_tensor(masks)
     if len(masks.shape) == 4:
-        return change(masks)
+        return transform(masks)
     axis = -1 if data_format == "channels_last" else 1
-    return ops.squeeze(change(ops.expand_dims(masks, axis)), axis)
+    return ops.squeeze(transform(ops.expand_dims(masks, axis)), axis)
 
 
-def factor(name, value, low=-1, high=1, fix="", low_open=False):
-    """Checks a number or a pair; a number stands for `(-value, value)`."""
+def checked_factor(
+    name: str,
+    value: Any,
+    low: float = -1,
+    high: float = 1,
+    fix: str = "",
+    low_open: bool = False,
+) -> float | tuple[float, float]:
+    """Checks a number or a pair; a number represents `(-value, value)`."""
     options = {"low": low, "high": high, "low_open": low_open, "fix": fix}
     if not isinstance(value, list | tuple):
         return checks.real(name, value, **options)
-    return tuple(sorted(pair(name, value, **options)))
+    return tuple(sorted(checked_pair(name, value, **options)))
 
 
-def pair(name, value, **options):
-    """Checks two numbers, kept in their order."""
+def checked_pair(name: str, value: Any, **options: Any) -> tuple[float, float]:
+    """Checks a pair of numbers and preserves its order."""
     if not isinstance(value, list | tuple) or len(value) != 2:
         fix = "Give a number or a pair (lower, upper)."
         checks.fail(f"`{name}` must have two numbers", fix=fix, **{name: value})
     return tuple(checks.real(name, v, **options) for v in value)
 
 
-def symmetric(value):
-    """The range that a checked factor stands for."""
+def symmetric(value: float | tuple[float, float]) -> tuple[float, float]:
+    """Returns the range that a checked factor represents."""
     return value if isinstance(value, tuple) else (-abs(value), abs(value))
 
 
-def rising_range(value):
-    """Checks the range of pixel values."""
-    low, high = pair("value_range", value)
+def checked_value_range(value: Any) -> tuple[float, float]:
+    """Checks the range `(low, high)` of pixel values."""
+    low, high = checked_pair("value_range", value)
     if not low < high:
-        fix = "Give (0, 255), (0, 1) or what your images have."
-        checks.fail("`value_range` must rise", fix=fix, value_range=value)
+        fix = "Give (0, 255), (0, 1) or the range of your images."
+        checks.fail("`value_range` must be increasing", fix=fix, value_range=value)
     return low, high
 
 
-def check_color_channels(images, data_format):
-    """Refuses images that are neither greyscale nor RGB."""
+def check_color_channels(images: Tensor, data_format: str) -> None:
+    """Checks that images are grayscale or RGB."""
     channels = images.shape[-1 if data_format == "channels_last" else 1]
     if channels not in (1, 3):
-        fix = "Give greyscale or RGB images; check `data_format`."
+        fix = "Give grayscale or RGB images; check `data_format`."
         shape = tuple(images.shape)
         checks.fail("Images must have 1 or 3 channels", fix=fix, shape=shape)

@@ -1,17 +1,22 @@
+"""Random order of channels."""
+
+from typing import Any
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import ImageLayer
-from keras_strategies.augmentation.patterns import shuffle_channels
+from keras_strategies.augmentation._mask_ops import shuffle_channels
 
 
 @serializable
 class ChannelShuffle(ImageLayer):
-    """Puts the channels of each image into a random order.
+    """Shuffles the channels of each image.
 
-    For data whose classes do not depend on colour, such as sketches, textures or
-    plates under changing light. With `groups` below the number of channels, channels
-    that belong together move together:
+    For data whose classes do not depend on color, such as sketches, textures or images
+    under varying illumination. With fewer `groups` than channels, neighbouring channels
+    are moved together:
 
     ```
     y[..., g] = x[..., order[g]]
@@ -33,8 +38,8 @@ class ChannelShuffle(ImageLayer):
 
     Call arguments:
         data: Images, or a dict with the key `images`.
-        training: Whether channels move. Without it, a layer that is called by itself
-            moves them and a layer in a model does not.
+        training: Whether to shuffle. Without it, a layer that is called directly
+            shuffles and a layer in a model does not.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with
@@ -57,12 +62,18 @@ class ChannelShuffle(ImageLayer):
     ```
     """
 
-    def __init__(self, groups=3, seed=None, data_format=None, **kwargs):
+    def __init__(
+        self,
+        groups: int = 3,
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, data_format=data_format, **kwargs)
-        self.groups = checks.integer("groups", groups, low=1)
+        self.groups: int = checks.integer("groups", groups, low=1)
         self._DRAWS = self.groups
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         channels = images.shape[-1 if self.data_format == "channels_last" else 1]
         if channels is None or channels % self.groups:
             rule = "`groups` must divide the number of channels"
@@ -70,5 +81,5 @@ class ChannelShuffle(ImageLayer):
         uniform = transformation["uniform"]
         return apply(shuffle_channels, images, uniform, self.groups, layer=self)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "groups": self.groups}

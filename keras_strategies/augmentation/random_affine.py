@@ -1,19 +1,25 @@
+"""Geometric augmentation with a single resample."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
-from keras_strategies.augmentation._boxes import move_bounding_boxes
-from keras_strategies.augmentation._compiled import apply, resample
-from keras_strategies.augmentation._image_layer import (
-    ImageLayer,
-    factor,
-    symmetric,
-    with_channel_axis,
-)
-from keras_strategies.augmentation.affine import (
+from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.augmentation import _boxes
+from keras_strategies.augmentation._affine_maps import (
     ORDER,
     affine_maps,
     draw_parameters,
     invert_maps,
+)
+from keras_strategies.augmentation._compiled import apply, resample
+from keras_strategies.augmentation._image_layer import (
+    ImageLayer,
+    checked_factor,
+    symmetric,
+    with_channel_axis,
 )
 
 _FLIP_MODES = (
@@ -28,14 +34,14 @@ _FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
 @serializable
 class RandomAffine(ImageLayer):
-    """Rotates, shifts, shears, zooms and flips images with one resample.
+    """Rotates, translates, shears, zooms and flips images with one resample.
 
-    Does what the stack `RandomFlip`, `RandomRotation`, `RandomTranslation`,
-    `RandomShear`, `RandomZoom` of `keras.layers` does, in this order and with the
-    same units and signs, but multiplies the five maps of each image into one and
-    reads the pixels once. That is many times faster, blurs once instead of four
-    times, and loses no corner between two steps. Unlike those layers it leaves XLA
-    on (`supports_jit`) for the model around it.
+    Equivalent to the stack `RandomFlip`, `RandomRotation`, `RandomTranslation`,
+    `RandomShear`, `RandomZoom` of `keras.layers`, in this order and with the same units
+    and signs, but multiplies the five maps of each image to one and resamples once.
+    That is many times faster, interpolates once instead of four times, and loses no
+    corners between two steps. Unlike those layers it does not disable XLA
+    (`supports_jit`) for the model.
 
     Each output pixel `p` is read from the input at
 
@@ -43,23 +49,22 @@ class RandomAffine(ImageLayer):
     flip(rotate(translate(shear(zoom(p)))))
     ```
 
-    with the map of each operation from output to input places (`order` changes which
-    comes first; `augmentation.fuse` makes this layer from a stack). Flip, rotation and
-    zoom keep the centre of the image in place, shear the top left pixel, as Keras's
-    layers do.
+    with the map of each operation from output to input positions (`order` changes their
+    order; `augmentation.fuse` creates this layer from a stack). The center of the image
+    is the fixed point of flip, rotation and zoom, the top left pixel that of shear, as
+    in Keras's layers.
 
     Works in a model, called directly, and in `tf.data` pipelines on every backend.
-    Active in training only; otherwise the images pass unchanged. With a dict
-    of `images`, `labels`, `segmentation_masks` and `bounding_boxes`, masks follow
-    the images with the nearest pixel, boxes become the box around their four moved
-    corners, cut at the border (boxes that left the image get the label -1), and
-    labels pass through.
+    Active in training only; otherwise images pass through. With a dict of `images`,
+    `labels`, `segmentation_masks` and `bounding_boxes`, masks are resampled at the
+    nearest pixel, boxes become the box around their four transformed corners, clipped
+    to the image (boxes outside get the label -1), and labels pass through.
 
     Differences to the stack of Keras's layers: fill modes apply once, to the
     composed map; `"wrap"` is periodic on every backend; `"horizontal_and_vertical"`
-    throws a coin for each direction, where `RandomFlip` throws one for both (here
-    `"half_turn"`); and a model that is called or exported without `training` leaves
-    the images alone, where those layers go on augmenting.
+    draws separately for each direction, where `RandomFlip` draws once for both (here
+    `"half_turn"`); and a model that is called or exported without `training` does not
+    change the images, where those layers still augment.
 
     Args:
         rotation_factor: As `factor` of `RandomRotation`: fraction of a full turn,
@@ -70,10 +75,10 @@ class RandomAffine(ImageLayer):
             down. Defaults to `0.0`.
         translation_width_factor: The same for the width. Positive moves right.
             Defaults to `0.0`.
-        shear_x_factor: As `x_factor` of `RandomShear`: horizontal shift a row, as
-            a fraction; number or pair within `[0, 1]`. A pair is a range of sizes,
-            whose sign is drawn too, together for x and y. Defaults to `0.0`.
-        shear_y_factor: The same, vertical shift a column. Defaults to `0.0`.
+        shear_x_factor: As `x_factor` of `RandomShear`: horizontal shift per row, as
+            a fraction; number or pair within `[0, 1]`. A pair is a range of magnitudes,
+            whose sign is also drawn, together for x and y. Defaults to `0.0`.
+        shear_y_factor: The same, vertical shift per column. Defaults to `0.0`.
         zoom_height_factor: As `height_factor` of `RandomZoom`: number or pair
             within `(-1, 1]`. Positive zooms out, negative in. Defaults to `0.0`.
         zoom_width_factor: The same for the width, or `None` to keep the aspect
@@ -82,35 +87,32 @@ class RandomAffine(ImageLayer):
             `"horizontal_and_vertical"`, `"half_turn"` (both directions or none), or
             `None` for no flip. Each direction is flipped with probability 0.5.
             Defaults to `None`.
-        fill_mode: What is outside the image: `"constant"` (`k k | a b c | k k`),
+        fill_mode: Extension of the image: `"constant"` (`k k | a b c | k k`),
             `"nearest"` (`a a | a b c | c c`), `"reflect"` (`b a | a b c | c b`) or
             `"wrap"` (`b c | a b c | a b`). Defaults to `"reflect"`.
         interpolation: `"nearest"` or `"bilinear"`. Defaults to `"bilinear"`.
         seed: Integer that makes the draws reproducible, or `None`.
             Defaults to `None`.
-        fill_value: The value outside under `"constant"`. Defaults to `0.0`.
+        fill_value: Value outside of the image for `"constant"`. Defaults to `0.0`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
             `image_data_format`.
         bounding_box_format: Format of the boxes, such as `"xyxy"` or `"rel_xywh"`;
             see `keras.utils.bounding_boxes.convert_format`. Needed only with boxes.
             Defaults to `None`.
-        jit_compile: Whether the resample itself is compiled with XLA on
-            TensorFlow and JAX, whatever the model around it does. `"auto"` leaves
-            out, on TensorFlow, images of unknown size and single images outside a
-            graph: XLA compiles a program for each shape it meets. Defaults to
-            `"auto"`.
-        order: The five operations in the order in which they act, the first one
-            first. Defaults to
+        jit_compile: Whether to compile the resample with XLA on TensorFlow and JAX,
+            independent of the model. `"auto"` does not compile, on TensorFlow, for
+            images of unknown size and for single images outside of a graph, because
+            XLA compiles a program for each shape. Defaults to `"auto"`.
+        order: The five operations in the order in which they are applied. Defaults to
             `("flip", "rotation", "translation", "shear", "zoom")`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         data: Images, or a dict with the key `images`. Any range; integers are
             cast to the compute dtype of the layer.
-        training: Whether images are transformed. Set by Keras in `fit`, `evaluate`
-            and `predict`. Without it, a layer that is called by itself transforms
-            and a layer in a model does not, so that an exported model never
-            augments.
+        training: Whether to transform images. Set by Keras in `fit`, `evaluate` and
+            `predict`. Without it, a layer that is called directly transforms and a
+            layer in a model does not, so that an exported model never augments.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with
@@ -150,59 +152,70 @@ class RandomAffine(ImageLayer):
 
     def __init__(
         self,
-        rotation_factor=0.0,
-        translation_height_factor=0.0,
-        translation_width_factor=0.0,
-        shear_x_factor=0.0,
-        shear_y_factor=0.0,
-        zoom_height_factor=0.0,
-        zoom_width_factor=None,
-        flip_mode=None,
-        fill_mode="reflect",
-        interpolation="bilinear",
-        seed=None,
-        fill_value=0.0,
-        data_format=None,
-        bounding_box_format=None,
-        jit_compile="auto",
-        order=ORDER,
-        **kwargs,
-    ):
+        rotation_factor: float | tuple[float, float] = 0.0,
+        translation_height_factor: float | tuple[float, float] = 0.0,
+        translation_width_factor: float | tuple[float, float] = 0.0,
+        shear_x_factor: float | tuple[float, float] = 0.0,
+        shear_y_factor: float | tuple[float, float] = 0.0,
+        zoom_height_factor: float | tuple[float, float] = 0.0,
+        zoom_width_factor: float | tuple[float, float] | None = None,
+        flip_mode: Literal[
+            "horizontal", "vertical", "horizontal_and_vertical", "half_turn"
+        ]
+        | None = None,
+        fill_mode: Literal["constant", "nearest", "reflect", "wrap"] = "reflect",
+        interpolation: Literal["nearest", "bilinear"] = "bilinear",
+        seed: int | None = None,
+        fill_value: float = 0.0,
+        data_format: str | None = None,
+        bounding_box_format: str | None = None,
+        jit_compile: Literal["auto"] | bool = "auto",
+        order: Sequence[str] = ORDER,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             seed=seed,
             data_format=data_format,
             bounding_box_format=bounding_box_format,
             **kwargs,
         )
-        self.rotation_factor = factor("rotation_factor", rotation_factor)
-        self.translation_height_factor = factor(
+        self.rotation_factor: float | tuple[float, float] = checked_factor(
+            "rotation_factor", rotation_factor
+        )
+        self.translation_height_factor: float | tuple[float, float] = checked_factor(
             "translation_height_factor", translation_height_factor
         )
-        self.translation_width_factor = factor(
+        self.translation_width_factor: float | tuple[float, float] = checked_factor(
             "translation_width_factor", translation_width_factor
         )
-        self.shear_x_factor = factor("shear_x_factor", shear_x_factor, 0)
-        self.shear_y_factor = factor("shear_y_factor", shear_y_factor, 0)
-        self.zoom_height_factor = _zoom("zoom_height_factor", zoom_height_factor)
-        self.zoom_width_factor = zoom_width_factor
+        self.shear_x_factor: float | tuple[float, float] = checked_factor(
+            "shear_x_factor", shear_x_factor, 0
+        )
+        self.shear_y_factor: float | tuple[float, float] = checked_factor(
+            "shear_y_factor", shear_y_factor, 0
+        )
+        self.zoom_height_factor: float | tuple[float, float] = _zoom(
+            "zoom_height_factor", zoom_height_factor
+        )
+        self.zoom_width_factor: float | tuple[float, float] | None = zoom_width_factor
         if zoom_width_factor is not None:
             self.zoom_width_factor = _zoom("zoom_width_factor", zoom_width_factor)
-        self.flip_mode = checks.choice("flip_mode", flip_mode, _FLIP_MODES)
-        self.fill_mode = checks.choice("fill_mode", fill_mode, _FILL_MODES)
-        self.interpolation = checks.choice(
+        self.flip_mode: str | None = checks.choice("flip_mode", flip_mode, _FLIP_MODES)
+        self.fill_mode: str = checks.choice("fill_mode", fill_mode, _FILL_MODES)
+        self.interpolation: str = checks.choice(
             "interpolation", interpolation, ("nearest", "bilinear")
         )
-        self.fill_value = checks.real("fill_value", fill_value)
-        self.jit_compile = checks.choice(
+        self.fill_value: float = checks.real("fill_value", fill_value)
+        self.jit_compile: str | bool = checks.choice(
             "jit_compile", jit_compile, ("auto", True, False)
         )
-        self.order = tuple(order)
+        self.order: tuple[str, ...] = tuple(order)
         if sorted(self.order) != sorted(ORDER):
             fix = f"Give each of {', '.join(ORDER)} once."
-            checks.fail("`order` must hold the five operations", fix=fix, order=order)
+            checks.fail("`order` must have the five operations", fix=fix, order=order)
 
-    def _drawing(self):
-        """The arguments of `draw_parameters` after the uniform numbers."""
+    def _ranges(self) -> tuple[Any, ...]:
+        """Returns the arguments of `draw_parameters` after the uniform numbers."""
         height, width = self.translation_height_factor, self.translation_width_factor
         return (
             symmetric(self.rotation_factor),
@@ -216,15 +229,17 @@ class RandomAffine(ImageLayer):
             self.zoom_width_factor is None,
         )
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         return self._transform_images(images, transformation, self.interpolation)
 
-    def _transform_images(self, images, transformation, interpolation):
+    def _transform_images(
+        self, images: Tensor, transformation: Any, interpolation: str
+    ) -> Tensor:
         return apply(
             resample,
             images,
             transformation["uniform"],
-            self._drawing(),
+            self._ranges(),
             interpolation,
             self.fill_mode,
             self.fill_value,
@@ -234,28 +249,37 @@ class RandomAffine(ImageLayer):
         )
 
     def transform_segmentation_masks(
-        self, segmentation_masks, transformation, training=True
-    ):
+        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
+    ) -> Tensor:
         ops = backend_ops(self.backend)
         if not training:
             return ops.convert_to_tensor(segmentation_masks)
 
-        def change(masks):
+        def transform(masks: Tensor) -> Tensor:
             return self._transform_images(masks, transformation, "nearest")
 
-        return with_channel_axis(change, segmentation_masks, self.data_format, ops)
+        return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
 
-    def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+    def transform_bounding_boxes(
+        self,
+        bounding_boxes: dict[str, Tensor],
+        transformation: Any,
+        training: bool = True,
+    ) -> Any:
         if not training:
             return bounding_boxes
         ops = backend_ops(self.backend)
         size = {k: transformation[k] for k in ("height", "width")}
-        drawn = draw_parameters(transformation["uniform"], *self._drawing(), ops=ops)
-        maps = invert_maps(affine_maps(drawn, **size, ops=ops, order=self.order))
-        own = self.bounding_box_format
-        return move_bounding_boxes(bounding_boxes, maps, own, size, ops)
+        parameters = draw_parameters(
+            transformation["uniform"], *self._ranges(), ops=ops
+        )
+        maps = invert_maps(affine_maps(parameters, **size, ops=ops, order=self.order))
+        box_format = self.bounding_box_format
+        return _boxes.transform_bounding_boxes(
+            bounding_boxes, maps, box_format, size, ops
+        )
 
-    def get_config(self):
+    def get_config(self) -> Config:
         names = (
             "rotation_factor",
             "translation_height_factor",
@@ -274,9 +298,9 @@ class RandomAffine(ImageLayer):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _zoom(name, value):
+def _zoom(name: str, value: Any) -> float | tuple[float, float]:
     fix = "A zoom of -1 would enlarge one pixel to the whole image."
-    value = factor(name, value, fix=fix, low_open=True)
+    value = checked_factor(name, value, fix=fix, low_open=True)
     if value == 1:
         checks.fail(
             f"`{name}` as a single number must be below 1", fix=fix, **{name: 1}

@@ -1,24 +1,29 @@
+"""Color augmentation with one matrix per image."""
+
+from typing import Any
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.augmentation._color_matrices import jitter
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import (
     ImageLayer,
     check_color_channels,
-    factor,
-    pair,
-    rising_range,
+    checked_factor,
+    checked_pair,
+    checked_value_range,
     symmetric,
 )
-from keras_strategies.augmentation.color import jitter
 
 
 @serializable
 class RandomColorAffine(ImageLayer):
-    """Changes brightness, contrast, saturation and hue with one matrix an image.
+    """Changes brightness, contrast, saturation and hue with one matrix per image.
 
-    Does what Keras's `RandomColorJitter` does in four passes, two of them through HSV
-    and back: here the four changes are multiplied into one 3x4 matrix for each image,
-    and every pixel is read and cut to `value_range` once:
+    Keras's `RandomColorJitter` applies four passes, two of them through HSV and back.
+    This layer multiplies the four operations to one 3x4 matrix for each image and
+    transforms and clips every pixel once:
 
     ```
     y = H S (c (x + b - m) + m),  m = mean(x + b)
@@ -26,10 +31,10 @@ class RandomColorAffine(ImageLayer):
 
     with the brightness `b`, the contrast `c` about the mean `m` of each channel, the
     saturation `S = s I + (1 - s) 1 w` about the luma (`w` of Rec. 601), and the hue
-    `H`, a turn about the grey axis. Brightness and contrast are those of
-    `RandomBrightness` and `RandomContrast`; saturation and hue are their linear
-    relatives (hue is the same as in HSV at thirds of a turn, in between it keeps the
-    mean of the channels instead of the largest).
+    `H`, a rotation about the gray axis. Brightness and contrast are those of
+    `RandomBrightness` and `RandomContrast`; saturation and hue are linear
+    approximations of those in HSV (hue is the same at thirds of a turn, in between it
+    preserves the mean of the channels instead of the maximum).
 
     Reference: Haeberli, 1993, [Matrix operations for image
     processing](http://www.graficaobscura.com/matrix/).
@@ -44,13 +49,13 @@ class RandomColorAffine(ImageLayer):
         contrast_factor: As in `RandomColorJitter`: a number `f` for the contrasts
             `[1 - f, 1 + f]`, or a pair `(lower, upper)` for `[1 - lower, 1 + upper]`,
             within `[0, 1]`. Defaults to `0.0`.
-        saturation_factor: The same for the saturation, where 0 is grey and 1 leaves
-            colours as they are. (`RandomColorJitter` has its neutral point at 0.5.)
+        saturation_factor: The same for the saturation, where 0 is gray and 1 the
+            identity. (`RandomColorJitter` has its neutral point at 0.5.)
             Defaults to `0.0`.
-        hue_factor: As in `RandomColorJitter`: part of half a turn of the colour
-            circle, to either side; a number `f` for sizes in `(0, f)` or a pair,
+        hue_factor: As in `RandomColorJitter`: fraction of half a turn of the
+            color circle, in either direction; a number `f` for `(0, f)` or a pair,
             within `[0, 1]`. Defaults to `0.0`.
-        value_range: Lowest and highest value of the images; results are cut to it.
+        value_range: Lowest and highest value of the images; results are clipped to it.
             Defaults to `(0, 255)`.
         seed: Integer that makes the draws reproducible, or `None`.
             Defaults to `None`.
@@ -60,8 +65,8 @@ class RandomColorAffine(ImageLayer):
 
     Call arguments:
         data: Images of one or three channels, or a dict with the key `images`.
-        training: Whether images are changed. Without it, a layer that is called by
-            itself changes them and a layer in a model does not.
+        training: Whether to transform images. Without it, a layer that is called
+            directly does and a layer in a model does not.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with
@@ -90,23 +95,31 @@ class RandomColorAffine(ImageLayer):
 
     def __init__(
         self,
-        brightness_factor=0.0,
-        contrast_factor=0.0,
-        saturation_factor=0.0,
-        hue_factor=0.0,
-        value_range=(0, 255),
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        brightness_factor: float | tuple[float, float] = 0.0,
+        contrast_factor: float | tuple[float, float] = 0.0,
+        saturation_factor: float | tuple[float, float] = 0.0,
+        hue_factor: float | tuple[float, float] = 0.0,
+        value_range: tuple[float, float] = (0, 255),
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, data_format=data_format, **kwargs)
-        self.brightness_factor = factor("brightness_factor", brightness_factor)
-        self.contrast_factor = _around_one("contrast_factor", contrast_factor)
-        self.saturation_factor = _around_one("saturation_factor", saturation_factor)
-        self.hue_factor = factor("hue_factor", hue_factor, 0)
-        self.value_range = rising_range(value_range)
+        self.brightness_factor: float | tuple[float, float] = checked_factor(
+            "brightness_factor", brightness_factor
+        )
+        self.contrast_factor: float | tuple[float, float] = _checked_gain_factor(
+            "contrast_factor", contrast_factor
+        )
+        self.saturation_factor: float | tuple[float, float] = _checked_gain_factor(
+            "saturation_factor", saturation_factor
+        )
+        self.hue_factor: float | tuple[float, float] = checked_factor(
+            "hue_factor", hue_factor, 0
+        )
+        self.value_range: tuple[float, float] = checked_value_range(value_range)
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         check_color_channels(images, self.data_format)
         hue = self.hue_factor
         ranges = (
@@ -118,7 +131,7 @@ class RandomColorAffine(ImageLayer):
         uniform = transformation["uniform"]
         return apply(jitter, images, uniform, ranges, self.value_range, layer=self)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         config = {
             "brightness_factor": self.brightness_factor,
             "contrast_factor": self.contrast_factor,
@@ -129,12 +142,12 @@ class RandomColorAffine(ImageLayer):
         return {**super().get_config(), **config}
 
 
-def _around_one(name, value):
+def _checked_gain_factor(name: str, value: Any) -> float | tuple[float, float]:
     if isinstance(value, list | tuple):
-        return pair(name, value, low=0, high=1)
+        return checked_pair(name, value, low=0, high=1)
     return checks.real(name, value, low=0, high=1)
 
 
-def _gains(value):
+def _gains(value: float | tuple[float, float]) -> tuple[float, float]:
     lower, upper = value if isinstance(value, tuple) else (value, value)
     return 1.0 - lower, 1.0 + upper

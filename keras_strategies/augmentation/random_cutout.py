@@ -1,18 +1,23 @@
+"""Cutout: removal of rectangles of a fixed size."""
+
+from typing import Any
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._compiled import apply
-from keras_strategies.augmentation._image_layer import ImageLayer, factor
-from keras_strategies.augmentation.patterns import erase, holes
+from keras_strategies.augmentation._image_layer import ImageLayer, checked_factor
+from keras_strategies.augmentation._mask_ops import erase, holes
 
 
 @serializable
 class RandomCutout(ImageLayer):
-    """Cuts rectangles of a fixed size out of images.
+    """Removes rectangles of a fixed size from images.
 
-    Makes a network look at more than one part of an object. The centre of a rectangle
-    is drawn evenly from all pixels, so that it may reach past the border and less is
-    cut; the paper found that this matters. Keras's `RandomErasing` differs: its
-    rectangle has a random size and always lies inside the image.
+    Makes a network use more than one part of an object. The center of a rectangle is
+    drawn uniformly from all pixels, so that it may extend beyond the border and remove
+    less, which the paper found to be important. Keras's `RandomErasing` differs: its
+    rectangle has a random size and is always inside the image.
 
     Reference: DeVries and Taylor, 2017, [Improved Regularization of Convolutional
     Neural Networks with Cutout](https://arxiv.org/abs/1708.04552).
@@ -26,9 +31,9 @@ class RandomCutout(ImageLayer):
             paper's 16 pixels on CIFAR-10.
         width_factor: The same for the width, or `None` for the same fraction as the
             height. Defaults to `None`.
-        holes: Rectangles in an image. Defaults to `1`.
-        rate: Share of the images that are cut, in `[0, 1]`. Defaults to `1.0`.
-        fill_value: What is written. Defaults to `0.0`.
+        holes: Number of rectangles per image, at least 1. Defaults to `1`.
+        factor: Probability that an image is changed, in `[0, 1]`. Defaults to `1.0`.
+        fill_value: Value of the removed pixels. Defaults to `0.0`.
         seed: Integer that makes the draws reproducible, or `None`.
             Defaults to `None`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
@@ -37,8 +42,8 @@ class RandomCutout(ImageLayer):
 
     Call arguments:
         data: Images, or a dict with the key `images`.
-        training: Whether images are cut. Without it, a layer that is called by
-            itself cuts and a layer in a model does not.
+        training: Whether to remove pixels. Without it, a layer that is called directly
+            does and a layer in a model does not.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with
@@ -48,7 +53,7 @@ class RandomCutout(ImageLayer):
         The same.
 
     Raises:
-        ValueError: If a factor, the rate or the number of holes is outside its range.
+        ValueError: If a factor or the number of holes is outside its range.
 
     Example:
 
@@ -63,36 +68,38 @@ class RandomCutout(ImageLayer):
 
     def __init__(
         self,
-        height_factor=0.5,
-        width_factor=None,
-        holes=1,
-        rate=1.0,
-        fill_value=0.0,
-        seed=None,
-        data_format=None,
-        **kwargs,
-    ):
+        height_factor: float | tuple[float, float] = 0.5,
+        width_factor: float | tuple[float, float] | None = None,
+        holes: int = 1,
+        factor: float = 1.0,
+        fill_value: float = 0.0,
+        seed: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(seed=seed, data_format=data_format, **kwargs)
-        self.height_factor = factor("height_factor", height_factor, 0)
-        self.width_factor = width_factor
+        self.height_factor: float | tuple[float, float] = checked_factor(
+            "height_factor", height_factor, 0
+        )
+        self.width_factor: float | tuple[float, float] | None = width_factor
         if width_factor is not None:
-            self.width_factor = factor("width_factor", width_factor, 0)
-        self.holes = checks.integer("holes", holes, low=1)
-        self.rate = checks.real("rate", rate, low=0, high=1)
-        self.fill_value = checks.real("fill_value", fill_value)
+            self.width_factor = checked_factor("width_factor", width_factor, 0)
+        self.holes: int = checks.integer("holes", holes, low=1)
+        self.factor: float = checks.real("factor", factor, low=0, high=1)
+        self.fill_value: float = checks.real("fill_value", fill_value)
         self._DRAWS = 1 + 4 * self.holes
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         size = tuple(
             (value, value) if isinstance(value, float) else value
             for value in (self.height_factor, self.width_factor)
         )
-        pattern = (holes, size, self.holes)
+        mask = (holes, size, self.holes)
         uniform = transformation["uniform"]
         return apply(
-            erase, images, uniform, pattern, self.rate, self.fill_value, layer=self
+            erase, images, uniform, mask, self.factor, self.fill_value, layer=self
         )
 
-    def get_config(self):
-        names = ("height_factor", "width_factor", "holes", "rate", "fill_value")
+    def get_config(self) -> Config:
+        names = ("height_factor", "width_factor", "holes", "factor", "fill_value")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

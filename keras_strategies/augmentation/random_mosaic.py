@@ -1,33 +1,38 @@
+"""Mosaics of four images of a batch."""
+
+from typing import Any
+
 import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import (
     ImageLayer,
-    pair,
+    checked_pair,
     with_channel_axis,
 )
-from keras_strategies.augmentation.mosaics import (
+from keras_strategies.augmentation._mosaic_ops import (
+    area_fractions,
     assemble,
     gather_boxes,
     layout,
-    shares,
 )
 
 
 @serializable
 class RandomMosaic(ImageLayer):
-    """Puts parts of four images of the batch into one.
+    """Combines regions of four images of the batch to one image.
 
-    Shows a detector four contexts at once and objects cut by borders, at no cost in
-    resolution. Each image keeps the quadrant bottom right and gets the other three
-    from images drawn from the batch; the centre where the four meet is drawn too.
+    Shows a detector four contexts at once and truncated objects, at full resolution.
+    Each image fills the bottom right quadrant, the other three are from images drawn
+    from the batch; the center where the four meet is random.
 
-    With a dict, boxes and masks follow: boxes are moved, cut at their quadrant and
-    put one after the other (four times as many; those not seen have the label -1,
-    and `keras.layers.MaxNumBoundingBoxes` shortens the list). Labels of the whole
+    With a dict, boxes and masks are transformed as well: boxes are shifted, clipped to
+    their quadrant and concatenated (four times as many; those outside have the label
+    -1, and `keras.layers.MaxNumBoundingBoxes` shortens the list). Labels of the whole
     image, one-hot or multi-hot, are mixed by area:
 
     ```
@@ -41,10 +46,10 @@ class RandomMosaic(ImageLayer):
     batches. Active in training only.
 
     Args:
-        centre_factor: Where the four images meet, a pair `(lower, upper)` of
+        center_factor: Where the four images meet, a pair `(lower, upper)` of
             fractions of width and height, within `[0, 1]`. Defaults to
             `(0.25, 0.75)`.
-        rate: Share of the images that become mosaics, in `[0, 1]`. Defaults to
+        factor: Probability that an image becomes a mosaic, in `[0, 1]`. Defaults to
             `1.0`.
         seed: Integer that makes the draws reproducible, or `None`.
             Defaults to `None`.
@@ -56,8 +61,8 @@ class RandomMosaic(ImageLayer):
 
     Call arguments:
         data: A batch of images, or a dict with the key `images`.
-        training: Whether images are mixed. Without it, a layer that is called by
-            itself mixes and a layer in a model does not.
+        training: Whether to mix. Without it, a layer that is called directly mixes and
+            a layer in a model does not.
 
     Input shape:
         `(batch, height, width, channels)` with `"channels_last"`, channels before
@@ -93,43 +98,48 @@ class RandomMosaic(ImageLayer):
 
     def __init__(
         self,
-        centre_factor=(0.25, 0.75),
-        rate=1.0,
-        seed=None,
-        data_format=None,
-        bounding_box_format=None,
-        **kwargs,
-    ):
+        center_factor: tuple[float, float] = (0.25, 0.75),
+        factor: float = 1.0,
+        seed: int | None = None,
+        data_format: str | None = None,
+        bounding_box_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             seed=seed,
             data_format=data_format,
             bounding_box_format=bounding_box_format,
             **kwargs,
         )
-        self.centre_factor = tuple(
-            sorted(pair("centre_factor", centre_factor, low=0, high=1))
+        self.center_factor: tuple[float, float] = tuple(
+            sorted(checked_pair("center_factor", center_factor, low=0, high=1))
         )
-        self.rate = checks.real("rate", rate, low=0, high=1)
+        self.factor: float = checks.real("factor", factor, low=0, high=1)
 
-    def get_random_transformation(self, data, training=True, seed=None):
+    def get_random_transformation(
+        self, data: Tensors, training: bool = True, seed: Any = None
+    ) -> dict[str, Any] | None:
         images = data["images"] if isinstance(data, dict) else data
         if training and len(images.shape) == 3:
             fix = "Give a batch: a mosaic needs several images."
             shape = tuple(images.shape)
             checks.fail("Images must have a batch axis", fix=fix, shape=shape)
-        drawn = super().get_random_transformation(data, training, seed)
-        if drawn is not None:
+        transformation = super().get_random_transformation(data, training, seed)
+        if transformation is not None:
             ops = backend_ops(self.backend)
-            sizes = drawn["height"], drawn["width"]
-            settings = self.centre_factor, self.rate
-            drawn["layout"] = layout(drawn["uniform"], *sizes, *settings, ops=ops)
-        return drawn
+            sizes = transformation["height"], transformation["width"]
+            settings = self.center_factor, self.factor
+            uniform = transformation["uniform"]
+            transformation["layout"] = layout(uniform, *sizes, *settings, ops=ops)
+        return transformation
 
-    def _augment(self, images, transformation):
-        settings = self.centre_factor, self.rate
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
+        settings = self.center_factor, self.factor
         return apply(assemble, images, transformation["uniform"], *settings, layer=self)
 
-    def transform_labels(self, labels, transformation, training=True):
+    def transform_labels(
+        self, labels: Tensors, transformation: Any, training: bool = True
+    ) -> Tensors:
         if not training:
             return labels
         ops = backend_ops(self.backend)
@@ -139,7 +149,7 @@ class RandomMosaic(ImageLayer):
             checks.fail("`labels` must be (batch, classes)", fix=fix, shape=shape)
         partners, x, y = transformation["layout"]
         sizes = transformation["height"], transformation["width"]
-        weights = shares(x, y, *sizes, ops=ops)
+        weights = area_fractions(x, y, *sizes, ops=ops)
         labels = ops.cast(labels, self.compute_dtype)
         mixed = 0.0
         for i in range(4):
@@ -149,30 +159,35 @@ class RandomMosaic(ImageLayer):
         return mixed
 
     def transform_segmentation_masks(
-        self, segmentation_masks, transformation, training=True
-    ):
+        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
+    ) -> Tensor:
         ops = backend_ops(self.backend)
         if not training:
             return ops.convert_to_tensor(segmentation_masks)
 
-        def change(masks):
+        def transform(masks: Tensor) -> Tensor:
             return self._augment(masks, transformation)
 
-        return with_channel_axis(change, segmentation_masks, self.data_format, ops)
+        return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
 
-    def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+    def transform_bounding_boxes(
+        self,
+        bounding_boxes: dict[str, Tensor],
+        transformation: Any,
+        training: bool = True,
+    ) -> Any:
         if not training:
             return bounding_boxes
         ops = backend_ops(self.backend)
         size = {k: transformation[k] for k in ("height", "width")}
         convert = keras.utils.bounding_boxes.convert_format
-        own = self.bounding_box_format
-        moved = convert(bounding_boxes, source=own, target="xyxy", **size)
-        moved["boxes"], moved["labels"] = gather_boxes(
-            moved["boxes"], moved["labels"], transformation["layout"], **size, ops=ops
+        box_format = self.bounding_box_format
+        boxes = convert(bounding_boxes, source=box_format, target="xyxy", **size)
+        boxes["boxes"], boxes["labels"] = gather_boxes(
+            boxes["boxes"], boxes["labels"], transformation["layout"], **size, ops=ops
         )
-        return convert(moved, source="xyxy", target=own, **size)
+        return convert(boxes, source="xyxy", target=box_format, **size)
 
-    def get_config(self):
-        config = {"centre_factor": self.centre_factor, "rate": self.rate}
+    def get_config(self) -> Config:
+        config = {"center_factor": self.center_factor, "factor": self.factor}
         return {**super().get_config(), **config}

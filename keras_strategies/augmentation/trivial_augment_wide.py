@@ -1,51 +1,61 @@
+"""TrivialAugment: one random operation per image."""
+
+from typing import Any, Literal
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
-from keras_strategies.augmentation._boxes import move_bounding_boxes
+from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.augmentation import _boxes
+from keras_strategies.augmentation._affine_maps import invert_maps
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import (
     ImageLayer,
     check_color_channels,
-    rising_range,
+    checked_value_range,
     with_channel_axis,
 )
-from keras_strategies.augmentation.affine import invert_maps
-from keras_strategies.augmentation.trivial import augment, draw, maps, move_masks
+from keras_strategies.augmentation._trivial_augment_ops import (
+    augment,
+    draw,
+    maps,
+    transform_masks,
+)
 
 
 @serializable
 class TrivialAugmentWide(ImageLayer):
-    """Changes each image by one operation of random strength.
+    """Applies one operation of random magnitude to each image.
 
-    A policy without anything to tune that the paper found to be as good as searched
+    A policy without hyperparameters that the paper found to be as good as searched
     ones. For each image one of fourteen operations and one of `num_magnitude_bins`
-    strengths are drawn evenly:
+    magnitudes are drawn uniformly:
 
     ```
     identity; shear x, y (to 0.99); translate x, y (to 32 pixels); rotate (to 135
-    degrees); brightness, colour, contrast, sharpness (0.01 to 1.99); posterize (8 to
+    degrees); brightness, color, contrast, sharpness (0.01 to 1.99); posterize (8 to
     2 bits); solarize (threshold 255 to 0); auto-contrast; equalize
     ```
 
     Unlike `RandAugment` of Keras, which draws the operations once for the whole
-    batch, every image has its own. Geometric operations are one resample and colours
-    one matrix for the whole batch.
+    batch, every image has its own operation. Geometric operations are one resample and
+    color operations one matrix product for the whole batch.
 
     Reference: Müller and Hutter, 2021, [TrivialAugment: Tuning-free Yet
     State-of-the-Art Data Augmentation](https://arxiv.org/abs/2103.10158), the wide
     space.
 
     Works in a model, called directly, and in `tf.data` pipelines on every backend.
-    Active in training only. Masks (outside 0) and boxes follow the geometric
-    operations, labels pass through.
+    Active in training only. Masks (0 outside of the image) and boxes are
+    transformed by the geometric operations, labels pass through.
 
     Args:
-        value_range: Lowest and highest value of the images; other values are cut.
+        value_range: Lowest and highest value of the images; other values are clipped.
             Defaults to `(0, 255)`.
-        num_magnitude_bins: Strengths to choose from, at least 2. Defaults to `31`.
+        num_magnitude_bins: Number of magnitudes, at least 2. Defaults to `31`.
         interpolation: `"nearest"`, as in the paper, or `"bilinear"`. Defaults to
             `"nearest"`.
-        fill_value: What is outside of a moved image, in the unit of `value_range`.
+        fill_value: Value outside of a transformed image, in the unit of `value_range`.
             Defaults to `0.0`.
         seed: Integer that makes the draws reproducible, or `None`.
             Defaults to `None`.
@@ -57,8 +67,8 @@ class TrivialAugmentWide(ImageLayer):
 
     Call arguments:
         data: Images of one or three channels, or a dict with the key `images`.
-        training: Whether images are changed. Without it, a layer that is called by
-            itself changes them and a layer in a model does not.
+        training: Whether to transform images. Without it, a layer that is called
+            directly does and a layer in a model does not.
 
     Input shape:
         `(height, width, channels)` or `(batch, height, width, channels)` with
@@ -86,31 +96,31 @@ class TrivialAugmentWide(ImageLayer):
 
     def __init__(
         self,
-        value_range=(0, 255),
-        num_magnitude_bins=31,
-        interpolation="nearest",
-        fill_value=0.0,
-        seed=None,
-        data_format=None,
-        bounding_box_format=None,
-        **kwargs,
-    ):
+        value_range: tuple[float, float] = (0, 255),
+        num_magnitude_bins: int = 31,
+        interpolation: Literal["nearest", "bilinear"] = "nearest",
+        fill_value: float = 0.0,
+        seed: int | None = None,
+        data_format: str | None = None,
+        bounding_box_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             seed=seed,
             data_format=data_format,
             bounding_box_format=bounding_box_format,
             **kwargs,
         )
-        self.value_range = rising_range(value_range)
-        self.num_magnitude_bins = checks.integer(
+        self.value_range: tuple[float, float] = checked_value_range(value_range)
+        self.num_magnitude_bins: int = checks.integer(
             "num_magnitude_bins", num_magnitude_bins, low=2
         )
-        self.interpolation = checks.choice(
+        self.interpolation: str = checks.choice(
             "interpolation", interpolation, ("nearest", "bilinear")
         )
-        self.fill_value = checks.real("fill_value", fill_value)
+        self.fill_value: float = checks.real("fill_value", fill_value)
 
-    def _augment(self, images, transformation):
+    def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         check_color_channels(images, self.data_format)
         return apply(
             augment,
@@ -124,28 +134,35 @@ class TrivialAugmentWide(ImageLayer):
         )
 
     def transform_segmentation_masks(
-        self, segmentation_masks, transformation, training=True
-    ):
+        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
+    ) -> Tensor:
         ops = backend_ops(self.backend)
         if not training:
             return ops.convert_to_tensor(segmentation_masks)
         uniform, bins = transformation["uniform"], self.num_magnitude_bins
 
-        def change(masks):
-            return apply(move_masks, masks, uniform, bins, layer=self)
+        def transform(masks: Tensor) -> Tensor:
+            return apply(transform_masks, masks, uniform, bins, layer=self)
 
-        return with_channel_axis(change, segmentation_masks, self.data_format, ops)
+        return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
 
-    def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+    def transform_bounding_boxes(
+        self,
+        bounding_boxes: dict[str, Tensor],
+        transformation: Any,
+        training: bool = True,
+    ) -> Any:
         if not training:
             return bounding_boxes
         ops = backend_ops(self.backend)
         size = {k: transformation[k] for k in ("height", "width")}
-        drawn = draw(transformation["uniform"], self.num_magnitude_bins, ops)
-        moves = invert_maps(maps(drawn, **size, ops=ops))
-        own = self.bounding_box_format
-        return move_bounding_boxes(bounding_boxes, moves, own, size, ops)
+        draws = draw(transformation["uniform"], self.num_magnitude_bins, ops)
+        image_maps = invert_maps(maps(draws, **size, ops=ops))
+        box_format = self.bounding_box_format
+        return _boxes.transform_bounding_boxes(
+            bounding_boxes, image_maps, box_format, size, ops
+        )
 
-    def get_config(self):
+    def get_config(self) -> Config:
         names = ("value_range", "num_magnitude_bins", "interpolation", "fill_value")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

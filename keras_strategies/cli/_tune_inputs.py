@@ -1,19 +1,21 @@
-"""What `keras-strategies tune` reads: the model and the data."""
+"""Model and data of `keras-strategies tune`."""
 
+import argparse
 import importlib
 import os
 import sys
+from typing import Any
 
-from keras_strategies.cli import artifacts
+from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
 
-_KNOWN = ("x", "y", "x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
+_ARRAY_NAMES = ("x", "y", "x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
 
 
 class Data:
-    """`train`, `validation` and `test` as pairs of arrays; None what is not there."""
+    """`train`, `validation` and `test` as pairs of arrays, None where absent."""
 
-    def __init__(self, arguments):
+    def __init__(self, arguments: argparse.Namespace) -> None:
         path, arrays = arguments.data, _arrays(arguments.data)
         self.train = _pair(arrays, path, ("x", "y"), ("x_train", "y_train"))
         if self.train is None:
@@ -47,9 +49,9 @@ class Data:
             )
         # The same examples each time, so that an interrupted search can go on.
         order = np.random.default_rng(seed).permutation(len(x))
-        held, rest = np.sort(order[:count]), np.sort(order[count:])
-        self.train = x[rest], y[rest]
-        self.validation = x[held], y[held]
+        validation, train = np.sort(order[:count]), np.sort(order[count:])
+        self.train = x[train], y[train]
+        self.validation = x[validation], y[validation]
 
 
 def _arrays(path):
@@ -58,66 +60,67 @@ def _arrays(path):
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise UsageError(
             f"`--data` must be a .npz file of numbers. Received: {path} "
-            f"({artifacts.one_line(error)})"
+            f"({common.one_line(error)})"
         ) from error
-    unknown = [name for name in arrays if name not in _KNOWN]
+    unknown = [name for name in arrays if name not in _ARRAY_NAMES]
     if unknown:
         raise UsageError(
-            f"`--data` must hold arrays called {', '.join(_KNOWN)}. Received: {path} "
-            f"with {', '.join(unknown)}"
+            f"`--data` must hold arrays called {', '.join(_ARRAY_NAMES)}. Received: "
+            f"{path} with {', '.join(unknown)}"
         )
     return arrays
 
 
 def _pair(arrays, path, *names):
-    for both in names:
-        present = [name for name in both if name in arrays]
+    for pair in names:
+        present = [name for name in pair if name in arrays]
         if not present:
             continue
         if len(present) == 1:
             raise UsageError(
-                f"`--data` must hold {' and '.join(both)}, not one: {path}"
+                f"`--data` must hold {' and '.join(pair)}, not one: {path}"
             )
-        x, y = (arrays[name] for name in both)
+        x, y = (arrays[name] for name in pair)
         if not x.ndim or not y.ndim or len(x) != len(y):
             raise UsageError(
-                f"{both[0]} and {both[1]} must have the same number of examples. "
+                f"{pair[0]} and {pair[1]} must have the same number of examples. "
                 f"Received: shapes {x.shape} and {y.shape} in {path}"
             )
         return x, y
     return None
 
 
-def model(text, unsafe):
-    """What `--model` names, as a hypermodel or a build function."""
+def load_model(text: str, unsafe: bool) -> Any:
+    """Returns the object that `--model` names: a hypermodel or a build function."""
     import keras
 
     from keras_strategies import tuning
-    from keras_strategies.tuning import _command
+    from keras_strategies.tuning.search import is_hypermodel
 
-    found = _loaded(text, unsafe) if text.endswith(".keras") else _imported(text)
-    if isinstance(found, keras.Model):
-        with artifacts.usage_errors():
-            return tuning.tune_model(found)
-    if _command.is_hypermodel(found):
-        return found
-    if isinstance(found, type) or not callable(found):
+    is_file = text.endswith(".keras")
+    model = _load_file(text, unsafe) if is_file else _import_object(text)
+    if isinstance(model, keras.Model):
+        with common.usage_errors():
+            return tuning.tune_model(model)
+    if is_hypermodel(model):
+        return model
+    if isinstance(model, type) or not callable(model):
         raise UsageError(
             "`--model` must name a function build(hp), a HyperModel or a compiled "
-            f"Keras model. Received: {text}, which is {found!r}"
+            f"Keras model. Received: {text}, which is {model!r}"
         )
-    return found
+    return model
 
 
-def _loaded(path, unsafe):
+def _load_file(path, unsafe):
     import keras
 
-    with artifacts.usage_errors():
+    with common.usage_errors():
         try:
             return keras.models.load_model(path, safe_mode=not unsafe)
         except ValueError as error:
@@ -129,7 +132,7 @@ def _loaded(path, unsafe):
             ) from error
 
 
-def _imported(text):
+def _import_object(text):
     module, _, name = text.partition(":")
     if not module or not name:
         raise UsageError(
@@ -138,7 +141,7 @@ def _imported(text):
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        found = importlib.import_module(module)
+        value = importlib.import_module(module)
     except ModuleNotFoundError as error:
         # Another missing module is an error of theirs, and shows as it is.
         if error.name is None or not (module + ".").startswith(error.name + "."):
@@ -148,7 +151,7 @@ def _imported(text):
             f"{text} (there is no module {error.name})"
         ) from error
     for part in name.split("."):
-        if not hasattr(found, part):
+        if not hasattr(value, part):
             raise UsageError(f"`--model`: {module} has no {name}")
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value

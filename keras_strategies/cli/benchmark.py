@@ -1,6 +1,8 @@
-"""`keras-strategies benchmark`: how fast a `.tflite` file is here."""
+"""`keras-strategies benchmark`: speed of a `.tflite` file on this processor."""
 
-from keras_strategies.cli import artifacts
+import argparse
+
+from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
 
 EXAMPLE = """example:
@@ -9,13 +11,14 @@ EXAMPLE = """example:
 """
 
 
-def add_parser(commands):
-    parser = artifacts.add_command(
+def add_parser(commands: common.Subparsers) -> None:
+    """Adds the command."""
+    parser = common.add_command(
         commands,
         "benchmark",
-        help="how fast a .tflite file is on this processor",
+        help="speed of a .tflite file on this processor",
         description=(
-            "Times a .tflite file on made-up inputs in a process of its own: median, "
+            "Times a .tflite file on random inputs in a process of its own: median, "
             "90 % and smallest time of one inference, and peak memory. Exit code 2: "
             "there is no such file, it is damaged or cannot be run here."
         ),
@@ -24,21 +27,21 @@ def add_parser(commands):
     parser.add_argument("path", metavar="MODEL.tflite", help="the file")
     parser.add_argument(
         "--runs",
-        type=artifacts.whole(1, 10**6),
+        type=common.whole_number(1, 10**6),
         default=50,
         metavar="N",
         help="timed inferences (50)",
     )
     parser.add_argument(
         "--threads",
-        type=artifacts.whole(1, 256),
+        type=common.whole_number(1, 256),
         default=1,
         metavar="N",
         help="threads of the interpreter (1)",
     )
     parser.add_argument(
         "--batch-size",
-        type=artifacts.whole(1, 10**6),
+        type=common.whole_number(1, 10**6),
         default=None,
         metavar="N",
         help="samples in one inference (the file's own, or 1 if that is free)",
@@ -48,15 +51,16 @@ def add_parser(commands):
         action="store_true",
         help="without the XNNPACK kernels that devices use",
     )
-    artifacts.add_json(parser)
+    common.add_json(parser)
     parser.set_defaults(run=run)
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit code."""
     from keras_strategies.export import ExportError
 
-    model = artifacts.opened(arguments.path)
-    with artifacts.usage_errors():
+    model = common.open_artifact(arguments.path)
+    with common.usage_errors():
         try:
             result = model.benchmark(
                 runs=arguments.runs,
@@ -65,11 +69,9 @@ def run(arguments):
                 batch_size=arguments.batch_size,
             )
         except ExportError as error:
-            raise UsageError(artifacts.one_line(error)) from error
+            raise UsageError(common.one_line(error)) from error
     if arguments.json:
-        artifacts.print_json(result.to_dict())
+        common.print_json(result.to_dict())
     else:
-        lines = [line.split("  ", 1) for line in result.table().splitlines()]
-        rows = [(name, value.strip()) for name, value in lines[1:]]
-        artifacts.print_table(result.path, ("", ""), rows)
+        common.print_report(result)
     return 0

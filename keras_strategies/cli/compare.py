@@ -1,9 +1,14 @@
-"""`keras-strategies compare`: does a `.tflite` file give what the model gives?"""
+"""`keras-strategies compare`: agreement of a `.tflite` file with its Keras model."""
 
-import sys
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from keras_strategies.cli import artifacts
+from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXAMPLE = """data:
   .npy: one array, samples first.
@@ -19,14 +24,15 @@ example:
 """
 
 
-def add_parser(commands):
-    parser = artifacts.add_command(
+def add_parser(commands: common.Subparsers) -> None:
+    """Adds the command."""
+    parser = common.add_command(
         commands,
         "compare",
         help="check a .tflite file against its Keras model",
         description=(
-            "Runs a Keras model and a .tflite file on the same data and says on how "
-            "much of it they agree: by the top-1 class for class probabilities, else "
+            "Runs a Keras model and a .tflite file on the same data and reports "
+            "their agreement: by the top-1 class for class probabilities, else "
             "within a tolerance that depends on the quantization."
         ),
         epilog=EXAMPLE,
@@ -38,14 +44,14 @@ def add_parser(commands):
     )
     parser.add_argument(
         "--min-agreement",
-        type=artifacts.fraction,
+        type=common.fraction,
         default=None,
         metavar="F",
         help="lowest agreement that passes, 0 to 1 (any passes)",
     )
     parser.add_argument(
         "--tolerance",
-        type=artifacts.fraction,
+        type=common.fraction,
         default=None,
         metavar="F",
         help="allowed difference of values as a fraction of their range "
@@ -56,17 +62,18 @@ def add_parser(commands):
         action="store_true",
         help="run code inside the .keras file (lambdas); only for files you trust",
     )
-    artifacts.add_json(parser)
+    common.add_json(parser)
     parser.set_defaults(run=run)
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit code."""
     from keras_strategies import export
 
-    artifact = artifacts.opened(arguments.path)  # damaged files are bad use
+    artifact = common.open_artifact(arguments.path)  # damaged files are bad use
     [*inputs] = artifact.signatures[artifact.default_signature]["inputs"]
     data = load_data(arguments.data, inputs)
-    with artifacts.usage_errors():
+    with common.usage_errors():
         try:
             result = export.compare(
                 arguments.model,
@@ -76,7 +83,7 @@ def run(arguments):
                 safe_mode=not arguments.unsafe,
             )
         except export.ExportError as error:
-            return _failed(artifacts.one_line(error))
+            return _failed(common.one_line(error))
         except ValueError as error:
             if "safe_mode" not in str(error):
                 raise
@@ -84,41 +91,42 @@ def run(arguments):
                 f"{arguments.model} holds code (a lambda), which is not run unless "
                 "asked for. Pass --unsafe if you trust the file."
             ) from error
-    least = arguments.min_agreement
-    passed = least is None or result.agreement >= least
+    min_agreement = arguments.min_agreement
+    passed = min_agreement is None or result.agreement >= min_agreement
     if arguments.json:
-        values = result.to_dict() | {"min_agreement": least, "passed": passed}
-        artifacts.print_json(values)
+        verdict = {"min_agreement": min_agreement, "passed": passed}
+        common.print_json(result.to_dict() | verdict)
     else:
-        _show(result)
+        common.print_report(result)
     if not passed:
-        return _failed(f"agreement {result.agreement:.4f} is below {least:g}")
+        return _failed(f"agreement {result.agreement:.4f} is below {min_agreement:g}")
     return 0
 
 
 def _failed(message):
-    print(f"keras-strategies: {message}", file=sys.stderr)  # noqa: T201
+    common.print_error(message)
     return 1
 
 
-def load_data(path, inputs):
+def load_data(path: str, inputs: Sequence[str]) -> "np.ndarray | dict[str, np.ndarray]":
     """Returns the array of a `.npy` file, or what a `.npz` holds for `inputs`."""
     import zipfile
 
     import numpy as np
 
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            named = {name: found[name] for name in found.files}
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        with content as file:
+            named = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = artifacts.one_line(error)
+        reason = common.one_line(error)
         raise UsageError(
             f"`--data` must be a .npy or .npz file of numbers. Received: {path} "
             f"({reason})"
         ) from error
+    # Several inputs are matched by name later.
     if len(inputs) > 1:
         return named
     if len(named) == 1:
@@ -130,25 +138,3 @@ def load_data(path, inputs):
         f"`--data` must hold one array, or one called {inputs[0]}, x_test or x. "
         f"Received: {path} with {', '.join(named) or 'nothing'}"
     )
-
-
-def _show(result):
-    rows = [
-        ("agreement", f"{result.agreement:.4f}"),
-        ("samples", f"{result.samples:,}"),
-        ("max difference", f"{result.max_difference:.3g}"),
-        ("mean difference", f"{result.mean_difference:.3g}"),
-    ]
-    artifacts.print_table(result.path, ("", ""), rows)
-    columns = ("output", "compared by", ">agreement", ">max diff.", ">mean diff.")
-    rows = [
-        (
-            name,
-            output["kind"],
-            f"{output['agreement']:.4f}",
-            f"{output['max_difference']:.3g}",
-            f"{output['mean_difference']:.3g}",
-        )
-        for name, output in result.outputs.items()
-    ]
-    artifacts.print_table("Outputs", columns, rows)

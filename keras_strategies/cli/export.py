@@ -1,4 +1,4 @@
-"""`keras-strategies export`: a `.keras` file becomes a checked `.tflite` file."""
+"""`keras-strategies export`: a `.keras` file to a checked `.tflite` file."""
 
 import argparse
 import contextlib
@@ -6,8 +6,10 @@ import json
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
+from typing import Any
 
-from keras_strategies.cli import artifacts, compare
+from keras_strategies.cli import common, compare
 from keras_strategies.cli.errors import UsageError
 
 EXAMPLE = """data (--representative, --verify):
@@ -29,11 +31,13 @@ examples:
   keras-strategies export model.keras -o model.tflite --layer 'conv=int8' \\
       --layer 'dense=dynamic' --representative train.npz
 """
-_LABELS = ("y_test", "y", "labels")
+# Names of the array with targets in a .npz file.
+_LABEL_NAMES = ("y_test", "y", "labels")
 
 
-def add_parser(commands):
-    parser = artifacts.add_command(
+def add_parser(commands: common.Subparsers) -> None:
+    """Adds the command."""
+    parser = common.add_command(
         commands,
         "export",
         help="convert a Keras model to .tflite and check it",
@@ -50,12 +54,12 @@ def add_parser(commands):
     _add_quantization(parser)
     _add_checks(parser)
     _add_extras(parser)
-    artifacts.add_json(parser)
+    common.add_json(parser)
     parser.set_defaults(run=run)
 
 
-# Options of `export.to_tflite` that go there as they are: group, name, settings.
-_PLAIN = {
+# Options that are arguments of `export.to_tflite`, by group: name, settings, help.
+_ARGUMENTS: dict[str, tuple[tuple[str, dict[str, Any], str], ...]] = {
     "quantization": (
         (
             "calibration",
@@ -80,23 +84,23 @@ _PLAIN = {
         (
             "objective",
             {"default": "size", "metavar": "WHAT"},
-            "what auto makes least: size (default) or latency",
+            "what auto minimizes: size (default) or latency",
         ),
         (
-            "backend",
+            "quantizer",
             {"default": "tensorflow", "metavar": "NAME"},
             "tensorflow (default) or litert-quantizer",
         ),
         (
             "batch-size",
-            {"type": artifacts.whole(1, 1_000_000), "metavar": "N"},
+            {"type": common.whole_number(1, 1_000_000), "metavar": "N"},
             "fix the batch axis (free; 1 for recurrent layers)",
         ),
     ),
     "checks": (
         (
             "min-agreement",
-            {"type": artifacts.fraction, "metavar": "F"},
+            {"type": common.fraction, "metavar": "F"},
             "lowest agreement that passes, 0 to 1 (0.9 to 0.99 by the mode)",
         ),
         (
@@ -111,21 +115,21 @@ _PLAIN = {
         ),
         (
             "margin",
-            {"type": artifacts.fraction, "metavar": "F"},
-            "what auto asks for on top of --min-agreement while it searches",
+            {"type": common.fraction, "metavar": "F"},
+            "agreement above --min-agreement that auto requires while it searches",
         ),
         ("allow-flex", {"action": "store_true"}, "accept operations LiteRT lacks"),
         (
-            "timeout",
+            "time-limit",
             {"type": float, "default": 600.0, "metavar": "SECONDS"},
-            "limit of each step (600)",
+            "of each step (600)",
         ),
     ),
 }
 
 
-def _add_plain(group, name):
-    for option, settings, text in _PLAIN[name]:
+def _add_arguments(group, name):
+    for option, settings, text in _ARGUMENTS[name]:
         group.add_argument(f"--{option}", help=text, **settings)
 
 
@@ -146,12 +150,22 @@ def _add_quantization(parser):
         help="mode of the layers whose path matches; repeatable, the first match "
         "counts, other layers stay in float32",
     )
+    for option, text in (
+        ("--include", "quantize only the layers whose path matches"),
+        ("--exclude", "leave the layers whose path matches in float32"),
+    ):
+        group.add_argument(
+            option,
+            action="append",
+            metavar="REGEX",
+            help=f"{text}; repeatable",
+        )
     group.add_argument(
         "--representative",
         metavar="DATA",
         help="inputs as in use, for int8 and int16x8: file or folder",
     )
-    _add_plain(group, "quantization")
+    _add_arguments(group, "quantization")
 
 
 def _add_checks(parser):
@@ -162,14 +176,14 @@ def _add_checks(parser):
         const=True,
         metavar="DATA",
         help="inputs to compare on; without DATA, or without the option, the "
-        "representative ones, or made-up ones",
+        "representative ones, or random ones",
     )
     group.add_argument(
         "--labels",
         metavar="FILE",
         help="targets of --verify as .npy, or .npz with y_test, y or labels",
     )
-    _add_plain(group, "checks")
+    _add_arguments(group, "checks")
 
 
 def _add_extras(parser):
@@ -205,12 +219,13 @@ def _rule(text):
     return regex, mode
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit code."""
     from keras_strategies import export
 
     quantization = _quantization(arguments)
     extras = _checked_extras(arguments)
-    with artifacts.usage_errors(), _progress(arguments) as steps:
+    with common.usage_errors(), _progress(arguments) as steps:
         model, inputs = _model(arguments)
         verify = arguments.verify
         options = {
@@ -218,10 +233,12 @@ def run(arguments):
             "verify": verify if verify in (None, True) else _data(verify, inputs),
             "labels": _labels(arguments.labels),
             "quantization": quantization,
+            "include": arguments.include,
+            "exclude": arguments.exclude,
             "metadata": extras["metadata"],
             "keep_rejected": True,
         }
-        names = [name for rows in _PLAIN.values() for name, *_ in rows]
+        names = [name for rows in _ARGUMENTS.values() for name, *_ in rows]
         names = [name.replace("-", "_") for name in names]
         options |= {name: getattr(arguments, name) for name in names}
         try:
@@ -234,9 +251,9 @@ def run(arguments):
         if arguments.report:
             result.save_report(arguments.report)
     if arguments.json:
-        artifacts.print_json(result.to_dict())
+        common.print_json(result.to_dict())
     else:
-        _show(result)
+        common.print_report(result)
     return 0
 
 
@@ -247,7 +264,7 @@ def _quantization(arguments):
         raise UsageError("Give --quantization or --layer, not both.")
     rules = dict(arguments.layer)
     if len(rules) < len(arguments.layer):
-        raise UsageError("A regular expression stands in two --layer options.")
+        raise UsageError("A regular expression is given in two --layer options.")
     return rules
 
 
@@ -260,8 +277,9 @@ def _checked_extras(arguments):
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"`--metadata` must be a JSON file. Received: {arguments.metadata} "
-                f"({artifacts.one_line(error)})"
+                f"({common.one_line(error)})"
             ) from error
+    # Before the conversion, which may take minutes.
     report = arguments.report
     if report and pathlib.Path(report).suffix not in (".html", ".json"):
         raise UsageError(f"`--report` must end in .html or .json. Received: {report}")
@@ -276,11 +294,15 @@ def _checked_extras(arguments):
 
 def _model(arguments):
     """Returns the loaded model and its input names."""
-    from keras_strategies.export import _messages, _options, _signature
+    from keras_strategies.export._common import (
+        model_signature,
+        validate_model,
+        validate_path,
+    )
 
-    _options.target(arguments.output)
+    validate_path(arguments.output)
     try:
-        model = _options.model(arguments.model, not arguments.unsafe)
+        model = validate_model(arguments.model, not arguments.unsafe)
     except ValueError as error:
         if "safe_mode" not in str(error):
             raise
@@ -288,8 +310,8 @@ def _model(arguments):
             f"{arguments.model} holds code (a lambda), which is not run unless asked "
             "for. Pass --unsafe if you trust the file."
         ) from error
-    specs = _signature.input_specs(model)[1]
-    _messages.check_inputs(specs, arguments.batch_size)
+    specs = model_signature.input_specs(model)[1]
+    model_signature.validate_inputs(specs, arguments.batch_size)
     return model, [spec.name for spec in specs]
 
 
@@ -302,22 +324,22 @@ def _data(path, inputs):
 def _labels(path):
     if path is None:
         return None
-    found = compare.load_data(path, _LABELS)
-    if not isinstance(found, dict):
-        return found
-    for name in _LABELS:
-        if name in found:
-            return found[name]
+    arrays = compare.load_data(path, _LABEL_NAMES)
+    if not isinstance(arrays, dict):
+        return arrays
+    for name in _LABEL_NAMES:
+        if name in arrays:
+            return arrays[name]
     raise UsageError(
         f"`--labels` must hold y_test, y or labels. Received: {path} with "
-        f"{', '.join(found)}"
+        f"{', '.join(arrays)}"
     )
 
 
 @contextlib.contextmanager
-def _progress(arguments):
-    """Shows on stderr what is being done; yields the context that reports it."""
-    from keras_strategies.export import _job
+def _progress(arguments: argparse.Namespace) -> Iterator[Any]:
+    """Shows the current step on stderr; yields the context that reports it."""
+    from keras_strategies.export.convert._steps import report_steps
 
     if arguments.json or not sys.stderr.isatty():
         yield contextlib.nullcontext()
@@ -335,18 +357,12 @@ def _progress(arguments):
     )
     with bar:
         task = bar.add_task("loading the model", total=None)
-        yield _job.steps(lambda text: bar.update(task, description=text))
+        yield report_steps(lambda text: bar.update(task, description=text))
 
 
 def _refused(error, output):
-    print(f"keras-strategies: {error}", file=sys.stderr)  # noqa: T201
+    common.print_error(error)
     rejected = pathlib.Path(f"{output}.rejected")
     if error.reason in ("disagreement", "non-finite") and rejected.is_file():
         print(f"The refused file is {rejected}.", file=sys.stderr)  # noqa: T201
     return 1
-
-
-def _show(result):
-    rows = [line.split("  ", 1) for line in result.table().splitlines()]
-    rows = [(name.strip(), text.strip()) for name, text in rows]
-    artifacts.print_table(result.path, ("", ""), rows[1:])

@@ -1,6 +1,9 @@
-"""`keras-strategies inspect`: what is inside a `.tflite` file."""
+"""`keras-strategies inspect`: contents of a `.tflite` file."""
 
-from keras_strategies.cli import artifacts
+import argparse
+from typing import Any
+
+from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
 
 EXAMPLE = """example:
@@ -9,11 +12,12 @@ EXAMPLE = """example:
 """
 
 
-def add_parser(commands):
-    parser = artifacts.add_command(
+def add_parser(commands: common.Subparsers) -> None:
+    """Adds the command."""
+    parser = common.add_command(
         commands,
         "inspect",
-        help="what is inside a .tflite file",
+        help="contents of a .tflite file",
         description=(
             "Lists size, signatures, operations, tensor types, zeros and metadata of "
             "a .tflite file from any converter, also of one that cannot be run here. "
@@ -22,53 +26,56 @@ def add_parser(commands):
         epilog=EXAMPLE,
     )
     parser.add_argument("path", metavar="MODEL.tflite", help="the file")
-    artifacts.add_json(parser)
+    common.add_json(parser)
     parser.set_defaults(run=run)
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit code."""
     from keras_strategies.export import ExportError
-    from keras_strategies.export._inspection import inspect
+    from keras_strategies.export.artifact._inspection import inspect
 
-    with artifacts.usage_errors():
+    with common.usage_errors():
         try:
-            found = inspect(arguments.path)
+            contents = inspect(arguments.path)
         except ExportError as error:
-            raise UsageError(artifacts.one_line(error)) from error
+            raise UsageError(common.one_line(error)) from error
     if arguments.json:
-        artifacts.print_json(found)
+        common.print_json(contents)
     else:
-        _show(found)
+        _print_contents(contents)
     return 0
 
 
-def _show(found):
-    zeros = found["sparsity"]["total"]
+def _print_contents(contents: dict[str, Any]) -> None:
+    zeros = contents["sparsity"]["total"]
     rows = [
-        ("size", artifacts.size(found["bytes"])),
-        ("gzipped", artifacts.size(found["gzipped_bytes"])),
+        ("size", common.size_text(contents["bytes"])),
+        ("gzipped", common.size_text(contents["gzipped_bytes"])),
         ("zero weights", "no weights" if zeros is None else f"{zeros:.1%}"),
-        ("Flex operations", ", ".join(found["flex_ops"]) or "none"),
+        ("Flex operations", ", ".join(contents["flex_ops"]) or "none"),
     ]
-    artifacts.print_table(found["path"], ("", ""), rows)
-    rows = [
-        (signature or "(none)", role[:-1], name, _tensor(entry))
-        for signature, roles in found["signatures"].items()
+    common.print_table(contents["path"], ("", ""), rows)
+    tensors = [
+        (signature or "(none)", role[:-1], name, _tensor_text(entry))
+        for signature, roles in contents["signatures"].items()
         for role in ("inputs", "outputs")
         for name, entry in roles[role].items()
     ]
-    artifacts.print_table("Signatures", ("signature", "role", "name", "tensor"), rows)
-    artifacts.print_table("Operations", ("operation", ">count"), found["ops"].items())
-    rows = [
+    common.print_table("Signatures", ("signature", "role", "name", "tensor"), tensors)
+    ops = contents["ops"].items()
+    common.print_table("Operations", ("operation", ">count"), ops)
+    types = [
         (kind, entry["tensors"], f"{entry['bytes']:,}")
-        for kind, entry in found["tensor_types"].items()
+        for kind, entry in contents["tensor_types"].items()
     ]
-    artifacts.print_table("Tensors", ("type", ">tensors", ">bytes of constants"), rows)
-    if found["metadata"]:
-        artifacts.print_table("Metadata", ("key", "value"), found["metadata"].items())
+    common.print_table("Tensors", ("type", ">tensors", ">bytes of constants"), types)
+    if contents["metadata"]:
+        metadata = contents["metadata"].items()
+        common.print_table("Metadata", ("key", "value"), metadata)
 
 
-def _tensor(entry):
+def _tensor_text(entry):
     shape = ", ".join("?" if size is None else str(size) for size in entry["shape"])
     text = f"{entry['dtype']} ({shape})"
     if "scale" in entry:

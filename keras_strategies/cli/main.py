@@ -1,10 +1,11 @@
 """Entry point of the `keras-strategies` command."""
 
 import argparse
-import sys
+from collections.abc import Sequence
 
 from keras_strategies.cli import (
     benchmark,
+    common,
     compare,
     export,
     inspect,
@@ -14,10 +15,12 @@ from keras_strategies.cli import (
 )
 from keras_strategies.cli.errors import UsageError
 
+# 2 as argparse, 130 as shells report a process that SIGINT ended.
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands."""
     from keras_strategies import __version__
 
     parser = argparse.ArgumentParser(
@@ -38,7 +41,7 @@ def build_parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code.
 
     0 is success, 1 a result that failed its own check, 2 bad use.
@@ -49,11 +52,11 @@ def main(argv=None):
     try:
         return arguments.run(arguments)
     except (UsageError, ImportError) as error:
-        print(f"keras-strategies: {error}", file=sys.stderr)  # noqa: T201
+        common.print_error(error)
         return USAGE
     except ExportError as error:
-        print(f"keras-strategies: {error}", file=sys.stderr)  # noqa: T201
+        common.print_error(error)
         return FAILED
     except KeyboardInterrupt:
-        print("keras-strategies: interrupted", file=sys.stderr)  # noqa: T201
+        common.print_error("interrupted")
         return INTERRUPTED

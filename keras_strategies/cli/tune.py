@@ -1,12 +1,13 @@
 """`keras-strategies tune`: a search for hyperparameters."""
 
+import argparse
 import contextlib
 import csv
 import sys
 
-from keras_strategies.cli import artifacts
+from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
-from keras_strategies.cli.output import check_folder, written_aside
+from keras_strategies.cli.output_folder import check_folder, written_aside
 
 EPOCHS = 10
 EXAMPLE = """model:
@@ -33,8 +34,9 @@ example:
 """
 
 
-def add_parser(commands):
-    parser = artifacts.add_command(
+def add_parser(commands: common.Subparsers) -> None:
+    """Adds the command."""
+    parser = common.add_command(
         commands,
         "tune",
         help="search hyperparameters",
@@ -62,7 +64,7 @@ def add_parser(commands):
         action="store_true",
         help="run code inside the .keras file (lambdas); only for files you trust",
     )
-    artifacts.add_json(parser)
+    common.add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -83,20 +85,20 @@ def _add_search(parser):
     )
     group.add_argument(
         "--trials",
-        type=artifacts.whole(1, 10**6),
+        type=common.whole_number(1, 10**6),
         metavar="N",
         help="trials at most (10; all of a grid or of Hyperband)",
     )
     group.add_argument("--pruner", metavar="NAME", help="median or asha (none)")
     group.add_argument(
         "--time-limit",
-        type=artifacts.whole(1, 10**9),
+        type=common.whole_number(1, 10**9),
         metavar="SECONDS",
         help="no further trial after that (no limit)",
     )
     group.add_argument(
         "--workers",
-        type=artifacts.whole(1, 1000),
+        type=common.whole_number(1, 1000),
         default=1,
         metavar="N",
         help="processes that search (1)",
@@ -106,74 +108,75 @@ def _add_search(parser):
         action="store_true",
         help="a process for each trial: one that crashes ends nothing else",
     )
-    group.add_argument("--seed", type=artifacts.whole(0, 2**31 - 1), metavar="N")
+    group.add_argument("--seed", type=common.whole_number(0, 2**31 - 1), metavar="N")
 
 
 def _add_training(parser):
     group = parser.add_argument_group("training")
     group.add_argument(
         "--epochs",
-        type=artifacts.whole(1, 10**6),
+        type=common.whole_number(1, 10**6),
         metavar="N",
         help=f"epochs of a trial ({EPOCHS}, unless the model searches them); for "
         "Hyperband the most",
     )
     group.add_argument(
         "--batch-size",
-        type=artifacts.whole(1, 10**6),
+        type=common.whole_number(1, 10**6),
         metavar="N",
         help="examples a step (Keras's 32, unless the model searches it)",
     )
     group.add_argument(
         "--validation-split",
-        type=artifacts.fraction,
+        type=common.fraction,
         metavar="F",
         help="part of the data, drawn at random, that judges the trials (0.2)",
     )
     group.add_argument(
         "--folds",
-        type=artifacts.whole(2, 1000),
+        type=common.whole_number(2, 1000),
         metavar="N",
         help="cross-validation with so many folds instead",
     )
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit code."""
     # With --json nothing else goes to stdout, whatever KerasTuner or the model prints.
     aside = sys.stderr if arguments.json else sys.stdout
     with contextlib.redirect_stdout(aside):
-        found = _run(arguments)
-    if found is None:
+        outcome = _run(arguments)
+    if outcome is None:
         return 1
     if arguments.json:
-        artifacts.print_json(_summary(*found))
+        common.print_json(_summary(*outcome))
     else:
-        _show(*found)
+        _print_outcome(*outcome)
     return 0
 
 
 def _run(arguments):
-    """Returns the tuner, its rows, the files and test metrics; None if all failed."""
+    """Returns the results, the files and the test metrics; None if all failed."""
     from keras_strategies.cli import _tune_inputs
-    from keras_strategies.tuning import _records, _search_page
+    from keras_strategies.tuning import reports
 
     folder = check_folder(arguments.output)
     if not arguments.no_report:
-        _search_page.require_libraries(
-            "The report of `keras-strategies tune` (--no-report)"
-        )
+        reports.require_libraries("The report of `keras-strategies tune` (--no-report)")
     data = _tune_inputs.Data(arguments)
-    tuner = _tuner(arguments, _tune_inputs.model(arguments.model, arguments.unsafe))
-    if not _searched(tuner, arguments, data):
+    tuner = _tuner(
+        arguments, _tune_inputs.load_model(arguments.model, arguments.unsafe)
+    )
+    if not _search(tuner, arguments, data):
         return None
     files, scores = _write(tuner, folder, arguments, data)
-    return tuner, _records.rows(tuner.oracle), files, scores
+    return tuner.results(), files, scores
 
 
 def _tuner(arguments, model):
     from keras_strategies import tuning
 
-    with artifacts.usage_errors():
+    with common.usage_errors():
         return tuning.Tuner(
             model,
             _objectives(arguments.objective or ["val_loss"]),
@@ -191,19 +194,19 @@ def _tuner(arguments, model):
 
 
 def _objectives(texts):
-    found = [_objective(text) for text in texts]
-    return found if len(found) > 1 else found[0]
+    objectives = [_objective(text) for text in texts]
+    return objectives if len(objectives) > 1 else objectives[0]
 
 
 def _objective(text):
-    from keras_strategies.tuning import _command
+    from keras_strategies.tuning.search import make_objective
 
     name, _, direction = text.partition(":")
     if not direction:
         return name
     if direction not in ("min", "max"):
         raise UsageError(f"`--objective` must end in :min or :max. Received: {text}")
-    return _command.objective(name, direction)
+    return make_objective(name, direction)
 
 
 def _options(arguments):
@@ -212,9 +215,9 @@ def _options(arguments):
     return None
 
 
-def _searched(tuner, arguments, data):
+def _search(tuner, arguments, data):
     """Runs the search; `False` if no trial completed."""
-    from keras_strategies.tuning import _command
+    from keras_strategies.tuning.search import FatalError
 
     fit = {"verbose": 0 if arguments.json else 1}
     searched = {hp.name for hp in tuner.oracle.get_space().space}
@@ -232,11 +235,11 @@ def _searched(tuner, arguments, data):
             tuner.search_parallel(arguments.workers, *data.train, **fit)
         else:
             tuner.search(*data.train, **fit)
-    except _command.FatalError as error:
-        raise UsageError(artifacts.one_line(error)) from error
+    except FatalError as error:
+        raise UsageError(common.one_line(error)) from error
     except RuntimeError as error:
         # What Tuner raises if no trial completed, with the last message.
-        print(f"keras-strategies: {error}", file=sys.stderr)  # noqa: T201
+        common.print_error(error)
         return False
     return True
 
@@ -244,19 +247,19 @@ def _searched(tuner, arguments, data):
 def _write(tuner, folder, arguments, data):
     """Returns the names of the files and the test metrics of the best model."""
     from keras_strategies import tuning
-    from keras_strategies.tuning import _records
 
     scores = None
+    report = tuner.results()
+    has_front = len(report.objectives) > 1
     with written_aside(folder) as aside:
-        front = tuner.pareto_front()
-        several = len(_records.objectives(tuner.oracle)) > 1
-        for trial in front if several else tuner.oracle.get_best_trials(1):
+        best = tuner.pareto_front() if has_front else tuner.oracle.get_best_trials(1)
+        for trial in best:
             model = tuner.load_model(trial)
-            name = f"front_{trial.trial_id}.keras" if several else "best.keras"
+            name = f"front_{trial.trial_id}.keras" if has_front else "best.keras"
             model.save(aside / name)
-            if data.test is not None and not several:
+            if data.test is not None and not has_front:
                 scores = model.evaluate(*data.test, verbose=0, return_dict=True)
-        _write_table(tuner, aside / "results.csv")
+        _write_table(report.rows, aside / "results.csv")
         if not arguments.no_report:
             tuning.save_report(tuner, aside / "report.html", title=arguments.model)
         files = sorted(path.name for path in aside.iterdir())
@@ -266,10 +269,7 @@ def _write(tuner, folder, arguments, data):
     return [str(folder / name) for name in files], scores
 
 
-def _write_table(tuner, path):
-    from keras_strategies.tuning import _records
-
-    rows = _records.rows(tuner.oracle)
+def _write_table(rows, path):
     names = dict.fromkeys(key for row in rows for key in row)
     order = ("metric/", "value/")  # the last sorts first
     columns = sorted(names, key=lambda n: [n.startswith(p) for p in order])
@@ -279,55 +279,42 @@ def _write_table(tuner, path):
         writer.writerows(rows)
 
 
-def _best(tuner, rows):
-    from keras_strategies.tuning import _records
+def _summary(report, files, scores):
+    from keras_strategies.tuning.reports import metrics_of, values_of
 
-    objectives = _records.objectives(tuner.oracle)
-    return _records.front([r for r in rows if _records.is_complete(r)], objectives)
-
-
-def _part(row, prefix):
-    return {k[len(prefix) :]: v for k, v in row.items() if k.startswith(prefix)}
-
-
-def _summary(tuner, rows, files, scores):
-    from keras_strategies.tuning import _records
-
-    states = [row["status"].lower() for row in rows]
     return {
-        "algorithm": tuner.oracle.algorithm,
-        "objectives": _records.objectives(tuner.oracle),
-        "trials": {state: states.count(state) for state in dict.fromkeys(states)},
+        "algorithm": report.algorithm,
+        "objectives": report.objectives,
+        "trials": report.statuses,
         "best": [
             {
                 "trial": row["trial"],
                 "epoch": row["best_epoch"],
-                "values": _part(row, "value/"),
-                "metrics": _part(row, "metric/"),
+                "values": values_of(row),
+                "metrics": metrics_of(row),
             }
-            for row in _best(tuner, rows)
+            for row in report.best
         ],
         "test": scores,
         "files": files,
     }
 
 
-def _show(tuner, rows, files, scores):
-    from keras_strategies.tuning import _records
-    from keras_strategies.tuning._display import number
+def _print_outcome(report, files, scores):
+    from keras_strategies.tuning.reports import format_value, values_of
 
-    names = list(_records.objectives(tuner.oracle))
+    names = list(report.objectives)
     columns = ("trial", *(f">{name}" for name in names), "values")
-    found = [
+    best = [
         (
             row["trial"],
-            *(number(row[f"metric/{name}"]) for name in names),
-            ", ".join(f"{k} {number(v)}" for k, v in _part(row, "value/").items()),
+            *(format_value(row[f"metric/{name}"]) for name in names),
+            ", ".join(f"{k} {format_value(v)}" for k, v in values_of(row).items()),
         )
-        for row in _best(tuner, rows)
+        for row in report.best
     ]
-    artifacts.print_table("Best", columns, found)
+    common.print_table("Best", columns, best)
     if scores:
-        tested = [(name, number(value)) for name, value in scores.items()]
-        artifacts.print_table("On the test data", ("", ""), tested)
-    artifacts.print_table("Files", ("",), [(name,) for name in files])
+        rows = [(name, format_value(value)) for name, value in scores.items()]
+        common.print_table("On the test data", ("", ""), rows)
+    common.print_table("Files", ("",), [(name,) for name in files])

@@ -11,30 +11,32 @@ lead to TensorFlow Model Optimization itself and back. `compress` searches for t
 smallest or fastest model within a budget of accuracy and writes it as `.tflite`.
 """
 
-from keras_strategies.compression.cluster_report import ClusterReport, cluster_report
-from keras_strategies.compression.clustering import cluster
-from keras_strategies.compression.compress import compress
-from keras_strategies.compression.compression_result import CompressionResult
-from keras_strategies.compression.constant_sparsity import ConstantSparsity
-from keras_strategies.compression.filter_report import FilterReport, filter_report
-from keras_strategies.compression.flops_report import FlopsReport, flops
-from keras_strategies.compression.polynomial_sparsity import PolynomialSparsity
-from keras_strategies.compression.prune_filters import prune_filters
-from keras_strategies.compression.pruning import prune
-from keras_strategies.compression.quantize_aware import quantize_aware
-from keras_strategies.compression.range_report import RangeReport, range_report
-from keras_strategies.compression.sparsity_report import (
-    SparsityReport,
-    sparsity_report,
-)
-from keras_strategies.compression.sparsity_schedule import SparsitySchedule
-from keras_strategies.compression.sparsity_summaries import SparsitySummaries
-from keras_strategies.compression.stripping import strip
-from keras_strategies.compression.tfmot_bridge import (
+from keras_strategies.compression._common.stripping import strip
+from keras_strategies.compression.clustering._cluster import cluster
+from keras_strategies.compression.clustering._count_values import cluster_report
+from keras_strategies.compression.clustering.cluster_report import ClusterReport
+from keras_strategies.compression.filters._compare_filters import filter_report
+from keras_strategies.compression.filters._count_flops import flops
+from keras_strategies.compression.filters._prune_filters import prune_filters
+from keras_strategies.compression.filters.filter_report import FilterReport
+from keras_strategies.compression.filters.flops_report import FlopsReport
+from keras_strategies.compression.pruning._measure_sparsity import sparsity_report
+from keras_strategies.compression.pruning._prune import prune
+from keras_strategies.compression.pruning.constant_sparsity import ConstantSparsity
+from keras_strategies.compression.pruning.polynomial_sparsity import PolynomialSparsity
+from keras_strategies.compression.pruning.sparsity_report import SparsityReport
+from keras_strategies.compression.pruning.sparsity_schedule import SparsitySchedule
+from keras_strategies.compression.pruning.sparsity_summaries import SparsitySummaries
+from keras_strategies.compression.quantization._list_ranges import range_report
+from keras_strategies.compression.quantization._quantize_aware import quantize_aware
+from keras_strategies.compression.quantization.range_report import RangeReport
+from keras_strategies.compression.search._compress import compress
+from keras_strategies.compression.search.compression_result import CompressionResult
+from keras_strategies.compression.tfmot_bridge._conversion import (
     from_tf_keras,
-    import_tfmot,
     to_tf_keras,
 )
+from keras_strategies.compression.tfmot_bridge._import_tfmot import import_tfmot
 
 __all__ = [
     "ClusterReport",

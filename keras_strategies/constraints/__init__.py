@@ -1,8 +1,8 @@
 """Constraints that Keras does not ship, for any backend.
 
-Both hold the spectrum of a kernel after each update: `Orthogonal` sets every singular
-value to one, `UnitSpectralNorm` the largest. The penalties `ConvOrthogonal` and
-`SpectralNorm` of `keras_strategies.regularizers` only pull in these directions.
+Both fix singular values of a kernel after each update: `Orthogonal` sets all of them
+to one, `UnitSpectralNorm` the largest. The regularizers `ConvOrthogonal` and
+`SpectralNorm` of `keras_strategies.regularizers` penalize deviations instead.
 """
 
 from keras_strategies.constraints.orthogonal import Orthogonal

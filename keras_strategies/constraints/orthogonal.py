@@ -1,31 +1,35 @@
-import keras
+"""Orthogonality constraint."""
+
 from keras import ops
 
-from keras_strategies._internal.groups import (
+from keras_strategies._internal import bases
+from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
     from_matrix,
     to_matrix,
 )
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
-def nearest_orthogonal(matrix):
-    """The matrix with orthonormal columns (or rows) nearest to `matrix`."""
+def nearest_orthogonal(matrix: Tensor) -> Tensor:
+    """Returns the matrix with orthonormal columns (or rows) nearest to `matrix`."""
+    # The orthogonal polar factor, the solution of the Procrustes problem.
     u, _, vh = ops.svd(matrix, full_matrices=False)
     return ops.matmul(u, vh)
 
 
 @serializable
-class Orthogonal(keras.constraints.Constraint):
-    """Keeps a kernel orthogonal: after each update it is projected back.
+class Orthogonal(bases.Constraint):
+    """Projects a kernel to the nearest orthogonal one after each update.
 
-    An orthogonal kernel passes signals and gradients on at their size, however deep
-    the network, which matters most for recurrent kernels and for deep networks
-    without normalization. The regularizer `ConvOrthogonal` only pulls a kernel
-    towards orthogonality; this holds it there. The kernel is reshaped to a matrix
-    `W` with a column for each unit or filter and becomes the nearest matrix (in the
-    Frobenius norm) whose columns, or rows if these are fewer, are orthonormal:
+    An orthogonal kernel preserves the norm of signals and gradients, however deep the
+    network, which matters most for recurrent kernels and for deep networks without
+    normalization. The regularizer `ConvOrthogonal` only penalizes deviations from
+    orthogonality. The kernel is reshaped to a matrix `W` with a column for each unit or
+    filter and replaced by the nearest matrix (in the Frobenius norm) whose columns, or
+    rows if these are fewer, are orthonormal:
 
     ```
     W = U S V'    (singular value decomposition)
@@ -65,13 +69,13 @@ class Orthogonal(keras.constraints.Constraint):
     ```
     """
 
-    def __init__(self, axis=-1):
-        self.axis = checked_axis(axis)
+    def __init__(self, axis: int | tuple[int, ...] = -1) -> None:
+        self.axis: int | tuple[int, ...] = checked_axis(axis)
 
-    def __call__(self, w):
+    def __call__(self, w: Tensor) -> Tensor:
         w = ops.convert_to_tensor(w)
         matrix = nearest_orthogonal(to_matrix(as_float32(w), self.axis))
         return ops.cast(from_matrix(matrix, w.shape, self.axis), w.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"axis": self.axis}

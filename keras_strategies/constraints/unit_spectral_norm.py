@@ -1,21 +1,23 @@
-import keras
+"""Spectral-norm constraint."""
+
 from keras import ops
 
-from keras_strategies._internal import checks, power
-from keras_strategies._internal.groups import as_float32, checked_axis, to_matrix
+from keras_strategies._internal import bases, checks, power_iteration
+from keras_strategies._internal.kernel_axes import as_float32, checked_axis, to_matrix
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
 @serializable
-class UnitSpectralNorm(keras.constraints.Constraint):
+class UnitSpectralNorm(bases.Constraint):
     """Scales a kernel to a spectral norm of one after each update.
 
-    A layer with such a kernel does not enlarge any change of its input, so that a
-    network of them is Lipschitz continuous with constant one; critics of GANs and
-    networks that must be robust want that. `keras.layers.SpectralNormalization`
-    divides by the norm inside the network, with a vector that it carries as state;
-    this acts on the weight itself, so that the model keeps its layers and exports as
-    it is. The regularizer `SpectralNorm` only pulls towards smaller norms.
+    A layer with such a kernel does not amplify changes of its input, so that a network
+    of such layers is Lipschitz continuous with constant one, as critics of GANs and
+    robust networks require. `keras.layers.SpectralNormalization` divides by the norm
+    inside the network, with a vector as additional state; this constraint changes the
+    weight itself, so that the model needs no other layers and is exported as it is. The
+    regularizer `SpectralNorm` only penalizes large norms.
 
     ```
     W <- W / sigma(W)
@@ -24,8 +26,8 @@ class UnitSpectralNorm(keras.constraints.Constraint):
     where `W` is the kernel reshaped to a matrix with a column for each unit or filter
     and `sigma` its largest singular value. For a convolution this is the norm of the
     kernel as a matrix, not of the whole operation, as in the paper. `sigma` is
-    estimated from below by power iteration from a fixed start, so the norm that
-    results is one or a little more. A kernel of zeros stays.
+    estimated from below by power iteration from a fixed start, so the resulting norm is
+    one or slightly more. A kernel of zeros is not changed.
 
     Reference:
 
@@ -34,7 +36,7 @@ class UnitSpectralNorm(keras.constraints.Constraint):
 
     Args:
         power_iterations: Number of power iterations in each step, at least 1. More
-            bring the norm nearer to one: random normal kernels of 256 x 256 came
+            bring the norm closer to one: random normal kernels of 256 x 256 were
             within 7 % with 10 and within 0.2 % with 50. Defaults to `10`.
         axis: Integer or tuple of integers: the axes that number the units or
             filters. The last for kernels of Keras's dense and convolutional layers;
@@ -59,22 +61,26 @@ class UnitSpectralNorm(keras.constraints.Constraint):
     ```
     """
 
-    def __init__(self, power_iterations=10, axis=-1):
-        self.power_iterations = checks.integer(
+    def __init__(
+        self, power_iterations: int = 10, axis: int | tuple[int, ...] = -1
+    ) -> None:
+        self.power_iterations: int = checks.integer(
             "power_iterations", power_iterations, low=1
         )
-        self.axis = checked_axis(axis)
+        self.axis: int | tuple[int, ...] = checked_axis(axis)
 
-    def __call__(self, w):
+    def __call__(self, w: Tensor) -> Tensor:
         w = ops.convert_to_tensor(w)
-        wide = as_float32(w)
-        matrix = to_matrix(wide, self.axis)
-        # Brought to size 1 first, so that squares of tiny weights do not vanish.
+        precise = as_float32(w)
+        matrix = to_matrix(precise, self.axis)
+        # Scaled to magnitude 1 first, so that squares of tiny weights do not underflow.
         largest = ops.max(ops.abs(matrix))
         largest = ops.where(largest > 0, largest, 1.0)
-        sigma = power.largest_singular_value(matrix / largest, self.power_iterations)
+        sigma = power_iteration.largest_singular_value(
+            matrix / largest, self.power_iterations
+        )
         sigma = ops.where(sigma > 0, sigma, 1.0)
-        return ops.cast(wide / largest / sigma, w.dtype)
+        return ops.cast(precise / largest / sigma, w.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"power_iterations": self.power_iterations, "axis": self.axis}

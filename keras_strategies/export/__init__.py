@@ -2,23 +2,30 @@
 
 `to_tflite` converts a Keras model in a worker process, runs the artifact in the
 LiteRT interpreter, compares it with the model and writes it only if both agree.
-It returns an `ExportResult`; what stands in the way is an `ExportError`.
+It returns an `ExportResult`, or raises an `ExportError` with the way out.
 `TFLiteModel` runs, scores, times and lists a file; `compare` checks it against a model.
+
+Rooms, from the bottom to the top: `_common` (errors, arguments, sample data), `_worker`
+(subprocesses), `artifact` (`.tflite` files), `verify` and `_calibration`, `convert`,
+then `debug` and `trainable`. Import public names from `keras_strategies.export` only.
 """
 
-from keras_strategies.export.benchmark_result import BenchmarkResult
-from keras_strategies.export.c_array import write_c_array
-from keras_strategies.export.comparison import compare
-from keras_strategies.export.comparison_result import ComparisonResult
-from keras_strategies.export.debugging import debug_quantization
-from keras_strategies.export.export_error import ExportError
-from keras_strategies.export.export_result import ExportResult
-from keras_strategies.export.metadata import read_metadata, write_metadata
-from keras_strategies.export.quantization_report import QuantizationReport
-from keras_strategies.export.tflite import to_tflite
-from keras_strategies.export.tflite_model import TFLiteModel
-from keras_strategies.export.trainable import to_trainable_tflite
-from keras_strategies.export.trainable_result import TrainableResult
+from keras_strategies.export._common import ExportError
+from keras_strategies.export.artifact._c_array import write_c_array
+from keras_strategies.export.artifact._metadata_files import (
+    read_metadata,
+    write_metadata,
+)
+from keras_strategies.export.artifact.benchmark_result import BenchmarkResult
+from keras_strategies.export.artifact.tflite_model import TFLiteModel
+from keras_strategies.export.convert._to_tflite import to_tflite
+from keras_strategies.export.convert.export_result import ExportResult
+from keras_strategies.export.debug._debug_quantization import debug_quantization
+from keras_strategies.export.debug.quantization_report import QuantizationReport
+from keras_strategies.export.trainable._to_trainable_tflite import to_trainable_tflite
+from keras_strategies.export.trainable.trainable_result import TrainableResult
+from keras_strategies.export.verify._comparison import compare
+from keras_strategies.export.verify.comparison_result import ComparisonResult
 
 __all__ = [
     "BenchmarkResult",

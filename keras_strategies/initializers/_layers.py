@@ -1,23 +1,26 @@
-"""Layers with kernels, and looking at what they compute in a call of the model."""
+"""Observation of layers with kernels during a call of a model."""
 
 import contextlib
 import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
+from keras_strategies._internal.types import Tensor, Tensors
 
 KERNELS = ("kernel", "pointwise_kernel")
 _WEIGHTS = (*KERNELS, "depthwise_kernel", "recurrent_kernel", "embeddings")
-# They call the layers inside them once a time step, in a loop that may be traced.
+# They call their inner layers once a time step, in a loop that may be traced.
 LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
 _ABSENT = object()
 
 
-def check_model(model):
-    """Refuses what is no model, or one of which some weights do not exist yet."""
+def check_model(model: keras.Model) -> None:
+    """Checks for a model whose weights all exist."""
     checks.instance("model", model, keras.Model)
     unbuilt = [
         layer.name
@@ -33,16 +36,18 @@ def check_model(model):
         )
 
 
-def outside_loops(model):
-    """The layers below `model`, loops included, without those inside loops."""
+def outside_loops(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the layers of `model` with loops, but without those inside of loops."""
     layers = all_layers(model)
     loops = [layer for layer in layers if isinstance(layer, LOOPS)]
     inside = {id(layer) for loop in loops for layer in all_layers(loop)}
     return [layer for layer in layers if id(layer) not in inside]
 
 
-def weight_of(layer, names=_WEIGHTS):
-    """The kernel that a layer itself holds, or `None`."""
+def weight_of(
+    layer: keras.layers.Layer, names: Sequence[str] = _WEIGHTS
+) -> keras.Variable | None:
+    """Returns the kernel of the layer itself, or `None`."""
     for name in names:
         weight = getattr(layer, name, None)
         if isinstance(weight, keras.Variable) and len(weight.shape) > 1:
@@ -51,8 +56,8 @@ def weight_of(layer, names=_WEIGHTS):
     return None
 
 
-def own_activation(layer):
-    """The function a layer with a kernel applies to its outputs, or `None`."""
+def own_activation(layer: keras.layers.Layer) -> Callable[..., Any] | None:
+    """Returns the function a layer with a kernel applies to its outputs, or `None`."""
     if isinstance(layer, LOOPS) or weight_of(layer) is None:
         return None
     activation = getattr(layer, "activation", None)
@@ -60,11 +65,11 @@ def own_activation(layer):
 
 
 @contextlib.contextmanager
-def shadowed(replacements):
+def patched(replacements: Sequence[tuple[Any, str, Any]]) -> Iterator[None]:
     """Replaces attributes of layers, `[(layer, name, value)]`, inside the block.
 
-    Straight in the dict of the instance: Keras and Torch keep account of layers and
-    variables that are assigned, and would keep a trace of it.
+    Written to the dict of the instance, because Keras and Torch track layers and
+    variables that are assigned to attributes.
     """
     before = [
         (vars(layer), name, vars(layer).get(name, _ABSENT))
@@ -82,15 +87,15 @@ def shadowed(replacements):
                 attributes[name] = value
 
 
-def call_in_training(model, batch):
-    """Calls `model` the way a training step does."""
+def call_in_training(model: keras.Model, data: Tensors) -> Tensors:
+    """Calls `model` as a training step does."""
     if "training" in inspect.signature(model.call).parameters:
-        return model(batch, training=True)
-    return model(batch)
+        return model(data, training=True)
+    return model(data)
 
 
-def float_tensors(structure):
-    """The tensors of floating-point numbers in a structure, in order."""
+def float_tensors(structure: Any) -> list[Tensor]:
+    """Returns the floating-point tensors of a structure, in order."""
     return [
         leaf
         for leaf in keras.tree.flatten(structure)
@@ -99,6 +104,6 @@ def float_tensors(structure):
     ]
 
 
-def number(x):
-    """A scalar tensor as a Python number."""
+def to_float(x: Tensor) -> float:
+    """Converts a scalar tensor to a Python number."""
     return float(ops.convert_to_numpy(ops.stop_gradient(x)))

@@ -1,16 +1,20 @@
+"""Convolution-aware initialization: filters orthogonal in the frequency domain."""
+
 import math
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.initializers._kernels import check_kernel, fan_in
 
 
-def inverse_real_dft(sides):
-    """The matrix that maps real coefficients of half the spectrum to a kernel.
+def inverse_real_dft(sides: Sequence[int]) -> np.ndarray:
+    """Returns the matrix that maps real coefficients of half the spectrum to a kernel.
 
     Row `f` is the inverse real Fourier transform, over all axes, of a one at
     frequency `f`.
@@ -22,27 +26,27 @@ def inverse_real_dft(sides):
     return waves.reshape(len(units), -1)
 
 
-def orthogonal_rows(normal, count):
-    """`count` rows, orthonormal as far as their length allows.
+def orthogonal_rows(normal: Tensor, count: int) -> Tensor:
+    """Returns `count` rows, orthonormal in blocks of their length.
 
-    `normal` has square matrices of standard normal numbers in its last axes.
+    `normal` has square matrices of standard normal numbers in its last two axes.
     """
     q, r = ops.qr(normal)
-    # With this sign the matrices are uniformly distributed.
+    # With these signs the matrices are Haar distributed (Mezzadri, 2007).
     signs = ops.where(ops.diagonal(r, axis1=-2, axis2=-1) < 0, -1.0, 1.0)
     rows = ops.swapaxes(q * signs[..., None, :], -1, -2)
     return ops.reshape(rows, (rows.shape[0], -1, rows.shape[-1]))[:, :count]
 
 
 @serializable
-class ConvolutionAware(keras.initializers.Initializer):
-    """Makes the kernels of a convolution orthogonal to each other as convolutions.
+class ConvolutionAware(bases.Initializer):
+    """Initializes filters orthogonally in the frequency domain.
 
-    Orthogonal initialization makes filters differ as vectors, but what counts for a
-    convolution is the frequencies that a filter passes. This draws, for each filter,
-    orthogonal coefficients in the frequency domain for its input channels and
-    transforms them back, so that the filter takes from every channel something else.
-    It reached better accuracies on image tasks in the paper; Keras had it in
+    Orthogonal initialization makes filters differ as vectors, but a convolution is
+    characterized by the frequencies that its filters pass. This initializer draws, for
+    each filter, orthogonal coefficients in the frequency domain for its input channels
+    and transforms them back, so that the filter extracts different frequencies from
+    each channel. It improved accuracy on image tasks in the paper; Keras had it in
     keras-contrib.
 
     ```
@@ -51,11 +55,11 @@ class ConvolutionAware(keras.initializers.Initializer):
     ```
 
     with `Q_o` a random orthogonal matrix over the frequencies of the kernel, drawn
-    for each filter `o` (another for each block of channels if the channels are more
-    than the frequencies), `irfft` the inverse real Fourier transform and `noise`
-    normal. As the coefficients are real, only the noise makes a kernel differ from its
-    reflection at the first position. Kernels of one position, which
-    have no frequencies, are orthogonal in the usual sense, with this variance.
+    for each filter `o` (another for each block of channels if there are more channels
+    than frequencies), `irfft` the inverse real Fourier transform and `noise` normal. As
+    the coefficients are real, only the noise makes a kernel differ from its reflection
+    at the first position. Kernels of size 1, which have no frequencies, are orthogonal
+    in the usual sense, with this variance.
 
     Reference:
 
@@ -85,11 +89,13 @@ class ConvolutionAware(keras.initializers.Initializer):
     ```
     """
 
-    def __init__(self, stddev=0.05, seed=None):
-        self.stddev = checks.real("stddev", stddev, low=0)
+    def __init__(
+        self, stddev: float = 0.05, seed: int | keras.random.SeedGenerator | None = None
+    ) -> None:
+        self.stddev: float = checks.real("stddev", stddev, low=0)
         self._normal = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         inputs, filters = check_kernel(shape)
         sides = tuple(int(side) for side in shape[:-2])
         if math.prod(sides) == 1:
@@ -101,19 +107,23 @@ class ConvolutionAware(keras.initializers.Initializer):
         kernel = kernel * ops.sqrt(2.0 / fan_in(shape) / variance)
         return ops.cast(kernel, dtype or keras.config.floatx())
 
-    def _in_frequencies(self, sides, inputs, filters):
+    def _in_frequencies(
+        self, sides: Sequence[int], inputs: int, filters: int
+    ) -> Tensor:
         waves = inverse_real_dft(sides)
         size, positions = waves.shape
         blocks = -(-inputs // size)
-        drawn = filters * blocks * size * size
-        # One draw for all: a seed that is an integer gives the same numbers again.
-        numbers = self._normal((drawn + filters * inputs * positions,), "float32")
-        normal = ops.reshape(numbers[:drawn], (filters * blocks, size, size))
+        num_coefficients = filters * blocks * size * size
+        # One draw for all: an integer seed would give the same numbers twice.
+        numbers = self._normal(
+            (num_coefficients + filters * inputs * positions,), "float32"
+        )
+        normal = ops.reshape(numbers[:num_coefficients], (filters * blocks, size, size))
         rows = orthogonal_rows(normal, size)
         rows = ops.reshape(rows, (filters, blocks * size, size))[:, :inputs]
-        noise = ops.reshape(numbers[drawn:], (filters, inputs, positions))
+        noise = ops.reshape(numbers[num_coefficients:], (filters, inputs, positions))
         kernel = ops.matmul(rows, ops.cast(waves, "float32")) + self.stddev * noise
         return ops.reshape(ops.transpose(kernel, (2, 1, 0)), (*sides, inputs, filters))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"stddev": self.stddev, "seed": self._normal.get_config()["seed"]}

@@ -1,30 +1,35 @@
+"""Delta-orthogonal initialization of convolutions."""
+
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Tensor
 from keras_strategies.initializers._kernels import at_center, check_kernel
 
 
 @serializable
-class DeltaOrthogonal(keras.initializers.Orthogonal):
-    """Makes a convolution at the start an orthogonal map of each pixel's channels.
+class DeltaOrthogonal(bases.OrthogonalInitializer):
+    """Initializes a convolution as an orthogonal map of each pixel's channels.
 
-    A random kernel mixes neighbouring pixels and blurs what passes through many
-    layers. This one keeps the length of every signal exactly, however deep the
-    network: convolutions of ten thousand layers without normalization or shortcuts
-    were trained from it. Orthogonal kernels, which `keras.initializers.Orthogonal`
-    makes of the flattened kernel, do not have that property. JAX has this initializer
-    as `jax.nn.initializers.delta_orthogonal`; Keras 3 has not.
+    A random kernel mixes neighbouring pixels and blurs signals over many layers. This
+    one preserves the norm of every signal exactly, however deep the network: networks
+    of ten thousand convolutions without normalization or shortcuts were trained from
+    it. `keras.initializers.Orthogonal`, which is orthogonal in the flattened kernel,
+    does not have that property. JAX has this initializer as
+    `jax.nn.initializers.delta_orthogonal`.
 
     ```
     kernel[position, i, o] = gain * Q[i, o]  at the center, 0 elsewhere
     ```
 
     with `Q` a random matrix with orthonormal rows, from the QR decomposition of a
-    normal one. For an even length the center is the one that Keras's `"same"` padding
-    uses, the left of the two. The number of filters must be at least that of the
-    input channels, or signals would get lost.
+    normal one. For an even size the center is the left of the two, as in Keras's
+    `"same"` padding. There must be at least as many filters as input channels, or
+    information would be lost.
 
     Reference:
 
@@ -58,11 +63,13 @@ class DeltaOrthogonal(keras.initializers.Orthogonal):
     ```
     """
 
-    def __init__(self, gain=1.0, seed=None):
+    def __init__(
+        self, gain: float = 1.0, seed: int | keras.random.SeedGenerator | None = None
+    ) -> None:
         gain = checks.real("gain", gain, low=0, low_open=True)
         super().__init__(gain=gain, seed=seed)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         inputs, filters = check_kernel(shape)
         if inputs > filters:
             checks.fail(

@@ -1,29 +1,33 @@
+"""Dirac initialization: convolutions that begin as the identity."""
+
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.initializers._kernels import at_center, check_kernel
 
 
 @serializable
-class Dirac(keras.initializers.Initializer):
-    """Makes a convolution with `"same"` padding the identity at the start.
+class Dirac(bases.Initializer):
+    """Initializes a convolution with `"same"` padding as the identity.
 
-    Each filter copies one input channel, so a network of such layers begins as a
-    shallow one and very deep plain networks can be trained. Keras's
-    `IdentityInitializer` does that for matrices only; this is `torch.nn.init.dirac_`
-    for the kernels of Keras.
+    Each filter copies one input channel, so that very deep plain networks start as
+    shallow ones and can be trained. Keras's `IdentityInitializer` is for matrices only;
+    this is `torch.nn.init.dirac_` for Keras's kernels.
 
     ```
     kernel[center, i, o] = 1 if i == o, else 0
     ```
 
-    Filters beyond the number of input channels begin as zeros, and input channels
-    beyond the number of filters are dropped. With `groups` it is so in each group.
-    For an even length the center is the one that Keras's `"same"` padding uses, the
-    left of the two; Torch's is the right.
+    Filters beyond the number of input channels are zero, and input channels beyond the
+    number of filters are dropped; with `groups`, within each group. For an even size
+    the center is the left of the two, as in Keras's `"same"` padding; Torch's is the
+    right.
 
     Reference:
 
@@ -36,7 +40,7 @@ class Dirac(keras.initializers.Initializer):
     Raises:
         TypeError: If `groups` is no integer.
         ValueError: If `groups` is out of its range or, when called, if the shape is
-            not that of a convolution or its filters do not divide into the groups.
+            not that of a convolution or `groups` does not divide the number of filters.
 
     Example:
 
@@ -52,10 +56,10 @@ class Dirac(keras.initializers.Initializer):
     ```
     """
 
-    def __init__(self, groups=1):
-        self.groups = checks.integer("groups", groups, low=1)
+    def __init__(self, groups: int = 1) -> None:
+        self.groups: int = checks.integer("groups", groups, low=1)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         inputs, filters = check_kernel(shape)
         if filters % self.groups:
             checks.fail(
@@ -66,5 +70,5 @@ class Dirac(keras.initializers.Initializer):
         matrix = np.tile(np.eye(inputs, filters // self.groups), (1, self.groups))
         return at_center(ops.cast(matrix, dtype or keras.config.floatx()), shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"groups": self.groups}

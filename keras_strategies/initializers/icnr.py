@@ -1,22 +1,27 @@
+"""ICNR initialization of sub-pixel convolutions."""
+
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Initializer, Tensor
 from keras_strategies.initializers._kernels import check_kernel
 
 
 @serializable
-class ICNR(keras.initializers.Initializer):
-    """Starts a sub-pixel convolution without checkerboard artifacts.
+class ICNR(bases.Initializer):
+    """Initializes a sub-pixel convolution without checkerboard artifacts.
 
     A convolution followed by a rearrangement of channels to pixels
-    (`keras.ops.depth_to_space`, pixel shuffle) is a good way to enlarge images, but
-    with random kernels neighbouring pixels come from unrelated filters and a
-    checkerboard is seen, often to the end of training. "Initialized to convolution,
-    nearest-neighbour resize": the kernels that make the pixels of one block begin
-    equal, so that the layer begins as a convolution followed by an enlargement to
-    the nearest neighbour.
+    (`keras.ops.depth_to_space`, pixel shuffle) is a common way to upsample images, but
+    with random kernels neighbouring pixels come from unrelated filters, which causes a
+    checkerboard pattern, often until the end of training. "Initialized to convolution,
+    nearest-neighbour resize": the kernels of all pixels of one block are equal at
+    first, so that the layer starts as a convolution followed by nearest-neighbour
+    upsampling.
 
     ```
     kernel[..., b * F + f] = sub_kernel[..., f]    b = 0 ... scale^n - 1
@@ -24,7 +29,7 @@ class ICNR(keras.initializers.Initializer):
 
     with `F` the channels after the rearrangement, `n` the number of spatial axes and
     `sub_kernel` drawn by `initializer`. That is the order of TensorFlow's and Keras's
-    `depth_to_space`; Torch's `PixelShuffle` has another.
+    `depth_to_space`; the order of Torch's `PixelShuffle` differs.
 
     Reference:
 
@@ -32,7 +37,7 @@ class ICNR(keras.initializers.Initializer):
       convolution](https://arxiv.org/abs/1707.02937)
 
     Args:
-        scale: Factor of the enlargement, the `block_size`, an integer of at least 1.
+        scale: Upsampling factor, the `block_size`, an integer of at least 1.
             Defaults to `2`.
         initializer: Initializer of the sub-kernel, an instance or a name as Keras
             takes it. Defaults to `"glorot_uniform"`.
@@ -40,7 +45,7 @@ class ICNR(keras.initializers.Initializer):
     Raises:
         TypeError: If `scale` is no integer.
         ValueError: If `scale` is out of its range or, when called, if the shape is
-            not that of a convolution or its filters do not divide into blocks.
+            not that of a convolution or the filters do not divide into blocks.
 
     Example:
 
@@ -55,11 +60,15 @@ class ICNR(keras.initializers.Initializer):
     ```
     """
 
-    def __init__(self, scale=2, initializer="glorot_uniform"):
-        self.scale = checks.integer("scale", scale, low=1)
-        self.initializer = keras.initializers.get(initializer)
+    def __init__(
+        self, scale: int = 2, initializer: Initializer = "glorot_uniform"
+    ) -> None:
+        self.scale: int = checks.integer("scale", scale, low=1)
+        self.initializer: keras.initializers.Initializer = keras.initializers.get(
+            initializer
+        )
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         _, filters = check_kernel(shape)
         block = self.scale ** (len(shape) - 2)
         if filters % block:
@@ -71,7 +80,7 @@ class ICNR(keras.initializers.Initializer):
         kernel = self.initializer((*shape[:-1], filters // block), dtype=dtype)
         return ops.tile(kernel, (1,) * (len(shape) - 1) + (block,))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "scale": self.scale,
             "initializer": keras.initializers.serialize(self.initializer),

@@ -1,15 +1,16 @@
 """Layers that Keras does not ship, for any backend.
 
 Regularization by noise (`StochasticDepth`, `DropBlock2D`, `ConcreteDropout`),
-activations with weights of their own (`Snake`, `AconC`, `LearnableSwish`, `Maxout`),
-normalization with less of the batch or none (`GhostBatchNormalization`,
-`FilterResponseNormalization`, `WeightNormalization`), attention over channels and
-places (`SqueezeExcitation`, `ConvolutionalBlockAttention`), pooling (`BlurPooling2D`,
+activations with trained parameters (`Snake`, `AconC`, `LearnableSwish`, `Maxout`),
+normalization without or with a part of the batch (`GhostBatchNormalization`,
+`FilterResponseNormalization`, `WeightNormalization`), channel and spatial attention
+(`SqueezeExcitation`, `ConvolutionalBlockAttention`), pooling (`BlurPooling2D`,
 `SpatialPyramidPooling2D`, `AttentionPooling`), uncertainty (`MonteCarloDropout`) and
-whole blocks (`ResidualBlock`, `TransformerBlock`). Every layer saves, and runs under
-XLA and in mixed precision.
+whole blocks (`ResidualBlock`, `TransformerBlock`). All layers can be saved and run
+under XLA and in mixed precision.
 """
 
+from keras_strategies.layers._snake import Snake, snake
 from keras_strategies.layers.acon_c import AconC
 from keras_strategies.layers.attention_pooling import AttentionPooling
 from keras_strategies.layers.blur_pooling2d import BlurPooling2D
@@ -40,7 +41,6 @@ from keras_strategies.layers.monte_carlo_dropout import (
 from keras_strategies.layers.noisy_dense import NoisyDense
 from keras_strategies.layers.positional_embedding import PositionalEmbedding
 from keras_strategies.layers.residual_block import ResidualBlock
-from keras_strategies.layers.snake import Snake, snake
 from keras_strategies.layers.spatial_pyramid_pooling2d import SpatialPyramidPooling2D
 from keras_strategies.layers.squeeze_excitation import SqueezeExcitation
 from keras_strategies.layers.stochastic_depth import (

@@ -1,62 +1,82 @@
+"""DropBlock for feature maps of any spatial rank."""
+
 import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
 
 
-def seed_probability(rate, block_size, sizes):
-    """The chance of a place to become the corner of a block (gamma in the article)."""
-    chance = rate / block_size ** len(sizes)
+def seed_probability(rate: float, block_size: int, sizes: Sequence[Any]) -> Any:
+    """Returns the probability of a position to start a block (gamma in the paper).
+
+    With it the blocks cover about `rate` of a map of these `sizes`, overlaps aside.
+    """
+    probability = rate / block_size ** len(sizes)
     for size in sizes:
         size = size if isinstance(size, int) else ops.cast(size, "float32")
-        chance = chance * size / (size - block_size + 1)
-    return chance
+        probability = probability * size / (size - block_size + 1)
+    return probability
 
 
-def grow_blocks(seeds, block_size):
-    """Turns each 1 of `seeds` into a block of ones.
+def grow_blocks(seeds: Tensor, block_size: int) -> Tensor:
+    """Expands each 1 of `seeds` to a block of ones.
 
     Args:
-        seeds: Float tensor `(batch, *places, channels)` of zeros and ones, with
-            `size - block_size + 1` places where the result has `size`.
-        block_size: Length of the edge of a block.
+        seeds: Float tensor `(batch, *spatial, channels)` of zeros and ones, of size
+            `size - block_size + 1` along each spatial axis, where the result has
+            `size`.
+        block_size: Edge length of a block.
     """
-    around = (block_size - 1, block_size - 1)
-    places = len(seeds.shape) - 2
-    padded = ops.pad(seeds, [(0, 0), *[around] * places, (0, 0)])
+    padding = (block_size - 1, block_size - 1)
+    spatial_rank = len(seeds.shape) - 2
+    padded = ops.pad(seeds, [(0, 0), *[padding] * spatial_rank, (0, 0)])
+    # Full padding: the window of each output position covers the seeds whose blocks
+    # include it.
     return ops.max_pool(
         padded, block_size, strides=1, padding="valid", data_format="channels_last"
     )
 
 
-def drop_blocks(x, dropped):
-    """Zeroes `x` where `dropped` is 1 and scales the rest to keep the sum of ones."""
-    kept = 1.0 - dropped
-    number = ops.cast(math.prod(ops.shape(kept)), "float32")
-    scale = number / ops.maximum(ops.sum(kept), 1.0)
-    return ops.where(kept > 0, x * ops.cast(scale, x.dtype), 0)
+def drop_blocks(x: Tensor, dropped: Tensor) -> Tensor:
+    """Zeroes `x` where `dropped` is 1 and scales the rest to preserve the mean."""
+    mask = 1.0 - dropped
+    size = ops.cast(math.prod(ops.shape(mask)), "float32")
+    scale = size / ops.maximum(ops.sum(mask), 1.0)
+    return ops.where(mask > 0, x * ops.cast(scale, x.dtype), 0)
 
 
-class DropBlock(keras.layers.Layer):
-    """What DropBlock1D and DropBlock2D share."""
+class DropBlock(bases.Layer):
+    """Base of `DropBlock1D` and `DropBlock2D`, which set `spatial_rank`."""
 
-    places = None
+    spatial_rank: ClassVar[int]
 
-    def __init__(self, rate, block_size, data_format=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float,
+        block_size: int,
+        data_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.rate = checks.real("rate", rate, low=0, high=1, high_open=True)
-        self.block_size = checks.integer("block_size", block_size, low=1)
-        self.data_format = _axes.data_format(data_format)
-        self.seed = checks.integer("seed", seed, optional=True)
-        self.seed_generator = keras.random.SeedGenerator(self.seed)
-        self.supports_masking = True
-        self.input_spec = keras.layers.InputSpec(ndim=self.places + 2)
+        self.rate: float = checks.real("rate", rate, low=0, high=1, high_open=True)
+        self.block_size: int = checks.integer("block_size", block_size, low=1)
+        self.data_format: str = _axes.data_format(data_format)
+        self.seed: int | None = checks.integer("seed", seed, optional=True)
+        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(
+            self.seed
+        )
+        self.supports_masking: bool = True
+        self.input_spec: Any = keras.layers.InputSpec(ndim=self.spatial_rank + 2)
 
-    def build(self, input_shape):
-        axes = _axes.spatial_axes(self.data_format, self.places + 2)
+    def build(self, input_shape: Shape) -> None:
+        axes = _axes.spatial_axes(self.data_format, self.spatial_rank + 2)
         sizes = [input_shape[axis] for axis in axes]
         if any(size is not None and size < self.block_size for size in sizes):
             checks.fail(
@@ -67,29 +87,30 @@ class DropBlock(keras.layers.Layer):
             )
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         if not training or self.rate == 0:
             return inputs
-        rank = self.places + 2
+        rank = self.spatial_rank + 2
         shape = ops.shape(inputs)
         axes = _axes.spatial_axes(self.data_format, rank)
         channels = shape[_axes.channel_axis(self.data_format, rank)]
         sizes = [shape[axis] for axis in axes]
-        corners = [size - self.block_size + 1 for size in sizes]
-        # Drawn in float32: half precision has too few values below the chance.
-        draw = keras.random.uniform(
-            (shape[0], *corners, channels), dtype="float32", seed=self.seed_generator
+        seed_sizes = [size - self.block_size + 1 for size in sizes]
+        # Drawn in float32: half precision has too few values below the probability.
+        uniform = keras.random.uniform(
+            (shape[0], *seed_sizes, channels), dtype="float32", seed=self.seed_generator
         )
-        chance = seed_probability(self.rate, self.block_size, sizes)
-        dropped = grow_blocks(ops.cast(draw < chance, "float32"), self.block_size)
+        probability = seed_probability(self.rate, self.block_size, sizes)
+        seeds = ops.cast(uniform < probability, "float32")
+        dropped = grow_blocks(seeds, self.block_size)
         if self.data_format == "channels_first":
             dropped = ops.moveaxis(dropped, -1, 1)
         return drop_blocks(inputs, dropped)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "rate": self.rate,

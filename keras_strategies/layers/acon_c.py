@@ -1,28 +1,35 @@
+"""ACON-C activation."""
+
+from typing import Any
+
+import keras
 from keras import initializers, ops
 
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
 from keras_strategies.layers._channel_weights import ChannelWeights
 
 
-def acon_c(x, p1, p2, beta):
-    """`(p1 - p2) * x * sigmoid(beta * (p1 - p2) * x) + p2 * x`."""
+def acon_c(x: Tensor, p1: Tensor, p2: Tensor, beta: Tensor) -> Tensor:
+    """Returns `(p1 - p2) * x * sigmoid(beta * (p1 - p2) * x) + p2 * x`."""
     difference = (p1 - p2) * x
     return difference * ops.sigmoid(beta * difference) + p2 * x
 
 
 @serializable
 class AconC(ChannelWeights):
-    """Activation that learns for each channel whether to activate, and how steeply.
+    """Activation that learns for each channel whether to activate, and its slope.
 
-    A smooth maximum of the two lines `p1 * x` and `p2 * x`. ReLU, leaky ReLU and Swish
-    are members of the family; with `beta` near zero a channel stays linear.
+    A smooth maximum of the two linear functions `p1 * x` and `p2 * x`. ReLU, leaky ReLU
+    and Swish are special cases; with `beta` near zero a channel is linear.
 
     ```
     output = (p1 - p2) * x * sigmoid(beta * (p1 - p2) * x) + p2 * x
     ```
 
-    with one trained `p1`, `p2` and `beta` a channel. At the default start, 1, 0 and 1,
-    it is Swish; the authors' code draws `p1` and `p2` from a normal distribution.
+    with one trained `p1`, `p2` and `beta` per channel. With the default initial values
+    1, 0 and 1 it is Swish; the authors' code draws `p1` and `p2` from a normal
+    distribution.
 
     Reference:
 
@@ -59,28 +66,40 @@ class AconC(ChannelWeights):
 
     def __init__(
         self,
-        p1_initializer="ones",
-        p2_initializer="zeros",
-        beta_initializer="ones",
-        axis=-1,
-        **kwargs,
-    ):
+        p1_initializer: Initializer = "ones",
+        p2_initializer: Initializer = "zeros",
+        beta_initializer: Initializer = "ones",
+        axis: int = -1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(axis=axis, **kwargs)
-        self.p1_initializer = initializers.get(p1_initializer)
-        self.p2_initializer = initializers.get(p2_initializer)
-        self.beta_initializer = initializers.get(beta_initializer)
+        self.p1_initializer: keras.initializers.Initializer = initializers.get(
+            p1_initializer
+        )
+        self.p2_initializer: keras.initializers.Initializer = initializers.get(
+            p2_initializer
+        )
+        self.beta_initializer: keras.initializers.Initializer = initializers.get(
+            beta_initializer
+        )
 
-    def build(self, input_shape):
-        self.p1 = self.add_channel_weight(input_shape, "p1", self.p1_initializer)
-        self.p2 = self.add_channel_weight(input_shape, "p2", self.p2_initializer)
-        self.beta = self.add_channel_weight(input_shape, "beta", self.beta_initializer)
+    def build(self, input_shape: Shape) -> None:
+        self.p1: keras.Variable = self.add_channel_weight(
+            input_shape, "p1", self.p1_initializer
+        )
+        self.p2: keras.Variable = self.add_channel_weight(
+            input_shape, "p2", self.p2_initializer
+        )
+        self.beta: keras.Variable = self.add_channel_weight(
+            input_shape, "beta", self.beta_initializer
+        )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         weights = (self.p1, self.p2, self.beta)
         return acon_c(inputs, *(self.along_axis(w, inputs) for w in weights))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "p1_initializer": initializers.serialize(self.p1_initializer),

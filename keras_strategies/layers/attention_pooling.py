@@ -1,28 +1,33 @@
+"""Attention pooling."""
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Shape, Tensor
 
 
-def masked_softmax(scores, mask=None):
-    """Softmax over the second axis of `(batch, places, 1)`, in float32 or better."""
+def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Returns the softmax over the second axis of `(batch, positions, 1)`."""
+    # In float32 at least: half precision has no large negative number for the mask.
     dtype = keras.backend.result_type(scores.dtype, "float32")
-    exact = ops.cast(scores, dtype)
+    precise = ops.cast(scores, dtype)
     if mask is not None:
-        exact = ops.where(ops.expand_dims(mask, -1), exact, -1e9)
-    return ops.cast(ops.softmax(exact, axis=1), scores.dtype)
+        precise = ops.where(ops.expand_dims(mask, -1), precise, -1e9)
+    return ops.cast(ops.softmax(precise, axis=1), scores.dtype)
 
 
 @serializable
-class AttentionPooling(keras.layers.Layer):
-    """Averages a sequence, a bag or a feature map with weights that are learned.
+class AttentionPooling(bases.Layer):
+    """Averages a sequence, a bag or a feature map with learned weights.
 
-    In place of `GlobalAveragePooling`: the network learns which steps matter, and the
-    weights show them. Also the pooling of multiple-instance learning, where a bag of
-    instances has one label.
+    Replaces `GlobalAveragePooling`: the network learns which positions are relevant,
+    and the weights show them. Also the pooling of multiple-instance learning, where a
+    bag of instances has one label.
 
     For the vectors `h[k]` of one sample:
 
@@ -38,26 +43,27 @@ class AttentionPooling(keras.layers.Layer):
       https://arxiv.org/abs/1802.04712)
 
     Args:
-        units: Size of the inner layer, at least 1. Defaults to `64`.
-        gated: Whether the inner layer has a gate. Defaults to `False`.
+        units: Size of the hidden layer, at least 1. Defaults to `64`.
+        gated: Whether the hidden layer has a gate. Defaults to `False`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         inputs: Tensor of rank 3 or more.
-        mask: Boolean tensor of the shape of `inputs` without the features: what
-            counts. Comes from a `Masking` or `Embedding` layer by itself.
-        return_attention_scores: Whether the weights are returned too. Defaults to
+        mask: Boolean tensor of the shape of `inputs` without the features: which
+            positions are valid. Set by Keras after a `Masking` or `Embedding` layer.
+        return_attention_scores: Whether to return the weights as well. Defaults to
             `False`.
 
     Input shape:
-        `(batch, ..., features)`; all axes between are places.
+        `(batch, ..., features)`; all axes between are positions.
 
     Output shape:
         `(batch, features)`, and with `return_attention_scores` the weights
-        `(batch, places)`.
+        `(batch, positions)`.
 
     Raises:
-        ValueError: If an argument is out of range, or if the input has no place axis.
+        ValueError: If an argument is out of range, or if the input has no axis of
+            positions.
 
     Example:
 
@@ -76,38 +82,51 @@ class AttentionPooling(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, units=64, gated=False, **kwargs):
+    def __init__(self, units: int = 64, gated: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units = checks.integer("units", units, low=1)
-        self.gated = checks.boolean("gated", gated)
-        # Takes a mask, and passes none on.
-        self.supports_masking = True
+        self.units: int = checks.integer("units", units, low=1)
+        self.gated: bool = checks.boolean("gated", gated)
+        # Consumes a mask; `compute_mask` returns none.
+        self.supports_masking: bool = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if len(input_shape) < 3 or input_shape[-1] is None:
             checks.fail(
                 "The input of AttentionPooling must be (batch, ..., features)",
                 input_shape=tuple(input_shape),
             )
         Dense, policy = keras.layers.Dense, self.dtype_policy
-        self.hidden = Dense(self.units, "tanh", name="hidden", dtype=policy)
-        self.score = Dense(1, use_bias=False, name="score", dtype=policy)
+        self.hidden: keras.layers.Dense = Dense(
+            self.units, "tanh", name="hidden", dtype=policy
+        )
+        self.score: keras.layers.Dense = Dense(
+            1, use_bias=False, name="score", dtype=policy
+        )
         self.hidden.build((None, None, input_shape[-1]))
         self.score.build((None, None, self.units))
         if self.gated:
-            self.gate = Dense(self.units, "sigmoid", name="gate", dtype=policy)
+            self.gate: keras.layers.Dense = Dense(
+                self.units, "sigmoid", name="gate", dtype=policy
+            )
             self.gate.build((None, None, input_shape[-1]))
         self.built = True
 
-    def call(self, inputs, mask=None, return_attention_scores=False):
+    def call(
+        self,
+        inputs: Tensor,
+        mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         x = inputs
         if len(x.shape) > 3:
-            places = x.shape[1:-1]
-            first = -1 if None not in places else ops.shape(x)[0]
-            number = math.prod(places) if None not in places else -1
-            x = ops.reshape(x, (first, number, x.shape[-1]))
+            sizes = x.shape[1:-1]
+            # Only one size may be -1: the batch, unless a position axis is unknown.
+            batch = -1 if None not in sizes else ops.shape(x)[0]
+            positions = math.prod(sizes) if None not in sizes else -1
+            x = ops.reshape(x, (batch, positions, x.shape[-1]))
             if mask is not None:
-                mask = ops.reshape(mask, (first, number))
+                mask = ops.reshape(mask, (batch, positions))
+        # tanh is nearly linear near zero; the gate (equation 9 of the paper) is not.
         hidden = self.hidden(x)
         if self.gated:
             hidden = hidden * self.gate(x)
@@ -117,8 +136,8 @@ class AttentionPooling(keras.layers.Layer):
             return pooled, ops.squeeze(weights, -1)
         return pooled
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         return None
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "units": self.units, "gated": self.gated}

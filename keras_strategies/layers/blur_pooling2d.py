@@ -1,16 +1,21 @@
+"""Anti-aliased downsampling."""
+
+from typing import Any, Literal
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
 
-PADDINGS = ("reflect", "same", "valid")
+_PADDINGS = ("reflect", "same", "valid")
 
 
-def binomial_kernel(size):
-    """The outer product of a row of Pascal's triangle with itself, of sum 1."""
+def binomial_kernel(size: int) -> np.ndarray:
+    """Returns the outer product of a row of Pascal's triangle, with sum 1."""
     row = np.array([1.0])
     for _ in range(size - 1):
         row = np.convolve(row, [1.0, 1.0])
@@ -18,12 +23,12 @@ def binomial_kernel(size):
 
 
 @serializable
-class BlurPooling2D(keras.layers.Layer):
-    """Blurs a feature map before it takes every second pixel.
+class BlurPooling2D(bases.Layer):
+    """Blurs a feature map before downsampling it.
 
-    Strided convolutions and poolings skip pixels and so break the sampling theorem:
-    shift the picture by one pixel, and the features change. With a blur in front
-    classification becomes steadier and often more accurate. Replace
+    Strided convolutions and poolings skip pixels and violate the sampling theorem: a
+    shift of the image by one pixel changes the features. A low-pass filter before
+    downsampling makes classification more stable and often more accurate. Replace
 
     - `Conv2D(..., strides=2)` by `Conv2D(...)`, activation, `BlurPooling2D()`;
     - `MaxPooling2D(2)` by `MaxPooling2D(2, strides=1)`, `BlurPooling2D()`;
@@ -41,10 +46,10 @@ class BlurPooling2D(keras.layers.Layer):
       https://arxiv.org/abs/1904.11486)
 
     Args:
-        kernel_size: Edge of the filter, at least 2. Defaults to `3`; the article
+        kernel_size: Edge length of the filter, at least 2. Defaults to `3`; the paper
             uses 2 to 7.
-        strides: Every how many pixels one is kept, at least 1. Defaults to `2`.
-        padding: `"reflect"` mirrors the border as in the article, `"same"` pads
+        strides: Downsampling factor, at least 1. Defaults to `2`.
+        padding: `"reflect"` mirrors the border as in the paper, `"same"` pads with
             zeros, `"valid"` does not pad. Defaults to `"reflect"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
@@ -78,25 +83,31 @@ class BlurPooling2D(keras.layers.Layer):
     """
 
     def __init__(
-        self, kernel_size=3, strides=2, padding="reflect", data_format=None, **kwargs
-    ):
+        self,
+        kernel_size: int = 3,
+        strides: int = 2,
+        padding: Literal["reflect", "same", "valid"] = "reflect",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.kernel_size = checks.integer("kernel_size", kernel_size, low=2)
-        self.strides = checks.integer("strides", strides, low=1)
-        self.padding = checks.choice("padding", padding, PADDINGS)
-        self.data_format = _axes.data_format(data_format)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
+        self.kernel_size: int = checks.integer("kernel_size", kernel_size, low=2)
+        self.strides: int = checks.integer("strides", strides, low=1)
+        self.padding: str = checks.choice("padding", padding, _PADDINGS)
+        self.data_format: str = _axes.data_format(data_format)
+        self.input_spec: Any = keras.layers.InputSpec(ndim=4)
 
-    def call(self, inputs):
-        first = self.data_format == "channels_first"
+    def call(self, inputs: Tensor) -> Tensor:
+        is_channels_first = self.data_format == "channels_first"
         x = inputs
-        if first:  # one image a channel: not every backend convolves channels first
+        # One image per channel: not every backend convolves channels first.
+        if is_channels_first:
             _, channels, height, width = ops.shape(x)
             x = ops.reshape(x, (-1, height, width, 1))
         if self.padding != "valid":
-            around = ((self.kernel_size - 1) // 2, self.kernel_size // 2)
+            padding = ((self.kernel_size - 1) // 2, self.kernel_size // 2)
             mode = "reflect" if self.padding == "reflect" else "constant"
-            x = ops.pad(x, [(0, 0), around, around, (0, 0)], mode=mode)
+            x = ops.pad(x, [(0, 0), padding, padding, (0, 0)], mode=mode)
         kernel = binomial_kernel(self.kernel_size)[:, :, None, None]
         kernel = np.repeat(kernel, x.shape[-1], axis=2)
         x = ops.depthwise_conv(
@@ -106,20 +117,20 @@ class BlurPooling2D(keras.layers.Layer):
             padding="valid",
             data_format="channels_last",
         )
-        if first:
+        if is_channels_first:
             _, height, width, _ = ops.shape(x)
             x = ops.reshape(x, (-1, channels, height, width))
         return x
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = list(input_shape)
-        lost = self.kernel_size - 1 if self.padding == "valid" else 0
+        border = self.kernel_size - 1 if self.padding == "valid" else 0
         for axis in _axes.spatial_axes(self.data_format, 4):
             if shape[axis] is not None:
-                shape[axis] = -(-(shape[axis] - lost) // self.strides)
+                shape[axis] = -(-(shape[axis] - border) // self.strides)
         return tuple(shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,

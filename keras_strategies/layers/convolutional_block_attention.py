@@ -1,20 +1,25 @@
+"""Convolutional block attention module (CBAM)."""
+
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
 
 
 @serializable
-class ConvolutionalBlockAttention(keras.layers.Layer):
-    """CBAM: weighs first the channels, then the places of a feature map.
+class ConvolutionalBlockAttention(bases.Layer):
+    """CBAM: reweights first the channels, then the positions of a feature map.
 
-    Channels say what is there, places say where. For the end of a convolutional block
-    or of its residual branch.
+    Channels encode what is in the image, positions where it is. For the end of a
+    convolutional block or of its residual branch.
 
     ```
-    c = sigmoid(mlp(mean over places) + mlp(maximum over places))
+    c = sigmoid(mlp(mean over positions) + mlp(maximum over positions))
     x = inputs * c
     p = sigmoid(conv2d([mean over channels, maximum over channels]))
     output = x * p
@@ -28,9 +33,10 @@ class ConvolutionalBlockAttention(keras.layers.Layer):
     - [Woo et al., 2018, CBAM](https://arxiv.org/abs/1807.06521)
 
     Args:
-        ratio: How many times fewer units the hidden layer has than channels come in,
-            at least 1. Defaults to `16`.
-        kernel_size: Edge of the convolution over places, at least 1. Defaults to `7`.
+        ratio: Reduction ratio: channels of the input per hidden unit, at least 1.
+            Defaults to `16`.
+        kernel_size: Edge length of the spatial convolution, at least 1. Defaults to
+            `7`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -57,41 +63,52 @@ class ConvolutionalBlockAttention(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, ratio=16, kernel_size=7, data_format=None, **kwargs):
+    def __init__(
+        self,
+        ratio: int = 16,
+        kernel_size: int = 7,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.ratio = checks.integer("ratio", ratio, low=1)
-        self.kernel_size = checks.integer("kernel_size", kernel_size, low=1)
-        self.data_format = _axes.data_format(data_format)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
+        self.ratio: int = checks.integer("ratio", ratio, low=1)
+        self.kernel_size: int = checks.integer("kernel_size", kernel_size, low=1)
+        self.data_format: str = _axes.data_format(data_format)
+        self.input_spec: Any = keras.layers.InputSpec(ndim=4)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         axis = _axes.channel_axis(self.data_format, 4)
-        channels = _axes.known(input_shape, axis, "ConvolutionalBlockAttention")
-        inner = max(channels // self.ratio, 1)
+        channels = _axes.static_size(input_shape, axis, "ConvolutionalBlockAttention")
+        hidden_units = max(channels // self.ratio, 1)
         policy = self.dtype_policy
-        self.hidden = keras.layers.Dense(inner, "relu", name="hidden", dtype=policy)
-        self.channels = keras.layers.Dense(channels, name="channels", dtype=policy)
-        self.places = keras.layers.Conv2D(
+        self.hidden: keras.layers.Dense = keras.layers.Dense(
+            hidden_units, "relu", name="hidden", dtype=policy
+        )
+        self.channels: keras.layers.Dense = keras.layers.Dense(
+            channels, name="channels", dtype=policy
+        )
+        self.spatial: keras.layers.Conv2D = keras.layers.Conv2D(
             1,
             self.kernel_size,
             padding="same",
             data_format=self.data_format,
             activation="sigmoid",
             use_bias=False,
-            name="places",
+            name="spatial",
             dtype=policy,
         )
         self.hidden.build((None, channels))
-        self.channels.build((None, inner))
-        pair = [None] * 4
-        pair[axis] = 2
-        self.places.build(tuple(pair))
+        self.channels.build((None, hidden_units))
+        # Mean and maximum over the channels are its two input channels.
+        spatial_shape = [None] * 4
+        spatial_shape[axis] = 2
+        self.spatial.build(tuple(spatial_shape))
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         axis = _axes.channel_axis(self.data_format, 4)
-        around = _axes.spatial_axes(self.data_format, 4)
-        pooled = (ops.mean(inputs, axis=around), ops.max(inputs, axis=around))
+        axes = _axes.spatial_axes(self.data_format, 4)
+        pooled = (ops.mean(inputs, axis=axes), ops.max(inputs, axis=axes))
         average, maximum = (self.channels(self.hidden(p)) for p in pooled)
         gate = ops.sigmoid(average + maximum)
         x = inputs * _axes.gate_along(gate, 4, axis)
@@ -99,12 +116,12 @@ class ConvolutionalBlockAttention(keras.layers.Layer):
             ops.mean(x, axis=axis, keepdims=True),
             ops.max(x, axis=axis, keepdims=True),
         ]
-        return x * self.places(ops.concatenate(maps, axis=axis))
+        return x * self.spatial(ops.concatenate(maps, axis=axis))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "ratio": self.ratio,

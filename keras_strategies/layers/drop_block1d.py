@@ -1,16 +1,20 @@
+"""DropBlock for sequences."""
+
+from typing import Any, ClassVar
+
 from keras_strategies._internal.registration import serializable
 from keras_strategies.layers._drop_block import DropBlock
 
 
 @serializable
 class DropBlock1D(DropBlock):
-    """Drops contiguous stretches of a feature sequence at random.
+    """Drops contiguous ranges of steps of a sequence at random.
 
-    Neighbouring steps carry the same information, so that dropout of single steps
-    hides little from a convolution; a whole stretch does. Meant for the output of
-    one-dimensional convolutions.
-    At inference the layer does nothing, so it disappears from an exported model.
-    Raise `rate` slowly during training, or place the layer in the later stages only,
+    Neighbouring steps are correlated, so that dropout of single steps removes little
+    information from a convolution, unlike dropout of a whole range. Intended for the
+    output of one-dimensional convolutions.
+    At inference the layer is the identity, so it disappears from an exported model.
+    Increase `rate` slowly during training, or use the layer only in the later stages,
     where it helps most.
 
     For each sample and channel, with `b = block_size` and `t` steps:
@@ -18,25 +22,25 @@ class DropBlock1D(DropBlock):
     ```
     gamma  = rate / b * t / (t - b + 1)
     seeds  ~ Bernoulli(gamma) where a whole block fits
-    drop   = the blocks of b places that begin at the seeds
+    drop   = the blocks of b positions that begin at the seeds
     output = inputs * (1 - drop) * size(drop) / sum(1 - drop)
     ```
 
-    `gamma` gives blocks that together cover about `rate` of the places; overlaps make
-    it a little less. The last factor keeps the mean of the features. With
-    `block_size=1` it is dropout of single places.
+    With `gamma`, blocks cover about `rate` of the positions; overlaps make it slightly
+    less. The last factor preserves the mean of the features. With `block_size=1` it is
+    dropout of single positions.
 
     Reference:
 
     - [Ghiasi et al., 2018, DropBlock](https://arxiv.org/abs/1810.12890)
 
     Args:
-        rate: Part of the steps to drop, in `[0, 1)`. Often 0.1.
-        block_size: Steps that a block spans, at least 1. Defaults to `5`.
+        rate: Fraction of the steps to drop, in `[0, 1)`. Often 0.1.
+        block_size: Length of a block in steps, at least 1. Defaults to `5`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
-        seed: Integer that makes the decisions reproducible, or `None`. Defaults to
-            `None`.
+        seed: Integer that makes the random decisions reproducible, or `None`. Defaults
+            to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -67,7 +71,14 @@ class DropBlock1D(DropBlock):
     ```
     """
 
-    places = 1
+    spatial_rank: ClassVar[int] = 1
 
-    def __init__(self, rate, block_size=5, data_format=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float,
+        block_size: int = 5,
+        data_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(rate, block_size, data_format, seed, **kwargs)

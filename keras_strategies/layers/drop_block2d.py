@@ -1,3 +1,7 @@
+"""DropBlock for images."""
+
+from typing import Any, ClassVar
+
 from keras_strategies._internal.registration import serializable
 from keras_strategies.layers._drop_block import DropBlock
 
@@ -6,11 +10,11 @@ from keras_strategies.layers._drop_block import DropBlock
 class DropBlock2D(DropBlock):
     """Drops contiguous squares of a feature map at random.
 
-    Neighbouring pixels of a feature map carry the same information, so that dropout
-    of single ones hides little from a convolution; a whole square does. Meant for the
-    output of convolutions, also on the shortcuts of residual networks.
-    At inference the layer does nothing, so it disappears from an exported model.
-    Raise `rate` slowly during training, or place the layer in the later stages only,
+    Neighbouring pixels of a feature map are correlated, so that dropout of single ones
+    removes little information from a convolution, unlike dropout of a whole square.
+    Intended for the output of convolutions, also on the shortcuts of residual networks.
+    At inference the layer is the identity, so it disappears from an exported model.
+    Increase `rate` slowly during training, or use the layer only in the later stages,
     where it helps most.
 
     For each sample and channel, with `b = block_size` and the height `h` and width `w`:
@@ -18,25 +22,25 @@ class DropBlock2D(DropBlock):
     ```
     gamma  = rate / b**2 * h * w / ((h - b + 1) * (w - b + 1))
     seeds  ~ Bernoulli(gamma) where a whole block fits
-    drop   = the blocks of b x b places that begin at the seeds
+    drop   = the blocks of b x b positions that begin at the seeds
     output = inputs * (1 - drop) * size(drop) / sum(1 - drop)
     ```
 
-    `gamma` gives blocks that together cover about `rate` of the places; overlaps make
-    it a little less. The last factor keeps the mean of the features. With
-    `block_size=1` it is dropout of single places.
+    With `gamma`, blocks cover about `rate` of the positions; overlaps make it slightly
+    less. The last factor preserves the mean of the features. With `block_size=1` it is
+    dropout of single positions.
 
     Reference:
 
     - [Ghiasi et al., 2018, DropBlock](https://arxiv.org/abs/1810.12890)
 
     Args:
-        rate: Part of the features to drop, in `[0, 1)`. Often 0.1.
-        block_size: Edge of a block in pixels, at least 1. Defaults to `7`.
+        rate: Fraction of the features to drop, in `[0, 1)`. Often 0.1.
+        block_size: Edge length of a block in pixels, at least 1. Defaults to `7`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
-        seed: Integer that makes the decisions reproducible, or `None`. Defaults to
-            `None`.
+        seed: Integer that makes the random decisions reproducible, or `None`. Defaults
+            to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
@@ -68,7 +72,14 @@ class DropBlock2D(DropBlock):
     ```
     """
 
-    places = 2
+    spatial_rank: ClassVar[int] = 2
 
-    def __init__(self, rate, block_size=7, data_format=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float,
+        block_size: int = 7,
+        data_format: str | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(rate, block_size, data_format, seed, **kwargs)

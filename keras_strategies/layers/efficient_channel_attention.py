@@ -1,28 +1,33 @@
+"""Efficient channel attention (ECA)."""
+
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
 
 
-def attention_width(channels, gamma=2, beta=1):
-    """The odd number of neighbours that the article takes for so many channels."""
+def attention_width(channels: int, gamma: float = 2, beta: float = 1) -> int:
+    """Returns the odd kernel size that the paper uses for a number of channels."""
+    # As in the authors' code: truncated, and the next odd number if that is even.
     width = int(abs((math.log2(channels) + beta) / gamma))
     return width if width % 2 else width + 1
 
 
 @serializable
-class EfficientChannelAttention(keras.layers.Layer):
-    """Weighs channels by looking at a few neighbouring ones only.
+class EfficientChannelAttention(bases.Layer):
+    """Reweights channels by a convolution over neighbouring ones.
 
-    The effect of `SqueezeExcitation` with a handful of weights: one short convolution
-    along the channels instead of two dense layers, and no narrow layer in between.
+    The effect of `SqueezeExcitation` with only a few weights: one short convolution
+    along the channels replaces the two dense layers, without a bottleneck.
 
     ```
-    s      = mean of each channel over its places
+    s      = mean of each channel over its positions
     output = inputs * sigmoid(conv1d(s, width k, along the channels))
     k      = the odd number next to (log2(channels) + 1) / 2
     ```
@@ -39,7 +44,7 @@ class EfficientChannelAttention(keras.layers.Layer):
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Input shape:
-        `(batch, ..., channels)` with one place axis or more, or channels first.
+        `(batch, ..., channels)` with at least one spatial axis, or channels first.
 
     Output shape:
         The shape of the input.
@@ -59,25 +64,30 @@ class EfficientChannelAttention(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, kernel_size=None, data_format=None, **kwargs):
+    def __init__(
+        self,
+        kernel_size: int | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.kernel_size = checks.integer(
+        self.kernel_size: int | None = checks.integer(
             "kernel_size", kernel_size, low=1, optional=True
         )
         if kernel_size is not None and kernel_size % 2 == 0:
             checks.fail(
                 "`kernel_size` must be odd",
                 kernel_size=kernel_size,
-                fix="Channels on both sides of one count alike.",
+                fix="A channel has as many neighbours on both sides.",
             )
-        self.data_format = _axes.data_format(data_format)
+        self.data_format: str = _axes.data_format(data_format)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         kind = "EfficientChannelAttention"
         rank, _ = _axes.rank_and_axis(input_shape, -1, kind, lowest=3)
         axis = _axes.channel_axis(self.data_format, rank)
-        channels = _axes.known(input_shape, axis, kind)
-        self.attention = keras.layers.Conv1D(
+        channels = _axes.static_size(input_shape, axis, kind)
+        self.attention: keras.layers.Conv1D = keras.layers.Conv1D(
             1,
             self.kernel_size or attention_width(channels),
             padding="same",
@@ -90,17 +100,17 @@ class EfficientChannelAttention(keras.layers.Layer):
         self.attention.build((None, channels, 1))
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         rank = len(inputs.shape)
         pooled = ops.mean(inputs, axis=_axes.spatial_axes(self.data_format, rank))
         gate = ops.squeeze(self.attention(ops.expand_dims(pooled, -1)), -1)
         axis = _axes.channel_axis(self.data_format, rank)
         return inputs * _axes.gate_along(gate, rank, axis)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,

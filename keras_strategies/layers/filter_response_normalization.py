@@ -1,8 +1,13 @@
+"""Filter response normalization with a thresholded linear unit."""
+
+from typing import Any
+
 import keras
 from keras import initializers, ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
 from keras_strategies.layers import _axes
 from keras_strategies.layers._channel_weights import ChannelWeights
 
@@ -11,13 +16,13 @@ from keras_strategies.layers._channel_weights import ChannelWeights
 class FilterResponseNormalization(ChannelWeights):
     """Normalizes each channel of each sample by its mean square, then thresholds.
 
-    Needs no batch: it trains with one image at a time and does the same at inference,
-    without moving averages. Put it after a convolution in place of batch normalization
-    *and* ReLU, since the threshold is its activation. The article warms the learning
-    rate up with it.
+    Independent of the batch: it trains with single images and is the same at inference,
+    without moving averages. It replaces batch normalization *and* ReLU after a
+    convolution, as the threshold is its activation. The paper uses it with a warm-up of
+    the learning rate.
 
     ```
-    nu2    = mean of inputs**2 over the places
+    nu2    = mean of inputs**2 over the positions
     y      = gamma * inputs / sqrt(nu2 + abs(epsilon)) + beta
     output = max(y, tau)
     ```
@@ -31,10 +36,10 @@ class FilterResponseNormalization(ChannelWeights):
 
     Args:
         epsilon: Added to the mean square, above 0. Defaults to `1e-6`.
-        learned_epsilon: Whether a value for each channel is trained on top of
-            `epsilon`, for maps of a single place. Defaults to `False`.
-        thresholded: Whether the threshold is applied; without it the caller puts an
-            activation after the layer. Defaults to `True`.
+        learned_epsilon: Whether to add a trained value for each channel to `epsilon`,
+            for feature maps of a single position. Defaults to `False`.
+        thresholded: Whether to apply the threshold; without it, add an activation
+            after the layer. Defaults to `True`.
         gamma_initializer: Initializer of the factors. Defaults to `"ones"`.
         beta_initializer: Initializer of the offsets. Defaults to `"zeros"`.
         tau_initializer: Initializer of the thresholds. Defaults to `"zeros"`.
@@ -42,7 +47,7 @@ class FilterResponseNormalization(ChannelWeights):
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Input shape:
-        `(batch, ..., channels)` with one place axis or more.
+        `(batch, ..., channels)` with at least one spatial axis.
 
     Output shape:
         The shape of the input.
@@ -68,43 +73,49 @@ class FilterResponseNormalization(ChannelWeights):
 
     def __init__(
         self,
-        epsilon=1e-6,
-        learned_epsilon=False,
-        thresholded=True,
-        gamma_initializer="ones",
-        beta_initializer="zeros",
-        tau_initializer="zeros",
-        axis=-1,
-        **kwargs,
-    ):
+        epsilon: float = 1e-6,
+        learned_epsilon: bool = False,
+        thresholded: bool = True,
+        gamma_initializer: Initializer = "ones",
+        beta_initializer: Initializer = "zeros",
+        tau_initializer: Initializer = "zeros",
+        axis: int = -1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(axis=axis, **kwargs)
-        self.epsilon = checks.real("epsilon", epsilon, low=0, low_open=True)
-        self.learned_epsilon = checks.boolean("learned_epsilon", learned_epsilon)
-        self.thresholded = checks.boolean("thresholded", thresholded)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.beta_initializer = initializers.get(beta_initializer)
-        self.tau_initializer = initializers.get(tau_initializer)
+        self.epsilon: float = checks.real("epsilon", epsilon, low=0, low_open=True)
+        self.learned_epsilon: bool = checks.boolean("learned_epsilon", learned_epsilon)
+        self.thresholded: bool = checks.boolean("thresholded", thresholded)
+        self.gamma_initializer: keras.initializers.Initializer = initializers.get(
+            gamma_initializer
+        )
+        self.beta_initializer: keras.initializers.Initializer = initializers.get(
+            beta_initializer
+        )
+        self.tau_initializer: keras.initializers.Initializer = initializers.get(
+            tau_initializer
+        )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         kind = "FilterResponseNormalization"
         _axes.rank_and_axis(input_shape, self.axis, kind, lowest=3)
         add = self.add_channel_weight
-        self.gamma = add(input_shape, "gamma", self.gamma_initializer)
-        self.beta = add(input_shape, "beta", self.beta_initializer)
+        self.gamma: keras.Variable = add(input_shape, "gamma", self.gamma_initializer)
+        self.beta: keras.Variable = add(input_shape, "beta", self.beta_initializer)
         if self.thresholded:
-            self.tau = add(input_shape, "tau", self.tau_initializer)
+            self.tau: keras.Variable = add(input_shape, "tau", self.tau_initializer)
         if self.learned_epsilon:
-            # The start that the article takes for trained ones.
+            # The initial value in the paper.
             start = initializers.Constant(1e-4)
-            self.epsilon_weight = add(input_shape, "epsilon", start)
+            self.epsilon_weight: keras.Variable = add(input_shape, "epsilon", start)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         axis = self.axis % len(inputs.shape)
-        places = tuple(i for i in range(1, len(inputs.shape)) if i != axis)
-        # Squares overflow, and epsilon vanishes, in half precision.
+        axes = tuple(i for i in range(1, len(inputs.shape)) if i != axis)
+        # In half precision squares overflow and epsilon underflows.
         x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        squares = ops.mean(ops.square(x), axis=places, keepdims=True) + self.epsilon
+        squares = ops.mean(ops.square(x), axis=axes, keepdims=True) + self.epsilon
         if self.learned_epsilon:
             squares = squares + ops.abs(self.along_axis(self.epsilon_weight, x))
         x = x * ops.rsqrt(squares) * self.along_axis(self.gamma, x)
@@ -113,7 +124,7 @@ class FilterResponseNormalization(ChannelWeights):
             x = ops.maximum(x, self.along_axis(self.tau, x))
         return x
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "epsilon": self.epsilon,

@@ -1,18 +1,30 @@
+"""Gated linear units."""
+
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import activations
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import (
+    Activation,
+    Config,
+    Initializer,
+    Shape,
+    Tensor,
+)
 
 
 @serializable
-class GatedLinearUnit(keras.layers.Layer):
-    """Two dense layers, one of which opens and closes the other.
+class GatedLinearUnit(bases.Layer):
+    """Dense layer whose outputs are multiplied by those of a gate.
 
-    Takes the place of the first dense layer and its activation, above all in the
-    feed-forward part of a transformer: with `activation="silu"` it is SwiGLU, with
-    `"gelu"` GEGLU, with `"relu"` ReGLU. For the same number of weights take two thirds
-    of the units. (`keras.activations.glu` only splits an input in two.)
+    Replaces the first dense layer and its activation, in particular in the feed-forward
+    network of a transformer: with `activation="silu"` it is SwiGLU, with `"gelu"`
+    GEGLU, with `"relu"` ReGLU. Two thirds of the units give the same number of weights.
+    (`keras.activations.glu` only splits an input in two.)
 
     ```
     output = (x W + b) * activation(x V + c)
@@ -60,27 +72,29 @@ class GatedLinearUnit(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        activation="sigmoid",
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        units: int,
+        activation: Activation = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.units = checks.integer("units", units, low=1)
-        self.activation = activations.get(activation)
-        self.use_bias = checks.boolean("use_bias", use_bias)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.supports_masking = True
+        self.units: int = checks.integer("units", units, low=1)
+        self.activation: Callable[..., Any] = activations.get(activation)
+        self.use_bias: bool = checks.boolean("use_bias", use_bias)
+        self.kernel_initializer: keras.initializers.Initializer = (
+            keras.initializers.get(kernel_initializer)
+        )
+        self.supports_masking: bool = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         config = keras.initializers.serialize(self.kernel_initializer)
         for name in ("value", "gate"):
             dense = keras.layers.Dense(
                 self.units,
                 self.activation if name == "gate" else None,
                 use_bias=self.use_bias,
-                # A copy each: one initializer with a seed would make both the same.
+                # One copy each: a shared initializer with a seed would make both equal.
                 kernel_initializer=keras.initializers.get(config),
                 name=name,
                 dtype=self.dtype_policy,
@@ -89,13 +103,13 @@ class GatedLinearUnit(keras.layers.Layer):
             setattr(self, name, dense)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self.value(inputs) * self.gate(inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,15 +1,20 @@
+"""Batch normalization over virtual batches."""
+
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
-def ghost_batches(batch, virtual_batch_size):
-    """A matrix `(batch, batch)`: 1 where two samples are in one ghost batch.
+def ghost_batches(batch: Any, virtual_batch_size: int) -> Tensor:
+    """Returns a matrix `(batch, batch)`: whether two samples share a ghost batch.
 
-    Ghost batches are consecutive and differ by one sample at most, so that none is
-    smaller than asked unless the batch is.
+    Ghost batches are consecutive and their sizes differ by at most one, so that none is
+    smaller than `virtual_batch_size` unless the batch is.
     """
     groups = batch // virtual_batch_size
     groups = max(groups, 1) if isinstance(groups, int) else ops.maximum(groups, 1)
@@ -17,44 +22,51 @@ def ghost_batches(batch, virtual_batch_size):
     return ops.expand_dims(group, 1) == ops.expand_dims(group, 0)
 
 
-def ghost_moments(x, same, axis, mask=None):
-    """Mean and variance of the ghost batch of each sample.
+def ghost_moments(
+    x: Tensor, same: Tensor, axis: int, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns the statistics of the ghost batch of each sample.
 
     Args:
         x: Tensor `(batch, ...)`.
         same: Boolean matrix `(batch, batch)`, see `ghost_batches`.
         axis: Positive axis of the channels.
-        mask: What counts, with 1 in place of the channels, or `None`.
+        mask: Valid positions, of size 1 along the channels, or `None`.
 
     Returns:
         The centered input; the mean and the variance `(batch, channels)`; and the
-        number of places of each sample that count, `(batch, 1)`.
+        number of valid positions of each sample, `(batch, 1)`.
     """
     rank = len(x.shape)
     axes = [i for i in range(1, rank) if i != axis]
+    # A product with this matrix sums over the ghost batch of each sample: a reshape
+    # needs a batch size that is a multiple, and a loop a static number of them.
     same = ops.cast(same, x.dtype)
 
-    def by_sample(values):
+    def sum_per_sample(values: Tensor) -> Tensor:
         values = values if mask is None else values * mask
         return ops.sum(values, axis=axes) if axes else values
 
     ones = ops.ones_like(ops.take(x, [0], axis=axis))
-    counts = by_sample(ones)
+    counts = sum_per_sample(ones)
     total = ops.maximum(ops.matmul(same, counts), 1)
-    wide = [-1 if i == 0 else x.shape[axis] if i == axis else 1 for i in range(rank)]
-    mean = ops.matmul(same, by_sample(x)) / total
-    centered = x - ops.reshape(mean, wide)
-    variance = ops.matmul(same, by_sample(ops.square(centered))) / total
+    broadcast_shape = [
+        -1 if i == 0 else x.shape[axis] if i == axis else 1 for i in range(rank)
+    ]
+    mean = ops.matmul(same, sum_per_sample(x)) / total
+    centered = x - ops.reshape(mean, broadcast_shape)
+    variance = ops.matmul(same, sum_per_sample(ops.square(centered))) / total
     return centered, mean, variance, counts
 
 
 @serializable
-class GhostBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization over small parts of the batch.
+class GhostBatchNormalization(bases.BatchNormalization):
+    """Batch normalization over small virtual batches ("ghost batches").
 
     The noise in the statistics of small batches regularizes; training with large
-    batches loses it and generalizes worse. Here the batch is split into ghost batches,
-    each normalized by its own mean and variance, whatever the batch size.
+    batches lacks it and generalizes worse. This layer splits the batch into ghost
+    batches, each normalized by its own mean and variance, independent of the batch
+    size.
 
     For the samples of one ghost batch:
 
@@ -63,10 +75,10 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
     inference:  the same with the moving averages
     ```
 
-    Moving averages take the mean of the ghost batches' statistics. If the batch size is
-    no multiple of `virtual_batch_size`, the ghost batches are somewhat larger (never
-    smaller, unless the batch is), so a last batch of few samples adds no wild values.
-    At inference the layer is `keras.layers.BatchNormalization`.
+    Moving averages are updated with the mean of the ghost batches' statistics. If the
+    batch size is no multiple of `virtual_batch_size`, the ghost batches are slightly
+    larger (never smaller, unless the batch is), so that a small last batch adds no
+    outliers. At inference the layer is `keras.layers.BatchNormalization`.
 
     Reference:
 
@@ -79,12 +91,12 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
         momentum: Momentum of the moving averages, in `[0, 1]`. Defaults to `0.99`.
         epsilon: Added to the variance. Defaults to `1e-3`.
         **kwargs: The other arguments of `keras.layers.BatchNormalization`;
-            `synchronized` and `renorm` are refused, as they undo what this layer does.
+            `synchronized` and `renorm` are not supported, as they contradict it.
 
     Call arguments:
         inputs: Tensor of rank 2 or more.
         training: Whether ghost batches or the moving averages are used.
-        mask: What counts, of the shape of the input without the channels.
+        mask: Valid positions, of the shape of the input without the channels.
 
     Input shape:
         `(batch, ..., channels)`.
@@ -109,8 +121,13 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def __init__(
-        self, virtual_batch_size=32, axis=-1, momentum=0.99, epsilon=1e-3, **kwargs
-    ):
+        self,
+        virtual_batch_size: int = 32,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        **kwargs: Any,
+    ) -> None:
         for name in ("synchronized", "renorm"):
             if kwargs.get(name):
                 checks.fail(
@@ -119,14 +136,16 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
                     fix="Use keras.layers.BatchNormalization for it.",
                 )
         super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
-        self.virtual_batch_size = checks.integer(
+        self.virtual_batch_size: int = checks.integer(
             "virtual_batch_size", virtual_batch_size, low=1
         )
 
-    def call(self, inputs, training=None, mask=None):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         if not (training and self.trainable):
             return super().call(inputs, training=False, mask=mask)
-        # Sums of half precision numbers overflow.
+        # Sums overflow in half precision.
         dtype = keras.backend.result_type(inputs.dtype, "float32")
         axis = self.axis % len(inputs.shape)
         if mask is not None:
@@ -147,11 +166,14 @@ class GhostBatchNormalization(keras.layers.BatchNormalization):
             outputs = outputs + ops.reshape(ops.cast(self.beta, dtype), shape)
         return ops.cast(outputs, self.compute_dtype)
 
-    def _update(self, moving, statistic, counts):
-        share = counts / ops.maximum(ops.sum(counts), 1)
-        now = ops.sum(statistic * share, axis=0)
-        before = ops.cast(moving, now.dtype)
-        moving.assign(before * self.momentum + now * (1 - self.momentum))
+    def _update(
+        self, moving: keras.Variable, statistic: Tensor, counts: Tensor
+    ) -> None:
+        # Each ghost batch is weighted by its number of valid positions.
+        weights = counts / ops.maximum(ops.sum(counts), 1)
+        current = ops.sum(statistic * weights, axis=0)
+        previous = ops.cast(moving, current.dtype)
+        moving.assign(previous * self.momentum + current * (1 - self.momentum))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "virtual_batch_size": self.virtual_batch_size}

@@ -1,39 +1,44 @@
+"""Global response normalization of ConvNeXt V2."""
+
+from typing import Any
+
 import keras
 from keras import initializers, ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
 from keras_strategies.layers import _axes
 from keras_strategies.layers._channel_weights import ChannelWeights
 
-# Under the root: its derivative at a channel of zeros must be finite.
-TINY = 1e-12
+# Added under the root, whose derivative at a channel of zeros must be finite.
+_TINY = 1e-12
 
 
-def global_response(x, axis, epsilon):
-    """Norm of each channel over its places, divided by the mean of these norms."""
-    places = tuple(i for i in range(1, len(x.shape)) if i != axis)
-    squares = ops.sum(ops.square(x), axis=places, keepdims=True)
-    norms = ops.sqrt(squares + TINY)
+def global_response(x: Tensor, axis: int, epsilon: float) -> Tensor:
+    """Returns the norm of each channel divided by the mean norm of all channels."""
+    axes = tuple(i for i in range(1, len(x.shape)) if i != axis)
+    squares = ops.sum(ops.square(x), axis=axes, keepdims=True)
+    norms = ops.sqrt(squares + _TINY)
     return norms / (ops.mean(norms, axis=axis, keepdims=True) + epsilon)
 
 
 @serializable
 class GlobalResponseNormalization(ChannelWeights):
-    """Makes the channels of a feature map compete, as in ConvNeXt V2.
+    """Normalizes each channel by its norm relative to the other channels.
 
-    Strong channels are raised over weak ones, which keeps features from collapsing to
-    the same or to dead ones. In ConvNeXt V2 it stands after the activation of the wide
-    layer of each block and makes `LayerScale` unnecessary.
+    Amplifies strong channels over weak ones, which prevents features from becoming
+    redundant or inactive. In ConvNeXt V2 it follows the activation of the wide layer of
+    each block and replaces `LayerScale`.
 
     ```
-    g      = norm of each channel over its places
+    g      = norm of each channel over its positions
     n      = g / (mean of g over the channels + epsilon)
     output = gamma * (inputs * n) + beta + inputs
     ```
 
-    `gamma` and `beta` have a value for each channel and start at 0, so that the layer
-    begins as the identity.
+    `gamma` and `beta` have a value for each channel and are 0 at first, so that the
+    layer starts as the identity.
 
     Reference:
 
@@ -47,7 +52,7 @@ class GlobalResponseNormalization(ChannelWeights):
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Input shape:
-        `(batch, ..., channels)` with one place axis or more.
+        `(batch, ..., channels)` with at least one spatial axis.
 
     Output shape:
         The shape of the input.
@@ -70,35 +75,41 @@ class GlobalResponseNormalization(ChannelWeights):
 
     def __init__(
         self,
-        epsilon=1e-6,
-        gamma_initializer="zeros",
-        beta_initializer="zeros",
-        axis=-1,
-        **kwargs,
-    ):
+        epsilon: float = 1e-6,
+        gamma_initializer: Initializer = "zeros",
+        beta_initializer: Initializer = "zeros",
+        axis: int = -1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(axis=axis, **kwargs)
-        self.epsilon = checks.real("epsilon", epsilon, low=0, low_open=True)
-        self.gamma_initializer = initializers.get(gamma_initializer)
-        self.beta_initializer = initializers.get(beta_initializer)
+        self.epsilon: float = checks.real("epsilon", epsilon, low=0, low_open=True)
+        self.gamma_initializer: keras.initializers.Initializer = initializers.get(
+            gamma_initializer
+        )
+        self.beta_initializer: keras.initializers.Initializer = initializers.get(
+            beta_initializer
+        )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         kind = "GlobalResponseNormalization"
         _axes.rank_and_axis(input_shape, self.axis, kind, lowest=3)
-        self.gamma = self.add_channel_weight(
+        self.gamma: keras.Variable = self.add_channel_weight(
             input_shape, "gamma", self.gamma_initializer
         )
-        self.beta = self.add_channel_weight(input_shape, "beta", self.beta_initializer)
+        self.beta: keras.Variable = self.add_channel_weight(
+            input_shape, "beta", self.beta_initializer
+        )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         axis = self.axis % len(inputs.shape)
         # Sums of squares overflow in half precision.
-        exact = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        response = ops.cast(global_response(exact, axis, self.epsilon), inputs.dtype)
+        precise = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        response = ops.cast(global_response(precise, axis, self.epsilon), inputs.dtype)
         gamma, beta = (self.along_axis(w, inputs) for w in (self.gamma, self.beta))
         return inputs * (gamma * response + 1) + beta
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "epsilon": self.epsilon,

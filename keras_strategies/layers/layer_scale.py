@@ -1,23 +1,29 @@
+"""Trained scale of residual branches."""
+
+from typing import Any
+
+import keras
 from keras import initializers
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers._channel_weights import ChannelWeights
 
 
 @serializable
 class LayerScale(ChannelWeights):
-    """Multiplies each channel with a trained factor that starts near zero.
+    """Multiplies each channel by a trained factor that is close to zero at first.
 
-    Put it at the end of a residual branch, before the addition. Each block then
-    begins close to the identity and gains influence as its factors grow, which lets
-    deep transformers and ConvNeXts train.
+    Used at the end of a residual branch, before the addition. Each block then starts
+    close to the identity and gains influence as its factors grow, which makes deep
+    transformers and ConvNeXts trainable.
 
     ```
     output = gamma * inputs
     ```
 
-    with one `gamma` a channel, `initial_value` at the start.
+    with one `gamma` per channel, initially `initial_value`.
 
     Reference:
 
@@ -25,8 +31,8 @@ class LayerScale(ChannelWeights):
       https://arxiv.org/abs/2103.17239)
 
     Args:
-        initial_value: Value of all factors at the start. Defaults to `1e-5`, meant
-            for deep networks; the article takes 0.1 up to 18 blocks.
+        initial_value: Initial value of all factors. Defaults to `1e-5`, for deep
+            networks; the paper uses 0.1 for up to 18 blocks.
         axis: Axis of the channels. Defaults to `-1`; `1` for channels first.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
@@ -52,17 +58,21 @@ class LayerScale(ChannelWeights):
     ```
     """
 
-    def __init__(self, initial_value=1e-5, axis=-1, **kwargs):
+    def __init__(
+        self, initial_value: float = 1e-5, axis: int = -1, **kwargs: Any
+    ) -> None:
         super().__init__(axis=axis, **kwargs)
-        self.initial_value = checks.real("initial_value", initial_value)
+        self.initial_value: float = checks.real("initial_value", initial_value)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         initializer = initializers.Constant(self.initial_value)
-        self.gamma = self.add_channel_weight(input_shape, "gamma", initializer)
+        self.gamma: keras.Variable = self.add_channel_weight(
+            input_shape, "gamma", initializer
+        )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return inputs * self.along_axis(self.gamma, inputs)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "initial_value": self.initial_value}

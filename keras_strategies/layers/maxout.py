@@ -1,33 +1,38 @@
-import keras
+"""Maxout activation."""
+
+from typing import Any
+
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
 
 
-def maxout(x, num_units, axis):
-    """The largest of each run of `channels / num_units` channels along `axis`."""
+def maxout(x: Tensor, num_units: int, axis: int) -> Tensor:
+    """Returns the maximum of each group of `channels / num_units` channels."""
     shape = ops.shape(x)
-    pieces = shape[axis] // num_units
-    grouped = (-1, *shape[1:axis], num_units, pieces, *shape[axis + 1 :])
+    # Consecutive channels form a group: axis `num_units`, then its members.
+    group_size = shape[axis] // num_units
+    grouped = (-1, *shape[1:axis], num_units, group_size, *shape[axis + 1 :])
     return ops.max(ops.reshape(x, grouped), axis=axis + 1)
 
 
 @serializable
-class Maxout(keras.layers.Layer):
-    """Reduces groups of channels to their maximum: an activation that is learned.
+class Maxout(bases.Layer):
+    """Reduces groups of channels to their maximum: a learned activation.
 
     After a `Dense` or a convolution with `k * num_units` channels, each unit is the
-    maximum of `k` affine functions, and so can approximate any convex activation.
-    Meant to be used with dropout.
+    maximum of `k` affine functions and can approximate any convex activation. Intended
+    for use with dropout.
 
     ```
     output[i] = max(inputs[i * k], ..., inputs[i * k + k - 1])
     ```
 
-    with `k = channels / num_units`. The order of the groups is that of the layer of
-    the same name in TensorFlow Addons.
+    with `k = channels / num_units`. The groups are those of the layer of the same
+    name in TensorFlow Addons.
 
     Reference:
 
@@ -59,21 +64,21 @@ class Maxout(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, num_units, axis=-1, **kwargs):
+    def __init__(self, num_units: int, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.num_units = checks.integer("num_units", num_units, low=1)
-        self.axis = checks.integer("axis", axis)
+        self.num_units: int = checks.integer("num_units", num_units, low=1)
+        self.axis: int = checks.integer("axis", axis)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.compute_output_shape(input_shape)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return maxout(inputs, self.num_units, self.axis % len(inputs.shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         _, axis = _axes.rank_and_axis(input_shape, self.axis, "Maxout")
-        channels = _axes.known(input_shape, axis, "Maxout")
+        channels = _axes.static_size(input_shape, axis, "Maxout")
         if channels % self.num_units:
             checks.fail(
                 "The channels of the input must be a multiple of `num_units`",
@@ -83,7 +88,7 @@ class Maxout(keras.layers.Layer):
             )
         return (*input_shape[:axis], self.num_units, *input_shape[axis + 1 :])
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "num_units": self.num_units,

@@ -1,16 +1,22 @@
+"""Monte Carlo dropout and predictions with uncertainty."""
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.model_graph import Rewriter, rebuild_reason
 from keras_strategies._internal.registration import serializable
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
+from keras_strategies._internal.types import Shape, Tensor, Tensors
 from keras_strategies.layers._drop_block import DropBlock
 from keras_strategies.layers.concrete_dropout import ConcreteDropout
 from keras_strategies.layers.stochastic_depth import StochasticDepth
 
-RANDOM = (
+_RANDOM = (
     layers.Dropout,
     layers.SpatialDropout1D,
     layers.SpatialDropout2D,
@@ -24,13 +30,13 @@ RANDOM = (
 
 
 @serializable
-class MonteCarloDropout(keras.layers.Dropout):
+class MonteCarloDropout(bases.Dropout):
     """Dropout that stays active at inference.
 
-    Several predictions of the same input then differ, and their spread says how sure
-    the network is: an approximation of Bayesian inference. `predict_with_uncertainty`
-    computes mean and spread. A single `predict` is random, so use `Dropout` where that
-    is not wanted, as in a model for a phone.
+    Repeated predictions of the same input differ, and their spread estimates the
+    uncertainty of the network: an approximation of Bayesian inference.
+    `predict_with_uncertainty` computes mean and standard deviation. A single `predict`
+    is random: use `Dropout` where that is not intended, as in an exported model.
 
     ```
     output = inputs * keep / (1 - rate),  keep ~ Bernoulli(1 - rate), always
@@ -42,16 +48,16 @@ class MonteCarloDropout(keras.layers.Dropout):
       https://arxiv.org/abs/1506.02142)
 
     Args:
-        rate: Part of the inputs to drop, in `[0, 1)`.
+        rate: Fraction of the inputs to drop, in `[0, 1)`.
         noise_shape: Shape of the mask, as for `keras.layers.Dropout`. Defaults to
             `None`.
-        seed: Integer that makes the decisions reproducible, or `None`. Defaults to
-            `None`.
+        seed: Integer that makes the random decisions reproducible, or `None`. Defaults
+            to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         inputs: Tensor of any rank.
-        training: Without effect.
+        training: Ignored.
 
     Input shape:
         Any.
@@ -81,43 +87,49 @@ class MonteCarloDropout(keras.layers.Dropout):
     ```
     """
 
-    def __init__(self, rate, noise_shape=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: Sequence[int | None] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         rate = checks.real("rate", rate, low=0, high=1, high_open=True)
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return super().call(inputs, training=True)
 
 
-class _Active(keras.layers.Wrapper):
-    """Runs a layer as in training, whatever the model around it does."""
+class _Active(bases.Wrapper):
+    """Calls a layer as in training, independent of the model around it."""
 
-    def call(self, inputs, training=True):
+    def call(self, inputs: Tensors, training: bool = True) -> Tensor:
         return self.layer(inputs, training=True)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.layer.compute_output_shape(input_shape)
 
 
 class _Activation(Rewriter):
     """Puts the layers that drop at random into `_Active`."""
 
-    def clone(self, layer, path):
+    def clone(self, layer: Any, path: str) -> Any:
         copy = super().clone(layer, path)
-        return _Active(copy, name=layer.name) if isinstance(layer, RANDOM) else copy
+        return _Active(copy, name=layer.name) if isinstance(layer, _RANDOM) else copy
 
-    def fill(self, old, new):
+    def fill(self, old: Any, new: Any) -> None:
         super().fill(old, new.layer if type(new) is _Active else new)
 
 
-def _random_model(model):
-    """The model itself if it is random at inference, else a copy that is."""
-    found = all_layers(model)
-    if any(isinstance(layer, MonteCarloDropout) for layer in found):
+def _random_model(model: keras.Model) -> keras.Model:
+    """Returns the model if it is random at inference, else a copy that is."""
+    layers_of_model = all_layers(model)
+    if any(isinstance(layer, MonteCarloDropout) for layer in layers_of_model):
         return model
-    if not any(isinstance(layer, RANDOM) for layer in found):
+    if not any(isinstance(layer, _RANDOM) for layer in layers_of_model):
         checks.fail(
-            "The model must have a layer that drops at random",
+            "The model must have a dropout layer",
             model=model.name,
             fix="Add Dropout or MonteCarloDropout and train it so.",
         )
@@ -131,22 +143,25 @@ def _random_model(model):
     return _Activation(model).rebuild()
 
 
-def predict_with_uncertainty(model, x, samples=30, batch_size=None):
-    """Mean and standard deviation of many random predictions.
+def predict_with_uncertainty(
+    model: keras.Model, x: Tensors, samples: int = 30, batch_size: int | None = None
+) -> tuple[Any, Any]:
+    """Returns mean and standard deviation of repeated random predictions.
 
-    The spread of predictions with dropout active says how sure a network is. If the
-    model has `MonteCarloDropout` layers, they are random, and they alone. Otherwise all
-    its layers that drop (`Dropout` and its kin, `ConcreteDropout`, `DropBlock2D`,
-    `StochasticDepth`) act as in training, in a copy of the model; batch normalization
-    and all else act as at inference. The model itself is not changed.
+    The spread of predictions with active dropout estimates the uncertainty of a
+    network. If the model has `MonteCarloDropout` layers, only these are random.
+    Otherwise all its dropout layers (`Dropout` and its variants, `ConcreteDropout`,
+    `DropBlock2D`, `StochasticDepth`) act as in training, in a copy of the model; batch
+    normalization and all other layers act as at inference. The model itself is not
+    changed.
 
     ```
     mean      = sum of f[s](x) / samples
     deviation = sqrt(sum of (f[s](x) - mean)**2 / (samples - 1))
     ```
 
-    where `f[s]` is the network with the decisions of draw `s`. For class probabilities
-    the mean is the better calibrated prediction too.
+    where `f[s]` is the network with the random decisions of sample `s`. For class
+    probabilities the mean is also the better calibrated prediction.
 
     Reference:
 
@@ -155,16 +170,16 @@ def predict_with_uncertainty(model, x, samples=30, batch_size=None):
 
     Args:
         model: Built Keras model; without `MonteCarloDropout` a Sequential or
-            functional one.
-        x: Input as for `model.predict`; no generator, as it is read `samples` times.
+            Functional one.
+        x: Input as for `model.predict`, but no generator: it is read `samples` times.
         samples: Number of predictions, at least 2. Defaults to `30`.
-        batch_size: Samples a batch, as for `model.predict`. Defaults to `None`.
+        batch_size: Batch size, as for `model.predict`. Defaults to `None`.
 
     Returns:
         `(mean, deviation)`: arrays, or the structure of arrays that `predict` returns.
 
     Raises:
-        ValueError: If the model drops nothing, or cannot be copied.
+        ValueError: If the model has no dropout layer, or cannot be copied.
 
     Example:
 
@@ -185,16 +200,22 @@ def predict_with_uncertainty(model, x, samples=30, batch_size=None):
     model, tree = _random_model(model), keras.tree
     mean = squares = None
     for count in range(1, samples + 1):
-        drawn = model.predict(x, batch_size=batch_size, verbose=0)
-        drawn = tree.map_structure(lambda a: a.astype("float64"), drawn)
+        prediction = model.predict(x, batch_size=batch_size, verbose=0)
+        prediction = tree.map_structure(lambda a: a.astype("float64"), prediction)
         if mean is None:
-            mean, squares = drawn, tree.map_structure(np.zeros_like, drawn)
+            mean, squares = prediction, tree.map_structure(np.zeros_like, prediction)
             continue
-        # Welford's update: no draw is kept, and nothing cancels.
-        before = mean
-        mean = tree.map_structure(lambda m, d, n=count: m + (d - m) / n, mean, drawn)
+        # Welford's update (1962): stores no prediction and avoids cancellation.
+        previous = mean
+        mean = tree.map_structure(
+            lambda m, p, n=count: m + (p - m) / n, mean, prediction
+        )
         squares = tree.map_structure(
-            lambda s, b, m, d: s + (d - b) * (d - m), squares, before, mean, drawn
+            lambda s, old, new, p: s + (p - old) * (p - new),
+            squares,
+            previous,
+            mean,
+            prediction,
         )
     deviation = tree.map_structure(lambda s: np.sqrt(s / (samples - 1)), squares)
     return tuple(

@@ -1,29 +1,35 @@
+"""Learned and sinusoidal positional embeddings."""
+
+from typing import Any, Literal
+
 import keras
 import numpy as np
 from keras import initializers, ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
 
-METHODS = ("learned", "sinusoidal")
+_METHODS = ("learned", "sinusoidal")
 
 
-def sinusoids(length, features, max_wavelength):
-    """Sines in the even and cosines in the odd columns, of falling frequency."""
+def sinusoids(length: Any, features: int, max_wavelength: float) -> Tensor:
+    """Returns sines in the even and cosines in the odd columns (Vaswani et al.)."""
+    # Columns 2i and 2i + 1 have the same frequency.
     even = np.arange(features) // 2 * 2
-    rates = (1.0 / max_wavelength ** (even / features)).astype("float32")
+    frequencies = (1.0 / max_wavelength ** (even / features)).astype("float32")
     steps = ops.cast(ops.arange(length), "float32")
-    angles = ops.expand_dims(steps, 1) * ops.expand_dims(ops.array(rates), 0)
+    angles = ops.expand_dims(steps, 1) * ops.expand_dims(ops.array(frequencies), 0)
     is_sine = np.arange(features)[None] % 2 == 0
     return ops.where(is_sine, ops.sin(angles), ops.cos(angles))
 
 
 @serializable
-class PositionalEmbedding(keras.layers.Layer):
-    """Adds to each step of a sequence what tells its place.
+class PositionalEmbedding(bases.Layer):
+    """Adds to each step of a sequence an embedding of its position.
 
-    Attention does not see the order of its input; put this layer between the embedding
-    and the first transformer block.
+    Attention is invariant to the order of its input; this layer is used between the
+    token embedding and the first transformer block.
 
     ```
     learned:     output[t] = inputs[t] + E[t],  E trained, sequence_length rows
@@ -31,8 +37,8 @@ class PositionalEmbedding(keras.layers.Layer):
                  output[t, 2i + 1] = inputs[t, 2i + 1] + cos(t / w**(2i / features))
     ```
 
-    with `w = max_wavelength`. Learned embeddings fit sequences up to the length they
-    were made for; the others are made for any.
+    with `w = max_wavelength`. Learned embeddings support sequences of up to
+    `sequence_length` steps, sinusoidal ones any length.
 
     Reference:
 
@@ -76,29 +82,29 @@ class PositionalEmbedding(keras.layers.Layer):
 
     def __init__(
         self,
-        sequence_length=None,
-        method="learned",
-        initializer="glorot_uniform",
-        max_wavelength=10000,
-        **kwargs,
-    ):
+        sequence_length: int | None = None,
+        method: Literal["learned", "sinusoidal"] = "learned",
+        initializer: Initializer = "glorot_uniform",
+        max_wavelength: float = 10000,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.method = checks.choice("method", method, METHODS)
-        self.sequence_length = checks.integer(
+        self.method: str = checks.choice("method", method, _METHODS)
+        self.sequence_length: int | None = checks.integer(
             "sequence_length",
             sequence_length,
             low=1,
             optional=method == "sinusoidal",
             fix="Learned embeddings need the length of the longest sequence.",
         )
-        self.initializer = initializers.get(initializer)
-        self.max_wavelength = checks.real(
+        self.initializer: keras.initializers.Initializer = initializers.get(initializer)
+        self.max_wavelength: float = checks.real(
             "max_wavelength", max_wavelength, low=0, low_open=True
         )
-        self.input_spec = keras.layers.InputSpec(ndim=3)
-        self.supports_masking = True
+        self.input_spec: Any = keras.layers.InputSpec(ndim=3)
+        self.supports_masking: bool = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         steps, features = input_shape[1:]
         longest = self.sequence_length
         if features is None:
@@ -108,28 +114,28 @@ class PositionalEmbedding(keras.layers.Layer):
                 "A sequence must not be longer than `sequence_length`",
                 steps=steps,
                 sequence_length=longest,
-                fix="Make it the longest length, or use method='sinusoidal'.",
+                fix="Increase it, or use method='sinusoidal'.",
             )
         if self.method == "learned":
-            self.embeddings = self.add_weight(
+            self.embeddings: keras.Variable = self.add_weight(
                 name="embeddings",
                 shape=(longest, features),
                 initializer=self.initializer,
             )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         steps = ops.shape(inputs)[1]
         if self.method == "learned":
-            places = ops.convert_to_tensor(self.embeddings)[:steps]
+            embeddings = ops.convert_to_tensor(self.embeddings)[:steps]
         else:
-            places = sinusoids(steps, inputs.shape[-1], self.max_wavelength)
-        return inputs + ops.cast(places, inputs.dtype)
+            embeddings = sinusoids(steps, inputs.shape[-1], self.max_wavelength)
+        return inputs + ops.cast(embeddings, inputs.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "sequence_length": self.sequence_length,

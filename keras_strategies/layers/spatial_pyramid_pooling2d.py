@@ -1,42 +1,48 @@
+"""Spatial pyramid pooling."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Shape, Tensor
 from keras_strategies.layers import _axes
 
-REDUCTIONS = {"max": ops.max, "average": ops.mean}
+_REDUCTIONS = {"max": ops.max, "average": ops.mean}
 
 
-def pool_axis(x, bins, axis, reduce):
-    """Pools `axis` into `bins` windows that cover it, whatever its length.
+def pool_axis(x: Tensor, bins: int, axis: int, reduce: Callable[..., Tensor]) -> Tensor:
+    """Pools `axis` of any size into `bins` windows that cover it.
 
-    Window `i` reaches from `floor(i * n / bins)` to `ceil((i + 1) * n / bins)`, so that
-    none is empty: the rule of adaptive pooling.
+    Window `i` is from `floor(i * n / bins)` to `ceil((i + 1) * n / bins)`, so that none
+    is empty: the rule of adaptive pooling.
     """
     shape = ops.shape(x)
     size = shape[axis]
-    if all(isinstance(each, int) for each in shape[1:]) and size % bins == 0:
-        # Windows of one size are a reduction of one tensor, less than half the work.
+    if all(isinstance(length, int) for length in shape[1:]) and size % bins == 0:
+        # Windows of equal size are one reduction, at less than half the time.
         split = (*shape[1:axis], bins, size // bins, *shape[axis + 1 :])
         return reduce(ops.reshape(x, (-1, *split)), axis=axis + 1)
-    before = (slice(None),) * axis
+    leading = (slice(None),) * axis
     pooled = []
     for i in range(bins):
         start, end = i * size // bins, ((i + 1) * size + bins - 1) // bins
-        window = x[(*before, slice(start, end))]
+        window = x[(*leading, slice(start, end))]
         pooled.append(reduce(window, axis=axis))
     return ops.stack(pooled, axis=axis)
 
 
 @serializable
-class SpatialPyramidPooling2D(keras.layers.Layer):
+class SpatialPyramidPooling2D(bases.Layer):
     """Pools feature maps of any size into a fixed number of values.
 
-    Divides the map into grids of 1x1, 2x2, ... windows and pools each window, so that
-    a `Dense` layer can follow although the pictures differ in size, and coarse places
-    are kept where global pooling loses them. `Flatten` after it gives the vector of the
-    article.
+    Divides the map into grids of 1x1, 2x2, ... windows and pools each window, so that a
+    `Dense` layer can process images of different sizes, and coarse positions are
+    preserved, unlike in global pooling. `Flatten` after it gives the vector of the
+    paper.
 
     Windows of a grid of `n` along an edge of `size` pixels:
 
@@ -50,8 +56,8 @@ class SpatialPyramidPooling2D(keras.layers.Layer):
       https://arxiv.org/abs/1406.4729)
 
     Args:
-        bins: Windows along each edge, one number a level. Defaults to `(1, 2, 4)`.
-        pooling: `"max"` as in the article, or `"average"`. Defaults to `"max"`.
+        bins: Windows along each edge, one number per level. Defaults to `(1, 2, 4)`.
+        pooling: `"max"` as in the paper, or `"average"`. Defaults to `"max"`.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
@@ -85,18 +91,26 @@ class SpatialPyramidPooling2D(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, bins=(1, 2, 4), pooling="max", data_format=None, **kwargs):
+    def __init__(
+        self,
+        bins: int | Sequence[int] = (1, 2, 4),
+        pooling: Literal["max", "average"] = "max",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         levels = bins if isinstance(bins, list | tuple) else [bins]
         if not levels:
             checks.fail("`bins` must name a level or more", bins=bins)
-        self.bins = [checks.integer("bins", level, low=1) for level in levels]
-        self.pooling = checks.choice("pooling", pooling, tuple(REDUCTIONS))
-        self.data_format = _axes.data_format(data_format)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
+        self.bins: list[int] = [
+            checks.integer("bins", level, low=1) for level in levels
+        ]
+        self.pooling: str = checks.choice("pooling", pooling, tuple(_REDUCTIONS))
+        self.data_format: str = _axes.data_format(data_format)
+        self.input_spec: Any = keras.layers.InputSpec(ndim=4)
 
-    def call(self, inputs):
-        reduce = REDUCTIONS[self.pooling]
+    def call(self, inputs: Tensor) -> Tensor:
+        reduce = _REDUCTIONS[self.pooling]
         height, width = _axes.spatial_axes(self.data_format, 4)
         levels = []
         for bins in self.bins:
@@ -107,13 +121,13 @@ class SpatialPyramidPooling2D(keras.layers.Layer):
             levels.append(ops.reshape(grid, [-1, *shape[1:]]))
         return ops.concatenate(levels, axis=height)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         shape = list(input_shape)
         height, width = _axes.spatial_axes(self.data_format, 4)
         shape[height : width + 1] = [sum(bins * bins for bins in self.bins)]
         return tuple(shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "bins": self.bins,

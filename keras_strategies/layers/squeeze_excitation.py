@@ -1,25 +1,31 @@
+"""Squeeze-and-excitation."""
+
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import activations, ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Activation, Config, Shape, Tensor
 from keras_strategies.layers import _axes
 
 
 @serializable
-class SqueezeExcitation(keras.layers.Layer):
-    """Weighs the channels of a feature map by what the whole map shows.
+class SqueezeExcitation(bases.Layer):
+    """Reweights the channels of a feature map by its global content.
 
-    A cheap attention over channels, at the end of a block or of its residual branch.
-    It adds about `2 * channels**2 / ratio` weights and next to no computation.
+    Channel attention for the end of a block or of its residual branch. It adds about
+    `2 * channels**2 / ratio` weights and almost no computation.
 
     ```
-    s      = mean of each channel over its places
+    s      = mean of each channel over its positions
     gate   = gate_activation(W2 activation(W1 s + b1) + b2)
     output = inputs * gate
     ```
 
-    where `W1` leads to `max(channels // ratio, 1)` units and `W2` back.
+    where `W1` has `max(channels // ratio, 1)` units and `W2` as many as channels.
 
     Reference:
 
@@ -27,17 +33,17 @@ class SqueezeExcitation(keras.layers.Layer):
       https://arxiv.org/abs/1709.01507)
 
     Args:
-        ratio: How many times fewer units the inner layer has than channels come in,
-            at least 1. Defaults to `16`.
-        activation: Activation of the inner layer. Defaults to `"relu"`.
+        ratio: Reduction ratio: channels of the input per hidden unit, at least 1.
+            Defaults to `16`.
+        activation: Activation of the hidden layer. Defaults to `"relu"`.
         gate_activation: Activation of the gate. Defaults to `"sigmoid"`;
-            `"hard_sigmoid"` is cheaper on a phone.
+            `"hard_sigmoid"` is faster on mobile devices.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Input shape:
-        `(batch, ..., channels)` with one place axis or more, or channels first.
+        `(batch, ..., channels)` with at least one spatial axis, or channels first.
 
     Output shape:
         The shape of the input.
@@ -59,46 +65,46 @@ class SqueezeExcitation(keras.layers.Layer):
 
     def __init__(
         self,
-        ratio=16,
-        activation="relu",
-        gate_activation="sigmoid",
-        data_format=None,
-        **kwargs,
-    ):
+        ratio: int = 16,
+        activation: Activation = "relu",
+        gate_activation: Activation = "sigmoid",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.ratio = checks.integer("ratio", ratio, low=1)
-        self.activation = activations.get(activation)
-        self.gate_activation = activations.get(gate_activation)
-        self.data_format = _axes.data_format(data_format)
+        self.ratio: int = checks.integer("ratio", ratio, low=1)
+        self.activation: Callable[..., Any] = activations.get(activation)
+        self.gate_activation: Callable[..., Any] = activations.get(gate_activation)
+        self.data_format: str = _axes.data_format(data_format)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         kind = "SqueezeExcitation"
         rank, _ = _axes.rank_and_axis(input_shape, -1, kind, lowest=3)
         axis = _axes.channel_axis(self.data_format, rank)
-        channels = _axes.known(input_shape, axis, kind)
-        inner = max(channels // self.ratio, 1)
+        channels = _axes.static_size(input_shape, axis, kind)
+        hidden_units = max(channels // self.ratio, 1)
         policy = self.dtype_policy
-        self.squeeze = keras.layers.Dense(
-            inner, self.activation, name="squeeze", dtype=policy
+        self.squeeze: keras.layers.Dense = keras.layers.Dense(
+            hidden_units, self.activation, name="squeeze", dtype=policy
         )
-        self.excite = keras.layers.Dense(
+        self.excite: keras.layers.Dense = keras.layers.Dense(
             channels, self.gate_activation, name="excite", dtype=policy
         )
         self.squeeze.build((None, channels))
-        self.excite.build((None, inner))
+        self.excite.build((None, hidden_units))
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         rank = len(inputs.shape)
         pooled = ops.mean(inputs, axis=_axes.spatial_axes(self.data_format, rank))
         gate = self.excite(self.squeeze(pooled))
         axis = _axes.channel_axis(self.data_format, rank)
         return inputs * _axes.gate_along(gate, rank, axis)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "ratio": self.ratio,

@@ -1,28 +1,34 @@
+"""Stochastic depth (DropPath)."""
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Shape, Tensor, Tensors
 
 
-def drop_samples(x, keep, rate):
-    """Zeroes the samples of `x` that are not kept and scales the others.
+def drop_samples(x: Tensor, keep: Tensor, rate: float) -> Tensor:
+    """Zeroes dropped samples of `x` and scales the others by `1 / (1 - rate)`.
 
     Args:
         x: Tensor of shape `(batch, ...)`.
         keep: Boolean tensor of shape `(batch,)`.
-        rate: The probability with which samples are dropped, in `[0, 1)`.
+        rate: The drop probability, in `[0, 1)`.
     """
     keep = ops.reshape(keep, (-1,) + (1,) * (len(x.shape) - 1))
     # `where`, not a product: a dropped branch that overflowed must leave no NaN.
     return ops.where(keep, x * ops.cast(1.0 / (1.0 - rate), x.dtype), 0)
 
 
-def stochastic_depth_rates(depth, rate):
-    """The drop rates of the blocks of a network, rising linearly with depth.
+def stochastic_depth_rates(depth: int, rate: float) -> list[float]:
+    """Returns drop rates of the blocks of a network that increase with depth.
 
-    Early blocks extract what all later ones build on, so they are dropped less: the
-    first block never, the last one with the full rate.
+    Early blocks extract the features that all later ones use, so they are dropped less:
+    the first block never, the last one with the full rate, linearly in between.
 
     ```
     rates[i] = rate * i / (depth - 1),  i = 0 ... depth - 1
@@ -67,14 +73,14 @@ def stochastic_depth_rates(depth, rate):
 
 
 @serializable
-class StochasticDepth(keras.layers.Layer):
-    """Drops the residual branch of a block at random, one decision a sample.
+class StochasticDepth(bases.Layer):
+    """Drops the residual branch of a block at random, independently per sample.
 
-    Put it at the end of a residual branch. In training a part of the samples
-    passes the block through its shortcut alone, which regularizes deep residual
-    networks and vision transformers and shortens the way of the gradient. At
-    inference the layer does nothing, so it costs nothing there and disappears
-    from an exported model. Also known as *DropPath*.
+    Used at the end of a residual branch. In training some samples bypass the branch
+    through the shortcut, which regularizes deep residual networks and vision
+    transformers and shortens the path of the gradient. At inference the layer is the
+    identity, so it costs nothing and disappears from an exported model. Also known as
+    *DropPath*.
 
     For each sample, with the drop probability `rate`:
 
@@ -83,14 +89,13 @@ class StochasticDepth(keras.layers.Layer):
     inference:  output = shortcut + residual
     ```
 
-    where `keep` is 1 with probability `1 - rate` and 0 otherwise. The scaling
-    happens in training, so that the expected output is the same in both.
-    Deep networks usually raise `rate` linearly from 0 in the first block to its
-    final value (0.1 to 0.5) in the last.
+    where `keep` is 1 with probability `1 - rate` and 0 otherwise. The scaling in
+    training makes the expected output the same in both. Deep networks usually increase
+    `rate` linearly from 0 in the first block to its final value (0.1 to 0.5) in the
+    last: `stochastic_depth_rates`.
 
-    Coming from an implementation that takes a survival probability `p`: `rate`
-    is `1 - p`. One that scales by `p` at inference differs from this layer by
-    that factor only.
+    For implementations with a survival probability `p`, `rate` is `1 - p`. Those that
+    scale by `p` at inference differ from this layer by that factor only.
 
     Reference:
 
@@ -100,14 +105,14 @@ class StochasticDepth(keras.layers.Layer):
     Args:
         rate: Probability of dropping the branch of a sample, in `[0, 1)`.
             Defaults to `0.5`.
-        seed: Integer that makes the decisions reproducible, or `None`.
+        seed: Integer that makes the random decisions reproducible, or `None`.
             Defaults to `None`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
 
     Call arguments:
         inputs: The residual branch, or a list `[shortcut, residual]` of two
             tensors of one shape, which are then added.
-        training: Whether branches are dropped. Set by Keras in `fit`, `evaluate`
+        training: Whether to drop branches. Set by Keras in `fit`, `evaluate`
             and `predict`.
 
     Input shape:
@@ -117,8 +122,8 @@ class StochasticDepth(keras.layers.Layer):
         The shape of one input.
 
     Raises:
-        ValueError: If `rate` is outside `[0, 1)`, or if a list holds other than
-            two tensors of one shape.
+        ValueError: If `rate` is outside `[0, 1)`, or if a list is not of two tensors of
+            the same shape.
 
     Example:
 
@@ -135,9 +140,11 @@ class StochasticDepth(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, rate=0.5, seed=None, **kwargs):
+    def __init__(
+        self, rate: float = 0.5, seed: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.rate = checks.real(
+        self.rate: float = checks.real(
             "rate",
             rate,
             low=0,
@@ -145,36 +152,38 @@ class StochasticDepth(keras.layers.Layer):
             high_open=True,
             fix="It is the probability of dropping: 1 - survival probability.",
         )
-        self.seed = checks.integer("seed", seed, optional=True)
-        self.seed_generator = keras.random.SeedGenerator(self.seed)
-        self.supports_masking = True
+        self.seed: int | None = checks.integer("seed", seed, optional=True)
+        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(
+            self.seed
+        )
+        self.supports_masking: bool = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.compute_output_shape(input_shape)
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensors, training: bool = False) -> Tensor:
         shortcut, residual = None, inputs
         if isinstance(inputs, list | tuple):
             shortcut, residual = inputs
         if training and self.rate > 0:
             batch = ops.shape(residual)[:1]
             # Drawn in float32: half precision has too few values below `rate`.
-            chance = keras.random.uniform(
+            uniform = keras.random.uniform(
                 batch, dtype="float32", seed=self.seed_generator
             )
-            residual = drop_samples(residual, chance >= self.rate, self.rate)
+            residual = drop_samples(residual, uniform >= self.rate, self.rate)
         return residual if shortcut is None else shortcut + residual
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensors, mask: Any = None) -> Tensor | None:
         if not isinstance(inputs, list | tuple):
             return mask
-        # The rule of `keras.layers.Add`: a step counts if either input has it.
-        if mask is None or any(one is None for one in mask):
+        # As in `keras.layers.Add`: a step is valid if it is in either input.
+        if mask is None or any(m is None for m in mask):
             return None
         return ops.logical_or(*mask)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Shape:
         shapes = _shapes(input_shape)
         if shapes is None:
             return input_shape
@@ -184,21 +193,22 @@ class StochasticDepth(keras.layers.Layer):
                 input_shape=input_shape,
                 fix="Project the shortcut to the shape of the residual first.",
             )
+        # A size that is unknown in one input may be known in the other.
         return tuple(b if a is None else a for a, b in zip(*shapes, strict=True))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
-def _is_pair(shapes):
+def _is_pair(shapes: Sequence[Shape]) -> bool:
     if len(shapes) != 2 or len(shapes[0]) != len(shapes[1]):
         return False
     pairs = zip(*shapes, strict=True)
     return all(a == b or a is None or b is None for a, b in pairs)
 
 
-def _shapes(input_shape):
-    """The shapes of a list input, or `None` for a single tensor."""
+def _shapes(input_shape: Any) -> list[Shape] | None:
+    """Returns the shapes of a list input, or `None` for a single tensor."""
     if input_shape and isinstance(input_shape[0], list | tuple):
         return [tuple(shape) for shape in input_shape]
     return None

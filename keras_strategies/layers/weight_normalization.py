@@ -1,32 +1,38 @@
+"""Weight normalization wrapper."""
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Shape, Tensor
 
 
-def norm(v, axes):
-    """Euclidean norm over all axes but `axes`, in float32 or better."""
-    exact = ops.cast(v, keras.backend.result_type(v.dtype, "float32"))
-    others = tuple(i for i in range(len(v.shape)) if i not in axes)
-    squares = ops.sum(ops.square(exact), axis=others, keepdims=True)
-    # A column of zeros has no direction; its gradient must not become NaN.
+def norm(v: Tensor, axes: Sequence[int]) -> Tensor:
+    """Returns the Euclidean norm over all axes but `axes`, in float32 at least."""
+    precise = ops.cast(v, keras.backend.result_type(v.dtype, "float32"))
+    reduced = tuple(i for i in range(len(v.shape)) if i not in axes)
+    squares = ops.sum(ops.square(precise), axis=reduced, keepdims=True)
+    # The gradient of a column of zeros must not be NaN.
     return ops.sqrt(ops.maximum(squares, 1e-24))
 
 
-def normalize(v, g, axes):
-    """The weights `g * v / norm(v)`; `g` has the length 1 along the other axes."""
+def normalize(v: Tensor, g: Tensor, axes: Sequence[int]) -> Tensor:
+    """Returns `g * v / norm(v)`; `g` has size 1 along the reduced axes."""
     factor = ops.cast(g, "float32") / ops.cast(norm(v, axes), "float32")
     return v * ops.cast(factor, v.dtype)
 
 
 @serializable
-class WeightNormalization(keras.layers.Wrapper):
-    """Trains the length and the direction of each weight vector apart.
+class WeightNormalization(bases.Wrapper):
+    """Trains norm and direction of each weight vector separately.
 
-    A wrapper around `Dense` or a convolution. Gradient steps then have the scale that
-    suits each unit, as with batch normalization, but without depending on the batch, so
-    it suits recurrent use, reinforcement learning and generative models.
+    A wrapper around `Dense` or a convolution. It conditions gradient steps as batch
+    normalization does, but independently of the batch, so that it is suitable for
+    recurrent networks, reinforcement learning and generative models.
 
     For each output unit, with the wrapped layer's kernel as `v`:
 
@@ -34,9 +40,9 @@ class WeightNormalization(keras.layers.Wrapper):
     kernel = g * v / norm(v)
     ```
 
-    `g` starts as `norm(v)`, so wrapping changes no output. Regularizers and constraints
-    of the wrapped layer act on `v`. The article's start from the data of a first batch
-    is not done.
+    `g` is initialized as `norm(v)`, so that wrapping does not change the output.
+    Regularizers and constraints of the wrapped layer act on `v`. The data-dependent
+    initialization of the paper is not implemented.
 
     Reference:
 
@@ -46,8 +52,8 @@ class WeightNormalization(keras.layers.Wrapper):
         layer: Layer with a `kernel`, such as `Dense` or `Conv2D`.
         axis: Axis or axes of the kernel that number the output units. Defaults to `-1`;
             `-2` for transposed convolutions, `(-2, -1)` for depthwise ones.
-        **kwargs: Base layer arguments, such as `name` and `dtype`. The dtype is by
-            default that of the wrapped layer.
+        **kwargs: Base layer arguments, such as `name` and `dtype`. The dtype
+            defaults to that of the wrapped layer.
 
     Call arguments:
         inputs: Input of the wrapped layer.
@@ -78,17 +84,20 @@ class WeightNormalization(keras.layers.Wrapper):
     ```
     """
 
-    def __init__(self, layer, axis=-1, **kwargs):
+    def __init__(
+        self, layer: keras.layers.Layer, axis: int | Sequence[int] = -1, **kwargs: Any
+    ) -> None:
         checks.instance("layer", layer, keras.layers.Layer)
         kwargs.setdefault("dtype", layer.dtype_policy)
-        # The wrapped layer is not called as such, so the wrapper adds this penalty.
+        # The wrapped layer is called by `stateless_call`: the wrapper adds this
+        # penalty.
         kwargs.setdefault("activity_regularizer", layer.activity_regularizer)
         super().__init__(layer, **kwargs)
         axes = axis if isinstance(axis, list | tuple) else [axis]
-        self.axis = [checks.integer("axis", one) for one in axes]
-        self.supports_masking = layer.supports_masking
+        self.axis: list[int] = [checks.integer("axis", number) for number in axes]
+        self.supports_masking: bool = layer.supports_masking
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         kernel = getattr(self.layer, "kernel", None)
         if not isinstance(kernel, keras.Variable):
@@ -100,12 +109,13 @@ class WeightNormalization(keras.layers.Wrapper):
         rank = len(kernel.shape)
         if any(not -rank <= axis < rank for axis in self.axis):
             checks.fail("`axis` must be of the kernel", axis=self.axis, rank=rank)
-        self.g = self.add_weight(
+        self.g: keras.Variable = self.add_weight(
             name="g",
             shape=tuple(
                 size if i in self._axes(rank) else 1
                 for i, size in enumerate(kernel.shape)
             ),
+            # The norm of the kernel as it is, so that wrapping changes no output.
             initializer=lambda shape, dtype: ops.cast(
                 norm(ops.convert_to_tensor(kernel), self._axes(rank)), dtype
             ),
@@ -113,20 +123,20 @@ class WeightNormalization(keras.layers.Wrapper):
         )
         self.built = True
 
-    def _axes(self, rank):
+    def _axes(self, rank: int) -> list[int]:
         return [axis % rank for axis in self.axis]
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         layer, kernel = self.layer, self.layer.kernel
         weights = normalize(
             ops.convert_to_tensor(kernel), self.g, self._axes(len(kernel.shape))
         )
 
-        def values(variables):
+        def values(variables: Sequence[keras.Variable]) -> list[Any]:
             return [weights if v is kernel else v.value for v in variables]
 
-        # The layer runs with the product in place of its variable: gradients reach
-        # both factors, and the variable itself stays `v`.
+        # Called with the normalized kernel as the value of its variable: gradients
+        # reach both factors, and the variable itself remains `v`.
         outputs, _ = layer.stateless_call(
             values(layer.trainable_variables),
             values(layer.non_trainable_variables),
@@ -134,8 +144,8 @@ class WeightNormalization(keras.layers.Wrapper):
         )
         return outputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.layer.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "axis": self.axis}

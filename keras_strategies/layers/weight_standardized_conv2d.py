@@ -1,28 +1,34 @@
+"""Convolution with standardized weights."""
+
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
-def standardize(kernel, epsilon):
+def standardize(kernel: Tensor, epsilon: float) -> Tensor:
     """Gives each filter of a kernel `(..., inputs, filters)` mean 0 and variance 1."""
     axes = tuple(range(len(kernel.shape) - 1))
-    exact = ops.cast(kernel, keras.backend.result_type(kernel.dtype, "float32"))
-    centered = exact - ops.mean(exact, axis=axes, keepdims=True)
+    precise = ops.cast(kernel, keras.backend.result_type(kernel.dtype, "float32"))
+    centered = precise - ops.mean(precise, axis=axes, keepdims=True)
     variance = ops.mean(ops.square(centered), axis=axes, keepdims=True)
     return ops.cast(centered / ops.sqrt(variance + epsilon), kernel.dtype)
 
 
 @serializable
-class WeightStandardizedConv2D(keras.layers.Conv2D):
+class WeightStandardizedConv2D(bases.Conv2D):
     """`Conv2D` whose filters are standardized before each use.
 
-    Smooths the loss as batch normalization does, without looking at the batch: with
+    Smooths the loss as batch normalization does, but independently of the batch: with
     `GroupNormalization` after it, networks train with batches of one or two images as
     well as with batch normalization on large ones.
 
-    For each filter `w`, over its places and input channels:
+    For each filter `w`, over its positions and input channels:
 
     ```
     kernel = (w - mean(w)) / sqrt(variance(w) + epsilon)
@@ -37,7 +43,7 @@ class WeightStandardizedConv2D(keras.layers.Conv2D):
     Args:
         filters: Number of filters.
         kernel_size: Size of the filters, an integer or two.
-        strides: Steps of the convolution, an integer or two. Defaults to `(1, 1)`.
+        strides: Strides of the convolution, an integer or two. Defaults to `(1, 1)`.
         padding: `"valid"` or `"same"`. Defaults to `"valid"`.
         epsilon: Added to the variance of the weights, above 0. Defaults to `1e-5`.
         **kwargs: The other arguments of `keras.layers.Conv2D`.
@@ -70,20 +76,20 @@ class WeightStandardizedConv2D(keras.layers.Conv2D):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=(1, 1),
-        padding="valid",
-        epsilon=1e-5,
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = (1, 1),
+        padding: str = "valid",
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             filters, kernel_size, strides=strides, padding=padding, **kwargs
         )
-        self.epsilon = checks.real("epsilon", epsilon, low=0, low_open=True)
+        self.epsilon: float = checks.real("epsilon", epsilon, low=0, low_open=True)
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         return super().convolution_op(inputs, standardize(kernel, self.epsilon))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "epsilon": self.epsilon}

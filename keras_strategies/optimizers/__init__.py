@@ -1,7 +1,8 @@
-"""Optimizers and changes of gradients that Keras does not ship.
+"""Optimizers and gradient transforms that Keras does not ship.
 
-`GradientTransform` goes around any Keras optimizer; the other classes are what it
-does to the gradients. Their mathematics is in `optimizers.gradients`.
+`GradientTransform` wraps any Keras optimizer and applies transforms to the gradients,
+such as `AdaptiveClip`, `Centralize` and `Freeze`. `RAdam` and `AdaBelief` are
+optimizers of their own, `Lookahead` wraps an optimizer and `SharpnessAware` a model.
 """
 
 from keras_strategies.optimizers.ada_belief import AdaBelief

@@ -1,29 +1,44 @@
-"""What Adam's relatives share: two moments for each weight."""
+"""Optimizers of the Adam family: two moments for each weight."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks, keras_private
+from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal.types import Config, Schedule, Tensor
 
 
-class MomentsOptimizer(keras.optimizers.Optimizer):
-    """Keeps `momentum` and `velocity` for each weight; `_step` computes the rest."""
+class MomentsOptimizer(bases.Optimizer):
+    """Base of optimizers that keep `momentum` and `velocity` for each weight.
+
+    Subclasses compute new moments and the update in `_step`.
+    """
 
     def __init__(
-        self, learning_rate, beta_1, beta_2, epsilon, weight_decay, name, **kwargs
-    ):
+        self,
+        learning_rate: Schedule,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+        weight_decay: float,
+        name: str,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             learning_rate=learning_rate, name=name, weight_decay=weight_decay, **kwargs
         )
-        self.beta_1 = checks.real("beta_1", beta_1, low=0, high=1, high_open=True)
-        self.beta_2 = checks.real(
+        self.beta_1: float = checks.real(
+            "beta_1", beta_1, low=0, high=1, high_open=True
+        )
+        self.beta_2: float = checks.real(
             "beta_2", beta_2, low=0, high=1, low_open=True, high_open=True
         )
-        self.epsilon = checks.real("epsilon", epsilon, low=0, low_open=True)
+        self.epsilon: float = checks.real("epsilon", epsilon, low=0, low_open=True)
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -32,10 +47,12 @@ class MomentsOptimizer(keras.optimizers.Optimizer):
             for name in ("momentum", "velocity")
         )
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Schedule
+    ) -> None:
         dtype = variable.dtype
-        position = keras_private.slot(self, variable)
-        momentum, velocity = self._momentums[position], self._velocities[position]
+        index = keras_private.slot(self, variable)
+        momentum, velocity = self._momentums[index], self._velocities[index]
         moments, update = self._step(
             ops.cast(gradient, dtype),
             ops.convert_to_tensor(momentum),
@@ -46,11 +63,13 @@ class MomentsOptimizer(keras.optimizers.Optimizer):
         self.assign(velocity, moments[1])
         self.assign_sub(variable, ops.cast(learning_rate, dtype) * update)
 
-    def _step(self, gradient, momentum, velocity, step):
-        """Returns `((momentum, velocity), update)`; the rate is not in `update`."""
+    def _step(
+        self, gradient: Tensor, momentum: Tensor, velocity: Tensor, step: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Returns `((momentum, velocity), update)` without the learning rate."""
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "beta_1": self.beta_1,
@@ -59,32 +78,51 @@ class MomentsOptimizer(keras.optimizers.Optimizer):
         }
 
 
-def one_minus_power(beta, step):
-    """`1 - beta ** step`, exact for a `beta` near 1."""
+def one_minus_power(beta: float, step: Tensor) -> Tensor:
+    """Computes `1 - beta ** step` without cancellation for a `beta` near 1."""
     return -ops.expm1(step * math.log(beta)) if beta > 0 else 1.0
 
 
-def rectified_step(gradient, m, v, step, beta_1, beta_2, epsilon):
-    """A step of RAdam: `((m, v), update)`, see `RAdam` for the formula."""
+def rectified_step(
+    gradient: Tensor,
+    m: Tensor,
+    v: Tensor,
+    step: Tensor,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Returns `((m, v), update)` of a step of RAdam; the formula is in `RAdam`."""
     m = beta_1 * m + (1 - beta_1) * gradient
     v = beta_2 * v + (1 - beta_2) * ops.square(gradient)
-    left = one_minus_power(beta_2, step)
-    mean = m / one_minus_power(beta_1, step)
-    longest = 2 / (1 - beta_2) - 1
-    length = longest - 2 * step * (1 - left) / left
-    # The square root of the other branch must not become NaN.
-    safe = ops.maximum(length, 5.0)
+    v_correction = one_minus_power(beta_2, step)
+    m_hat = m / one_minus_power(beta_1, step)
+    # Length of the simple moving average that approximates the exponential one: its
+    # limit, and its value at this step (Liu et al., 2020, equations 4 and 5).
+    rho_inf = 2 / (1 - beta_2) - 1
+    rho = rho_inf - 2 * step * (1 - v_correction) / v_correction
+    # `where` computes both branches: the root of the unused one must not be NaN.
+    safe = ops.maximum(rho, 5.0)
     rectifier = ops.sqrt(
-        (safe - 4) * (safe - 2) * longest / ((longest - 4) * (longest - 2) * safe)
+        (safe - 4) * (safe - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * safe)
     )
-    adaptive = rectifier * mean / (ops.sqrt(v / left) + epsilon)
-    return (m, v), ops.where(length > 5.0, adaptive, mean)
+    adaptive = rectifier * m_hat / (ops.sqrt(v / v_correction) + epsilon)
+    # The variance is tractable above 4 in the paper, above 5 in the authors' code.
+    return (m, v), ops.where(rho > 5.0, adaptive, m_hat)
 
 
-def belief_step(gradient, m, s, step, beta_1, beta_2, epsilon):
-    """A step of AdaBelief: `((m, s), update)`, see `AdaBelief` for the formula."""
+def belief_step(
+    gradient: Tensor,
+    m: Tensor,
+    s: Tensor,
+    step: Tensor,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Returns `((m, s), update)` of a step of AdaBelief; the formula is there."""
     m = beta_1 * m + (1 - beta_1) * gradient
     s = beta_2 * s + (1 - beta_2) * ops.square(gradient - m) + epsilon
-    mean = m / one_minus_power(beta_1, step)
-    deviation = ops.sqrt(s / one_minus_power(beta_2, step))
-    return (m, s), mean / (deviation + epsilon)
+    m_hat = m / one_minus_power(beta_1, step)
+    s_hat = s / one_minus_power(beta_2, step)
+    return (m, s), m_hat / (ops.sqrt(s_hat) + epsilon)

@@ -1,26 +1,34 @@
-"""An optimizer around an optimizer, on the pattern of Keras's LossScaleOptimizer."""
+"""Base of optimizers that wrap another one, modelled on `LossScaleOptimizer`."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks, keras_private
+from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal.types import Tensor
 from keras_strategies._internal.wrapping import SavedWithInner
 
 
-class OptimizerWrapper(SavedWithInner, keras.optimizers.Optimizer):
-    """Leaves everything to `inner_optimizer` but what subclasses do in `_update`.
+class OptimizerWrapper(SavedWithInner, bases.Optimizer):
+    """Delegates to `inner_optimizer` all but the update, which subclasses override.
 
-    Subclasses make their variables in `_build` with `add_variable`. Attributes must
-    not hold variables of the model: Keras would take them for the optimizer's own.
+    Subclasses create their variables in `_build` with `add_variable`. Attributes must
+    not contain variables of the model: Keras would track them as the optimizer's own.
     """
 
     _INNER = "inner_optimizer"
 
-    def __init__(self, inner_optimizer, name=None):
-        # The learning rate of Keras's constructor is not used: see the property.
+    def __init__(
+        self, inner_optimizer: keras.optimizers.Optimizer | str, name: str | None = None
+    ) -> None:
+        # Keras's constructor requires a learning rate; the property below replaces it.
         super().__init__(learning_rate=0.0, name=name)
-        self.inner_optimizer = _checked_inner(inner_optimizer)
+        self.inner_optimizer: keras.optimizers.Optimizer = _checked_inner(
+            inner_optimizer
+        )
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         if not self.inner_optimizer.built:
@@ -28,10 +36,14 @@ class OptimizerWrapper(SavedWithInner, keras.optimizers.Optimizer):
         self._build(list(variables))
         super().build(variables)
 
-    def _build(self, variables):
-        """Makes the variables of the wrapper."""
+    def _build(self, variables: Sequence[keras.Variable]) -> None:
+        """Creates the variables of the wrapper."""
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self,
+        grads: Sequence[Tensor | None],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
         if len(grads) == 0:
             return
         if trainable_variables is None and self.built:
@@ -48,47 +60,51 @@ class OptimizerWrapper(SavedWithInner, keras.optimizers.Optimizer):
                 self.build(variables)
         self._update(list(grads), variables)
 
-    def _update(self, gradients, variables):
+    def _update(self, gradients: list[Any], variables: list[Any]) -> None:
         """Updates `variables` through the inner optimizer."""
         raise NotImplementedError
 
     @property
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         return keras_private.own_variables(self) + self.inner_optimizer.variables
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Any:
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate):
+    def learning_rate(self, learning_rate: Any) -> Any:
         self.inner_optimizer.learning_rate = learning_rate
 
     @property
-    def iterations(self):
+    def iterations(self) -> keras.Variable:
         return self.inner_optimizer.iterations
 
     @property
-    def loss_scale_factor(self):
+    def loss_scale_factor(self) -> float | None:
         inner = getattr(self, "inner_optimizer", None)
         return None if inner is None else inner.loss_scale_factor
 
     @loss_scale_factor.setter
-    def loss_scale_factor(self, value):
+    def loss_scale_factor(self, value: float | None) -> float | None:
         # Keras's constructor sets it before there is an inner optimizer.
         if getattr(self, "inner_optimizer", None) is not None:
             self.inner_optimizer.loss_scale_factor = value
 
-    def scale_loss(self, loss):
+    def scale_loss(self, loss: Tensor) -> Tensor:
         return self.inner_optimizer.scale_loss(loss)
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         self.inner_optimizer.finalize_variable_values(var_list)
 
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self,
+        var_list: Sequence[keras.Variable] | None = None,
+        var_names: Sequence[str] | None = None,
+    ) -> None:
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Sequence[Any]) -> None:
         if not self.built:
             checks.fail(
                 "`set_weights` needs an optimizer that is built",
@@ -99,8 +115,8 @@ class OptimizerWrapper(SavedWithInner, keras.optimizers.Optimizer):
             variable.assign(weight)
 
 
-def _checked_inner(optimizer):
-    """Returns an optimizer object; makes it from a name such as `"adam"`."""
+def _checked_inner(optimizer: Any) -> keras.optimizers.Optimizer:
+    """Checks the inner optimizer; resolves a name such as `"adam"`."""
     if isinstance(optimizer, str):
         optimizer = keras.optimizers.get(optimizer)
     checks.instance(
@@ -112,8 +128,8 @@ def _checked_inner(optimizer):
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         checks.fail(
             "`inner_optimizer` must not be a LossScaleOptimizer",
-            fix="Put the LossScaleOptimizer around this one; `compile` does so by "
-            "itself in mixed_float16.",
+            fix="Wrap this one in the LossScaleOptimizer; `compile` does so by itself "
+            "in mixed_float16.",
             inner_optimizer=optimizer,
         )
     return optimizer

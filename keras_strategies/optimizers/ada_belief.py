@@ -1,20 +1,24 @@
-"""Adam with the deviation from the expected gradient in place of its size."""
+"""AdaBelief: Adam with the variance of the gradient in place of its square."""
+
+from typing import Any
 
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Schedule, Tensor
 from keras_strategies.optimizers._moments import MomentsOptimizer, belief_step
 
 
 @serializable
 class AdaBelief(MomentsOptimizer):
-    """Takes large steps where gradients are as expected, small ones elsewhere.
+    """Adapts step sizes to how far gradients deviate from their running mean.
 
-    Adam divides by the size of the gradients; this one divides by how far they are
-    from their running mean. It aims at Adam's speed with the generalization of SGD.
+    Adam divides by the magnitude of the gradients; AdaBelief divides by their deviation
+    from the running mean, so that steps are large where gradients are as expected. It
+    aims at the speed of Adam with the generalization of SGD.
 
     ```
     m <- beta_1 * m + (1 - beta_1) * g
     s <- beta_2 * s + (1 - beta_2) * (g - m) ** 2 + epsilon
-    w <- w - rate * m_hat / (sqrt(s_hat) + epsilon)
+    w <- w - learning_rate * m_hat / (sqrt(s_hat) + epsilon)
     ```
 
     with `m_hat`, `s_hat` divided by `1 - beta ** t`, `t` the step from 1.
@@ -26,11 +30,11 @@ class AdaBelief(MomentsOptimizer):
 
     Args:
         learning_rate: A float or a schedule. Defaults to `0.001`.
-        beta_1: Decay of the mean, in [0, 1). Defaults to `0.9`.
-        beta_2: Decay of the deviation, in (0, 1). Defaults to `0.999`.
-        epsilon: Small number inside and outside of the root. Defaults to `1e-14`;
-            1e-8 is nearer to SGD.
-        weight_decay: Decoupled weight decay, or `None`, the default.
+        beta_1: Decay rate of the mean, in [0, 1). Defaults to `0.9`.
+        beta_2: Decay rate of the variance, in (0, 1). Defaults to `0.999`.
+        epsilon: Small constant, added inside and outside of the root. Defaults to
+            `1e-14`; 1e-8 is closer to SGD.
+        weight_decay: Decoupled weight decay, or `None` for none. Defaults to `None`.
         name: Name of the optimizer. Defaults to `"ada_belief"`.
         **kwargs: As for every Keras optimizer: `clipnorm`, `use_ema`, ...
 
@@ -50,19 +54,21 @@ class AdaBelief(MomentsOptimizer):
 
     def __init__(
         self,
-        learning_rate=0.001,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-14,
-        weight_decay=None,
-        name="ada_belief",
-        **kwargs,
-    ):
+        learning_rate: Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-14,
+        weight_decay: float | None = None,
+        name: str = "ada_belief",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             learning_rate, beta_1, beta_2, epsilon, weight_decay, name, **kwargs
         )
 
-    def _step(self, gradient, momentum, velocity, step):
+    def _step(
+        self, gradient: Tensor, momentum: Tensor, velocity: Tensor, step: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
         return belief_step(
             gradient,
             momentum,

@@ -1,7 +1,12 @@
-"""Frozen weights that can thaw."""
+"""Freezing and unfreezing of weights during training."""
+
+from collections.abc import Sequence
+
+import keras
 
 from keras_strategies._internal.registration import serializable
-from keras_strategies.optimizers._selection import checked_patterns, selection
+from keras_strategies._internal.select import Selector, VariableSelection
+from keras_strategies._internal.types import Config
 from keras_strategies.optimizers.transform import Transform
 
 
@@ -9,24 +14,31 @@ from keras_strategies.optimizers.transform import Transform
 class Freeze(Transform):
     """Freezes weights that can be unfrozen during training, without compiling again.
 
-    Changing `trainable` needs a new `compile`, which forgets the optimizer's moments.
-    Here `optimizer.freeze(where)` and `optimizer.unfreeze(where)` act from the next
-    step on. A frozen weight gets no update of any sort, weight decay included, while
-    its moments go on, so that it starts well when it thaws.
+    Changing `trainable` requires a new `compile`, which resets the optimizer's moments.
+    Here `optimizer.freeze(...)` and `optimizer.unfreeze(...)` act from the next step
+    on. A frozen weight receives no update, not even weight decay, while its moments are
+    still computed, so that they are accurate when it is unfrozen.
 
     ```
     w_new = w + mask * (inner_update(w) - w),   mask 0 or 1 for each weight
     ```
 
-    Frozen weights still cost their part of the backward pass.
+    Gradients of frozen weights are still computed in the backward pass.
 
     Args:
-        patterns: List of regular expressions: variables in whose path one of them is
-            found are frozen at first. Defaults to `()`, none.
+        include: The variables to freeze at first: a regular expression that is searched
+            in the path of a variable (`"sequential/backbone/kernel"`), a layer or
+            model, a variable, a function of a variable, or a list of these. Defaults to
+            `None`: all if `exclude` is given, else none.
+        exclude: The variables not to freeze, as in `include`, which it overrides.
+            Defaults to `None`.
         name: Name of the transform. Defaults to the name of the class.
 
     Raises:
-        ValueError: If a pattern finds no variable.
+        TypeError: If `include` or `exclude` is of another type.
+        ValueError: If a regular expression is invalid; when the optimizer is built, if
+            an entry matches no variable; in `get_config`, if an entry is a function
+            and the optimizer is not built.
 
     Example:
 
@@ -41,7 +53,7 @@ class Freeze(Transform):
             keras.layers.Dense(2, name="head"),
         ]
     )
-    freeze = optimizers.Freeze(["backbone/"])
+    freeze = optimizers.Freeze("backbone/")
     optimizer = optimizers.GradientTransform("adam", [freeze])
     model.compile(optimizer, loss="mse")
     optimizer.build(model.trainable_variables)
@@ -52,15 +64,19 @@ class Freeze(Transform):
     ```
     """
 
-    def __init__(self, patterns=(), name=None):
+    def __init__(
+        self,
+        include: Selector | None = None,
+        exclude: Selector | None = None,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name)
-        self.patterns = checked_patterns("patterns", patterns)
+        self._selection = VariableSelection(include, exclude)
 
-    def frozen(self, variables):
-        chosen = [selection(pattern, variables) for pattern in self.patterns]
-        return [any(found) for found in zip(*chosen, strict=True)] or [False] * len(
-            variables
-        )
+    def initially_frozen(self, variables: Sequence[keras.Variable]) -> list[bool]:
+        if self._selection.selects_all:
+            return [False] * len(variables)
+        return self._selection.resolve(variables)
 
-    def get_config(self):
-        return {"patterns": self.patterns, "name": self.name}
+    def get_config(self) -> Config:
+        return {**self._selection.config(), "name": self.name}

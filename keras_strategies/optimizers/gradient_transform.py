@@ -1,4 +1,7 @@
-"""An optimizer whose gradients and updates are changed on the way."""
+"""Optimizer wrapper that applies gradient transforms before the inner optimizer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -6,20 +9,21 @@ from keras import ops
 
 from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.registration import serializable
-from keras_strategies.optimizers._selection import path_of, selection
+from keras_strategies._internal.select import Selection, Selector, variable_targets
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.optimizers._wrapper import OptimizerWrapper
 from keras_strategies.optimizers.transform import Transform
 
 
 @serializable
 class GradientTransform(OptimizerWrapper):
-    """Applies transforms to the gradients before any optimizer uses them.
+    """Applies transforms to the gradients before an optimizer uses them.
 
-    Adaptive clipping, centralization, noise, layers that learn slower or are frozen:
-    each is a small object, and they work with every optimizer of Keras, in `compile`,
-    in mixed precision (Keras puts its loss scaling around this one) and on every
-    backend. Learning rate, iterations, weight decay and clipping are those of the
-    inner optimizer; its own clipping comes after the transforms.
+    Adaptive clipping, centralization, noise, learning rates per layer and frozen layers
+    are small objects that can be combined. They work with every Keras optimizer, in
+    `compile`, in mixed precision (Keras wraps this optimizer in its loss scaling) and
+    on every backend. Learning rate, iterations, weight decay and clipping are those of
+    the inner optimizer; its own clipping follows the transforms.
 
     ```
     G <- transform_k(... transform_1(G)),   w_new = w + m * (inner_update(w, G) - w)
@@ -27,19 +31,20 @@ class GradientTransform(OptimizerWrapper):
 
     with `G` the gradients of all weights and `m` the product of the multipliers of
     the transforms, 0 for frozen weights. Variables of the transforms are saved with
-    the optimizer: a loaded model goes on as the uninterrupted run would. With
-    gradient accumulation in the inner optimizer the transforms see each micro-batch.
+    the optimizer, so that a loaded model continues exactly as an uninterrupted run.
+    With gradient accumulation in the inner optimizer the transforms receive the
+    gradients of each micro-batch.
 
     Args:
         inner_optimizer: A Keras optimizer or its name. Its learning rate may be a
             schedule.
         transforms: List of transforms of this module, or subclasses of `Transform`,
-            in the order in which they act.
+            in the order in which they are applied.
         name: Name of the optimizer. Defaults to `None`, the name of the class.
 
     Raises:
-        TypeError: If `transforms` has something else in it.
-        ValueError: If there is no transform, or one that another optimizer has.
+        TypeError: If an item of `transforms` is not a transform.
+        ValueError: If there is no transform, or one that belongs to another optimizer.
 
     Example:
 
@@ -58,32 +63,46 @@ class GradientTransform(OptimizerWrapper):
     ```
     """
 
-    def __init__(self, inner_optimizer, transforms, name=None):
+    def __init__(
+        self,
+        inner_optimizer: keras.optimizers.Optimizer | str,
+        transforms: Sequence[Transform],
+        name: str | None = None,
+    ) -> None:
         super().__init__(inner_optimizer, name=name)
-        self.transforms = _checked_transforms(transforms)
-        self._passing = []  # transforms for one fit only, after the others; not saved
+        self.transforms: list[Transform] = _checked_transforms(transforms)
+        # Transforms that callbacks add for one `fit`, applied last and not saved.
+        self._temporary = []
 
-    def _build(self, variables):
+    def _build(self, variables: Sequence[keras.Variable]) -> None:
         for transform in self.transforms:
             transform.attach(self, variables)
         self._multipliers = self._vector(
             "update_multipliers",
-            [transform.multipliers(variables) for transform in self.transforms],
+            [t.initial_multipliers(variables) for t in self.transforms],
             np.prod,
         )
         self._frozen = self._vector(
             "update_frozen",
-            [transform.frozen(variables) for transform in self.transforms],
+            [t.initially_frozen(variables) for t in self.transforms],
             np.any,
         )
 
-    def _vector(self, name, given, join):
-        """A variable with a number for each weight; `None` if no transform has one."""
-        given = [values for values in given if values is not None]
-        if not given:
+    def _vector(
+        self,
+        name: str,
+        rows: Sequence[Sequence[float] | None],
+        reduce: Callable[..., Any],
+    ) -> keras.Variable | None:
+        """Creates a variable with a number for each weight, or returns `None`.
+
+        `rows` has the numbers of each transform, or `None` for those without.
+        """
+        rows = [row for row in rows if row is not None]
+        if not rows:
             return None
-        values = join(np.array(given, "float32"), axis=0).astype("float32")
-        # Not assigned afterwards: `fit` may build while it traces.
+        values = reduce(np.array(rows, "float32"), axis=0).astype("float32")
+        # By an initializer and not by `assign`: `fit` may build while it traces.
         return self.add_variable(
             values.shape,
             initializer=keras.initializers.Constant(values),
@@ -91,129 +110,167 @@ class GradientTransform(OptimizerWrapper):
             name=name,
         )
 
-    def _update(self, gradients, variables):
+    def _update(self, gradients: list[Any], variables: list[Any]) -> None:
         pairs = zip(gradients, variables, strict=True)
         pairs = [(g, v) for g, v in pairs if g is not None]
-        if not pairs:  # the inner optimizer's error
+        if not pairs:  # raises the error of the inner optimizer
             self.inner_optimizer.apply(gradients, variables)
             return
         variables = [variable for _, variable in pairs]
         gradients, accepted = self._transformed([g for g, _ in pairs], variables)
-        shares = self._shares(variables)
-        touched = [] if shares is None else variables
+        factors = self._update_factors(variables)
+        # What may be undone is copied: the weights, for skipped steps all state.
+        restorable = [] if factors is None else variables
         if accepted is not None:
-            touched = [*variables, *self.inner_optimizer.variables]
-        before = [_copy(variable) for variable in touched]
+            restorable = [*variables, *self.inner_optimizer.variables]
+        before = [_copy(variable) for variable in restorable]
         self.inner_optimizer.apply(gradients, variables)
-        if shares is not None:
-            for variable, old, share in zip(variables, before, shares, strict=False):
-                variable.assign(_part(old, ops.convert_to_tensor(variable), share))
+        if factors is not None:
+            # The weights are the first ones of `before`.
+            for variable, old, factor in zip(variables, before, factors, strict=False):
+                new = ops.convert_to_tensor(variable)
+                variable.assign(_interpolate(old, new, factor))
         if accepted is not None:
-            for variable, old in zip(touched, before, strict=True):
+            for variable, old in zip(restorable, before, strict=True):
                 new = ops.convert_to_tensor(variable)
                 variable.assign(ops.where(accepted, new, old))
 
-    def _transformed(self, gradients, variables):
-        """The changed gradients, and whether to update: a tensor, or `None`."""
+    def _transformed(
+        self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Returns the transformed gradients and whether to update, or `None`."""
+        # With `loss_scale_factor` the gradients are scaled; transforms see true ones.
         scale = self.loss_scale_factor
-        gradients = [ops.convert_to_tensor(g) for g in gradients]  # sparse ones too
+        # Gradients of embeddings are sparse on TensorFlow.
+        gradients = [ops.convert_to_tensor(g) for g in gradients]
         if scale is not None:
             gradients = [g / scale for g in gradients]
         accepted = None
-        for transform in [*self.transforms, *self._passing]:
+        for transform in [*self.transforms, *self._temporary]:
             gradients = transform.transform(gradients, variables, self.iterations)
-            good = transform.accept(gradients, variables, self.iterations)
-            if good is not None:
-                accepted = good if accepted is None else ops.logical_and(accepted, good)
+            vote = transform.accept(gradients, variables, self.iterations)
+            if vote is not None:
+                accepted = vote if accepted is None else ops.logical_and(accepted, vote)
         if scale is not None:
             gradients = [g * scale for g in gradients]
         return gradients, accepted
 
-    def _shares(self, variables):
-        """How much of its update each weight keeps: scalar tensors, or `None`."""
+    def _update_factors(
+        self, variables: Sequence[keras.Variable]
+    ) -> list[Tensor] | None:
+        """Returns the factor of each weight's update, scalar tensors, or `None`."""
         if self._multipliers is None and self._frozen is None:
             return None
-        share = 1.0
+        factors = 1.0
         if self._multipliers is not None:
-            share = share * ops.convert_to_tensor(self._multipliers)
+            factors = factors * ops.convert_to_tensor(self._multipliers)
         if self._frozen is not None:
-            share = share * (1.0 - ops.convert_to_tensor(self._frozen))
-        return [share[keras_private.slot(self, variable)] for variable in variables]
+            factors = factors * (1.0 - ops.convert_to_tensor(self._frozen))
+        return [factors[keras_private.slot(self, variable)] for variable in variables]
 
-    def add_passing(self, transform):
-        """Adds a transform that is neither in the config nor saved: for callbacks."""
-        self._passing = [*self._passing, transform]
-
-    def remove_passing(self, transform):
-        """Undoes `add_passing`; does nothing if it is not there."""
-        self._passing = [item for item in self._passing if item is not transform]
-
-    def freeze(self, where):
-        """Freezes weights from the next step on; needs `Freeze` in `transforms`.
+    def add_temporary(self, transform: Transform) -> None:
+        """Adds a transform that is neither in the config nor saved, for callbacks.
 
         Args:
-            where: A regular expression searched in the paths of the variables, a
-                layer, or a variable.
+            transform: A transform that is attached already; it is applied last.
         """
-        self._set("_frozen", "Freeze", where, 1.0)
+        self._temporary = [*self._temporary, transform]
 
-    def unfreeze(self, where):
-        """Lets weights learn again from the next step on.
+    def remove_temporary(self, transform: Transform) -> None:
+        """Removes a transform added by `add_temporary`, if it is there.
 
         Args:
-            where: As in `freeze`.
+            transform: The transform.
         """
-        self._set("_frozen", "Freeze", where, 0.0)
+        self._temporary = [item for item in self._temporary if item is not transform]
 
-    def frozen(self):
+    def freeze(
+        self, include: Selector | None = None, exclude: Selector | None = None
+    ) -> None:
+        """Freezes weights from the next step on; requires `Freeze` in `transforms`.
+
+        Args:
+            include: The variables to freeze: a regular expression that is searched in
+                the path of a variable, a layer or model, a variable, a function of a
+                variable, or a list of these. Defaults to `None`, all.
+            exclude: The variables not to freeze, as in `include`, which it overrides.
+                Defaults to `None`.
+        """
+        self._set("_frozen", "Freeze", Selection(include, exclude), 1.0)
+
+    def unfreeze(
+        self, include: Selector | None = None, exclude: Selector | None = None
+    ) -> None:
+        """Unfreezes weights from the next step on; requires `Freeze` in `transforms`.
+
+        Args:
+            include: The variables to unfreeze, as in `freeze`. Defaults to `None`, all.
+            exclude: The variables that stay as they are. Defaults to `None`.
+        """
+        self._set("_frozen", "Freeze", Selection(include, exclude), 0.0)
+
+    def frozen(self) -> list[str]:
         """Returns the paths of the frozen weights."""
-        values = self._numbers("_frozen", "Freeze")
+        values = self._values("_frozen", "Freeze")
         return [path for path, value in values.items() if value]
 
-    def set_multiplier(self, where, value):
-        """Changes how much of their updates weights keep, from the next step on.
+    def set_multiplier(
+        self,
+        value: float,
+        include: Selector | None = None,
+        exclude: Selector | None = None,
+    ) -> None:
+        """Sets the multiplier of weights from the next step on.
 
-        Needs `LearningRateMultipliers` or `LayerwiseDecay` in `transforms`.
+        Requires `LearningRateMultipliers` or `LayerwiseDecay` in `transforms`.
 
         Args:
-            where: As in `freeze`.
-            value: Multiplier, at least 0.
+            value: Multiplier of the update, at least 0.
+            include: The variables, as in `freeze`. Defaults to `None`, all.
+            exclude: The variables that keep their multiplier. Defaults to `None`.
         """
         value = checks.real("value", value, low=0)
-        self._set("_multipliers", "LearningRateMultipliers", where, value)
+        selection = Selection(include, exclude)
+        self._set("_multipliers", "LearningRateMultipliers", selection, value)
 
-    def multipliers(self):
-        """Returns the multipliers as a dict from the paths of the weights."""
-        return self._numbers("_multipliers", "LearningRateMultipliers")
+    def multipliers(self) -> dict[str, float]:
+        """Returns a dict from the path of each weight to its multiplier."""
+        return self._values("_multipliers", "LearningRateMultipliers")
 
-    def _set(self, attribute, needed, where, value):
-        vector, variables = self._known(attribute, needed)
-        chosen = selection(where, variables)
+    def _set(
+        self, attribute: str, transform: str, selection: Selection, value: float
+    ) -> None:
+        vector, variables = self._vector_of(attribute, transform)
+        selected = selection.mask(variable_targets(variables), "variable")
         values = keras.ops.convert_to_numpy(vector)
-        vector.assign(np.where(chosen, np.float32(value), values))
+        vector.assign(np.where(selected, np.float32(value), values))
 
-    def _numbers(self, attribute, needed):
-        vector, variables = self._known(attribute, needed)
+    def _values(self, attribute: str, transform: str) -> dict[str, float]:
+        vector, variables = self._vector_of(attribute, transform)
         values = keras.ops.convert_to_numpy(vector).tolist()
-        return dict(zip(map(path_of, variables), values, strict=True))
+        paths = [target.path for target in variable_targets(variables)]
+        return dict(zip(paths, values, strict=True))
 
-    def _known(self, attribute, needed):
+    def _vector_of(
+        self, attribute: str, transform: str
+    ) -> tuple[keras.Variable, list[keras.Variable]]:
+        """Returns the variable of an attribute and the weights it has numbers for."""
         if not self.built:
             checks.fail(
-                "The optimizer must be built to know the weights",
+                "The optimizer must be built to select weights",
                 fix="Call optimizer.build(model.trainable_variables) first.",
                 optimizer=self.name,
             )
         vector = getattr(self, attribute)
         if vector is None:
             checks.fail(
-                f"This needs `{needed}` among the transforms",
-                fix=f"Make the optimizer with optimizers.{needed}() in `transforms`.",
-                transforms=[transform.name for transform in self.transforms],
+                f"This requires `{transform}` in `transforms`",
+                fix=f"Construct the optimizer with optimizers.{transform}().",
+                transforms=[item.name for item in self.transforms],
             )
         return vector, keras_private.updated_variables(self)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
@@ -221,7 +278,9 @@ class GradientTransform(OptimizerWrapper):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: Config, custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
         config = dict(config)
         config["transforms"] = [
             keras.saving.deserialize_keras_object(item, custom_objects=custom_objects)
@@ -230,7 +289,7 @@ class GradientTransform(OptimizerWrapper):
         return super().from_config(config, custom_objects)
 
 
-def _checked_transforms(transforms):
+def _checked_transforms(transforms: Any) -> list[Transform]:
     checks.instance(
         "transforms", transforms, (list, tuple), fix="Give a list of transforms."
     )
@@ -250,12 +309,12 @@ def _checked_transforms(transforms):
     return list(transforms)
 
 
-def _copy(variable):
-    # Torch updates in place: a tensor of the variable would change with it.
+def _copy(variable: Any) -> Tensor:
+    # Torch updates in place: the variable's own tensor would change with it.
     return ops.copy(ops.stop_gradient(ops.convert_to_tensor(variable)))
 
 
-def _part(old, new, share):
-    """`share` of the way from `old` to `new`, exact at 0 and 1."""
-    part = old + ops.cast(share, old.dtype) * (new - old)
-    return ops.where(share == 0, old, ops.where(share == 1, new, part))
+def _interpolate(old: Tensor, new: Tensor, factor: Tensor) -> Tensor:
+    """Returns `old + factor * (new - old)`, exactly `old` at 0 and `new` at 1."""
+    mixed = old + ops.cast(factor, old.dtype) * (new - old)
+    return ops.where(factor == 0, old, ops.where(factor == 1, new, mixed))

@@ -1,28 +1,33 @@
-"""Learning rates that fall towards the input."""
+"""Layer-wise decay of the learning rate towards the input."""
+
+from collections.abc import Sequence
+
+import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
-from keras_strategies.optimizers._selection import (
-    checked_patterns,
-    path_of,
-    selection,
+from keras_strategies._internal.select import (
+    Selector,
+    VariableSelection,
+    variable_targets,
 )
+from keras_strategies._internal.types import Config
 from keras_strategies.optimizers.transform import Transform
 
 
 @serializable
 class LayerwiseDecay(Transform):
-    """Lets the learning rate fall from layer to layer towards the input.
+    """Decays the learning rate from the last layer towards the input.
 
-    The usual way to fine-tune Transformers and vision backbones: early layers hold
+    The common way to fine-tune Transformers and vision backbones: early layers have
     general features that should change little. As in `LearningRateMultipliers`, the
     whole update is scaled.
 
     ```
-    m = decay ** (number of groups behind that of the weight)
+    m = decay ** (number of groups between that of the weight and the output)
     ```
 
-    The group nearest to the output has multiplier 1.
+    The group closest to the output has multiplier 1.
 
     Reference:
 
@@ -33,16 +38,18 @@ class LayerwiseDecay(Transform):
     Args:
         decay: Factor from one group to the one before it, in (0, 1]. 0.65 to 0.9 are
             common.
-        groups: List of regular expressions from input to output; a weight belongs to
-            the first that is found in its path. Weights that none finds have
-            multiplier 1. With `None`, the default, each layer with weights is a group,
-            in the order of `model.trainable_variables`, and a nested model or block
-            counts as one.
+        groups: List of groups from input to output, each a regular expression that is
+            searched in the paths of the variables, a layer, a function of a variable,
+            or a list of these; a weight belongs to the first group that matches it.
+            Weights without a group have multiplier 1. Defaults to `None`: each layer
+            with weights is a group, in the order of `model.trainable_variables`, and a
+            nested model or block counts as one.
         name: Name of the transform. Defaults to the name of the class.
 
     Raises:
+        TypeError: If `groups` is not such a list.
         ValueError: If an argument is out of its range; when the optimizer is built, if
-            a group finds no variable.
+            a group matches no variable.
 
     Example:
 
@@ -60,37 +67,50 @@ class LayerwiseDecay(Transform):
     ```
     """
 
-    def __init__(self, decay, groups=None, name=None):
+    def __init__(
+        self,
+        decay: float,
+        groups: Sequence[Selector] | None = None,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name)
-        self.decay = checks.real("decay", decay, low=0, high=1, low_open=True)
-        self.groups = checked_patterns("groups", groups, optional=True)
+        self.decay: float = checks.real("decay", decay, low=0, high=1, low_open=True)
+        fix = 'For example ["embedding", "block_1/", "head"].'
+        checks.instance("groups", groups, (list, tuple), optional=True, fix=fix)
+        names = ("groups", "exclude")
+        self._groups = groups and [VariableSelection(g, names=names) for g in groups]
 
-    def multipliers(self, variables):
-        group_of, count = self._grouped(variables)
+    def initial_multipliers(self, variables: Sequence[keras.Variable]) -> list[float]:
+        group_of, num_groups = self._grouped(variables)
         return [
-            1.0 if group is None else self.decay ** (count - 1 - group)
+            1.0 if group is None else self.decay ** (num_groups - 1 - group)
             for group in group_of
         ]
 
-    def _grouped(self, variables):
-        """The group of each variable, and the number of groups."""
-        if self.groups is None:
-            tops = _tops([path_of(variable).split("/") for variable in variables])
-            order = list(dict.fromkeys(tops))
-            return [order.index(top) for top in tops], len(order)
+    def _grouped(
+        self, variables: Sequence[keras.Variable]
+    ) -> tuple[list[int | None], int]:
+        """Returns the index of the group of each variable, and the number of groups."""
+        if self._groups is None:
+            paths = [target.path.split("/") for target in variable_targets(variables)]
+            layers = _outermost_layers(paths)
+            order = list(dict.fromkeys(layers))
+            return [order.index(layer) for layer in layers], len(order)
         group_of = [None] * len(variables)
-        for number, pattern in enumerate(self.groups):
-            for i, found in enumerate(selection(pattern, variables)):
-                if found and group_of[i] is None:
+        for number, group in enumerate(self._groups):
+            for i, is_selected in enumerate(group.resolve(variables)):
+                if is_selected and group_of[i] is None:
                     group_of[i] = number
-        return group_of, len(self.groups)
+        return group_of, len(self._groups)
 
-    def get_config(self):
-        return {"decay": self.decay, "groups": self.groups, "name": self.name}
+    def get_config(self) -> Config:
+        groups = self._groups and [group.config()["groups"] for group in self._groups]
+        return {"decay": self.decay, "groups": groups, "name": self.name}
 
 
-def _tops(paths):
-    """The outermost layer in each path, without the name of a model around all."""
+def _outermost_layers(paths: list[list[str]]) -> list[str]:
+    """Returns the outermost layer in each path, without models around all of them."""
+    # The last part of a path is the variable, the one before it at least a layer.
     while min(map(len, paths)) > 2 and len({path[0] for path in paths}) == 1:
         paths = [path[1:] for path in paths]
     return [path[0] for path in paths]

@@ -1,36 +1,43 @@
-"""Learning rates of single layers."""
+"""Learning-rate multipliers of layers."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
-from keras_strategies.optimizers._selection import compiled, selection
+from keras_strategies._internal.select import Entry, VariableSelection
+from keras_strategies._internal.types import Config
 from keras_strategies.optimizers.transform import Transform
 
 
 @serializable
 class LearningRateMultipliers(Transform):
-    """Gives layers their own share of the learning rate.
+    """Multiplies the learning rate of chosen layers by a factor.
 
-    Pre-trained layers want a smaller rate than a new head. The multiplier scales the
-    whole update, weight decay included, and not the gradient, whose scale Adam and its
-    kin would cancel.
+    Pre-trained layers need a smaller learning rate than a new head. The multiplier
+    scales the whole update, weight decay included, and not the gradient, whose scale
+    Adam and related optimizers cancel.
 
     ```
-    w_new = w + m * (inner_update(w) - w),   m of the first pattern found in its path
+    w_new = w + m * (inner_update(w) - w),   m of the first key that matches w
     ```
 
-    Weights that no pattern finds have multiplier 1. Multipliers can change during
-    training: `optimizer.set_multiplier(where, value)`. A constraint of the weight is
-    applied before the multiplier.
+    Weights that match no key have multiplier 1. Multipliers can be changed during
+    training by `optimizer.set_multiplier(value, include=...)`. A constraint of the
+    weight is applied before the multiplier.
 
     Args:
-        multipliers_by_pattern: Dict from regular expressions, searched in the paths of
-            the variables, to multipliers of at least 0. The first that is found
-            counts. Defaults to none.
+        multipliers: Dict from regular expressions, which are searched in the paths of
+            the variables (`"sequential/head/bias"`), to multipliers of at least 0. A
+            key may also be a layer or a function of a variable. The first key that
+            matches a variable applies. Defaults to `None`, no keys.
         name: Name of the transform. Defaults to the name of the class.
 
     Raises:
+        TypeError: If `multipliers` is not such a dict.
         ValueError: If a multiplier is out of its range; when the optimizer is built,
-            if a pattern finds no variable.
+            if a key matches no variable.
 
     Example:
 
@@ -45,8 +52,9 @@ class LearningRateMultipliers(Transform):
             keras.layers.Dense(2, name="head"),
         ]
     )
-    rates = optimizers.LearningRateMultipliers({"backbone/": 0.1, "head/bias": 2.0})
-    optimizer = optimizers.GradientTransform(keras.optimizers.Adam(0.001), [rates])
+    multipliers = {"backbone/": 0.1, "head/bias": 2.0}
+    transform = optimizers.LearningRateMultipliers(multipliers)
+    optimizer = optimizers.GradientTransform(keras.optimizers.Adam(0.001), [transform])
     model.compile(optimizer, loss="mse")
     optimizer.build(model.trainable_variables)
     print({path: round(m, 3) for path, m in optimizer.multipliers().items()})
@@ -55,27 +63,33 @@ class LearningRateMultipliers(Transform):
     ```
     """
 
-    def __init__(self, multipliers_by_pattern=None, name=None):
+    def __init__(
+        self, multipliers: Mapping[Entry, float] | None = None, name: str | None = None
+    ) -> None:
         super().__init__(name)
-        given = {} if multipliers_by_pattern is None else multipliers_by_pattern
-        checks.instance("multipliers_by_pattern", given, dict)
-        for pattern in given:
-            compiled("multipliers_by_pattern", pattern)
-        self.multipliers_by_pattern = {
-            pattern: checks.real(f"multipliers_by_pattern[{pattern!r}]", value, low=0)
-            for pattern, value in given.items()
+        checks.instance("multipliers", multipliers, Mapping, optional=True)
+        self.multipliers: dict[Entry, float] = {
+            key: checks.real(f"multipliers[{key!r}]", value, low=0)
+            for key, value in (multipliers or {}).items()
         }
+        names = ("multipliers", "exclude")
+        self._selections = [
+            VariableSelection(key, names=names) for key in self.multipliers
+        ]
 
-    def multipliers(self, variables):
-        chosen = [None] * len(variables)
-        for pattern, value in self.multipliers_by_pattern.items():
-            for i, found in enumerate(selection(pattern, variables)):
-                if found and chosen[i] is None:
-                    chosen[i] = value
-        return [1.0 if value is None else value for value in chosen]
+    def initial_multipliers(self, variables: Sequence[keras.Variable]) -> list[float]:
+        factors = [None] * len(variables)
+        pairs = zip(self._selections, self.multipliers.values(), strict=True)
+        for selection, factor in pairs:
+            for i, is_selected in enumerate(selection.resolve(variables)):
+                if is_selected and factors[i] is None:
+                    factors[i] = factor
+        return [1.0 if factor is None else factor for factor in factors]
 
-    def get_config(self):
+    def get_config(self) -> Config:
+        keys = [selection.config()["multipliers"] for selection in self._selections]
+        factors = self.multipliers.values()
         return {
-            "multipliers_by_pattern": self.multipliers_by_pattern,
+            "multipliers": dict(zip(keys, factors, strict=True)),
             "name": self.name,
         }

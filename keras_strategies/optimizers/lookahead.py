@@ -1,26 +1,32 @@
-"""Slow weights that follow the fast ones."""
+"""Lookahead: slow weights that follow those of an inner optimizer."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 from keras import ops
 
 from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config
 from keras_strategies.optimizers._wrapper import OptimizerWrapper
 
 
 @serializable
 class Lookahead(OptimizerWrapper):
-    """Lets an optimizer run ahead and moves only part of the way after it.
+    """Interpolates between the weights before and after `k` steps of an optimizer.
 
-    Every `sync_period` steps the weights go back to a point between where the inner
-    optimizer started and where it arrived. Less sensitive to the learning rate, and
-    steadier, for one more copy of the weights.
+    Every `sync_period` steps the weights are set to a point between the start and the
+    end of the inner optimizer's last `sync_period` steps. Training becomes more stable
+    and less sensitive to the learning rate, at the cost of one more copy of the
+    weights.
 
     ```
     every k steps:  slow <- slow + alpha * (w - slow),   w <- slow
     ```
 
     Around `RAdam` it is known as Ranger. Between two synchronizations the model has
-    the fast weights. The slow ones are saved with the optimizer.
+    the fast weights. The slow weights are saved with the optimizer.
 
     Reference:
 
@@ -30,7 +36,7 @@ class Lookahead(OptimizerWrapper):
     Args:
         inner_optimizer: A Keras optimizer or its name.
         sync_period: Steps `k` between synchronizations, at least 1. Defaults to `6`.
-        slow_step_size: Part `alpha` of the way, in (0, 1]. Defaults to `0.5`.
+        slow_step_size: Interpolation factor `alpha`, in (0, 1]. Defaults to `0.5`.
         name: Name of the optimizer. Defaults to `None`, the name of the class.
 
     Raises:
@@ -49,37 +55,47 @@ class Lookahead(OptimizerWrapper):
     ```
     """
 
-    def __init__(self, inner_optimizer, sync_period=6, slow_step_size=0.5, name=None):
+    def __init__(
+        self,
+        inner_optimizer: keras.optimizers.Optimizer | str,
+        sync_period: int = 6,
+        slow_step_size: float = 0.5,
+        name: str | None = None,
+    ) -> None:
         super().__init__(inner_optimizer, name=name)
-        self.sync_period = checks.integer("sync_period", sync_period, low=1)
-        self.slow_step_size = checks.real(
+        self.sync_period: int = checks.integer("sync_period", sync_period, low=1)
+        self.slow_step_size: float = checks.real(
             "slow_step_size", slow_step_size, low=0, high=1, low_open=True
         )
 
-    def _build(self, variables):
+    def _build(self, variables: Sequence[keras.Variable]) -> None:
         self._slow = [
             self.add_variable_from_reference(v, name="slow") for v in variables
         ]
 
-    def _update(self, gradients, variables):
-        known = keras_private.updated_variables(self)
-        # The slow weights start from the first weights, whenever those are loaded.
-        starts = ops.equal(self.iterations, 0)
-        begun = [
-            ops.where(starts, ops.convert_to_tensor(v), ops.convert_to_tensor(slow))
-            for slow, v in zip(self._slow, known, strict=True)
+    def _update(self, gradients: list[Any], variables: list[Any]) -> None:
+        # All of them: a variable without a gradient in this step is synchronized too.
+        fast_variables = keras_private.updated_variables(self)
+        # At the first step the slow weights are the weights, which may have been loaded
+        # after `build`.
+        is_first = ops.equal(self.iterations, 0)
+        slow_values = [
+            ops.where(is_first, ops.convert_to_tensor(v), ops.convert_to_tensor(slow))
+            for slow, v in zip(self._slow, fast_variables, strict=True)
         ]
         self.inner_optimizer.apply(gradients, variables)
-        synchronizes = ops.equal(self.iterations % self.sync_period, 0)
-        for slow, before, variable in zip(self._slow, begun, known, strict=True):
-            fast = ops.convert_to_tensor(variable)
-            moved = before + ops.cast(self.slow_step_size, before.dtype) * (
-                fast - before
-            )
-            slow.assign(ops.where(synchronizes, moved, before))
-            variable.assign(ops.where(synchronizes, moved, fast))
+        is_sync = ops.equal(self.iterations % self.sync_period, 0)
+        for slow, slow_value, variable in zip(
+            self._slow, slow_values, fast_variables, strict=True
+        ):
+            fast_value = ops.convert_to_tensor(variable)
+            alpha = ops.cast(self.slow_step_size, slow_value.dtype)
+            merged = slow_value + alpha * (fast_value - slow_value)
+            # Branches by `where`: the step is compiled once.
+            slow.assign(ops.where(is_sync, merged, slow_value))
+            variable.assign(ops.where(is_sync, merged, fast_value))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "sync_period": self.sync_period,

@@ -1,10 +1,14 @@
-"""Clipping at a percentile of the norms seen so far."""
+"""Gradient clipping at a percentile of past norms."""
 
+from collections.abc import Sequence
+
+import keras
 from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
-from keras_strategies.optimizers import gradients as functions
+from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.optimizers import _gradients
 from keras_strategies.optimizers.transform import Transform
 
 
@@ -12,16 +16,16 @@ from keras_strategies.optimizers.transform import Transform
 class PercentileClip(Transform):
     """Clips the gradients at a percentile of their past norms (AutoClip).
 
-    Chooses the clip norm by itself and follows it through the training, so that there
-    is nothing to tune.
+    Chooses the clip norm from the data and adapts it during training, so that there is
+    no threshold to tune.
 
     ```
     history: the global norms ||G|| of the last `window` updates, this one included
     G * min(1, percentile(history) / ||G||)
     ```
 
-    The paper keeps all norms of the training; a window bounds the memory and lets old
-    norms go. Norms that are not finite are not remembered.
+    The paper keeps all norms of the training; a window bounds the memory and forgets
+    old norms. Norms that are not finite are not stored.
 
     Reference:
 
@@ -29,9 +33,9 @@ class PercentileClip(Transform):
       Separation Networks](https://arxiv.org/abs/2007.14469)
 
     Args:
-        percentile: In [0, 100]; the smaller, the more is clipped. Defaults to `10.0`,
-            as in the paper.
-        window: Number of norms to remember, at least 1. Defaults to `1000`.
+        percentile: Percentile of the norms, in [0, 100]; a smaller one clips more.
+            Defaults to `10.0`, as in the paper.
+        window: Number of norms to store, at least 1. Defaults to `1000`.
         name: Name of the transform. Defaults to the name of the class.
 
     Raises:
@@ -52,36 +56,47 @@ class PercentileClip(Transform):
     ```
     """
 
-    def __init__(self, percentile=10.0, window=1000, name=None):
+    def __init__(
+        self, percentile: float = 10.0, window: int = 1000, name: str | None = None
+    ) -> None:
         super().__init__(name)
-        self.percentile = checks.real("percentile", percentile, low=0, high=100)
-        self.window = checks.integer("window", window, low=1)
+        self.percentile: float = checks.real("percentile", percentile, low=0, high=100)
+        self.window: int = checks.integer("window", window, low=1)
 
-    def build(self, optimizer, variables):
+    def build(
+        self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+    ) -> None:
         self._history = optimizer.add_variable(
             (self.window,), dtype="float32", name="norm_history"
         )
         self._count = optimizer.add_variable((), dtype="int32", name="norm_count")
 
-    def transform(self, gradients, variables, step):
-        norm = functions.global_norm(gradients)
+    def transform(
+        self,
+        gradients: list[Tensor],
+        variables: Sequence[keras.Variable],
+        step: Tensor,
+    ) -> list[Tensor]:
+        norm = _gradients.global_norm(gradients)
         finite = ops.isfinite(norm)
-        seen = ops.convert_to_tensor(self._count)
-        slot = ops.arange(self.window, dtype="int32") == seen % self.window
+        previous_count = ops.convert_to_tensor(self._count)
+        # A ring buffer, written by `where`: indices differ from step to step.
+        is_slot = ops.arange(self.window, dtype="int32") == previous_count % self.window
         history = ops.where(
-            ops.logical_and(slot, finite), norm, ops.convert_to_tensor(self._history)
+            ops.logical_and(is_slot, finite), norm, ops.convert_to_tensor(self._history)
         )
-        count = seen + ops.cast(finite, "int32")
+        count = previous_count + ops.cast(finite, "int32")
         self._history.assign(history)
         self._count.assign(count)
-        known = ops.minimum(ops.maximum(count, 1), self.window)
-        limit = functions.percentile(history, known, self.percentile)
-        # A norm that is not finite leaves NaN and infinity for others to deal with.
+        num_stored = ops.minimum(ops.maximum(count, 1), self.window)
+        limit = _gradients.percentile(history, num_stored, self.percentile)
+        # Gradients that are not finite pass: `SkipLargeUpdates` and loss scaling
+        # must see them.
         clip = ops.logical_and(finite, norm > limit)
         scale = ops.where(clip, limit / ops.maximum(norm, 1e-12), 1.0)
         return [gradient * ops.cast(scale, gradient.dtype) for gradient in gradients]
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "percentile": self.percentile,
             "window": self.window,

@@ -1,25 +1,28 @@
-"""Adam without the need of a warm-up."""
+"""RAdam: Adam that needs no warm-up."""
+
+from typing import Any
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Schedule, Tensor
 from keras_strategies.optimizers._moments import MomentsOptimizer, rectified_step
 
 
 @serializable
 class RAdam(MomentsOptimizer):
-    """Rectified Adam: steps are small while the variance is not yet known.
+    """Rectified Adam: small steps while the variance estimate is unreliable.
 
-    Adam's first steps divide by a variance of a few samples and can be far too large,
-    which a warm-up of the learning rate hides. Here the step is scaled by how much is
-    known, and is plain momentum at the very beginning.
+    Adam's first steps divide by a variance estimated from a few samples and can be far
+    too large, which a warm-up of the learning rate hides. RAdam scales each step by the
+    reliability of the estimate and starts as SGD with momentum.
 
     ```
     m <- beta_1 * m + (1 - beta_1) * g,    v <- beta_2 * v + (1 - beta_2) * g ** 2
     rho_inf = 2 / (1 - beta_2) - 1
     rho = rho_inf - 2 * t * beta_2 ** t / (1 - beta_2 ** t)
     r = sqrt((rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho))
-    w <- w - rate * r * m_hat / (sqrt(v_hat) + epsilon)     if rho > 5
-    w <- w - rate * m_hat                                   else
+    w <- w - learning_rate * r * m_hat / (sqrt(v_hat) + epsilon)     if rho > 5
+    w <- w - learning_rate * m_hat                                   otherwise
     ```
 
     with step `t` from 1 and `m_hat`, `v_hat` divided by `1 - beta ** t`.
@@ -31,10 +34,10 @@ class RAdam(MomentsOptimizer):
 
     Args:
         learning_rate: A float or a schedule. Defaults to `0.001`.
-        beta_1: Decay of the mean, in [0, 1). Defaults to `0.9`.
-        beta_2: Decay of the variance, in (0.6, 1). Defaults to `0.999`.
-        epsilon: Small number against division by zero. Defaults to `1e-7`.
-        weight_decay: Decoupled weight decay, or `None`, the default.
+        beta_1: Decay rate of the mean, in [0, 1). Defaults to `0.9`.
+        beta_2: Decay rate of the variance, in (0.6, 1). Defaults to `0.999`.
+        epsilon: Small constant that prevents division by zero. Defaults to `1e-7`.
+        weight_decay: Decoupled weight decay, or `None` for none. Defaults to `None`.
         name: Name of the optimizer. Defaults to `"radam"`.
         **kwargs: As for every Keras optimizer: `clipnorm`, `use_ema`, ...
 
@@ -54,21 +57,23 @@ class RAdam(MomentsOptimizer):
 
     def __init__(
         self,
-        learning_rate=0.001,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-7,
-        weight_decay=None,
-        name="radam",
-        **kwargs,
-    ):
-        # Up to 0.6 rho_inf is not above 4 and no step would ever be adaptive.
+        learning_rate: Schedule = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        name: str = "radam",
+        **kwargs: Any,
+    ) -> None:
+        # Up to 0.6, rho_inf is at most 4 and no step would ever be adaptive.
         checks.real("beta_2", beta_2, low=0.6, high=1, low_open=True, high_open=True)
         super().__init__(
             learning_rate, beta_1, beta_2, epsilon, weight_decay, name, **kwargs
         )
 
-    def _step(self, gradient, momentum, velocity, step):
+    def _step(
+        self, gradient: Tensor, momentum: Tensor, velocity: Tensor, step: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
         return rectified_step(
             gradient,
             momentum,

@@ -1,19 +1,25 @@
-"""A model that trains towards flat minima."""
+"""Sharpness-aware minimization (SAM, ASAM)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private.two_passes import two_pass_step
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies._internal.wrapping import WrapperModel
-from keras_strategies.optimizers.gradients import sharpness_perturbation
+from keras_strategies.optimizers._gradients import sharpness_perturbation
 
 
 @serializable
 class SharpnessAware(WrapperModel):
     """Trains a model by sharpness-aware minimization (SAM, ASAM).
 
-    Minima whose whole neighbourhood has a low loss tend to generalize better than
-    sharp ones. Each step looks for the worst point nearby and uses the gradient that
-    it finds there. A step costs two passes, so about twice the time.
+    Minima whose whole neighbourhood has a low loss tend to generalize better than sharp
+    ones. Each step moves to the point of highest loss nearby and uses the gradient at
+    that point. A step costs two passes, so about twice the time.
 
     ```
     e = rho * g / ||g||                                             SAM
@@ -23,12 +29,12 @@ class SharpnessAware(WrapperModel):
 
     with `g` the gradients at `w` and `||.||` over all of them together; `t` is 1 for
     weights of rank 0 and 1. Loss, metrics, moving statistics and random numbers are
-    those of the pass at `w`, and dropout masks are the same in both. Any optimizer
-    and loss will do. The wrapped model shares its weights: use `model` itself to
-    predict, to save or to export it after training.
+    those of the pass at `w`, and dropout masks are the same in both. Any optimizer and
+    loss can be used. The wrapper shares its weights with `model`: use `model` itself to
+    predict, save or export after training.
 
-    A `train_step` of the wrapped model's own is not used. Weights on several replicas
-    of `tf.distribute` cannot be moved apart: train on one device.
+    A custom `train_step` of the wrapped model is not called. Training with several
+    replicas of `tf.distribute` is not supported.
 
     Reference:
 
@@ -43,7 +49,7 @@ class SharpnessAware(WrapperModel):
             and 0.5 to 2 for ASAM. Defaults to `0.05`.
         adaptive: Whether the neighbourhood scales with the weights (ASAM). Defaults
             to `False`.
-        name: Name of the model. Defaults to `None`, a name from the class.
+        name: Name of the model. Defaults to `None`, the name of the class.
 
     Input shape:
         That of `model`.
@@ -70,16 +76,24 @@ class SharpnessAware(WrapperModel):
     ```
     """
 
-    def __init__(self, model, rho=0.05, adaptive=False, name=None):
+    def __init__(
+        self,
+        model: keras.Model,
+        rho: float = 0.05,
+        adaptive: bool = False,
+        name: str | None = None,
+    ) -> None:
         super().__init__(model, name)
-        self.rho = checks.real("rho", rho, low=0, low_open=True)
-        self.adaptive = checks.boolean("adaptive", adaptive)
+        self.rho: float = checks.real("rho", rho, low=0, low_open=True)
+        self.adaptive: bool = checks.boolean("adaptive", adaptive)
 
-    def train_step(self, *args):
-        return two_pass_step(self, args, self._moves)
+    def train_step(self, *args: Any) -> Any:
+        return two_pass_step(self, args, self._perturbations)
 
-    def _moves(self, gradients, weights):
+    def _perturbations(
+        self, gradients: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> list[Tensor]:
         return sharpness_perturbation(gradients, weights, self.rho, self.adaptive)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "rho": self.rho, "adaptive": self.adaptive}

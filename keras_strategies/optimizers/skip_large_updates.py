@@ -1,31 +1,34 @@
-"""Leaving out bad steps."""
+"""Skipping of steps with too large gradients."""
 
+from collections.abc import Sequence
+
+import keras
 from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
-from keras_strategies.optimizers import gradients as functions
+from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.optimizers import _gradients
 from keras_strategies.optimizers.transform import Transform
 
 
 @serializable
 class SkipLargeUpdates(Transform):
-    """Leaves out the steps whose gradients are too large or not finite.
+    """Skips the steps whose gradients are too large or not finite.
 
-    Nothing of such a step remains: weights, moments and `iterations` stay as they
-    were, which a gradient of zeros does not achieve with an optimizer that has
-    momentum. What the forward pass has changed, such as the statistics of batch
-    normalization, stays changed.
+    A skipped step changes neither weights nor moments nor `iterations`, which zero
+    gradients do not achieve with an optimizer that has momentum. What the forward pass
+    changes, such as the moving statistics of batch normalization, remains changed.
 
     ```
     update only if ||G|| <= max_norm,   G all gradients together
     ```
 
-    Costs a copy of the optimizer's state in each step. `skipped` counts.
+    Costs a copy of the optimizer's state in each step. `skipped` counts these steps.
 
     Args:
-        max_norm: Largest norm of all gradients together, greater than 0. With `None`,
-            the default, only steps that are not finite are left out.
+        max_norm: Largest norm of all gradients together, greater than 0, or `None` to
+            skip only steps that are not finite. Defaults to `None`.
         name: Name of the transform. Defaults to the name of the class.
 
     Raises:
@@ -46,28 +49,36 @@ class SkipLargeUpdates(Transform):
     ```
     """
 
-    def __init__(self, max_norm=None, name=None):
+    def __init__(self, max_norm: float | None = None, name: str | None = None) -> None:
         super().__init__(name)
-        self.max_norm = checks.real(
+        self.max_norm: float | None = checks.real(
             "max_norm", max_norm, low=0, low_open=True, optional=True
         )
         self._skipped = None
 
     @property
-    def skipped(self):
-        """Number of steps left out so far: a variable, or 0 before the first step."""
+    def skipped(self) -> keras.Variable | int:
+        """Number of skipped steps: a variable, or 0 before the optimizer is built."""
         return 0 if self._skipped is None else self._skipped
 
-    def build(self, optimizer, variables):
+    def build(
+        self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+    ) -> None:
         self._skipped = optimizer.add_variable((), dtype="int32", name="skipped")
 
-    def accept(self, gradients, variables, step):
-        norm = functions.global_norm(gradients)
-        good = ops.isfinite(norm)
+    def accept(
+        self,
+        gradients: Sequence[Tensor],
+        variables: Sequence[keras.Variable],
+        step: Tensor,
+    ) -> Tensor | None:
+        norm = _gradients.global_norm(gradients)
+        accepted = ops.isfinite(norm)
         if self.max_norm is not None:
-            good = ops.logical_and(good, norm <= self.max_norm)
-        self._skipped.assign(self._skipped + ops.cast(ops.logical_not(good), "int32"))
-        return good
+            accepted = ops.logical_and(accepted, norm <= self.max_norm)
+        skipped = ops.cast(ops.logical_not(accepted), "int32")
+        self._skipped.assign(self._skipped + skipped)
+        return accepted
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"max_norm": self.max_norm, "name": self.name}

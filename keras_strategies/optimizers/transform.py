@@ -1,17 +1,22 @@
-"""The base class of the gradient transforms."""
+"""Base class of gradient transforms."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
 @serializable
 class Transform:
-    """One change of the gradients, to be put into `GradientTransform`.
+    """Base class of the transforms that `GradientTransform` applies.
 
-    Subclass it for a change of your own: override `transform`, and `build` if it
-    keeps variables. Register the subclass with
-    `keras.saving.register_keras_serializable` and give it `get_config`, then models
-    that use it can be saved. This class itself changes nothing.
+    Subclass it for a custom transform: override `transform`, and `build` if it has
+    variables. Register the subclass with `keras.saving.register_keras_serializable` and
+    define `get_config` to save models that use it. This class itself changes nothing.
 
     A transform belongs to one optimizer. Its methods run inside the compiled training
     step: compute with `keras.ops`.
@@ -20,7 +25,7 @@ class Transform:
         name: Name of the transform. Defaults to the name of its class.
 
     Raises:
-        ValueError: If it is used in a second optimizer.
+        ValueError: If it is added to a second optimizer.
 
     Example:
 
@@ -40,39 +45,53 @@ class Transform:
     ```
     """
 
-    def __init__(self, name=None):
+    def __init__(self, name: str | None = None) -> None:
         if name is not None:
             checks.instance("name", name, str)
-        self.name = name or type(self).__name__
+        self.name: str = name or type(self).__name__
         self._optimizer = None
 
-    def attach(self, optimizer, variables):
-        """Called once by the optimizer, when it is built."""
+    def attach(
+        self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+    ) -> None:
+        """Builds the transform for an optimizer; called once, by the optimizer.
+
+        Args:
+            optimizer: The `GradientTransform`.
+            variables: The variables that will be updated.
+        """
         if self._optimizer is not None:
             checks.fail(
                 f"`{self.name}` must belong to one optimizer",
-                fix="Make a new one for each optimizer.",
+                fix="Construct one for each optimizer.",
                 first=self._optimizer,
                 second=optimizer.name,
             )
         self._optimizer = optimizer.name
         self.build(optimizer, variables)
 
-    def build(self, optimizer, variables):
-        """Makes variables with `optimizer.add_variable`; saved with the optimizer.
+    def build(
+        self, optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+    ) -> None:
+        """Creates variables with `optimizer.add_variable`; the optimizer saves them.
 
         Args:
             optimizer: The `GradientTransform`.
             variables: The variables that will be updated.
         """
 
-    def transform(self, gradients, variables, step):
-        """Returns the changed gradients.
+    def transform(
+        self,
+        gradients: list[Tensor],
+        variables: Sequence[keras.Variable],
+        step: Tensor,
+    ) -> list[Tensor]:
+        """Returns the transformed gradients.
 
         Args:
             gradients: List of tensors.
-            variables: List of the variables that they belong to; not all of those
-                given to `build` if some have no gradient.
+            variables: List of their variables; without those given to `build` that
+                have no gradient.
             step: `optimizer.iterations`, a tensor.
 
         Returns:
@@ -80,35 +99,44 @@ class Transform:
         """
         return gradients
 
-    def accept(self, gradients, variables, step):
-        """Returns whether to update at all: a boolean tensor, or `None` for always.
+    def accept(
+        self,
+        gradients: Sequence[Tensor],
+        variables: Sequence[keras.Variable],
+        step: Tensor,
+    ) -> Tensor | None:
+        """Returns whether to update at all: a boolean tensor, or `None` for yes.
 
         Args:
-            gradients: List of tensors, changed by the transforms before this one.
+            gradients: List of tensors, after the transforms so far.
             variables: As in `transform`.
             step: As in `transform`.
         """
         return
 
-    def multipliers(self, variables):
-        """Returns how much of each update to keep: numbers, or `None` for all of it.
+    def initial_multipliers(
+        self, variables: Sequence[keras.Variable]
+    ) -> list[float] | None:
+        """Returns a factor for the update of each variable, or `None` for 1.
 
         Args:
             variables: The variables that will be updated.
         """
         return
 
-    def frozen(self, variables):
-        """Returns which variables are frozen at first: booleans, or `None` for none.
+    def initially_frozen(
+        self, variables: Sequence[keras.Variable]
+    ) -> list[bool] | None:
+        """Returns for each variable whether it is frozen at first; `None` for no.
 
         Args:
             variables: The variables that will be updated.
         """
         return
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"name": self.name}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Config) -> Self:
         return cls(**config)

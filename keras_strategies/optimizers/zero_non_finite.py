@@ -1,7 +1,12 @@
-"""Zeros for NaN."""
+"""Replacement of NaN and infinite gradients."""
+
+from collections.abc import Sequence
+
+import keras
 
 from keras_strategies._internal.registration import serializable
-from keras_strategies.optimizers import gradients as functions
+from keras_strategies._internal.types import Tensor
+from keras_strategies.optimizers import _gradients
 from keras_strategies.optimizers.transform import Transform
 
 
@@ -9,10 +14,10 @@ from keras_strategies.optimizers.transform import Transform
 class ZeroNonFinite(Transform):
     """Replaces NaN and infinite elements of the gradients by 0.
 
-    For losses that are undefined in single points. One bad element no longer ruins a
-    weight, but a fault that makes all gradients NaN is hidden: prefer
+    For losses that are undefined at single points. A single bad element no longer
+    corrupts a weight, but a defect that makes all gradients NaN is hidden: prefer
     `SkipLargeUpdates` where that can happen. In `mixed_float16` it acts after loss
-    scaling, which has dropped such steps already.
+    scaling, which has already skipped such steps.
 
     ```
     g if isfinite(g) else 0          elementwise
@@ -36,5 +41,10 @@ class ZeroNonFinite(Transform):
     ```
     """
 
-    def transform(self, gradients, variables, step):
-        return [functions.zero_non_finite(gradient) for gradient in gradients]
+    def transform(
+        self,
+        gradients: list[Tensor],
+        variables: Sequence[keras.Variable],
+        step: Tensor,
+    ) -> list[Tensor]:
+        return [_gradients.zero_non_finite(gradient) for gradient in gradients]

@@ -1,14 +1,14 @@
 """Regularizers that Keras does not ship, for any backend.
 
 For sparse weights: `GroupLasso` and `ElasticGroupLasso` drive whole units or filters
-to zero together, `Hoyer` and `Entropy` concentrate magnitude in few weights. For well
-conditioned ones: `ConvOrthogonal` and `SpectralNorm`. `LogBarrier` keeps weights
+to zero, `Hoyer` and `Entropy` concentrate the magnitude in few weights. For well
+conditioned kernels: `ConvOrthogonal` and `SpectralNorm`. `LogBarrier` keeps weights
 inside a range. For activations: `TemporalActivation` (AR and TAR) and `KLSparsity`.
-`JacobianPenalty` and `R1` wrap a model and penalize gradients by its inputs.
-`apply` gives an existing model regularizers, these or Keras's own.
+`JacobianPenalty` and `R1` wrap a model and penalize gradients with respect to its
+inputs. `apply` adds regularizers, these or Keras's own, to an existing model.
 """
 
-from keras_strategies.regularizers.apply import apply
+from keras_strategies.regularizers._apply import apply
 from keras_strategies.regularizers.conv_orthogonal import ConvOrthogonal
 from keras_strategies.regularizers.elastic_group_lasso import ElasticGroupLasso
 from keras_strategies.regularizers.entropy import Entropy

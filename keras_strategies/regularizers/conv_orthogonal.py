@@ -1,36 +1,43 @@
-import keras
+"""Orthogonality regularizer for kernels of any rank."""
+
+from typing import Literal
+
 from keras import ops
 
-from keras_strategies._internal import checks, power
-from keras_strategies._internal.groups import (
+from keras_strategies._internal import bases, checks, power_iteration
+from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
     to_matrix,
 )
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
-def gram_error(matrix):
-    """`W'W - I`, or `W W' - I` where that is smaller.
+def gram_error(matrix: Tensor) -> Tensor:
+    """Returns `W'W - I`, or the smaller `W W' - I` if there are more columns than rows.
 
     Zero if the columns (or else the rows) are orthonormal.
     """
     rows, columns = matrix.shape
-    other = ops.transpose(matrix)
-    product = ops.matmul(matrix, other) if rows < columns else other @ matrix
-    return product - ops.eye(min(rows, columns), dtype=matrix.dtype)
+    transposed = ops.transpose(matrix)
+    if rows < columns:
+        gram = ops.matmul(matrix, transposed)
+    else:
+        gram = ops.matmul(transposed, matrix)
+    return gram - ops.eye(min(rows, columns), dtype=matrix.dtype)
 
 
 @serializable
-class ConvOrthogonal(keras.regularizers.Regularizer):
-    """Pulls the filters of a kernel towards orthonormal ones (SRIP).
+class ConvOrthogonal(bases.Regularizer):
+    """Penalizes the deviation of a kernel's filters from orthonormal ones (SRIP).
 
-    Orthonormal filters are different from each other and pass signals and
-    gradients on at their size, which speeds up and steadies the training of deep
-    convolutional networks. Keras's `OrthogonalRegularizer` compares the directions
-    of rows or columns of matrices only; this one takes kernels of any rank and
-    also holds the lengths. A kernel is reshaped to a matrix `W` with a column for
-    each filter, and the penalty is
+    Orthonormal filters differ from each other and preserve the norm of signals and
+    gradients, which speeds up and stabilizes the training of deep convolutional
+    networks. Keras's `OrthogonalRegularizer` compares only the directions of rows or
+    columns of matrices; this one takes kernels of any rank and also penalizes their
+    norms. A kernel is reshaped to a matrix `W` with a column for each filter, and the
+    penalty is
 
     ```
     mode="srip":  factor * sigma(W'W - I)
@@ -39,11 +46,10 @@ class ConvOrthogonal(keras.regularizers.Regularizer):
 
     where `sigma` is the largest magnitude of an eigenvalue, `|| ||_F` the Frobenius
     norm and `I` the identity; where a kernel has more filters than inputs, `W W'`
-    takes the place of `W'W`. SRIP (spectral restricted isometry property) acts on
-    the worst direction only. `sigma` is estimated from below by power iteration,
-    which starts at a fixed vector, so that equal kernels have equal penalties; two
-    iterations are what the paper uses. Its gradient is the one with the last
-    vector held fixed.
+    replaces `W'W`. SRIP (spectral restricted isometry property) acts on the worst
+    direction only. `sigma` is estimated from below by power iteration, which starts at
+    a fixed vector, so that equal kernels have equal penalties; the paper uses two
+    iterations. The gradient is computed with the last vector as a constant.
 
     Reference:
 
@@ -76,23 +82,31 @@ class ConvOrthogonal(keras.regularizers.Regularizer):
     ```
     """
 
-    def __init__(self, factor=0.01, mode="srip", power_iterations=2, axis=-1):
-        self.factor = checks.real("factor", factor, low=0)
-        self.mode = checks.choice("mode", mode, ("srip", "so"))
-        self.power_iterations = checks.integer(
+    def __init__(
+        self,
+        factor: float = 0.01,
+        mode: Literal["srip", "so"] = "srip",
+        power_iterations: int = 2,
+        axis: int | tuple[int, ...] = -1,
+    ) -> None:
+        self.factor: float = checks.real("factor", factor, low=0)
+        self.mode: str = checks.choice("mode", mode, ("srip", "so"))
+        self.power_iterations: int = checks.integer(
             "power_iterations", power_iterations, low=1
         )
-        self.axis = checked_axis(axis)
+        self.axis: int | tuple[int, ...] = checked_axis(axis)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         error = gram_error(to_matrix(as_float32(x), self.axis))
         if self.mode == "so":
-            size = ops.sum(ops.square(error))
+            penalty = ops.sum(ops.square(error))
         else:
-            size = power.largest_eigenvalue_magnitude(error, self.power_iterations)
-        return ops.cast(self.factor * size, x.dtype)
+            penalty = power_iteration.largest_eigenvalue_magnitude(
+                error, self.power_iterations
+            )
+        return ops.cast(self.factor * penalty, x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "factor": self.factor,
             "mode": self.mode,

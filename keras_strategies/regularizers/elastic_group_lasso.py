@@ -1,19 +1,25 @@
-import keras
+"""Group lasso with L1 and L2 parts."""
+
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.groups import (
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.kernel_axes import (
     absolute,
     as_float32,
     checked_axis,
     positive_axes,
 )
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.regularizers.group_lasso import group_lasso
 
 
-def elastic_group_lasso(x, factor, l1, l2, axis=-1):
-    """Weighted sum of the group lasso, of `|x|` and of squares, in float32 at least.
+def elastic_group_lasso(
+    x: Tensor, factor: float, l1: float, l2: float, axis: int | tuple[int, ...] = -1
+) -> Tensor:
+    """Returns the weighted sum of the group lasso, of `|x|` and of squares.
+
+    Computed in float32 at least.
 
     Args:
         x: Tensor, such as a kernel.
@@ -28,14 +34,13 @@ def elastic_group_lasso(x, factor, l1, l2, axis=-1):
 
 
 @serializable
-class ElasticGroupLasso(keras.regularizers.Regularizer):
+class ElasticGroupLasso(bases.Regularizer):
     """Group lasso with an L1 and an L2 part: sparse across and within groups.
 
-    The group lasso alone drops whole units or filters, but keeps every weight of
-    those that stay, and of several units that do the same it picks one at random.
-    The L1 part makes the units that stay sparse too (*sparse group lasso*), the L2
-    part lets correlated units share the work (*group elastic net*). The penalty of
-    a kernel `W` is
+    The group lasso alone removes whole units or filters, but keeps every weight of the
+    remaining ones, and of several correlated units it keeps an arbitrary one. The L1
+    part makes the remaining units sparse too (*sparse group lasso*), the L2 part keeps
+    correlated units together (*group elastic net*). The penalty of a kernel `W` is
 
     ```
     factor * sum over groups g of sqrt(size of g) * ||W_g||
@@ -43,7 +48,7 @@ class ElasticGroupLasso(keras.regularizers.Regularizer):
     ```
 
     where `W_g` are the weights of group `g` and `|| ||` is the Euclidean norm. The
-    gradient of the first two at zero is zero.
+    gradient of the first two terms at zero is zero.
 
     References:
 
@@ -80,18 +85,24 @@ class ElasticGroupLasso(keras.regularizers.Regularizer):
     ```
     """
 
-    def __init__(self, factor=0.01, l1=0.01, l2=0.01, axis=-1):
-        self.factor = checks.real("factor", factor, low=0)
-        self.l1 = checks.real("l1", l1, low=0)
-        self.l2 = checks.real("l2", l2, low=0)
-        self.axis = checked_axis(axis)
+    def __init__(
+        self,
+        factor: float = 0.01,
+        l1: float = 0.01,
+        l2: float = 0.01,
+        axis: int | tuple[int, ...] = -1,
+    ) -> None:
+        self.factor: float = checks.real("factor", factor, low=0)
+        self.l1: float = checks.real("l1", l1, low=0)
+        self.l2: float = checks.real("l2", l2, low=0)
+        self.axis: int | tuple[int, ...] = checked_axis(axis)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         axis = positive_axes(self.axis, x.shape)
         penalty = elastic_group_lasso(x, self.factor, self.l1, self.l2, axis)
         return ops.cast(penalty, x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "factor": self.factor,
             "l1": self.l1,

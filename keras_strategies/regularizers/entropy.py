@@ -1,34 +1,38 @@
-import keras
+"""Entropy regularizer for sparse kernels."""
+
+from typing import Literal
+
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.groups import (
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
     magnitudes,
 )
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
-def entropy(shares):
-    """Shannon entropy in nats of non-negative numbers divided by their sum.
+def entropy(masses: Tensor) -> Tensor:
+    """Returns the Shannon entropy in nats of non-negative numbers over their sum.
 
-    0 if all are zero. A share of 0 adds nothing and has the gradient 0.
+    0 if all are zero. A number of 0 contributes nothing and has the gradient 0.
     """
-    total = ops.sum(shares)
-    p = shares / ops.where(total > 0, total, 1.0)
+    total = ops.sum(masses)
+    p = masses / ops.where(total > 0, total, 1.0)
     # The inner `where` keeps log(0) out of the value and of the gradient.
     return -ops.sum(p * ops.log(ops.where(p > 0, p, 1.0)))
 
 
 @serializable
-class Entropy(keras.regularizers.Regularizer):
-    """Concentrates the magnitude of a kernel in few weights, by its entropy.
+class Entropy(bases.Regularizer):
+    """Penalizes the entropy of a kernel, to concentrate it in few weights.
 
-    The weights are read as shares of a whole. Low entropy means that few weights
-    hold nearly all of it, so that the others can be pruned. Like `Hoyer` it does
-    not change when all weights are scaled, so nothing shrinks that is needed. For
-    weights `w`
+    The magnitudes of the weights are interpreted as a distribution. Low entropy means
+    that few weights have nearly all of the magnitude, so that the others can be pruned.
+    Like `Hoyer` it is invariant to the scale of the kernel, so that the remaining
+    weights do not shrink. For weights `w`
 
     ```
     p_i = |w_i|^power / sum_j |w_j|^power
@@ -36,9 +40,9 @@ class Entropy(keras.regularizers.Regularizer):
     ```
 
     where `n` is the number of weights and `log` the natural logarithm; its
-    exponential is an effective number of weights. With an `axis` the Euclidean
-    norms of groups take the place of `|w|`, which empties whole units or filters. A
-    weight that is zero everywhere has penalty and gradient 0.
+    exponential is an effective number of weights. With an `axis` the Euclidean norms of
+    groups replace `|w|`, which drives whole units or filters to zero. A kernel of zeros
+    has penalty and gradient 0.
 
     References:
 
@@ -49,8 +53,8 @@ class Entropy(keras.regularizers.Regularizer):
 
     Args:
         factor: Strength of the penalty, at least 0. Defaults to `1e-3`.
-        power: `1`, shares of the sum of magnitudes, or `2`, shares of the sum of
-            squares, which spares middling weights less. Defaults to `1`.
+        power: Exponent of the magnitudes, `1` or `2`; `2` penalizes weights of medium
+            magnitude more. Defaults to `1`.
         axis: `None`, every weight by itself, or an integer or tuple of integers:
             the axes that number the groups, as in `GroupLasso`. Defaults to `None`.
 
@@ -70,15 +74,20 @@ class Entropy(keras.regularizers.Regularizer):
     ```
     """
 
-    def __init__(self, factor=1e-3, power=1, axis=None):
-        self.factor = checks.real("factor", factor, low=0)
-        self.power = checks.choice("power", power, (1, 2))
-        self.axis = checked_axis(axis, optional=True)
+    def __init__(
+        self,
+        factor: float = 1e-3,
+        power: Literal[1, 2] = 1,
+        axis: int | tuple[int, ...] | None = None,
+    ) -> None:
+        self.factor: float = checks.real("factor", factor, low=0)
+        self.power: int = checks.choice("power", power, (1, 2))
+        self.axis: int | tuple[int, ...] | None = checked_axis(axis, optional=True)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         sizes = magnitudes(as_float32(x), self.axis)
-        shares = ops.square(sizes) if self.power == 2 else sizes
-        return ops.cast(self.factor * entropy(shares), x.dtype)
+        masses = ops.square(sizes) if self.power == 2 else sizes
+        return ops.cast(self.factor * entropy(masses), x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"factor": self.factor, "power": self.power, "axis": self.axis}

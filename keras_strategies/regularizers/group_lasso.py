@@ -1,18 +1,20 @@
-import keras
+"""Group lasso: a penalty on whole units or filters."""
+
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.groups import (
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
     group_norms,
     positive_axes,
 )
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
-def group_lasso(x, axis=-1):
-    """Sums the Euclidean norms of groups, each times the root of the group's size.
+def group_lasso(x: Tensor, axis: int | tuple[int, ...] = -1) -> Tensor:
+    """Returns the sum of the norms of groups, each times the root of its size.
 
     The gradient of a group that is entirely zero is zero, not NaN. Computed and
     returned in float32 at least: squares of small float16 weights would vanish.
@@ -27,24 +29,24 @@ def group_lasso(x, axis=-1):
 
 
 @serializable
-class GroupLasso(keras.regularizers.Regularizer):
-    """Penalizes whole units or filters, so that they go to zero together.
+class GroupLasso(bases.Regularizer):
+    """Penalizes the norms of whole units or filters, which drives them to zero.
 
-    L1 makes single weights zero, which saves nothing in a dense kernel. The group
-    lasso makes all the weights of a unit or filter zero at once, so that the unit
-    can be taken out. The penalty of a kernel `W` is
+    L1 makes single weights zero, which saves nothing in a dense kernel. The group lasso
+    makes all weights of a unit or filter zero together, so that the unit can be
+    removed. The penalty of a kernel `W` is
 
     ```
     factor * sum over groups g of sqrt(size of g) * ||W_g||
     ```
 
     where `W_g` are the weights of group `g` and `|| ||` is the Euclidean norm. By
-    default a group is what belongs to one output: a column of a `Dense` kernel,
+    default a group is the part of one output: a column of a `Dense` kernel,
     one filter of a `Conv` kernel. The gradient of a group that is already zero is
     zero.
 
-    A gradient step brings groups close to zero but seldom exactly to it; compare
-    their norms with a small threshold.
+    Gradient steps bring groups close to zero but rarely to exactly zero; compare their
+    norms with a small threshold.
 
     References:
 
@@ -79,13 +81,13 @@ class GroupLasso(keras.regularizers.Regularizer):
     ```
     """
 
-    def __init__(self, factor=0.01, axis=-1):
-        self.factor = checks.real("factor", factor, low=0)
-        self.axis = checked_axis(axis)
+    def __init__(self, factor: float = 0.01, axis: int | tuple[int, ...] = -1) -> None:
+        self.factor: float = checks.real("factor", factor, low=0)
+        self.axis: int | tuple[int, ...] = checked_axis(axis)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         penalty = group_lasso(x, positive_axes(self.axis, x.shape))
         return ops.cast(self.factor * penalty, x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"factor": self.factor, "axis": self.axis}

@@ -1,18 +1,20 @@
-import keras
+"""Hoyer's sparsity measure as a regularizer."""
+
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.groups import (
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
     magnitudes,
     safe_root,
 )
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
-def hoyer(sizes, squared=True):
-    """Hoyer's measure of non-negative `sizes`, squared or not; 0 if all are zero."""
+def hoyer(sizes: Tensor, squared: bool = True) -> Tensor:
+    """Returns Hoyer's measure of non-negative `sizes`; 0 if all are zero."""
     total = ops.sum(sizes)
     squares = ops.sum(ops.square(sizes))
     alive = squares > 0
@@ -25,23 +27,22 @@ def hoyer(sizes, squared=True):
 
 
 @serializable
-class Hoyer(keras.regularizers.Regularizer):
-    """Makes weights sparse without shrinking those that stay.
+class Hoyer(bases.Regularizer):
+    """Makes weights sparse without shrinking the remaining ones.
 
-    L1 pulls all weights towards zero with the same force, large and useful ones
-    too. Hoyer's measure does not change when all weights are scaled, so it only
-    moves magnitude from small weights to large ones: its gradient makes weights
-    below a threshold smaller and those above it larger. For weights `w` it is
+    L1 shrinks all weights equally, also large and useful ones. Hoyer's measure is
+    invariant to the scale of the weights, so that it only moves magnitude from small
+    weights to large ones: its gradient makes weights below a threshold smaller and
+    those above it larger. For weights `w` it is
 
     ```
     squared=True:   factor * (sum |w|)^2 / sum(w^2)       in [1, n] * factor
     squared=False:  factor * sum |w| / sqrt(sum(w^2))     in [1, sqrt(n)] * factor
     ```
 
-    where `n` is the number of weights. It is about the number of weights that are
-    not zero (or its root). With an `axis` the Euclidean norms of groups take the
-    place of `|w|`, which makes whole units or filters zero. A weight that is zero
-    everywhere has penalty and gradient 0.
+    where `n` is the number of weights. It approximates the number of non-zero weights
+    (or its root). With an `axis` the Euclidean norms of groups replace `|w|`, which
+    makes whole units or filters zero. A kernel of zeros has penalty and gradient 0.
 
     Reference:
 
@@ -53,8 +54,8 @@ class Hoyer(keras.regularizers.Regularizer):
 
     Args:
         factor: Strength of the penalty, at least 0. Defaults to `1e-4`.
-        squared: Whether to take the square of the measure, whose gradient spares
-            large weights more. Defaults to `True`.
+        squared: Whether to square the measure, whose gradient then shrinks large
+            weights less. Defaults to `True`.
         axis: `None`, every weight by itself, or an integer or tuple of integers:
             the axes that number the groups, as in `GroupLasso`. Defaults to `None`.
 
@@ -75,14 +76,19 @@ class Hoyer(keras.regularizers.Regularizer):
     ```
     """
 
-    def __init__(self, factor=1e-4, squared=True, axis=None):
-        self.factor = checks.real("factor", factor, low=0)
-        self.squared = checks.boolean("squared", squared)
-        self.axis = checked_axis(axis, optional=True)
+    def __init__(
+        self,
+        factor: float = 1e-4,
+        squared: bool = True,
+        axis: int | tuple[int, ...] | None = None,
+    ) -> None:
+        self.factor: float = checks.real("factor", factor, low=0)
+        self.squared: bool = checks.boolean("squared", squared)
+        self.axis: int | tuple[int, ...] | None = checked_axis(axis, optional=True)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         sizes = magnitudes(as_float32(x), self.axis)
         return ops.cast(self.factor * hoyer(sizes, self.squared), x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"factor": self.factor, "squared": self.squared, "axis": self.axis}

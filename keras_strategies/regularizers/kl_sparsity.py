@@ -1,47 +1,50 @@
-import keras
+"""Kullback-Leibler sparsity penalty on activations."""
+
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.groups import as_float32, positive_axes
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.kernel_axes import as_float32, positive_axes
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
-def kl_sparsity(mean, target):
-    """Sum of `KL(target || mean)` of Bernoulli variables, for means of any value.
+def kl_sparsity(mean: Tensor, target: float) -> Tensor:
+    """Returns the sum of `KL(target || mean)` of Bernoulli variables.
 
-    Near 0 and 1 and beyond, where the divergence has no value, its tangent goes on,
-    so that the gradient is finite and leads back everywhere.
+    Near 0 and 1 and outside of them, where the divergence is not defined, its tangent
+    continues it, so that the gradient is finite and points back everywhere.
     """
     edge = min(1e-3, target / 2, (1 - target) / 2)
     inside = ops.stop_gradient(ops.clip(mean, edge, 1 - edge))
     on = target * ops.log(target / inside)
     off = (1 - target) * ops.log((1 - target) / (1 - inside))
     slope = (1 - target) / (1 - inside) - target / inside
-    # The last term is 0 inside; its gradient is the right one everywhere.
+    # The last term is 0 inside of the interval; its gradient is exact everywhere,
+    # because `inside` is a constant.
     return ops.sum(on + off + slope * (mean - inside))
 
 
 @serializable
-class KLSparsity(keras.regularizers.Regularizer):
-    """Makes each unit active for a small part of the samples only.
+class KLSparsity(bases.Regularizer):
+    """Penalizes units whose mean activation differs from a small target.
 
-    The penalty of sparse autoencoders: an L1 activity regularizer makes all
-    activations small, this one asks for a mean activation of `target` for each
-    unit, so that few units are active for a sample but none is dead for all. It goes
-    into `activity_regularizer` of a layer whose outputs lie in [0, 1], such as one
-    with a sigmoid, and adds to the loss
+    The penalty of sparse autoencoders: an L1 activity regularizer makes all activations
+    small, this one drives the mean activation of each unit to `target`, so that few
+    units are active for a sample but none is inactive for all. Pass it as
+    `activity_regularizer` to a layer whose outputs lie in [0, 1], such as one with a
+    sigmoid. It adds to the loss
 
     ```
     factor * sum over units j of  target * log(target / m_j)
                                 + (1 - target) * log((1 - target) / (1 - m_j))
     ```
 
-    where `m_j` is the mean output of unit `j` over the batch (and over places, for
-    images and sequences): take batches that are large enough to show a mean of
-    `target`. At means within 0.001 of 0 and 1 and outside of [0, 1] the tangent of
-    the curve takes its place, so that dead units come back. Keras divides what an
-    activity regularizer returns by the batch size, so a direct call returns the
-    penalty times the batch size.
+    where `m_j` is the mean output of unit `j` over the batch (and over positions, for
+    images and sequences): batches must be large enough to estimate a mean of `target`.
+    At means within 0.001 of 0 and 1 and outside of [0, 1] the curve is continued by its
+    tangent, so that inactive units recover. Keras divides the result of an activity
+    regularizer by the batch size; a direct call therefore returns the penalty times the
+    batch size.
 
     Reference:
 
@@ -50,7 +53,7 @@ class KLSparsity(keras.regularizers.Regularizer):
 
     Args:
         factor: Strength of the penalty, at least 0. Defaults to `1e-3`.
-        target: The wanted mean activation, in (0, 1). Defaults to `0.05`.
+        target: Target of the mean activation, in (0, 1). Defaults to `0.05`.
         axis: The axis of the units. Defaults to `-1`.
 
     Raises:
@@ -71,14 +74,16 @@ class KLSparsity(keras.regularizers.Regularizer):
     ```
     """
 
-    def __init__(self, factor=1e-3, target=0.05, axis=-1):
-        self.factor = checks.real("factor", factor, low=0)
-        self.target = checks.real(
+    def __init__(
+        self, factor: float = 1e-3, target: float = 0.05, axis: int = -1
+    ) -> None:
+        self.factor: float = checks.real("factor", factor, low=0)
+        self.target: float = checks.real(
             "target", target, low=0, high=1, low_open=True, high_open=True
         )
-        self.axis = checks.integer("axis", axis)
+        self.axis: int = checks.integer("axis", axis)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         [axis] = positive_axes(self.axis, x.shape)
         if axis == 0:
             checks.fail(
@@ -87,9 +92,9 @@ class KLSparsity(keras.regularizers.Regularizer):
                 shape=tuple(x.shape),
             )
         x = as_float32(x)
-        others = tuple(a for a in range(len(x.shape)) if a != axis)
-        penalty = self.factor * kl_sparsity(ops.mean(x, axis=others), self.target)
+        reduced = tuple(a for a in range(len(x.shape)) if a != axis)
+        penalty = self.factor * kl_sparsity(ops.mean(x, axis=reduced), self.target)
         return penalty * ops.cast(ops.shape(x)[0], penalty.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"factor": self.factor, "target": self.target, "axis": self.axis}

@@ -1,19 +1,21 @@
+"""Log-barrier penalty that bounds the magnitude of weights."""
+
 import math
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.groups import as_float32
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
-def log_barrier(ratio, margin=0.01):
-    """`-log(1 - r^2)` of each ratio, from `|r| = 1 - margin` on its tangent.
+def log_barrier(ratio: Tensor, margin: float = 0.01) -> Tensor:
+    """Returns `-log(1 - r^2)` of each ratio, from `|r| = 1 - margin` on its tangent.
 
     Args:
         ratio: Tensor of weights divided by their limit.
-        margin: Where the tangent begins, in (0, 1).
+        margin: Distance from 1 at which the tangent begins, in (0, 1).
     """
     size = ops.abs(ratio)
     edge = 1.0 - margin
@@ -26,23 +28,23 @@ def log_barrier(ratio, margin=0.01):
 
 
 @serializable
-class LogBarrier(keras.regularizers.Regularizer):
-    """Keeps weights inside a range by a wall that rises before its limit.
+class LogBarrier(bases.Regularizer):
+    """Keeps weights inside a range by a barrier that rises towards its limit.
 
-    Small weights are nearly free, like under a weak weight decay, and weights near
-    the limit are pushed back ever harder. Use it to keep the range of a kernel
-    tight for quantization, whose step is the range divided by 255, or to keep
-    single weights from growing large. Unlike `keras.constraints` it does not cut.
-    The penalty is a sum over the weights `w`, with `r = |w| / limit`:
+    Small weights are penalized little, as by a weak weight decay, and weights near the
+    limit increasingly. Use it to keep the range of a kernel narrow for quantization,
+    whose step is the range divided by 255, or to prevent single large weights. Unlike
+    `keras.constraints` it does not clip. The penalty is a sum over the weights `w`,
+    with `r = |w| / limit`:
 
     ```
     r <= 1 - margin:  factor * -log(1 - r^2)
     beyond:           factor * (its tangent at r = 1 - margin)
     ```
 
-    The logarithmic barrier has no value at the limit and beyond, where an
-    optimizer's step may put a weight. The tangent continues it: value and slope are
-    continuous and finite everywhere, and a weight outside comes back.
+    The logarithmic barrier is not defined at the limit and beyond, where a step of the
+    optimizer may move a weight. The tangent continues it: value and slope are
+    continuous and finite everywhere, and a weight outside is moved back.
 
     References:
 
@@ -53,10 +55,10 @@ class LogBarrier(keras.regularizers.Regularizer):
 
     Args:
         factor: Strength of the penalty, at least 0. Defaults to `1e-4`.
-        limit: The largest magnitude that weights shall have, greater than 0.
+        limit: The largest allowed magnitude of weights, greater than 0.
             Defaults to `1.0`.
-        margin: The part of the range below the limit from which the wall is
-            straight, in (0, 1). The slope there, the largest, is about
+        margin: The fraction of the range below the limit in which the barrier is
+            linear, in (0, 1). The slope there, the largest, is about
             `factor / (limit * margin)`. Defaults to `0.01`.
 
     Raises:
@@ -74,16 +76,18 @@ class LogBarrier(keras.regularizers.Regularizer):
     ```
     """
 
-    def __init__(self, factor=1e-4, limit=1.0, margin=0.01):
-        self.factor = checks.real("factor", factor, low=0)
-        self.limit = checks.real("limit", limit, low=0, low_open=True)
-        self.margin = checks.real(
+    def __init__(
+        self, factor: float = 1e-4, limit: float = 1.0, margin: float = 0.01
+    ) -> None:
+        self.factor: float = checks.real("factor", factor, low=0)
+        self.limit: float = checks.real("limit", limit, low=0, low_open=True)
+        self.margin: float = checks.real(
             "margin", margin, low=0, high=1, low_open=True, high_open=True
         )
 
-    def __call__(self, x):
-        wall = ops.sum(log_barrier(as_float32(x) / self.limit, self.margin))
-        return ops.cast(self.factor * wall, x.dtype)
+    def __call__(self, x: Tensor) -> Tensor:
+        barrier = ops.sum(log_barrier(as_float32(x) / self.limit, self.margin))
+        return ops.cast(self.factor * barrier, x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"factor": self.factor, "limit": self.limit, "margin": self.margin}

@@ -1,33 +1,35 @@
-"""A discriminator that is trained with a penalty on its gradient at real samples."""
+"""R1 gradient penalty for discriminators."""
 
+import keras
 from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.regularizers._input_gradients import InputGradientPenalty
 
 
 @serializable
 class R1(InputGradientPenalty):
-    """Trains a discriminator with the R1 penalty, which lets GANs converge.
+    """Trains a discriminator with the R1 gradient penalty, which stabilizes GANs.
 
-    Where the generator already makes the right distribution, a discriminator should
-    be flat around real samples; otherwise training circles around the solution. R1
-    is the usual remedy, simpler than the penalty of WGAN-GP because it needs no
-    interpolated samples. A step costs two to four times as much. In training the loss
-    becomes
+    Where the generator already produces the data distribution, a discriminator should
+    be flat around real samples; otherwise training oscillates around the solution. R1
+    is the common remedy, simpler than the penalty of WGAN-GP because it needs no
+    interpolated samples. A training step costs two to four times as much. In training
+    the loss becomes
 
     ```
     loss + factor * 1/2 * mean over real samples ||d D(x) / d x||^2
     ```
 
     with `D` the outputs of the model for a sample, summed, and `x` its floating-point
-    inputs. Give the discriminator logits as outputs, not probabilities. Real samples
-    are those whose target is `real`; a batch without any has no penalty. In
-    evaluation the loss is the plain one. `sample_weight` does not weigh the penalty.
+    inputs. The outputs of the discriminator should be logits, not probabilities. Real
+    samples are those whose target is `real`; a batch without any has no penalty. In
+    evaluation the loss has no penalty. `sample_weight` does not weight the penalty.
 
-    The wrapped model shares its weights: use `model` itself inside a GAN, to predict
-    or to save it. A `train_step` or `compute_loss` of its own is not used.
+    The wrapper shares its weights with `model`: use `model` itself inside a GAN, to
+    predict or to save. A custom `train_step` or `compute_loss` of it is not called.
 
     Reference:
 
@@ -38,9 +40,9 @@ class R1(InputGradientPenalty):
         model: A Keras model, the discriminator. Compile this object, not the model.
         factor: Strength of the penalty, at least 0; the paper uses 10. Defaults to
             `10.0`.
-        real: Target of real samples, a number; the target of a sample is one number
-            then. `None` takes every sample as real. Defaults to `1.0`.
-        name: Name of the model. Defaults to `None`, a name from the class.
+        real: Target of real samples, a number; targets must then be one number per
+            sample. `None` treats every sample as real. Defaults to `1.0`.
+        name: Name of the model. Defaults to `None`, the name of the class.
 
     Input shape:
         That of `model`.
@@ -69,20 +71,27 @@ class R1(InputGradientPenalty):
     ```
     """
 
-    def __init__(self, model, factor=10.0, real=1.0, name=None):
+    def __init__(
+        self,
+        model: keras.Model,
+        factor: float = 10.0,
+        real: float | None = 1.0,
+        name: str | None = None,
+    ) -> None:
         super().__init__(model, factor, name)
-        self.real = checks.real("real", real, optional=True)
+        self.real: float | None = checks.real("real", real, optional=True)
 
-    def penalty(self, x, y, y_pred):
+    def penalty(self, x: Tensors, y: Tensors, y_pred: Tensors) -> Tensor:
         squares = self.squared_input_gradients(
             x, lambda outputs: sum(ops.sum(ops.cast(z, "float32")) for z in outputs)
         )
         if self.real is None:
             return ops.mean(squares) / 2
+        # The mean over real samples; `maximum` for a batch without any.
         is_real = ops.cast(self._targets(y) == self.real, "float32")
         return ops.sum(is_real * squares) / ops.maximum(ops.sum(is_real), 1.0) / 2
 
-    def _targets(self, y):
+    def _targets(self, y: Tensors) -> Tensor:
         shape = getattr(y, "shape", None)
         if shape is None or any(side != 1 for side in shape[1:]):
             checks.fail(
@@ -92,5 +101,5 @@ class R1(InputGradientPenalty):
             )
         return ops.reshape(ops.cast(y, "float32"), (-1,))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "real": self.real}

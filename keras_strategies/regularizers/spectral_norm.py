@@ -1,25 +1,26 @@
-import keras
+"""Spectral-norm regularizer."""
+
 from keras import ops
 
-from keras_strategies._internal import checks, power
-from keras_strategies._internal.groups import (
+from keras_strategies._internal import bases, checks, power_iteration
+from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
     to_matrix,
 )
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
 @serializable
-class SpectralNorm(keras.regularizers.Regularizer):
-    """Penalizes the spectral norm of a kernel, so that outputs change little.
+class SpectralNorm(bases.Regularizer):
+    """Penalizes the spectral norm of a kernel.
 
-    The spectral norm bounds how much a layer can amplify a change of its input.
-    Weight decay shrinks all directions; this penalty shrinks the strongest one
-    only and leaves the others their freedom, which helps a network to generalize
-    and makes it less sensitive to perturbations. To hold the norm at 1 exactly use
-    `keras.layers.SpectralNormalization` or the constraint `UnitSpectralNorm`. The
-    penalty is
+    The spectral norm bounds how much a layer can amplify a change of its input. Weight
+    decay shrinks all directions; this penalty shrinks only the strongest one, which
+    improves generalization and makes a network less sensitive to perturbations. To fix
+    the norm at exactly 1 use `keras.layers.SpectralNormalization` or the constraint
+    `UnitSpectralNorm`. The penalty is
 
     ```
     factor * sigma(W)^2
@@ -40,8 +41,8 @@ class SpectralNorm(keras.regularizers.Regularizer):
     Args:
         factor: Strength of the penalty, at least 0. Defaults to `0.01`.
         power_iterations: Number of power iterations, at least 1. Few are enough:
-            the error falls with the fourth power of the ratio of the two largest
-            singular values in each. Defaults to `5`.
+            each reduces the error by the fourth power of the ratio of the two largest
+            singular values. Defaults to `5`.
         axis: Integer or tuple of integers: the axes that number the units or
             filters, as in `GroupLasso`. Defaults to `-1`.
 
@@ -62,19 +63,24 @@ class SpectralNorm(keras.regularizers.Regularizer):
     ```
     """
 
-    def __init__(self, factor=0.01, power_iterations=5, axis=-1):
-        self.factor = checks.real("factor", factor, low=0)
-        self.power_iterations = checks.integer(
+    def __init__(
+        self,
+        factor: float = 0.01,
+        power_iterations: int = 5,
+        axis: int | tuple[int, ...] = -1,
+    ) -> None:
+        self.factor: float = checks.real("factor", factor, low=0)
+        self.power_iterations: int = checks.integer(
             "power_iterations", power_iterations, low=1
         )
-        self.axis = checked_axis(axis)
+        self.axis: int | tuple[int, ...] = checked_axis(axis)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         matrix = to_matrix(as_float32(x), self.axis)
-        sigma = power.largest_singular_value(matrix, self.power_iterations)
+        sigma = power_iteration.largest_singular_value(matrix, self.power_iterations)
         return ops.cast(self.factor * ops.square(sigma), x.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "factor": self.factor,
             "power_iterations": self.power_iterations,

@@ -1,53 +1,57 @@
+"""Activation and temporal activation regularization of recurrent layers."""
+
 import math
 
-import keras
 from keras import ops
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.groups import as_float32, positive_axes
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.kernel_axes import as_float32, positive_axes
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
 
 
-def temporal_activation(x, alpha, beta, axis=1):
-    """`alpha * mean(x^2) + beta * mean((x_t - x_{t-1})^2)`, in float32 at least.
+def temporal_activation(x: Tensor, alpha: float, beta: float, axis: int = 1) -> Tensor:
+    """Returns `alpha * mean(x^2) + beta * mean((x_t - x_{t-1})^2)`.
+
+    Computed in float32 at least.
 
     Args:
         x: Tensor of activations.
         alpha: Weight of the activations.
         beta: Weight of their differences.
-        axis: The time axis, not negative. With one step there is no difference.
+        axis: The time axis, not negative. With a single step the second term is 0.
     """
     x = as_float32(x)
     leading = (slice(None),) * axis
-    step = x[(*leading, slice(1, None))] - x[(*leading, slice(None, -1))]
-    return alpha * _mean_square(x) + beta * _mean_square(step)
+    difference = x[(*leading, slice(1, None))] - x[(*leading, slice(None, -1))]
+    return alpha * _mean_square(x) + beta * _mean_square(difference)
 
 
-def _mean_square(x):
-    # Sizes may be known only in the running graph, and may be 0.
+def _mean_square(x: Tensor) -> Tensor:
+    # In a graph, sizes may be tensors, and may be 0.
     size = ops.cast(math.prod(ops.shape(x)), x.dtype)
     return ops.sum(ops.square(x)) / ops.maximum(size, 1.0)
 
 
 @serializable
-class TemporalActivation(keras.regularizers.Regularizer):
-    """Keeps the outputs of a recurrent layer small and slow (AR and TAR).
+class TemporalActivation(bases.Regularizer):
+    """Penalizes large and rapidly changing outputs of a recurrent layer (AR, TAR).
 
-    For recurrent networks, where weight decay is too little and dropout between
-    steps harms memory: activation regularization (AR) keeps outputs from growing,
-    temporal activation regularization (TAR) from changing much from step to step.
-    It goes into `activity_regularizer` of a layer with a time axis, such as
-    `LSTM(..., return_sequences=True)`, and adds to the loss
+    For recurrent networks, where weight decay is insufficient and dropout between steps
+    impairs memory: activation regularization (AR) penalizes large outputs, temporal
+    activation regularization (TAR) large changes from step to step. Pass it as
+    `activity_regularizer` to a layer with a time axis, such as
+    `LSTM(..., return_sequences=True)`. It adds to the loss
 
     ```
     alpha * mean(h_t^2) + beta * mean((h_t - h_{t-1})^2)
     ```
 
-    where `h_t` are the outputs at step `t` and the means go over samples, steps and
-    features. Keras divides what an activity regularizer returns by the batch size,
-    so a direct call returns the penalty times the batch size.
+    where `h_t` are the outputs at step `t` and the means are over samples, steps and
+    features. Keras divides the result of an activity regularizer by the batch size; a
+    direct call therefore returns the penalty times the batch size.
 
-    The mask of padded steps is not known here: Keras's recurrent layers repeat the
+    The mask of padded steps is not available here: Keras's recurrent layers repeat the
     last output there, which adds nothing to the difference.
 
     Reference:
@@ -79,12 +83,12 @@ class TemporalActivation(keras.regularizers.Regularizer):
     ```
     """
 
-    def __init__(self, alpha=2.0, beta=1.0, axis=1):
-        self.alpha = checks.real("alpha", alpha, low=0)
-        self.beta = checks.real("beta", beta, low=0)
-        self.axis = checks.integer("axis", axis)
+    def __init__(self, alpha: float = 2.0, beta: float = 1.0, axis: int = 1) -> None:
+        self.alpha: float = checks.real("alpha", alpha, low=0)
+        self.beta: float = checks.real("beta", beta, low=0)
+        self.axis: int = checks.integer("axis", axis)
 
-    def __call__(self, x):
+    def __call__(self, x: Tensor) -> Tensor:
         [axis] = positive_axes(self.axis, x.shape)
         if axis == 0:
             checks.fail(
@@ -96,5 +100,5 @@ class TemporalActivation(keras.regularizers.Regularizer):
         penalty = temporal_activation(x, self.alpha, self.beta, axis)
         return penalty * ops.cast(ops.shape(x)[0], penalty.dtype)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"alpha": self.alpha, "beta": self.beta, "axis": self.axis}

@@ -1,19 +1,18 @@
 """Learning-rate schedules that run inside the optimizer, at no cost per step.
 
-They count optimizer steps, as Keras's own do, and go into any optimizer as its
+They count optimizer steps, as Keras's own do, and are passed to any optimizer as its
 `learning_rate`. `WarmupSchedule` and `ScaledSchedule` wrap any schedule,
-`JoinSchedules` puts several in a row, and `plot` draws them. The modules `curves`
-and `cycles` hold the formulas as pure functions, shared with the learning-rate
-callbacks.
+`JoinSchedules` runs several one after the other, and `plot` draws them. The formulas
+are pure functions, shared with the learning-rate callbacks.
 """
 
+from keras_strategies.schedules._plot import plot
 from keras_strategies.schedules.cyclical import Cyclical
 from keras_strategies.schedules.flat_cosine import FlatCosine
 from keras_strategies.schedules.inverse_square_root import InverseSquareRoot
 from keras_strategies.schedules.join_schedules import JoinSchedules
 from keras_strategies.schedules.multi_step_decay import MultiStepDecay
 from keras_strategies.schedules.one_cycle import OneCycle
-from keras_strategies.schedules.plot import plot
 from keras_strategies.schedules.scaled_schedule import ScaledSchedule
 from keras_strategies.schedules.step_decay import StepDecay
 from keras_strategies.schedules.tanh_decay import TanhDecay

@@ -1,40 +1,42 @@
-"""What the schedules of the package share."""
+"""Base class and argument checks of the schedules."""
 
 import numbers
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.types import Config, Schedule, Tensor
 
 
-class CurveSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule that is a formula of the step.
+class CurveSchedule(bases.LearningRateSchedule):
+    """Base of schedules that are a formula of the step.
 
-    Subclasses list their constructor arguments in `_arguments` and give the rate
-    at a position, a floating-point tensor, in `_rate`.
+    Subclasses list their constructor arguments in `_arguments` and compute the
+    learning rate at a step, a floating-point tensor, in `_learning_rate`.
     """
 
-    _arguments = ()
+    _arguments: ClassVar[tuple[str, ...]] = ()
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         with keras.name_scope(self.name):
-            return self._rate(ops.cast(step, compute_dtype()))
+            return self._learning_rate(ops.cast(step, compute_dtype()))
 
-    def _rate(self, position):
+    def _learning_rate(self, position: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {name: getattr(self, name) for name in self._arguments}
 
 
-def compute_dtype():
+def compute_dtype() -> str:
     """`floatx`, but at least float32: 16-bit floats cannot count steps."""
     floatx = keras.config.floatx()
     return "float32" if floatx in ("float16", "bfloat16") else floatx
 
 
-def checked_schedule(schedule, name="schedule"):
+def checked_schedule(schedule: Any, name: str = "schedule") -> Schedule:
     """Returns a schedule object or a float; rebuilds a serialized config."""
     if isinstance(schedule, dict):
         schedule = keras.saving.deserialize_keras_object(schedule)
@@ -51,24 +53,26 @@ def checked_schedule(schedule, name="schedule"):
     )
 
 
-def rate_at(schedule, step):
-    """The rate of a schedule object or of a constant at `step`."""
+def learning_rate_at(schedule: Any, step: Tensor) -> Tensor:
+    """Returns the learning rate of a schedule or of a constant at `step`."""
     return ops.cast(schedule(step) if callable(schedule) else schedule, compute_dtype())
 
 
-def positive(name, value):
+def positive(name: str, value: Any) -> float:
     """Checks a number greater than 0."""
     return checks.real(name, value, low=0, low_open=True)
 
 
-def fraction(name, value, *, low_open=False, high_open=False):
+def fraction(
+    name: str, value: Any, *, low_open: bool = False, high_open: bool = False
+) -> float:
     """Checks a number between 0 and 1."""
     return checks.real(
         name, value, low=0, high=1, low_open=low_open, high_open=high_open
     )
 
 
-def increasing(name, values):
+def increasing(name: str, values: Any) -> list[int]:
     """Checks an increasing list of integers of at least 1."""
     checks.instance(name, values, (list, tuple))
     steps = [checks.integer(f"{name}[{i}]", v, low=1) for i, v in enumerate(values)]

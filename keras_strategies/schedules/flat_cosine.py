@@ -1,18 +1,19 @@
-"""A flat start and a cosine end."""
+"""Constant phase followed by cosine decay."""
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
-from keras_strategies.schedules import curves
+from keras_strategies._internal.types import Tensor
+from keras_strategies.schedules import _curves
 from keras_strategies.schedules._base import CurveSchedule, fraction, positive
 
 
 @serializable
 class FlatCosine(CurveSchedule):
-    """Keeps the learning rate, then lets it fall along a cosine.
+    """Keeps the learning rate constant, then decays it along a cosine.
 
-    The choice of fastai for optimizers that warm up by themselves, such as
-    `RAdam` and `Lookahead`: nothing is lost on a slow start, and the late fall
-    still settles the weights.
+    The choice of fastai for optimizers that need no warm-up, such as `RAdam` and
+    `Lookahead`: training starts at full speed, and the late decay still lets the
+    weights converge.
 
     ```
     flat = flat_fraction * total_steps
@@ -27,10 +28,10 @@ class FlatCosine(CurveSchedule):
       Learning](https://arxiv.org/abs/2002.04688)
 
     Args:
-        initial_learning_rate: Learning rate of the flat part, greater than 0.
-        total_steps: Length of both parts in optimizer steps, at least 1.
-        flat_fraction: Part of `total_steps` before the fall, in [0, 1). Defaults to
-            `0.75`.
+        initial_learning_rate: Learning rate of the constant phase, greater than 0.
+        total_steps: Length of both phases in optimizer steps, at least 1.
+        flat_fraction: Fraction of `total_steps` before the decay, in [0, 1). Defaults
+            to `0.75`.
         alpha: Final rate as a fraction of `initial_learning_rate`, in [0, 1].
             Defaults to `0.0`.
         name: Name of the operation. Defaults to `"FlatCosine"`.
@@ -59,23 +60,25 @@ class FlatCosine(CurveSchedule):
 
     def __init__(
         self,
-        initial_learning_rate,
-        total_steps,
-        flat_fraction=0.75,
-        alpha=0.0,
-        name="FlatCosine",
-    ):
+        initial_learning_rate: float,
+        total_steps: int,
+        flat_fraction: float = 0.75,
+        alpha: float = 0.0,
+        name: str = "FlatCosine",
+    ) -> None:
         super().__init__()
-        self.initial_learning_rate = positive(
+        self.initial_learning_rate: float = positive(
             "initial_learning_rate", initial_learning_rate
         )
-        self.total_steps = checks.integer("total_steps", total_steps, low=1)
-        self.flat_fraction = fraction("flat_fraction", flat_fraction, high_open=True)
-        self.alpha = fraction("alpha", alpha)
-        self.name = checks.instance("name", name, str)
+        self.total_steps: int = checks.integer("total_steps", total_steps, low=1)
+        self.flat_fraction: float = fraction(
+            "flat_fraction", flat_fraction, high_open=True
+        )
+        self.alpha: float = fraction("alpha", alpha)
+        self.name: str = checks.instance("name", name, str)
 
-    def _rate(self, position):
-        factor = curves.flat_cosine(
+    def _learning_rate(self, position: Tensor) -> Tensor:
+        factor = _curves.flat_cosine(
             position, float(self.total_steps), self.flat_fraction, self.alpha
         )
         return self.initial_learning_rate * factor

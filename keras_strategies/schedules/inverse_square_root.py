@@ -1,17 +1,18 @@
-"""The schedule of the first Transformer."""
+"""Inverse-square-root schedule of the original Transformer."""
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
-from keras_strategies.schedules import curves
+from keras_strategies._internal.types import Tensor
+from keras_strategies.schedules import _curves
 from keras_strategies.schedules._base import CurveSchedule, positive
 
 
 @serializable
 class InverseSquareRoot(CurveSchedule):
-    """Warms up, then falls with the square root of the step (Noam).
+    """Warms up linearly, then decays with the inverse square root of the step (Noam).
 
-    The schedule of the first Transformer and of many language models since. It has
-    no end, so that training may go on as long as it pays.
+    The schedule of the original Transformer and of many language models since. It has
+    no fixed length, so that training can continue as long as it improves.
 
     ```
     rate(step) = peak * min(step / warmup_steps, sqrt(warmup_steps / step))
@@ -28,10 +29,11 @@ class InverseSquareRoot(CurveSchedule):
       Need](https://arxiv.org/abs/1706.03762)
 
     Args:
-        warmup_steps: Length of the linear rise in optimizer steps, at least 1.
-        max_learning_rate: Learning rate at the peak, greater than 0.
-        d_model: Width of the model, at least 1, from which the paper takes the
-            peak. Exactly one of it and `max_learning_rate` is given.
+        warmup_steps: Length of the linear warm-up in optimizer steps, at least 1.
+        max_learning_rate: Learning rate at the peak, greater than 0. Defaults to
+            `None`; exactly one of it and `d_model` must be given.
+        d_model: Width of the model, at least 1, from which the paper computes the
+            peak. Defaults to `None`.
         name: Name of the operation. Defaults to `"InverseSquareRoot"`.
 
     Raises:
@@ -54,11 +56,11 @@ class InverseSquareRoot(CurveSchedule):
 
     def __init__(
         self,
-        warmup_steps,
-        max_learning_rate=None,
-        d_model=None,
-        name="InverseSquareRoot",
-    ):
+        warmup_steps: int,
+        max_learning_rate: float | None = None,
+        d_model: int | None = None,
+        name: str = "InverseSquareRoot",
+    ) -> None:
         super().__init__()
         if (max_learning_rate is None) == (d_model is None):
             checks.fail(
@@ -66,15 +68,18 @@ class InverseSquareRoot(CurveSchedule):
                 max_learning_rate=max_learning_rate,
                 d_model=d_model,
             )
-        self.warmup_steps = checks.integer("warmup_steps", warmup_steps, low=1)
-        self.max_learning_rate = max_learning_rate
+        self.warmup_steps: int = checks.integer("warmup_steps", warmup_steps, low=1)
+        self.max_learning_rate: float | None = max_learning_rate
         if max_learning_rate is not None:
             self.max_learning_rate = positive("max_learning_rate", max_learning_rate)
-        self.d_model = checks.integer("d_model", d_model, low=1, optional=True)
-        self.name = checks.instance("name", name, str)
+        self.d_model: int | None = checks.integer(
+            "d_model", d_model, low=1, optional=True
+        )
+        self.name: str = checks.instance("name", name, str)
 
-    def _rate(self, position):
+    def _learning_rate(self, position: Tensor) -> Tensor:
         peak = self.max_learning_rate
         if peak is None:
+            # The paper's formula at step `warmup_steps`, where both terms are equal.
             peak = (self.d_model * self.warmup_steps) ** -0.5
-        return peak * curves.inverse_square_root(position, float(self.warmup_steps))
+        return peak * _curves.inverse_square_root(position, float(self.warmup_steps))

@@ -1,19 +1,26 @@
-"""Several schedules one after the other."""
+"""Concatenation of schedules."""
+
+from collections.abc import Sequence
 
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
-from keras_strategies.schedules._base import checked_schedule, increasing, rate_at
+from keras_strategies._internal.types import Config, Schedule, Serialized, Tensor
+from keras_strategies.schedules._base import (
+    checked_schedule,
+    increasing,
+    learning_rate_at,
+)
 
 
 @serializable
-class JoinSchedules(keras.optimizers.schedules.LearningRateSchedule):
-    """Follows one schedule after the other.
+class JoinSchedules(bases.LearningRateSchedule):
+    """Runs several schedules one after the other.
 
-    For courses that no single schedule has: a long constant phase and two cosine
-    ends, a warm restart at chosen steps. Constants are given as numbers.
+    For shapes that no single schedule has, such as a constant phase with two cosine
+    decays, or warm restarts at chosen steps. Constant phases are given as numbers.
 
     ```
     rate(step) = schedules[i](step - boundaries[i - 1])    shift=True
@@ -29,8 +36,8 @@ class JoinSchedules(keras.optimizers.schedules.LearningRateSchedule):
             objects, their serialized configs, or numbers of at least 0.
         boundaries: Optimizer steps at which the next schedule begins: increasing
             integers of at least 1, one fewer than `schedules`.
-        shift: `True` starts each schedule at its own step 0, `False` keeps one time
-            axis for all. Defaults to `True`.
+        shift: `True` starts each schedule at its own step 0, `False` passes the
+            overall step to each of them. Defaults to `True`.
         name: Name of the operation. Defaults to `"JoinSchedules"`.
 
     Raises:
@@ -50,36 +57,46 @@ class JoinSchedules(keras.optimizers.schedules.LearningRateSchedule):
     ```
     """
 
-    def __init__(self, schedules, boundaries, shift=True, name="JoinSchedules"):
+    def __init__(
+        self,
+        schedules: Sequence[Schedule | Serialized],
+        boundaries: Sequence[int],
+        shift: bool = True,
+        name: str = "JoinSchedules",
+    ) -> None:
         super().__init__()
         checks.instance("schedules", schedules, (list, tuple))
-        self.schedules = [
+        self.schedules: list[Schedule] = [
             checked_schedule(item, f"schedules[{i}]")
             for i, item in enumerate(schedules)
         ]
-        self.boundaries = increasing("boundaries", boundaries)
+        self.boundaries: list[int] = increasing("boundaries", boundaries)
         if len(self.schedules) != len(self.boundaries) + 1:
             checks.fail(
                 "`boundaries` must be one fewer than `schedules`",
                 schedules=schedules,
                 boundaries=boundaries,
             )
-        self.shift = checks.boolean("shift", shift)
-        self.name = checks.instance("name", name, str)
+        self.shift: bool = checks.boolean("shift", shift)
+        self.name: str = checks.instance("name", name, str)
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         with keras.name_scope(self.name):
-            rate = rate_at(self.schedules[0], step)
+            learning_rate = learning_rate_at(self.schedules[0], step)
             for start, schedule in zip(
                 self.boundaries, self.schedules[1:], strict=True
             ):
                 # Integers throughout: float32 would lose single steps past 2**24.
-                later = ops.maximum(step, start)
-                later = rate_at(schedule, later - start if self.shift else later)
-                rate = ops.where(ops.greater_equal(step, start), later, rate)
-            return rate
+                clamped = ops.maximum(step, start)
+                following = learning_rate_at(
+                    schedule, clamped - start if self.shift else clamped
+                )
+                learning_rate = ops.where(
+                    ops.greater_equal(step, start), following, learning_rate
+                )
+            return learning_rate
 
-    def get_config(self):
+    def get_config(self) -> Config:
         serialize = keras.saving.serialize_keras_object
         return {
             "schedules": [serialize(schedule) for schedule in self.schedules],

@@ -1,8 +1,11 @@
-"""Cuts at given steps."""
+"""Decay at given milestones."""
+
+from collections.abc import Sequence
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
-from keras_strategies.schedules import curves
+from keras_strategies._internal.types import Tensor
+from keras_strategies.schedules import _curves
 from keras_strategies.schedules._base import (
     CurveSchedule,
     fraction,
@@ -13,11 +16,11 @@ from keras_strategies.schedules._base import (
 
 @serializable
 class MultiStepDecay(CurveSchedule):
-    """Cuts the learning rate by the same factor at each of several steps.
+    """Multiplies the learning rate by the same factor at each milestone.
 
-    As in papers that train "with cuts after 50 % and 75 % of the epochs". Unlike
-    Keras's `PiecewiseConstantDecay`, it needs no list of rates, and the step of a
-    milestone has the lower rate already.
+    For the common recipe "divide the learning rate by 10 after 50 % and 75 % of the
+    epochs". Unlike Keras's `PiecewiseConstantDecay`, it needs no list of values, and
+    the step of a milestone already has the lower learning rate.
 
     ```
     rate(step) = initial_learning_rate
@@ -32,8 +35,9 @@ class MultiStepDecay(CurveSchedule):
     Args:
         initial_learning_rate: Learning rate before the first milestone, greater
             than 0.
-        milestones: Optimizer steps of the cuts: increasing integers of at least 1.
-        decay_rate: Factor of each cut, in (0, 1]. Defaults to `0.1`.
+        milestones: Optimizer steps at which the learning rate is multiplied by
+            `decay_rate`: increasing integers of at least 1.
+        decay_rate: Factor applied at each milestone, in (0, 1]. Defaults to `0.1`.
         name: Name of the operation. Defaults to `"MultiStepDecay"`.
 
     Raises:
@@ -53,17 +57,22 @@ class MultiStepDecay(CurveSchedule):
     _arguments = ("initial_learning_rate", "milestones", "decay_rate", "name")
 
     def __init__(
-        self, initial_learning_rate, milestones, decay_rate=0.1, name="MultiStepDecay"
-    ):
+        self,
+        initial_learning_rate: float,
+        milestones: Sequence[int],
+        decay_rate: float = 0.1,
+        name: str = "MultiStepDecay",
+    ) -> None:
         super().__init__()
-        self.initial_learning_rate = positive(
+        self.initial_learning_rate: float = positive(
             "initial_learning_rate", initial_learning_rate
         )
-        self.milestones = increasing("milestones", milestones)
-        self.decay_rate = fraction("decay_rate", decay_rate, low_open=True)
-        self.name = checks.instance("name", name, str)
+        self.milestones: list[int] = increasing("milestones", milestones)
+        self.decay_rate: float = fraction("decay_rate", decay_rate, low_open=True)
+        self.name: str = checks.instance("name", name, str)
 
-    def _rate(self, position):
+    def _learning_rate(self, position: Tensor) -> Tensor:
+        # Floats, as the position is.
         marks = [float(mark) for mark in self.milestones]
-        factor = curves.multi_step_decay(position, marks, self.decay_rate)
+        factor = _curves.multi_step_decay(position, marks, self.decay_rate)
         return self.initial_learning_rate * factor

@@ -1,36 +1,42 @@
-"""A schedule that callbacks can still scale."""
+"""Schedule with a scale that callbacks can change."""
+
+from typing import Any, Self
 
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks, keras_private
+from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.registration import serializable
-from keras_strategies._internal.walking import optimizer_paths
-from keras_strategies.schedules._base import checked_schedule, compute_dtype, rate_at
+from keras_strategies._internal.traversal import optimizer_paths
+from keras_strategies._internal.types import Config, Schedule, Serialized, Tensor
+from keras_strategies.schedules._base import (
+    checked_schedule,
+    compute_dtype,
+    learning_rate_at,
+)
 
 
 @serializable
-class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
+class ScaledSchedule(bases.LearningRateSchedule):
     """Multiplies a schedule by a factor that can change during training.
 
-    Keras does not let anybody set the learning rate of an optimizer that follows a
-    schedule, so that plateau rules and schedules exclude each other. Here a rule
-    changes the factor, a variable, between two steps: nothing is compiled again.
+    Keras does not allow the learning rate of an optimizer with a schedule to be set, so
+    that plateau rules and schedules exclude each other. Here the factor is a variable
+    that can be changed between two steps without compiling again.
 
     ```
     rate(step) = scale * schedule(step)
     ```
 
     Call `attach(optimizer)` once the optimizer exists, and again after loading a
-    model; then `set_scale` works at any time, in `fit` too, on every backend. The
-    scale is saved with the config of the optimizer in a `.keras` file, not with
-    the weights.
+    model; then `set_scale` works at any time, also during `fit`, on every backend. The
+    scale is saved in the optimizer's config in a `.keras` file, not with the weights.
 
     Args:
-        schedule: The rate to be scaled: a
+        schedule: The schedule to scale: a
             `keras.optimizers.schedules.LearningRateSchedule`, its serialized config,
             or a number of at least 0.
-        scale: The factor at first, at least 0. Defaults to `1.0`.
+        scale: Initial factor, at least 0. Defaults to `1.0`.
         name: Name of the operation. Defaults to `"ScaledSchedule"`.
 
     Raises:
@@ -54,39 +60,49 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
     ```
     """
 
-    def __init__(self, schedule, scale=1.0, name="ScaledSchedule"):
+    def __init__(
+        self,
+        schedule: Schedule | Serialized,
+        scale: float = 1.0,
+        name: str = "ScaledSchedule",
+    ) -> None:
         super().__init__()
-        self.schedule = checked_schedule(schedule)
-        self.name = checks.instance("name", name, str)
-        self.scale = keras.Variable(
+        self.schedule: Schedule = checked_schedule(schedule)
+        self.name: str = checks.instance("name", name, str)
+        self.scale: keras.Variable = keras.Variable(
             checks.real("scale", scale, low=0),
             dtype=compute_dtype(),
             trainable=False,
+            # Equal on all replicas of tf.distribute: any of them may be stored.
             aggregation="only_first_replica",
             name="scale",
         )
-        self._path = None  # the optimizer that carries `scale`, and those around it
+        self._path = None  # the optimizer that tracks `scale`, and its wrappers
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         with keras.name_scope(self.name):
-            return rate_at(self.schedule, step) * ops.cast(self.scale, compute_dtype())
+            return learning_rate_at(self.schedule, step) * ops.cast(
+                self.scale, compute_dtype()
+            )
 
-    def attach(self, optimizer):
-        """Makes the scale a part of the optimizer's step.
+    def attach(self, optimizer: keras.optimizers.Optimizer) -> Self:
+        """Makes the scale a variable of the optimizer.
 
         Args:
-            optimizer: The optimizer of the model, wrapped or not, that follows this
-                schedule, by itself or inside another one. `model.optimizer` is
-                always right: compiling may have wrapped what was given to it.
+            optimizer: The optimizer, wrapped or not, whose learning rate is this
+                schedule or one that contains it. Use `model.optimizer`: `compile` may
+                have wrapped the optimizer that it was given.
 
         Returns:
             The schedule itself.
         """
+        # The variable must be one of the optimizer's: on JAX a compiled step has only
+        # those as inputs, and would use the value at the time of the trace.
         for path in optimizer_paths(optimizer):
-            held = keras_private.held_learning_rate(path[0])
-            if _contains(held, self):
+            current = keras_private.raw_learning_rate(path[0])
+            if _contains(current, self):
                 self.detach()
-                keras_private.carry(path[0], [self.scale], path[1:])
+                keras_private.track_unsaved_state(path[0], [self.scale], path[1:])
                 self._path = path
                 return self
         return checks.fail(
@@ -95,13 +111,13 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
             optimizer=optimizer.name,
         )
 
-    def detach(self):
-        """Undoes `attach`; does nothing without it."""
+    def detach(self) -> None:
+        """Undoes `attach`; does nothing if it was not called."""
         if self._path is not None:
             path, self._path = self._path, None
-            keras_private.stop_carrying(path[0], [self.scale], path[1:])
+            keras_private.untrack_unsaved_state(path[0], [self.scale], path[1:])
 
-    def set_scale(self, value):
+    def set_scale(self, value: Any) -> None:
         """Sets the factor from the next step on.
 
         Args:
@@ -116,7 +132,7 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
             )
         self.scale.assign(value)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             "schedule": keras.saving.serialize_keras_object(self.schedule),
             "scale": float(ops.convert_to_numpy(self.scale)),
@@ -124,9 +140,9 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def _contains(schedule, wanted):
-    """Whether `wanted` is `schedule` or lies inside it."""
-    if schedule is wanted:
+def _contains(schedule: Any, target: Any) -> bool:
+    """Returns whether `target` is `schedule` or one of the schedules it wraps."""
+    if schedule is target:
         return True
     inner = [getattr(schedule, "schedule", None), *getattr(schedule, "schedules", ())]
-    return any(_contains(item, wanted) for item in inner if callable(item))
+    return any(_contains(item, target) for item in inner if callable(item))

@@ -2,17 +2,18 @@
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
-from keras_strategies.schedules import curves
+from keras_strategies._internal.types import Tensor
+from keras_strategies.schedules import _curves
 from keras_strategies.schedules._base import CurveSchedule, fraction, positive
 
 
 @serializable
 class TanhDecay(CurveSchedule):
-    """Stays high for long, then falls along a hyperbolic tangent.
+    """Decays the learning rate along a hyperbolic tangent.
 
-    Its authors found it a little better than the cosine on residual networks. The
-    first rate is very near `initial_learning_rate`, not exactly it: the smaller
-    `lower`, the nearer.
+    The learning rate stays high for longer than with a cosine; the authors report
+    slightly better accuracy on residual networks. The first value is close to
+    `initial_learning_rate`, not equal to it: the smaller `lower`, the closer.
 
     ```
     p = min(step / decay_steps, 1)
@@ -28,9 +29,8 @@ class TanhDecay(CurveSchedule):
     Args:
         initial_learning_rate: Learning rate at the start, greater than 0.
         decay_steps: Length of the curve in optimizer steps, at least 1.
-        lower: Argument of the tangent at the start. Defaults to `-6.0`.
-        upper: Argument of the tangent at the end, greater than `lower`. Defaults to
-            `3.0`.
+        lower: Argument of tanh at the start. Defaults to `-6.0`.
+        upper: Argument of tanh at the end, greater than `lower`. Defaults to `3.0`.
         alpha: Final rate as a fraction of `initial_learning_rate`, in [0, 1].
             Defaults to `0.0`.
         name: Name of the operation. Defaults to `"TanhDecay"`.
@@ -60,29 +60,29 @@ class TanhDecay(CurveSchedule):
 
     def __init__(
         self,
-        initial_learning_rate,
-        decay_steps,
-        lower=-6.0,
-        upper=3.0,
-        alpha=0.0,
-        name="TanhDecay",
-    ):
+        initial_learning_rate: float,
+        decay_steps: int,
+        lower: float = -6.0,
+        upper: float = 3.0,
+        alpha: float = 0.0,
+        name: str = "TanhDecay",
+    ) -> None:
         super().__init__()
-        self.initial_learning_rate = positive(
+        self.initial_learning_rate: float = positive(
             "initial_learning_rate", initial_learning_rate
         )
-        self.decay_steps = checks.integer("decay_steps", decay_steps, low=1)
-        self.lower = checks.real("lower", lower)
-        self.upper = checks.real("upper", upper)
+        self.decay_steps: int = checks.integer("decay_steps", decay_steps, low=1)
+        self.lower: float = checks.real("lower", lower)
+        self.upper: float = checks.real("upper", upper)
         if self.lower >= self.upper:
             checks.fail(
                 "`upper` must be greater than `lower`", lower=lower, upper=upper
             )
-        self.alpha = fraction("alpha", alpha)
-        self.name = checks.instance("name", name, str)
+        self.alpha: float = fraction("alpha", alpha)
+        self.name: str = checks.instance("name", name, str)
 
-    def _rate(self, position):
-        factor = curves.tanh_decay(
+    def _learning_rate(self, position: Tensor) -> Tensor:
+        factor = _curves.tanh_decay(
             position, float(self.decay_steps), self.lower, self.upper, self.alpha
         )
         return self.initial_learning_rate * factor

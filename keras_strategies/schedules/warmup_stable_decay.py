@@ -1,17 +1,21 @@
-"""Warm-up, plateau, decay."""
+"""Warm-up, constant phase and decay (WSD)."""
+
+from typing import Literal
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
-from keras_strategies.schedules import curves
+from keras_strategies._internal.types import Tensor
+from keras_strategies.schedules import _curves
 from keras_strategies.schedules._base import CurveSchedule, fraction, positive
 
 
 @serializable
 class WarmupStableDecay(CurveSchedule):
-    """Warms up, stays, and falls only in the last steps (WSD).
+    """Warms up, stays constant, and decays only in the last steps (WSD).
 
-    As good as a cosine, but the length of the training need not be known: any
-    point of the plateau can be continued or finished with a short decay.
+    As good as a cosine, but the length of the training need not be known in advance:
+    from any point of the plateau, training can be continued or finished with a short
+    decay.
 
     ```
     p = clip((step - (total_steps - decay_steps)) / decay_steps, 0, 1)
@@ -29,10 +33,10 @@ class WarmupStableDecay(CurveSchedule):
     Args:
         max_learning_rate: Learning rate of the plateau, greater than 0.
         total_steps: Length of the training in optimizer steps, at least 1.
-        warmup_steps: Length of the linear rise from 0, at least 0.
-        decay_steps: Length of the fall, at least 1; 10 to 20 % of `total_steps` are
+        warmup_steps: Length of the linear warm-up from 0, at least 0.
+        decay_steps: Length of the decay, at least 1; 10 to 20 % of `total_steps` are
             common. `warmup_steps + decay_steps` must not exceed `total_steps`.
-        shape: `"linear"`, `"cosine"` or `"sqrt"`, which falls fast at first.
+        shape: `"linear"`, `"cosine"` or `"sqrt"`, which decays fastest at first.
             Defaults to `"sqrt"`.
         alpha: Final rate as a fraction of `max_learning_rate`, in [0, 1]. Defaults
             to `0.0`.
@@ -66,19 +70,19 @@ class WarmupStableDecay(CurveSchedule):
 
     def __init__(
         self,
-        max_learning_rate,
-        total_steps,
-        warmup_steps,
-        decay_steps,
-        shape="sqrt",
-        alpha=0.0,
-        name="WarmupStableDecay",
-    ):
+        max_learning_rate: float,
+        total_steps: int,
+        warmup_steps: int,
+        decay_steps: int,
+        shape: Literal["linear", "cosine", "sqrt"] = "sqrt",
+        alpha: float = 0.0,
+        name: str = "WarmupStableDecay",
+    ) -> None:
         super().__init__()
-        self.max_learning_rate = positive("max_learning_rate", max_learning_rate)
-        self.total_steps = checks.integer("total_steps", total_steps, low=1)
-        self.warmup_steps = checks.integer("warmup_steps", warmup_steps, low=0)
-        self.decay_steps = checks.integer("decay_steps", decay_steps, low=1)
+        self.max_learning_rate: float = positive("max_learning_rate", max_learning_rate)
+        self.total_steps: int = checks.integer("total_steps", total_steps, low=1)
+        self.warmup_steps: int = checks.integer("warmup_steps", warmup_steps, low=0)
+        self.decay_steps: int = checks.integer("decay_steps", decay_steps, low=1)
         if self.warmup_steps + self.decay_steps > self.total_steps:
             checks.fail(
                 "`warmup_steps + decay_steps` must be at most `total_steps`",
@@ -86,12 +90,12 @@ class WarmupStableDecay(CurveSchedule):
                 decay_steps=decay_steps,
                 total_steps=total_steps,
             )
-        self.shape = checks.choice("shape", shape, ("linear", "cosine", "sqrt"))
-        self.alpha = fraction("alpha", alpha)
-        self.name = checks.instance("name", name, str)
+        self.shape: str = checks.choice("shape", shape, ("linear", "cosine", "sqrt"))
+        self.alpha: float = fraction("alpha", alpha)
+        self.name: str = checks.instance("name", name, str)
 
-    def _rate(self, position):
-        factor = curves.warmup_stable_decay(
+    def _learning_rate(self, position: Tensor) -> Tensor:
+        factor = _curves.warmup_stable_decay(
             position,
             float(self.total_steps),
             float(self.warmup_steps),

@@ -1,11 +1,17 @@
-"""The ways to run an epoch, and how many steps a launch has."""
+"""Candidates: the ways to run the steps of an epoch."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-# Steps of a launch whose data come from the host.
-BLOCK_STEPS = 64
-# Blocks that are on the device at once: in use, ready, and on their way.
-BLOCKS_HELD = 3
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies.training._data.arrays import Arrays
+from keras_strategies.training._data.dataset import Dataset
+from keras_strategies.training._xla_support import blocking_rows
+
+# Kinds of step: of `fit`, `evaluate` and `predict`.
+KINDS = ("train", "test", "predict")
 
 
 class Candidate(NamedTuple):
@@ -14,50 +20,85 @@ class Candidate(NamedTuple):
     Attributes:
         compiler: `"graph"`, `"xla"`, or `"plain"` for whatever the model was compiled
             with.
-        launch: `"step"`, `"block"` or `"epoch"`: what one call of a compiled
-            function covers.
+        granularity: `"step"`, `"block"` or `"epoch"`: what one call of a compiled
+            function runs.
     """
 
     compiler: str
-    launch: str
+    granularity: str
 
     @property
-    def name(self):
+    def name(self) -> str:
         return "plain" if self.compiler == "plain" else "-".join(self)
 
     @property
-    def is_launched(self):
-        return self.launch != "step"
+    def uses_blocks(self) -> bool:
+        """Whether one call runs several steps, unlike in Keras's own loop."""
+        return self.granularity != "step"
 
 
 PLAIN = Candidate("plain", "step")
 ALL = [PLAIN] + [
-    Candidate(compiler, launch)
-    for launch in ("step", "block", "epoch")
+    Candidate(compiler, granularity)
+    for granularity in ("step", "block", "epoch")
     for compiler in ("graph", "xla")
 ]
 BY_NAME = {candidate.name: candidate for candidate in ALL}
 
 
-def launch_steps(total, most, exact=False):
-    """How many of `total` steps one launch takes, at most `most`.
-
-    A divisor of `total` if there is one in the upper half, so that all launches are
-    alike; else as even as possible. With `exact`, always a divisor.
-    """
-    most = max(1, most)
-    if total is None:
-        return most
-    if total <= most:
-        return total
-    for steps in range(most, 0 if exact else most // 2, -1):
-        if total % steps == 0:
-            return steps
-    launches = -(-total // most)
-    return -(-total // launches)
+def candidate_names(candidates: Sequence[str] | Literal["auto"]) -> list[str]:
+    """Checks the argument `candidates` and returns a list of names."""
+    if candidates == "auto":
+        return list(BY_NAME)
+    checks.instance("candidates", candidates, (list, tuple))
+    if not candidates:
+        checks.fail("`candidates` must name one at least", candidates=candidates)
+    for name in candidates:
+        checks.choice("candidates", name, tuple(BY_NAME))
+    return list(candidates)
 
 
-def most_steps(launch, bytes_a_batch, memory_limit):
-    """Steps of a launch with blocks within `memory_limit` bytes."""
-    fitting = memory_limit // max(1, BLOCKS_HELD * bytes_a_batch)
-    return max(1, fitting if launch == "epoch" else min(BLOCK_STEPS, fitting))
+def possible_candidates(
+    model: keras.Model, names: Sequence[str], data: Arrays | Dataset
+) -> tuple[list[Candidate], list[str]]:
+    """Returns the candidates that backend, layers and data allow, and notes on why."""
+    candidates = [BY_NAME[name] for name in names]
+    backend = keras.backend.backend()
+    if backend == "torch":
+        note = (
+            "The Torch backend has no compiled training step; plain `fit` is the only "
+            "candidate."
+        )
+        return [PLAIN], [note]
+    candidates, notes = _for_data(candidates, data)
+    if backend == "jax":
+        candidates = [item for item in candidates if item.compiler != "graph"]
+        notes.append("On JAX every candidate is compiled by XLA.")
+    elif blocking := blocking_rows(model):
+        candidates = [item for item in candidates if item.compiler != "xla"]
+        layers = "; ".join(
+            f"{row['layer']} ({row['type']}) {row['reason']}, instead: "
+            f"{row['replacement']}"
+            for row in blocking
+        )
+        notes.append(f"XLA was not tried, as layers do not support it: {layers}.")
+    if not candidates:
+        checks.fail(
+            f"no candidate is possible here ({' '.join(notes)})", candidates=names
+        )
+    return candidates, notes
+
+
+def _for_data(candidates, data):
+    """The candidates for arrays or for the batches of a dataset, with notes."""
+    if data.nbytes is not None:
+        return candidates, []
+    candidates = [item for item in candidates if item.granularity != "epoch"]
+    notes = ["A dataset is fed in blocks; it does not stay on the device."]
+    if not data.is_fixed:
+        candidates = [item for item in candidates if not item.uses_blocks]
+        notes.append(
+            "Its batches are of strings or of several shapes: only single steps were "
+            "tried."
+        )
+    return candidates, notes

@@ -1,15 +1,16 @@
-"""What tells whether a saved plan belongs to a model."""
+"""Fingerprint of a model and of the environment that a plan was measured in."""
 
 import hashlib
 import json
 
 import keras
 
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 
 
-def fingerprint(model):
-    """A short hash of layers, weights, optimizer and loss; names do not count."""
+def fingerprint(model: keras.Model) -> str:
+    """Returns a short hash of layers, weights and optimizer, without names."""
+    # Names are left out, as Keras numbers them anew in each process.
     parts = {
         "layers": [type(layer).__name__ for layer in all_layers(model)],
         "weights": [
@@ -22,15 +23,16 @@ def fingerprint(model):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def environment():
-    """Versions that a measured time depends on."""
-    found = {"keras": keras.__version__, "backend": keras.backend.backend()}
-    if found["backend"] == "tensorflow":
+def environment() -> dict[str, str]:
+    """Returns the versions that a measured time depends on."""
+    backend = keras.backend.backend()
+    versions = {"keras": keras.__version__, "backend": backend}
+    if backend == "tensorflow":
         import tensorflow
 
-        found["tensorflow"] = tensorflow.__version__
-    elif found["backend"] == "jax":
+        versions["tensorflow"] = tensorflow.__version__
+    elif backend == "jax":
         import jax
 
-        found["jax"] = jax.__version__
-    return found
+        versions["jax"] = jax.__version__
+    return versions

@@ -1,26 +1,34 @@
-"""What `accelerate` found out, and the way of training that it chose."""
+"""Execution plan of a model: measurements, and the chosen way to train."""
 
 import json
 import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import keras
 
-from keras_strategies._internal import checks
-from keras_strategies.training._candidates import BY_NAME, PLAIN
+from keras_strategies._internal import checks, files
+from keras_strategies._internal.reports import Column, Report
+from keras_strategies.training._blocks.fit_interceptor import FitInterceptor
+from keras_strategies.training._candidates import BY_NAME, KINDS, PLAIN
 from keras_strategies.training._fingerprint import environment, fingerprint
-from keras_strategies.training._installation import Installation
-from keras_strategies.training._measure import KINDS, Measurement
+from keras_strategies.training._measurement.measurement import Measurement
 
 _FORMAT = 1
 
 
-class ExecutionPlan:
-    """The measured way to run the steps of one model, made by `training.accelerate`.
+def _mebibytes(value):
+    return "-" if value is None else f"{value / 2**20:.1f}"
+
+
+class ExecutionPlan(Report):
+    """The measured way to run the steps of one model, from `training.accelerate`.
 
     While a plan is installed, plain `model.fit`, `evaluate` and `predict` use it. It is
     dropped, with a warning, when the model is compiled again or `fit` is given data
-    that it was not made for; `remove` takes it away. A plan can be saved, and
-    installed in the same model in another process without measuring again.
+    that it was not made for; `remove` removes it. A plan can be saved, and installed in
+    the same model in another process without measuring again.
 
     Args:
         choices: Names of the chosen candidates: `{"train": ..., "test": ...,
@@ -30,8 +38,10 @@ class ExecutionPlan:
             model, environment and notes.
 
     Attributes:
+        rows: One dict per candidate: `candidate`, `seconds_per_epoch`, `speedup` over
+            plain `fit`, `compile_seconds`, `device_bytes` of data and `note`.
         choice: Name of the chosen way to train: `"plain"`, or a compiler (`"graph"`,
-            `"xla"`) and what one call of a compiled function covers (`"step"`,
+            `"xla"`) and what one call of a compiled function runs (`"step"`,
             `"block"`, `"epoch"`), as in `"xla-epoch"`.
         is_installed: Whether a model uses the plan now.
 
@@ -45,7 +55,7 @@ class ExecutionPlan:
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
     model.compile("sgd", loss="mse")
     x, y = np.ones((64, 8)), np.ones((64, 1))
-    plan = training.accelerate(model, x, y, budget_seconds=2)
+    plan = training.accelerate(model, x, y, time_limit=2)
     print(plan.table())
     model.fit(x, y, epochs=2, verbose=0)
     plan.save("plan.json")
@@ -55,24 +65,59 @@ class ExecutionPlan:
     ```
     """
 
-    def __init__(self, choices, measurements=(), details=None):
-        self.choices = {
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("candidate", left=True),
+        Column("seconds_per_epoch", "s/epoch", ".3f"),
+        Column("speedup", form=".2f"),
+        Column("compile_seconds", "compile s", ".2f"),
+        Column("device_bytes", "data MiB", _mebibytes),
+        Column("note", left=True),
+    )
+    CHART: ClassVar[tuple[str, str] | None] = ("candidate", "seconds_per_epoch")
+
+    def __init__(
+        self,
+        choices: Mapping[str, str],
+        measurements: Sequence[Measurement] = (),
+        details: Mapping[str, Any] | None = None,
+    ):
+        self.choices: dict[str, str] = {
             kind: checks.choice("choices", choices[kind], tuple(BY_NAME))
             for kind in KINDS
         }
-        self.measurements = [Measurement(*item) for item in measurements]
-        self.details = dict(details or {})
-        self._installation = self._model = None
+        self.measurements: list[Measurement] = [
+            Measurement(*item) for item in measurements
+        ]
+        self.details: dict[str, Any] = dict(details or {})
+        self._interceptor = self._model = None
 
     @property
-    def choice(self):
+    def rows(self) -> list[dict[str, Any]]:
+        plain = next(
+            (item.seconds for item in self.measurements if item.name == PLAIN.name),
+            None,
+        )
+        return [
+            {
+                "candidate": item.name,
+                "seconds_per_epoch": item.seconds,
+                "speedup": plain / item.seconds if plain and item.seconds else None,
+                "compile_seconds": item.compile_seconds,
+                "device_bytes": item.bytes,
+                "note": "chosen" if item.name == self.choice else item.note,
+            }
+            for item in self.measurements
+        ]
+
+    @property
+    def choice(self) -> str:
         return self.choices["train"]
 
     @property
-    def is_installed(self):
-        return self._installation is not None
+    def is_installed(self) -> bool:
+        return self._interceptor is not None
 
-    def install(self, model):
+    def install(self, model: keras.Model) -> "ExecutionPlan":
         """Makes `model` use the plan. Returns the plan.
 
         Raises:
@@ -85,67 +130,49 @@ class ExecutionPlan:
                 installed_in=self._model.name,
                 fix="Call `plan.remove()` first.",
             )
-        for name, found in (
+        for name, current in (
             ("model", fingerprint(model)),
             ("backend", keras.backend.backend()),
         ):
-            made_for = self.details.get(name)
-            if made_for != found:
+            planned = self.details.get(name)
+            if planned != current:
                 checks.fail(
                     f"the plan was made for another {name}",
-                    made_for=made_for,
-                    found=found,
+                    planned=planned,
+                    current=current,
                     fix="Call `training.accelerate` for a plan for this one.",
                 )
         return self._install(model, None)
 
-    def _install(self, model, installation):
-        """With what `accelerate` has compiled already, if it has."""
+    def _install(
+        self, model: keras.Model, interceptor: FitInterceptor | None
+    ) -> "ExecutionPlan":
+        """Installs the plan, with the interceptor that was measured if there is one."""
         if installed_plan(model) is not None:
             installed_plan(model).remove()
-        if installation is None:
+        if interceptor is None:
             choices = {kind: BY_NAME[name] for kind, name in self.choices.items()}
             names = ("data", "batch_size", "memory_limit", "seed")
             settings = {name: self.details[name] for name in names}
-            installation = Installation(model, choices, **settings)
-        installation.on_drop = self._forget
-        self._installation, self._model = installation.install(), model
-        # Not by setattr, which Keras watches.
+            interceptor = FitInterceptor(model, choices, **settings)
+        interceptor.on_drop = self._detach
+        self._interceptor, self._model = interceptor.install(), model
+        # Not by setattr, which Keras tracks.
         model.__dict__["_execution_plan"] = self
         return self
 
-    def _forget(self):
+    def _detach(self):
         self._model.__dict__.pop("_execution_plan", None)
-        self._installation = self._model = None
+        self._interceptor = self._model = None
 
-    def remove(self):
-        """Takes the plan out of its model, which trains as before it."""
+    def remove(self) -> None:
+        """Removes the plan from its model, which trains as before it."""
         if self.is_installed:
-            self._installation.remove()
-            self._forget()
+            self._interceptor.remove()
+            self._detach()
 
-    def table(self):
-        """Every candidate with its time, compile time and memory, as text."""
-        plain = next(
-            (item.seconds for item in self.measurements if item.name == PLAIN.name),
-            None,
-        )
-        lines = [
-            f"{'candidate':<12} {'s/epoch':>9} {'faster':>7} {'compile s':>10} "
-            f"{'data MiB':>9}  note"
-        ]
-        for item in self.measurements:
-            gain = plain / item.seconds if plain and item.seconds else None
-            note = "chosen" if item.name == self.choice else item.note
-            lines.append(
-                f"{item.name:<12} {_cell(item.seconds, 9, 3)} {_cell(gain, 7, 2)} "
-                f"{_cell(item.compile_seconds, 10, 2)} "
-                f"{_cell(item.bytes and item.bytes / 2**20, 9, 1)}  {note}".rstrip()
-            )
-        return "\n".join(lines)
-
-    def explain(self):
-        """Why this way was chosen, and why XLA was or was not, as text."""
+    def explain(self) -> str:
+        """Returns why this way was chosen, and why XLA was or was not, as text."""
         lines = [f"Chosen for training: {self.choice}."]
         lines += [
             f"Chosen for {name}: {self.choices[kind]}."
@@ -153,7 +180,10 @@ class ExecutionPlan:
         ]
         return "\n".join(lines + list(self.details.get("notes", ())))
 
-    def save(self, path):
+    def _summary(self) -> dict[str, Any]:
+        return dict(self.choices)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the plan to `path` as JSON."""
         content = {
             "format": _FORMAT,
@@ -161,12 +191,11 @@ class ExecutionPlan:
             "measurements": [list(item) for item in self.measurements],
             "details": {**self.details, "environment": environment()},
         }
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
+        files.replace(pathlib.Path(path), json.dumps(content, indent=1).encode())
 
     @classmethod
-    def load(cls, path):
-        """Reads a plan that `save` wrote; `install` puts it into a model.
+    def load(cls, path: str | os.PathLike[str]) -> "ExecutionPlan":
+        """Reads a plan that `save` wrote; `install` installs it in a model.
 
         Raises:
             ValueError: If the file is no plan.
@@ -186,10 +215,6 @@ class ExecutionPlan:
             ) from error
 
 
-def installed_plan(model):
-    """The plan that the model uses, or `None`."""
+def installed_plan(model: keras.Model) -> ExecutionPlan | None:
+    """Returns the plan that the model uses, or `None`."""
     return model.__dict__.get("_execution_plan")
-
-
-def _cell(value, width, digits):
-    return " " * (width - 1) + "-" if value is None else f"{value:{width}.{digits}f}"

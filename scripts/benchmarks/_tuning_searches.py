@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 from _tuning_problems import EPOCHS, space_of
 
-from keras_strategies.tuning import _algorithms
+from keras_strategies.tuning.oracles._registry import choose_algorithm, make_oracle
 
 OBJECTIVE = keras_tuner.Objective("loss", "min")
 KINDS = keras_tuner.engine.hyperparameters
@@ -48,9 +48,9 @@ def keras_tuner_search(cls, declare, evaluate, trials, seed, **options):
 def our_search(name, declare, evaluate, trials, seed):
     space = space_of(declare)
     if name == "auto":
-        name, _ = _algorithms.choose(space.space, trials, 1)
+        name, _ = choose_algorithm(space.space, trials, 1)
     arguments = {"objective": OBJECTIVE, "max_trials": trials, "seed": seed}
-    oracle = _algorithms.make(name, {}, {**arguments, "hyperparameters": space})
+    oracle = make_oracle(name, {}, {**arguments, "hyperparameters": space})
     return with_oracle(oracle, evaluate, trials)
 
 

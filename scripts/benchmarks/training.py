@@ -109,14 +109,14 @@ def seconds(model, x, y, epochs):
     return (time.perf_counter() - begin) / epochs
 
 
-def compare(name, samples, rounds, most_seconds, budget, as_dataset=False):
+def compare(name, samples, rounds, most_seconds, time_limit, as_dataset=False):
     """One row: the plan, its cost, and both ways in turns."""
     x, y = data(name, samples)
     if as_dataset:
         x, y = dataset(x, y), None
     plain, fast = compiled(name), compiled(name)
     begin = time.perf_counter()
-    plan = training.accelerate(fast, x, y, batch_size=BATCH, budget_seconds=budget)
+    plan = training.accelerate(fast, x, y, batch_size=BATCH, time_limit=time_limit)
     planning = time.perf_counter() - begin
     epochs = 1 if name == "mobilenet" else 3
     for model in (plain, fast):  # compiles, and reaches its speed
@@ -149,14 +149,14 @@ def main():
     parser.add_argument("--samples", type=int, default=8192)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=180, help="of turns a model")
-    parser.add_argument("--budget", type=float, default=20, help="to choose a plan")
+    parser.add_argument("--time-limit", type=float, default=20, help="to choose a plan")
     parser.add_argument("--dataset", action="store_true", help="feed by tf.data")
     parser.add_argument("--plans", action="store_true", help="print their tables")
     given = parser.parse_args()
     print(f"backend {keras.backend.backend()}, {given.samples} samples")
     print("model        plan          choosing s  plain s  with plan s  ratio (range)")
     for name in given.only:
-        settings = (given.samples, given.rounds, given.seconds, given.budget)
+        settings = (given.samples, given.rounds, given.seconds, given.time_limit)
         row = compare(name, *settings, given.dataset)
         least, most = row["range"]
         target = f"  (target >= {row['target']})" if row["target"] else ""

@@ -113,7 +113,7 @@ def pruned_search(pruner, seed):
             seed=seed,
         )
         tuner.search(x, y, validation_data=held, epochs=EPOCHS, verbose=0)
-        epochs = sum(map(len, tuner.oracle._curves.values()))
+        epochs = sum(map(len, tuner.oracle.curves.values()))
         return epochs, 1 - tuner.oracle.get_best_trials(1)[0].score
 
 

@@ -23,11 +23,11 @@ def test_a_held_number_keeps_config_and_files_as_they_were(tmp_path):
     config = model.optimizer.get_config()
     fit(model)
     count = len(model.optimizer.variables)
-    private.hold_number(model.optimizer, "momentum", [], "float32")
+    private.swap_in_variable(model.optimizer, "momentum", [], "float32")
     assert model.optimizer.get_config() == config
     fit(model)
     model.save(tmp_path / "model.keras")
-    private.release_number(model.optimizer, "momentum", [])
+    private.swap_out_variable(model.optimizer, "momentum", [])
     assert model.optimizer.momentum == 0.5
     assert len(model.optimizer.variables) == count
     assert "get_config" not in vars(model.optimizer)

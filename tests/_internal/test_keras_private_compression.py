@@ -22,7 +22,7 @@ def test_carried_variables_are_state_of_the_step_but_not_of_the_file():
     optimizer = keras.optimizers.Adam()
     optimizer.build([variable])
     own = [v.path for v in optimizer.variables]
-    keras_private.carry(optimizer, [extra])
+    keras_private.track_unsaved_state(optimizer, [extra])
     assert optimizer.variables[-1] is extra and len(optimizer.variables) == len(own) + 1
     store = {}
     optimizer.save_own_variables(store)
@@ -35,6 +35,6 @@ def test_carried_variables_are_state_of_the_step_but_not_of_the_file():
     for loaded in (fresh, optimizer):
         assert int(keras.ops.convert_to_numpy(loaded.iterations)) == 7
     assert optimizer.variables[-1] is extra
-    keras_private.stop_carrying(optimizer, [extra])
+    keras_private.untrack_unsaved_state(optimizer, [extra])
     assert [v.path for v in optimizer.variables] == own
     assert "save_own_variables" not in vars(optimizer)

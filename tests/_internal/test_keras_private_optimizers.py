@@ -12,18 +12,18 @@ def test_batches_seen_counts_raw_batches():
     variable = keras.Variable([1.0])
     for _ in range(3):
         optimizer.apply([keras.ops.ones(1)], [variable])
-    counted = keras_private.batches_seen(optimizer)
+    counted = keras_private.iterations_variable(optimizer)
     assert int(keras.ops.convert_to_numpy(counted)) == 3
     assert int(keras.ops.convert_to_numpy(optimizer.iterations)) == 1
 
 
 def test_held_learning_rate_tells_a_schedule_from_a_number():
-    number = keras_private.held_learning_rate(keras.optimizers.SGD(0.5))
+    number = keras_private.raw_learning_rate(keras.optimizers.SGD(0.5))
     assert isinstance(number, keras.Variable)
     assert float(keras.ops.convert_to_numpy(number)) == 0.5
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
     optimizer = keras.optimizers.SGD(schedule)
-    assert keras_private.held_learning_rate(optimizer) is schedule
+    assert keras_private.raw_learning_rate(optimizer) is schedule
 
 
 class Assigns(keras.callbacks.Callback):

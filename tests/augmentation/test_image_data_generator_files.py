@@ -218,7 +218,7 @@ def test_prefetched_and_plain_batches_are_the_same(folder, quiet):
         for i in range(len(plain)):
             same(next(ahead), plain[i])
         plain.on_epoch_end()
-    assert len(ahead._waiting) <= ahead.prefetch
+    assert len(ahead._futures) <= ahead.prefetch
     next(ahead)
     ahead.reset()
     plain.reset()
@@ -255,7 +255,7 @@ def test_damaged_files_are_skipped_and_listed(damaged, quiet, tmp_path):
     flow = generator.flow_from_directory(
         damaged, on_error="skip", classes=["a"], save_to_dir=pictures, **settings
     )
-    with pytest.warns(UserWarning, match="It is left out") as caught:
+    with pytest.warns(UserWarning, match="It is skipped") as caught:
         images, again = flow[0]
     assert len(caught) == 1
     assert len(images) == len(again) == 3
@@ -270,7 +270,7 @@ def test_damaged_files_are_skipped_and_listed(damaged, quiet, tmp_path):
     with pytest.raises(OSError, match="No file of a batch"):
         small = {**settings, "batch_size": 1}
         (damaged / "a" / "0.jpg").write_bytes(b"x")
-        with pytest.warns(UserWarning, match="It is left out"):
+        with pytest.warns(UserWarning, match="It is skipped"):
             generator.flow_from_directory(
                 damaged, classes=["a"], on_error="skip", **small
             )[0]

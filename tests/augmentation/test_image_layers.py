@@ -9,7 +9,7 @@ from keras_strategies import augmentation
 
 LAYERS = {
     "ChannelShuffle": {},
-    "GridMask": {"unit_factor": 0.5, "rate": 1.0},
+    "GridMask": {"unit_factor": 0.5, "factor": 1.0},
     "RandomColorAffine": {
         "brightness_factor": 0.2,
         "contrast_factor": 0.3,
@@ -120,12 +120,16 @@ def test_greyscale_works_and_other_channels_are_refused(name):
         ("ChannelShuffle", {"groups": 0}, "`groups` must be an integer at least 1"),
         ("GridMask", {"unit_factor": 0.0}, r"`unit_factor` must be in \(0, 1\]"),
         ("GridMask", {"ratio_factor": (0.1, 1.5)}, r"`ratio_factor` must be in"),
-        ("GridMask", {"rate": 1.5}, r"`rate` must be in \[0, 1\]"),
+        ("GridMask", {"factor": 1.5}, r"`factor` must be in \[0, 1\]"),
         ("RandomColorAffine", {"contrast_factor": -0.1}, "`contrast_factor` must be"),
-        ("RandomColorAffine", {"value_range": (1, 0)}, "`value_range` must rise"),
+        (
+            "RandomColorAffine",
+            {"value_range": (1, 0)},
+            "`value_range` must be increasing",
+        ),
         ("RandomColorAffine", {"hue_factor": (0.1,)}, "must have two numbers"),
         ("RandomCutout", {"holes": 0}, "`holes` must be"),
-        ("RandomMosaic", {"centre_factor": 0.5}, "must have two numbers"),
+        ("RandomMosaic", {"center_factor": 0.5}, "must have two numbers"),
         ("TrivialAugmentWide", {"num_magnitude_bins": 1}, "`num_magnitude_bins`"),
         ("TrivialAugmentWide", {"interpolation": "cubic"}, "must be one of"),
     ],

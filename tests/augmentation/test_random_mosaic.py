@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_strategies.augmentation import RandomMosaic
-from keras_strategies.augmentation.mosaics import layout
+from keras_strategies.augmentation._mosaic_ops import layout
 
 HEIGHT, WIDTH, BATCH = 8, 12, 5
 
@@ -39,7 +39,7 @@ def _batch(box_format="xyxy"):
 def _placed(layer):
     """What the layer will draw: its seed generator starts alike."""
     uniform = keras.random.uniform((BATCH, 6), seed=keras.random.SeedGenerator(4))
-    placed = layout(uniform, HEIGHT, WIDTH, layer.centre_factor, layer.rate)
+    placed = layout(uniform, HEIGHT, WIDTH, layer.center_factor, layer.factor)
     return [_numpy(part) for part in placed]
 
 
@@ -89,7 +89,7 @@ def test_masks_labels_and_boxes_follow(box_format):
 
 
 def test_boxes_out_of_sight_get_the_label_minus_one():
-    layer = RandomMosaic(rate=0.0, bounding_box_format="xyxy")
+    layer = RandomMosaic(factor=0.0, bounding_box_format="xyxy")
     out = layer(_batch())
     np.testing.assert_array_equal(_numpy(out["images"]), _batch()["images"])
     names = _numpy(out["bounding_boxes"]["labels"])

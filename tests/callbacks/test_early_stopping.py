@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_strategies.callbacks import EarlyStopping, _prechelt
+from keras_strategies import callbacks
+from keras_strategies.callbacks import EarlyStopping
+from keras_strategies.callbacks.stopping import _prechelt
 from tests.callbacks.keras_suites import run_keras_suite
 from tests.callbacks.scripted import ScriptedModel, line_model, run, weight
 
@@ -51,6 +53,36 @@ def test_stops_where_keras_stops(values, patience, start, mode, baseline, min_de
     assert ours.epoch == theirs.epoch
     for name in ("best", "best_epoch", "wait", "stopped_epoch"):
         assert getattr(stopper, name) == getattr(expected, name), name
+
+
+def loss_without_direction(y_true, y_pred):
+    """The name of Keras's losses ends alike, but a user may mean anything by it."""
+    return keras.ops.mean(y_pred)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **mode: EarlyStopping("undirected", **mode),
+        lambda **mode: callbacks.BestWeights("undirected", **mode),
+        lambda **mode: callbacks.ReduceOnPlateau("undirected", **mode),
+        lambda **mode: callbacks.TargetStopping(-1.0, "undirected", **mode),
+    ],
+    ids=["EarlyStopping", "BestWeights", "ReduceOnPlateau", "TargetStopping"],
+)
+def test_a_metric_without_direction_is_refused_as_by_keras(make):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    metric = keras.metrics.MeanMetricWrapper(loss_without_direction, name="undirected")
+    model.compile("sgd", loss="mse", metrics=[metric])
+    x, y = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
+    with pytest.raises(ValueError, match="whether less or more of `undirected`"):
+        model.fit(x, y, callbacks=[make()], verbose=0)
+    with pytest.raises(ValueError, match="undirected"):  # Keras's own rule
+        model.fit(
+            x, y, callbacks=[keras.callbacks.EarlyStopping("undirected")], verbose=0
+        )
+    for mode in ("min", "max"):
+        model.fit(x, y, callbacks=[make(mode=mode)], verbose=0)
 
 
 def test_several_metrics_all_or_any():
@@ -186,8 +218,8 @@ def test_state_goes_on_where_a_new_fit_would_forget():
         ({"restore_optimizer": True}, "restore_best_weights=True"),
         ({"overfit_gap": 0.1, "monitor": "loss"}, "begin with 'val_'"),
         ({"criterion": "pq", "monitor": "loss"}, "begin with 'val_'"),
-        ({"criterion": "gl", "patience": 3}, "takes the place of `patience`"),
-        ({"criterion": "gl", "mode": "max"}, "one metric that is to be low"),
+        ({"criterion": "gl", "patience": 3}, "replaces `patience`"),
+        ({"criterion": "gl", "mode": "max"}, "one metric to minimize"),
         ({"criterion": "gl", "monitor": ["a", "b"]}, "one metric"),
         ({"threshold": 3.0}, "belongs to criterion"),
         ({"criterion": "gl", "threshold": 0.0}, "greater than 0"),

@@ -56,6 +56,45 @@ def test_layers_thaw_in_their_epochs(policy):
         assert moved.epochs == [*expected, expected[2]]
 
 
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "^(one|two)/",
+        ["one", "^two/kernel$"],
+        lambda layer: layer.name != "head",
+    ],
+    ids=["path", "list", "function"],
+)
+def test_excluded_weights_stay_frozen(selector):
+    model = model_with(optimizers.Freeze(["one/", "two/"]))
+    unfreezing = GradualUnfreezing({0: selector}, exclude=model.get_layer("one"))
+    model.fit(X, Y, callbacks=[unfreezing], verbose=0)
+    frozen = model.optimizer.frozen()
+    assert {v.path for v in model.get_layer("one").weights} <= set(frozen)
+    assert model.get_layer("two").kernel.path not in frozen
+
+
+def test_each_optimizer_of_several_thaws_its_own_weights():
+    names = ("one", "two", "head")
+    layers = [keras.layers.Dense(1, name=name) for name in names]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    parts = [
+        optimizers.GradientTransform(
+            keras.optimizers.SGD(0.1), [optimizers.Freeze([f"{name}/"])]
+        )
+        for name in ("one", "two")
+    ]
+
+    def optimizer_of(variable):
+        return parts[0] if "one/" in variable.path else parts[1]
+
+    model.compile(keras.optimizers.MultiOptimizer(optimizer_of), loss="mse")
+    moved = Moved()
+    unfreezing = GradualUnfreezing({1: "one/", 2: "two/"})
+    model.fit(X, Y, batch_size=4, epochs=3, callbacks=[unfreezing, moved], verbose=0)
+    assert moved.epochs == [["head"], ["one", "head"], ["one", "two", "head"]]
+
+
 def test_misuse_is_named_and_changes_nothing():
     thaw = GradualUnfreezing({0: "nowhere/"})
     model = model_with(optimizers.Freeze(["one/"]))

@@ -9,7 +9,7 @@ import pytest
 
 from keras_strategies import callbacks
 from keras_strategies._internal.keras_private import devices
-from keras_strategies.callbacks import (
+from keras_strategies.callbacks.monitors import (
     memory_monitor,
     progress_bar,
     throughput_monitor,
@@ -43,7 +43,7 @@ def gradients():
 
 @pytest.mark.parametrize("by", ("layer", "weight"))
 def test_norms_are_those_of_the_gradients(by):
-    monitor = callbacks.GradientMonitor(by=by, log_each=True)
+    monitor = callbacks.GradientMonitor(by=by, detailed_logs=True)
     model = linear()
     history = fit(model, monitor, epochs=2)
     kernel, bias = (np.linalg.norm(g, axis=1) for g in gradients())
@@ -63,6 +63,47 @@ def test_norms_are_those_of_the_gradients(by):
     assert monitor.history["epoch"] == [0, 1]
     assert all(bad == [0, 0] for bad in monitor.history["nonfinite"].values())
     assert f"{both.max():.3g}" in monitor.table()
+
+
+def two_layers():
+    model = keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(2, name="backbone"),
+            keras.layers.Dense(1, name="head"),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(0.0), loss="mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        {"include": "^head/"},
+        {"include": lambda layer: layer.units == 1},
+        {"exclude": "backbone"},
+        {"include": ["kernel", "^head$"], "exclude": ["^backbone"]},
+    ],
+    ids=["path", "function", "exclude", "both"],
+)
+def test_selected_weights_are_measured_beside_the_total(selection):
+    model, whole = two_layers(), callbacks.GradientMonitor()
+    some = callbacks.GradientMonitor(**selection)
+    fit(model, whole, some)
+    head = model.get_layer("head").kernel.path.rpartition("/")[0]
+    assert list(some.history["mean"]) == ["all", head]
+    for name in ("all", head):
+        assert some.history["mean"][name] == whole.history["mean"][name]
+
+
+def test_a_selection_without_a_weight_is_refused_before_the_training():
+    model = two_layers()
+    monitor = callbacks.GradientMonitor(include="nowhere")
+    with pytest.raises(ValueError, match="`include` must match at least one weight"):
+        fit(model, monitor)
+    assert "apply" not in model.optimizer.__dict__
+    assert monitor.history["epoch"] == []
 
 
 def test_norms_are_unscaled_and_those_before_clipping():
@@ -223,7 +264,7 @@ def test_a_notebook_needs_widgets_for_bars(monkeypatch, widgets):
     monkeypatch.setattr(
         progress_bar.importlib.util, "find_spec", lambda name: widgets or None
     )
-    assert progress_bar._drawable(console) is widgets
+    assert progress_bar._can_draw_bars(console) is widgets
 
 
 def test_bars_of_a_fit_that_failed_make_place():
@@ -245,7 +286,7 @@ def _terminal():
     ("make", "name"),
     [
         (lambda: callbacks.GradientMonitor(by="model"), "by"),
-        (lambda: callbacks.GradientMonitor(log_each=1), "log_each"),
+        (lambda: callbacks.GradientMonitor(detailed_logs=1), "detailed_logs"),
         (lambda: callbacks.ThroughputMonitor(batch_size=0), "batch_size"),
         (lambda: callbacks.MemoryMonitor(update_freq=0), "update_freq"),
         (lambda: callbacks.MemoryMonitor(limit_mb=-1), "limit_mb"),

@@ -297,7 +297,7 @@ def test_state_continues_at_the_same_batch():
     ("build", "error", "words"),
     [
         (lambda: WeightDecayScheduler(0.1), TypeError, "callable or a dict"),
-        (lambda: WeightDecayScheduler({1: 0.1}), ValueError, "from position 0"),
+        (lambda: WeightDecayScheduler({1: 0.1}), ValueError, "value for position 0"),
         (lambda: WeightDecayScheduler({0: 0.1}, "step"), ValueError, "`update`"),
         (lambda: OneCycleScheduler(-1.0), ValueError, "`max_learning_rate`"),
         (lambda: OneCycleScheduler(total_steps=1), ValueError, "`total_steps`"),

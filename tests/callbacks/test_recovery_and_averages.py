@@ -179,14 +179,14 @@ def test_stops_at_the_target(losses, consecutive, epochs, reached):
 
 
 def test_stops_before_the_budget_is_passed(monkeypatch):
-    module = importlib.import_module("keras_strategies.callbacks.time_budget")
+    module = importlib.import_module("keras_strategies.callbacks.stopping.time_budget")
     clock = iter(np.arange(0.0, 1e6, 1.0))  # a second from each look to the next
     monkeypatch.setattr(module, "_now", lambda: float(next(clock)))
-    budget = callbacks.TimeBudget(seconds=30)
+    budget = callbacks.TimeBudget(time_limit=30)
     epochs = run(budget, [1.0] * 50)
     assert budget.stopped and 1 < epochs < 20
     assert budget.spent <= 30 + 2  # two looks at the clock at the end
-    again = callbacks.TimeBudget(seconds=30)
+    again = callbacks.TimeBudget(time_limit=30)
     again.set_state(budget.get_state())
     assert run(again, [1.0] * 50) == 1
 
@@ -216,7 +216,12 @@ def test_the_finder_finds_a_rate_that_learns_and_changes_nothing():
     model.optimizer.learning_rate = min(finder.suggest(), 0.5)
     history = model.fit(x, y, batch_size=16, epochs=30, verbose=0).history["loss"]
     assert history[-1] < 0.1 * history[0]
-    assert finder.plot().get_xscale() == "log"
+    axes = finder.plot()
+    assert axes.get_xscale() == "log"
+    assert finder.plot(ax=axes, methods=()) is axes
+    lines = finder.table().splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["valley", "steepest", "minimum"]
+    assert f"{finder.suggest():.3g}" in lines[2]
 
 
 def test_the_finder_sees_the_loss_of_each_batch():
@@ -251,8 +256,8 @@ def test_the_finder_names_what_it_needs():
         (lambda: callbacks.WeightAveraging("mean"), "method"),
         (lambda: callbacks.WeightAveraging(decay=1.0), "decay"),
         (lambda: callbacks.TargetStopping(1.0, consecutive=0), "consecutive"),
-        (lambda: callbacks.TimeBudget(0), "seconds"),
-        (lambda: callbacks.LearningRateFinder(min_rate=1, max_rate=1), "max_rate"),
+        (lambda: callbacks.TimeBudget(0), "time_limit"),
+        (lambda: callbacks.LearningRateFinder(1, 1), "max_learning_rate"),
     ],
 )
 def test_bad_arguments_are_named(make, message):

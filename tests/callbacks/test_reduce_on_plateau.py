@@ -88,7 +88,7 @@ def test_warm_up_then_plateau_then_cooldown():
         factor=0.1,
         patience=1,
         cooldown=2,
-        warmup_epochs=2,
+        start_from_epoch=2,
     )
     expected = [0.1, 0.2, 0.3, 0.3, 0.03, 0.03, 0.003, 0.003]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -124,7 +124,7 @@ def test_refuses_a_plain_schedule_and_says_how():
         ({"patience": -1}, "`patience`"),
         ({"cooldown": -1}, "`cooldown`"),
         ({"min_lr": -0.1}, "`min_lr`"),
-        ({"warmup_epochs": -1}, "`warmup_epochs`"),
+        ({"start_from_epoch": -1}, "`start_from_epoch`"),
         ({"mode": "low"}, "`mode`"),
     ],
 )

@@ -170,7 +170,7 @@ def test_models_of_one_size_are_refused():
         (lambda: ProgressiveResizing({0: 4}, interpolation="x"), ValueError, "interp"),
         (lambda: ProgressiveResizing({0: 4}, resize_targets=1), TypeError, "resize_t"),
         (lambda: ProgressiveResizing({0: 4}, data_format="x"), ValueError, "data_form"),
-        (lambda: SequenceLengthWarmup({3: 4}), ValueError, "from position 0"),
+        (lambda: SequenceLengthWarmup({3: 4}), ValueError, "value for position 0"),
         (lambda: SequenceLengthWarmup({0: 4}, cut_targets=None), TypeError, "cut_targ"),
     ],
 )

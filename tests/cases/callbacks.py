@@ -70,7 +70,7 @@ CALLBACKS = [
         "callback",
         make=lambda: {"patience": 10, "restore_best_weights": True},
     ),
-    Case("callbacks.GradientMonitor", "callback", make=lambda: {"log_each": True}),
+    Case("callbacks.GradientMonitor", "callback", make=lambda: {"detailed_logs": True}),
     Case(
         "callbacks.GradualUnfreezing",
         "callback",
@@ -109,7 +109,7 @@ CALLBACKS = [
     ),
     Case("callbacks.TargetStopping", "callback", make=lambda: {"target": 0.0}),
     Case("callbacks.ThroughputMonitor", "callback", make=lambda: {"batch_size": 8}),
-    Case("callbacks.TimeBudget", "callback", make=lambda: {"seconds": 3600}),
+    Case("callbacks.TimeBudget", "callback", make=lambda: {"time_limit": 3600}),
     Case("callbacks.WeightAveraging", "callback", make=lambda: {"decay": 0.9}),
     Case(
         "callbacks.WeightAveraging",

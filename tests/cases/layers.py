@@ -34,7 +34,7 @@ def _block():
         "preactivation": True,
         "normalization": keras.layers.GroupNormalization(1),
         "branch_end": LayerScale(0.1),
-        "rate": 0.1,
+        "drop_path_rate": 0.1,
         "seed": 7,
     }
 
@@ -109,7 +109,7 @@ LAYERS = [
         activation="silu",
         causal=True,
         gated=True,
-        rate=0.1,
+        drop_path_rate=0.1,
         layer_scale=0.5,
         seed=7,
     ),

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from keras_strategies import export
 from keras_strategies.cli import main as cli
-from keras_strategies.export import _job
+from keras_strategies.export.convert import _steps
 
 pytestmark = pytest.mark.tensorflow
 L = keras.layers
@@ -119,12 +119,14 @@ def test_a_failed_gate_keeps_the_file_aside(use, folder):
             "model.keras -o a.tflite --layer conv=int8 --quantization int8",
             "not both",
         ),
-        ("model.keras -o a.tflite --layer a=int8 --layer a=float16", "stands in two"),
+        ("model.keras -o a.tflite --layer a=int8 --layer a=float16", "is given in two"),
         ("model.keras -o a.tflite --verify none.npz", "must be a .npy or .npz file"),
         ("model.keras -o a.tflite --verify other.npz", "must hold one array"),
         ("model.keras -o a.tflite --metadata none.json", "must be a JSON file"),
         ("model.keras -o a.tflite --report a.pdf", "must end in .html or .json"),
         ("model.keras -o a.tflite --min-agreement 2", "number from 0 to 1"),
+        ("model.keras -o a.tflite --quantizer none", "`quantizer` must be one of"),
+        ("model.keras -o a.tflite --time-limit 0", "`time_limit` must be in"),
         ("model.keras -o a.tflite --batch-size 0", "whole number"),
         (
             "model.keras -o a.tflite --verify test.npz --labels other.npz "
@@ -153,11 +155,15 @@ def test_help_names_the_exit_codes_and_shows_examples(use):
     code, printed = use("--help")
     assert code == 0
     assert "1 refused" in printed.out and "--c-array" in printed.out
+    for option in ("--quantizer NAME", "--time-limit SECONDS"):
+        assert option in printed.out
+    for option in ("--backend", "--timeout"):
+        assert option not in printed.out
 
 
 def test_steps_are_reported(folder, tmp_path):
     seen = []
-    with _job.steps(seen.append):
+    with _steps.report_steps(seen.append):
         export.to_tflite(folder / "model.keras", tmp_path / "a.tflite")
     assert seen == [
         "running the Keras model",

@@ -8,7 +8,7 @@ import pytest
 
 from keras_strategies.cli import main as cli
 from keras_strategies.cli.errors import UsageError
-from keras_strategies.cli.output import check_folder, written_aside
+from keras_strategies.cli.output_folder import check_folder, written_aside
 
 
 def _exit(arguments, capsys):

@@ -1,9 +1,11 @@
 """The parts of the quickstart against hand-made figures."""
 
+import io
+
 import numpy as np
 import pytest
 
-from keras_strategies.cli.quickstart import pictures, report, training
+from keras_strategies.cli.quickstart import plots, report, training
 from keras_strategies.cli.quickstart.data import load
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -36,7 +38,7 @@ def test_paired_gain_is_students_interval():
     [
         (0.01, 0.03, "better than plain Keras"),
         (-0.03, -0.01, "worse than plain Keras"),
-        (-0.01, 0.03, "not told apart"),
+        (-0.01, 0.03, "not distinguishable"),
     ],
 )
 def test_summary_says_what_the_interval_allows(low, high, said):
@@ -45,10 +47,25 @@ def test_summary_says_what_the_interval_allows(low, high, said):
 
 
 def test_cells():
-    assert report.cell("accuracy", 0.98765) == "98.77%"
-    assert report.cell("bytes", 123456) == "123,456"
-    assert report.cell("latency_ms", 0.0421) == "0.042 ms"
-    assert report.cell("agreement", None) == "-"
+    assert report.cell_text("accuracy", 0.98765) == "98.77%"
+    assert report.cell_text("bytes", 123456) == "123,456"
+    assert report.cell_text("latency_ms", 0.0421) == "0.042 ms"
+    assert report.cell_text("agreement", None) == "-"
+
+
+def test_the_table_fits_a_terminal():
+    from rich.console import Console
+
+    row = {key: None for key, _ in report.COLUMNS}
+    row |= {"name": "strategies, seed 0", "accuracy": 1.0, "parameters": 169_802}
+    row |= {"sparsity": 0.8, "bytes": 728_003, "gzip_bytes": 631_614}
+    row |= {"latency_ms": 12.345, "agreement": 1.0}
+    console = Console(width=80, file=io.StringIO())
+    console.print(report.results_table({"rows": [row]}))
+    text = console.file.getvalue()
+    cells = [report.cell_text(key, row[key]) for key, _ in report.COLUMNS]
+    assert all(cell in text for cell in cells)
+    assert all(title in text for _, title in report.COLUMNS)
 
 
 @pytest.mark.parametrize("epochs", [1, 4])
@@ -58,7 +75,7 @@ def test_training_picture(epochs):
         {key: list(rng.uniform(0.1, 1, epochs)) for key in ("val_accuracy", "val_loss")}
         for _ in range(3)
     ]
-    assert pictures.training_curves(histories, histories).startswith(PNG)
+    assert plots.training_curves(histories, histories).startswith(PNG)
 
 
 def test_picture_of_predictions_shows_mistakes_first():
@@ -67,6 +84,6 @@ def test_picture_of_predictions_shows_mistakes_first():
     probabilities = rng.dirichlet(np.ones(10), size=40)
     labels = probabilities.argmax(axis=1)
     labels[7] = (labels[7] + 1) % 10
-    assert pictures.predictions(images, labels, probabilities).startswith(PNG)
-    order = pictures.hardest_first(labels, probabilities)
+    assert plots.predictions(images, labels, probabilities).startswith(PNG)
+    order = plots.hardest_first(labels, probabilities)
     assert order[0] == 7

@@ -313,7 +313,7 @@ def test_given_ranges_at_the_ends():
         quantization.remove_input_range(bare)
     with pytest.raises(ValueError, match="must be quantized"):
         quantization.remove_input_range(cnn())
-    with pytest.raises(ValueError, match="must be a range that holds 0"):
+    with pytest.raises(ValueError, match="must be a range that contains 0"):
         quantization.fix_input_output_range(aware, input_min=0.5)
 
 

@@ -67,6 +67,14 @@ def values(variable):
     return keras.ops.convert_to_numpy(keras.ops.copy(variable))
 
 
+def effective_kernel(layer, shape):
+    """The kernel a linear layer computes with: its outputs for each unit input."""
+    size = int(np.prod(shape))
+    units = np.eye(size, dtype="float32").reshape(size, *shape)
+    offset = values(layer(np.zeros((1, *shape), "float32")))
+    return values(layer(units)) - offset
+
+
 def expected_sparsity(size, target):
     """The share of zeros that the rule gives without ties, in NumPy."""
     kept = max(np.round(np.float32(size) * (np.float32(1) - np.float32(target))), 1)

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_strategies.compression import _filters_selection as selection
-from keras_strategies.compression._filters_analysis import Analysis, producers
+from keras_strategies.compression.filters import _selection as selection
+from keras_strategies.compression.filters._analysis import Analysis, producers
 from keras_strategies.layers import StochasticDepth
 
 
@@ -203,12 +203,12 @@ def randomize(model, seed=0):
 def silence(model, fraction):
     """Sets the kernels of the units to zero that `prune_filters` would remove."""
     analysis = Analysis(model)
-    groups = selection.groups(analysis, lambda plan: True)
+    groups = selection.prunable_groups(analysis, lambda plan: True)
     removed = selection.select(analysis, groups, lambda plan: fraction, "l1", 1)
     for plan in producers(analysis):
         variable, axis = plan.kernel
         value = np.moveaxis(np.array(keras.ops.convert_to_numpy(variable)), axis, -1)
-        gone = np.isin(analysis.atoms.roots(plan.units), list(removed))
+        gone = np.isin(analysis.groups.roots(plan.units), list(removed))
         value[..., gone] = 0
         variable.assign(np.moveaxis(value, -1, axis))
     return model

@@ -271,9 +271,9 @@ def test_channels_of_a_kernel_round_to_the_same_integers(scheme, gamma):
     if folded.batch_norm is not None:
         spread = scales / np.sqrt(values(norm.moving_variance) + norm.epsilon)
     factor = keras.ops.convert_to_tensor(spread.astype("float32"))
-    common = folded._common(0, kernel, factor)
+    limits = folded._shared_limit(0, kernel, factor)
     for training in (True, False):
-        got = folded._round(kernel * factor, (-1,), True, training, common)
+        got = folded._round(kernel * factor, (-1,), True, training, limits)
         steps = 7 if scheme == {"conv": 4} else 127
         limit = np.abs(values(folded.layer.kernel)).max() * np.abs(spread)
         integers = keras.ops.convert_to_numpy(got) / (limit / steps)

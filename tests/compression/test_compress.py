@@ -1,5 +1,8 @@
 """`compress` from the model to the file, on scikit-learn's digits."""
 
+import json
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -73,7 +76,7 @@ def test_the_result_is_much_smaller_and_as_good_on_data_never_seen(made):
     assert result.held_out_met == (result.held_out["drop"] <= 1.0)
     assert result.validation["samples"] == result.held_out["samples"] == 250
     best = min(
-        (row for row in result.candidates if row["met"]),
+        (row for row in result.rows if row["met"]),
         key=lambda row: row["gzipped_bytes"],
     )
     assert result.chosen is best
@@ -118,20 +121,27 @@ def test_table_and_picture(made, tmp_path):
     assert (
         "held out, 250 samples" in text and text.count("\n* ") == 2
     )  # and in the legend
-    figure = result.plot(tmp_path / "pareto.png")
+    axis = result.plot()
+    axis.figure.savefig(tmp_path / "pareto.png")
     assert (tmp_path / "pareto.png").stat().st_size > 5000
-    [axis] = figure.axes
     assert axis.get_xscale() == "log" and "accuracy" in axis.get_ylabel()
     drawn = sum(len(points.get_offsets()) for points in axis.collections)
-    assert drawn == len(result.candidates) + 1
+    assert drawn == len(result.rows) + 1
+    page = pathlib.Path(result.save_report(tmp_path / "result.html")).read_text()
+    assert f"{result.gzipped_bytes:,}" in page and "<img" in page
+    data = json.loads(
+        pathlib.Path(result.save_report(tmp_path / "result.json")).read_text()
+    )
+    assert data["held_out"] == result.held_out and len(data["rows"]) == len(result.rows)
+    assert data["chosen"]["gzipped_bytes"] == result.gzipped_bytes
     with pytest.raises(ValueError, match="must end in"):
-        result.plot(tmp_path / "pareto.txt")
+        result.save_report(tmp_path / "result.txt")
 
 
 def _figures(result):
     return [
         {key: row[key] for key in row if key not in ("seconds", "latency_ms")}
-        for row in result.candidates
+        for row in result.rows
     ]
 
 
@@ -150,7 +160,7 @@ def test_latency_takes_filters_out(made):
     result = _compress(model, target="latency", test_data=TEST, budget=5.0)
     assert result.chosen["filters"] > 0 and result.met
     assert result.held_out["samples"] == len(TEST[0])
-    plain = result.candidates[0]["flops"]
+    plain = result.rows[0]["flops"]
     assert result.chosen["flops"] < plain == 2 * compression.flops(model).macs
     assert result.model.count_params() < model.count_params()
 
@@ -212,8 +222,8 @@ def test_a_subclassed_regression_with_a_data_set_and_a_teacher():
     )
     assert result.metric == "mae" and result.mode == "min"
     assert type(result.model) is Subclassed
-    assert [row["sparsity"] for row in result.candidates[:2]] == [0.0, 0.9]
-    assert result.candidates[1]["gzipped_bytes"] < result.candidates[0]["gzipped_bytes"]
+    assert [row["sparsity"] for row in result.rows[:2]] == [0.0, 0.9]
+    assert result.rows[1]["gzipped_bytes"] < result.rows[0]["gzipped_bytes"]
 
 
 @pytest.mark.slow
@@ -235,7 +245,7 @@ def test_a_teacher_helps_where_labels_are_wrong():
             seed=0,
             verbose=0,
         )
-        drops.append(result.candidates[1]["drop"])
+        drops.append(result.rows[1]["drop"])
     assert drops[0] > 30 and drops[1] < 15
 
 
@@ -261,7 +271,7 @@ DATA = (np.ones((8, 4), "float32"), np.ones((8, 2), "float32"))
         ({"temperature": 0}, "`temperature` must be"),
         ({"distill": 1}, "`distill` must be"),
         ({"max_candidates": 0}, "`max_candidates` must be"),
-        ({"max_seconds": 0}, "`max_seconds` must be"),
+        ({"time_limit": 0}, "`time_limit` must be"),
         ({"seed": -1}, "`seed` must be"),
         ({"mode": "up"}, "`mode` must be one of"),
         ({"metric": "niceness"}, "must hold Keras metrics"),

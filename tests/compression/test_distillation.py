@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_strategies.compression import _distillation as distillation
+from keras_strategies.compression.search import _distillation as distillation
 
 
 def _softmax(values):
@@ -73,7 +73,7 @@ def test_equal_outputs_have_no_distance(temperature):
     ],
 )
 def test_the_compiled_loss_says_what_outputs_are(loss, expected):
-    assert distillation.kind_of(loss) == expected
+    assert distillation.output_kind(loss) == expected
 
 
 def _network():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from keras_strategies.compression import _masks
+from keras_strategies.compression.pruning import _masks
 
 # Few shapes: JAX compiles every operation anew for each.
 shapes = st.sampled_from([(1,), (6,), (5, 7), (2, 3, 4), (3, 3, 2, 5)])

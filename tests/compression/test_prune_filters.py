@@ -16,8 +16,8 @@ from keras_strategies.compression import (
     prune,
     prune_filters,
 )
-from keras_strategies.compression._filters_channels import Atoms
-from keras_strategies.compression._filters_selection import kept_count
+from keras_strategies.compression.filters._channel_groups import ChannelGroups
+from keras_strategies.compression.filters._selection import num_kept_units
 from tests.compression.common import values
 from tests.compression.filter_models import (
     GRAPHS,
@@ -47,22 +47,22 @@ def unit_counts(model):
 # --- the channels
 
 
-def test_atoms_join_and_pin_whole_groups():
-    atoms = Atoms()
-    a, b, c = atoms.new(3), atoms.new(3), atoms.new(2)
-    atoms.join(a, b)
-    atoms.join(b[1:], c)
-    assert list(atoms.roots(a)) == list(atoms.roots(b))
-    assert atoms.roots(c)[0] == atoms.roots(a)[1] != atoms.roots(a)[2]
-    atoms.pin(c[:1], "reason")
-    atoms.pin(c, "later")
-    assert [atoms.reason(atom) for atom in a] == [None, "reason", "later"]
-    atoms.join(a[:1], a[1:2])
-    assert atoms.reason(b[0]) == "reason"
-    atoms.pin(a[:1], "output", first=True)
-    assert atoms.reason(c[0]) == "output"
+def test_channels_join_and_freeze_in_whole_groups():
+    groups = ChannelGroups()
+    a, b, c = groups.new(3), groups.new(3), groups.new(2)
+    groups.join(a, b)
+    groups.join(b[1:], c)
+    assert list(groups.roots(a)) == list(groups.roots(b))
+    assert groups.roots(c)[0] == groups.roots(a)[1] != groups.roots(a)[2]
+    groups.freeze(c[:1], "reason")
+    groups.freeze(c, "later")
+    assert [groups.frozen_reason(channel) for channel in a] == [None, "reason", "later"]
+    groups.join(a[:1], a[1:2])
+    assert groups.frozen_reason(b[0]) == "reason"
+    groups.freeze(a[:1], "output", first=True)
+    assert groups.frozen_reason(c[0]) == "output"
     with pytest.raises(ValueError, match="3 channels cannot join 2"):
-        atoms.join(a, c)
+        groups.join(a, c)
 
 
 @given(
@@ -71,7 +71,7 @@ def test_atoms_join_and_pin_whole_groups():
     round_to=st.integers(1, 16),
 )
 def test_kept_count(units, fraction, round_to):
-    kept = kept_count(units, fraction, round_to)
+    kept = num_kept_units(units, fraction, round_to)
     assert 1 <= kept <= units
     assert kept >= min(round_to, units)
     assert kept == units or kept % round_to == 0

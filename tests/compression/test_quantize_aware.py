@@ -6,8 +6,11 @@ import pytest
 from sklearn.datasets import load_digits
 
 from keras_strategies import compression
-from keras_strategies.compression import _qat_layers, _qat_math, _qat_weights
-from tests.compression.common import values
+from keras_strategies.compression.quantization import (
+    _activation_layers,
+    _fake_quantization,
+)
+from tests.compression.common import effective_kernel, values
 
 layers = keras.layers
 
@@ -57,7 +60,7 @@ def shake(model, seed=0):
 def test_rounding_to_eight_bits_of_a_range():
     limits = keras.ops.convert_to_tensor([-1.0, 3.0])
     x = np.linspace(-2, 4, 401).astype("float32")
-    got = keras.ops.convert_to_numpy(_qat_math._fake_quantize(x, limits, 8))
+    got = keras.ops.convert_to_numpy(_fake_quantization._fake_quantize(x, limits, 8))
     scale = np.float32(4 / 255)
     zero = np.round(1 / scale)
     levels = np.clip(np.floor(x / scale + 0.5) + zero, 0, 255)
@@ -77,7 +80,7 @@ def test_rounding_and_its_gradient_are_those_of_tensorflow():
             limits = tf.constant([low, high])
             with tf.GradientTape(persistent=True) as tape:
                 tape.watch(x)
-                ours = _qat_math._fake_quantize(x, limits, bits)
+                ours = _fake_quantization._fake_quantize(x, limits, bits)
                 theirs = tf.quantization.fake_quant_with_min_max_vars(
                     x, low, high, num_bits=bits
                 )
@@ -93,7 +96,7 @@ def test_weights_have_few_symmetric_values_for_each_channel(channels, bits):
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(5, 7, 3, 4)).astype("float32")
     weights[:, :, 0] = 0.0
-    got = _qat_math.fake_quantize_weights(
+    got = _fake_quantization.fake_quantize_weights(
         keras.ops.convert_to_tensor(weights), channels, bits
     )
     got = keras.ops.convert_to_numpy(got)
@@ -103,14 +106,14 @@ def test_weights_have_few_symmetric_values_for_each_channel(channels, bits):
     scale = largest / (2 ** (bits - 1) - 1)
     np.testing.assert_allclose(got, np.round(weights / scale) * scale, atol=1e-5)
     assert not got[:, :, 0].any()
-    deployed = _qat_math.deployed_weights(
+    deployed = _fake_quantization.deployed_weights(
         keras.ops.convert_to_tensor(weights), channels, bits
     )
     np.testing.assert_allclose(keras.ops.convert_to_numpy(deployed), got, atol=1e-5)
 
 
 def test_ranges_start_at_the_first_batch_and_move_slowly():
-    layer = _qat_layers.FakeQuantize(momentum=0.9)
+    layer = _activation_layers.FakeQuantize(momentum=0.9)
     first = np.array([[-1.0, 2.0]], "float32")
     np.testing.assert_array_equal(layer(first), first)  # nothing is known yet
     layer(first, training=True)
@@ -152,10 +155,10 @@ def test_before_training_only_the_weights_are_rounded():
 )
 def test_folding_equals_the_float_layers(make, bias, monkeypatch):
     """With rounding switched off, folded means the same, in training too."""
-    unrounded = lambda weights, channels=(), bits=8: weights  # noqa: E731
-    monkeypatch.setattr(_qat_math, "fake_quantize_weights", unrounded)
-    monkeypatch.setattr(_qat_math, "deployed_weights", unrounded)
-    monkeypatch.setattr(_qat_math, "fake_quantize", lambda x, limits, bits: x)
+    unrounded = lambda weights, *settings: weights  # noqa: E731
+    monkeypatch.setattr(_fake_quantization, "fake_quantize_weights", unrounded)
+    monkeypatch.setattr(_fake_quantization, "deployed_weights", unrounded)
+    monkeypatch.setattr(_fake_quantization, "fake_quantize", lambda x, limits, bits: x)
     model = keras.Sequential(
         [keras.Input((6, 6, 4)), make(bias), layers.BatchNormalization()]
     )
@@ -260,25 +263,21 @@ def test_bits_by_layer():
     rows = compression.range_report(aware).rows
     bits = {row["name"]: row["bits"] for row in rows if row["kind"] == "weights"}
     assert bits == {"conv": 2, "depthwise": 4, "conv2d": 4, "dense": 4}
-    kernel = values(aware.get_layer("dense").layer.kernel)
-    [(_, channels, separate)] = _qat_weights.weights_of(aware.get_layer("dense").layer)
-    rounded = aware.get_layer("dense")._round(
-        keras.ops.convert_to_tensor(kernel), channels, separate, True
-    )
-    assert len(np.unique(np.round(keras.ops.convert_to_numpy(rounded), 5))) <= 15
+    dense = aware.get_layer("dense")
+    rounded = effective_kernel(dense, (dense.layer.kernel.shape[0],))
+    assert len(np.unique(np.round(rounded, 5))) <= 15
 
 
 def test_per_tensor_scheme_has_one_range_for_a_kernel():
-    model = shake(small_cnn())
+    depthwise = layers.DepthwiseConv2D(1, use_bias=False, name="depthwise")
+    model = keras.Sequential([keras.Input((1, 1, 8)), depthwise])
+    scales = np.linspace(0.1, 1, 8)
+    depthwise.kernel.assign(scales.reshape(1, 1, 8, 1))
     for scheme, count in (("int8", 8), ("int8_per_tensor", 1)):
         aware = compression.quantize_aware(model, scheme=scheme)
-        wrapped = aware.get_layer("depthwise")
-        kernel = values(wrapped.layer.kernel) * 0 + np.linspace(0.1, 1, 8)[:, None]
-        rounded = wrapped._round(
-            keras.ops.convert_to_tensor(kernel, "float32"), (-2, -1), True, True
-        )
-        steps = np.abs(keras.ops.convert_to_numpy(rounded) / kernel - 1).max()
-        assert (steps < 1e-6) == (count == 8)
+        kernel = effective_kernel(aware.get_layer("depthwise"), (1, 1, 8))
+        errors = np.abs(np.diag(kernel.reshape(8, 8)) / scales - 1)
+        assert (errors.max() < 1e-6) == (count == 8)
 
 
 def branching():

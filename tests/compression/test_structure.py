@@ -8,10 +8,10 @@ from keras import layers
 from keras_strategies.compression import (
     ConstantSparsity,
     PolynomialSparsity,
-    _masks,
     prune,
     sparsity_report,
 )
+from keras_strategies.compression.pruning import _masks
 from tests.compression.common import Witness, backend, fit, kernels, mlp, values
 
 HALF = ConstantSparsity(0.5, begin_step=0)

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies.compression import ConstantSparsity, PolynomialSparsity, _masks
+from keras_strategies.compression import ConstantSparsity, PolynomialSparsity
+from keras_strategies.compression.pruning import _masks
 
 pytestmark = pytest.mark.tensorflow
 

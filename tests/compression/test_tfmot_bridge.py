@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies.compression import tfmot_bridge
+from keras_strategies import compression
+from keras_strategies.compression.tfmot_bridge import _conversion
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -78,6 +79,13 @@ def mixed():
     )
 
 
+def _random(tensor, rng):
+    shape = (8, *tensor.shape[1:])
+    if tensor.dtype == "int32":
+        return rng.integers(0, 20, shape).astype("int32")
+    return rng.normal(size=shape).astype("float32")
+
+
 def _weights(model):
     return sorted(float(np.abs(value).sum()) for value in model.get_weights())
 
@@ -94,26 +102,27 @@ def test_there_and_back(make):
     rng = np.random.default_rng(0)
     model.set_weights([rng.uniform(0.1, 1, w.shape) for w in model.get_weights()])
     before = model.get_config()
-    legacy = tfmot_bridge.to_tf_keras(model)
+    legacy = compression.to_tf_keras(model)
     assert isinstance(legacy, tf_keras.Model)
     assert model.get_config() == before
-    again = tfmot_bridge.from_tf_keras(legacy)
+    again = compression.from_tf_keras(legacy)
     assert isinstance(again, keras.Model)
     assert [x.name for x in again.layers] == [x.name for x in legacy.layers]
     np.testing.assert_allclose(_weights(again), _weights(model), rtol=1e-6)
-    samples = tfmot_bridge._random(model)
+    data = [_random(tensor, rng) for tensor in model.inputs]
+    data = data[0] if len(data) == 1 else data
     for first, second in zip(
-        keras.tree.flatten(model(samples)),
-        keras.tree.flatten(again(samples)),
+        keras.tree.flatten(model(data)),
+        keras.tree.flatten(again(data)),
         strict=True,
     ):
         np.testing.assert_allclose(first, second, rtol=1e-3, atol=1e-4)
 
 
 def test_regularizers_cross():
-    legacy = tfmot_bridge.to_tf_keras(sequential())
+    legacy = compression.to_tf_keras(sequential())
     assert float(legacy.layers[0].kernel_regularizer.l2) == pytest.approx(0.01)
-    again = tfmot_bridge.from_tf_keras(legacy)
+    again = compression.from_tf_keras(legacy)
     assert float(again.layers[0].kernel_regularizer.l2) == pytest.approx(0.01)
     assert again.layers[2].negative_slope == pytest.approx(0.1)
 
@@ -149,7 +158,7 @@ class Own(L.Layer):
 )
 def test_what_cannot_cross_is_named(make, match):
     with pytest.raises(ValueError, match=match):
-        tfmot_bridge.to_tf_keras(make())
+        compression.to_tf_keras(make())
 
 
 def test_wrong_models():
@@ -160,50 +169,50 @@ def test_wrong_models():
             return inputs
 
     with pytest.raises(ValueError, match="Functional or Sequential"):
-        tfmot_bridge.to_tf_keras(Subclassed())
+        compression.to_tf_keras(Subclassed())
     with pytest.raises(ValueError, match="it is not built"):
-        tfmot_bridge.to_tf_keras(keras.Sequential([L.Dense(2)]))
+        compression.to_tf_keras(keras.Sequential([L.Dense(2)]))
     legacy = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(2)])
     with pytest.raises(TypeError, match=r"must be a Model.*Give a Keras model"):
-        tfmot_bridge.to_tf_keras(legacy)
+        compression.to_tf_keras(legacy)
     with pytest.raises(TypeError, match=r"must be a tf_keras\.Model"):
-        tfmot_bridge.from_tf_keras(sequential())
+        compression.from_tf_keras(sequential())
     with pytest.raises(ValueError, match="`tolerance` must be in"):
-        tfmot_bridge.from_tf_keras(legacy, tolerance=0)
+        compression.from_tf_keras(legacy, tolerance=0)
 
 
 def test_outputs_that_differ_are_refused(monkeypatch):
-    copy = tfmot_bridge._copy
+    copy_weights = _conversion._copy_weights
 
     def careless(source, target):
-        copy(source, target)
+        copy_weights(source, target)
         target.set_weights([value * 1.01 for value in target.get_weights()])
 
-    monkeypatch.setattr(tfmot_bridge, "_copy", careless)
+    monkeypatch.setattr(_conversion, "_copy_weights", careless)
     with pytest.raises(ValueError, match=r"Output 0 differs by 0\.0"):
-        tfmot_bridge.to_tf_keras(wrapped())
+        compression.to_tf_keras(wrapped())
 
 
 SCRIPT = """
 import os, warnings
 warnings.simplefilter("ignore")
 import keras, numpy as np
-from keras_strategies.compression import tfmot_bridge
-tfmot = tfmot_bridge.import_tfmot()
+from keras_strategies import compression
+tfmot = compression.import_tfmot()
 import tensorflow as tf
 assert "TF_USE_LEGACY_KERAS" not in os.environ
 assert tf.keras.__version__ == keras.__version__, tf.keras.__version__
 layers = [keras.layers.Dense(8), keras.layers.Dense(3)]
 model = keras.Sequential([keras.Input((16,)), *layers])
 wrapped = tfmot.sparsity.keras.prune_low_magnitude(
-    tfmot_bridge.to_tf_keras(model),
+    compression.to_tf_keras(model),
     tfmot.sparsity.keras.ConstantSparsity(0.5, 0, frequency=1),
 )
 wrapped.compile("sgd", "mse")
 x = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
 wrapped.fit(x, x[:, :3], verbose=0, epochs=2,
             callbacks=[tfmot.sparsity.keras.UpdatePruningStep()])
-back = tfmot_bridge.from_tf_keras(tfmot.sparsity.keras.strip_pruning(wrapped))
+back = compression.from_tf_keras(tfmot.sparsity.keras.strip_pruning(wrapped))
 kernel = back.layers[0].kernel.numpy()
 assert (kernel == 0).mean() == 0.5, (kernel == 0).mean()
 assert "TF_USE_LEGACY_KERAS" not in os.environ

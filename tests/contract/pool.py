@@ -38,7 +38,7 @@ def compiled(setting="", **arguments):
     if setting == "accumulation":
         optimizer = keras.optimizers.Adam(0.01, gradient_accumulation_steps=2)
     if setting == "freezing":
-        freeze = optimizers.Freeze(["dense/"])
+        freeze = optimizers.Freeze("dense/")
         optimizer = optimizers.GradientTransform(optimizer, [freeze])
     model.compile(
         optimizer,

@@ -10,7 +10,11 @@ from keras_strategies import augmentation, compression, layers, surgery
 from keras_strategies._internal import keras_private
 from keras_strategies._internal.model_graph import clone_model
 from keras_strategies.compat import tfmot
-from keras_strategies.tuning._rewrite import Changes, check_rewritable, rewrite
+from keras_strategies.tuning.hypermodels._rewrite import (
+    Changes,
+    check_rewritable,
+    rewrite,
+)
 from tests.contract.model_kinds import REFUSED, RIGHT, X, body
 
 KL = keras.layers

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import _client
+from keras_strategies.export._worker import converter_client
 
 X = np.ones((4, 4), "float32")
 
@@ -18,7 +18,7 @@ def _no_worker(monkeypatch):
     def start(self):
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr(_client.Worker, "start", start)
+    monkeypatch.setattr(converter_client.ConverterClient, "start", start)
 
 
 def _tiny():
@@ -42,7 +42,7 @@ def _tiny():
         ({"allow_flex": 1}, TypeError, "`allow_flex` must be True or False"),
         ({"keep_rejected": "no"}, TypeError, "`keep_rejected` must be True or False"),
         ({"min_agreement": 1.1}, ValueError, r"`min_agreement` must be in \[0, 1\]"),
-        ({"timeout": 0}, ValueError, r"`timeout` must be in \(0, 1000000"),
+        ({"time_limit": 0}, ValueError, r"`time_limit` must be in \(0, 1000000"),
         ({"verify": False}, TypeError, "`verify` must be"),
         ({"verify": X[:0]}, ValueError, "`verify` must not be empty"),
         ({"verify": X[:, :3]}, ValueError, "`verify` for input 'x' must have shape"),
@@ -67,7 +67,7 @@ def _tiny():
         ({"margin": 2.0}, ValueError, "`margin` must be in"),
         ({"calibration": "max"}, ValueError, "`calibration` must be one of 'minmax'"),
         ({"percentile": 50}, ValueError, r"`percentile` must be in \(50, 100\]"),
-        ({"backend": "aimet"}, ValueError, "`backend` must be one of"),
+        ({"quantizer": "aimet"}, ValueError, "`quantizer` must be one of"),
         ({"labels": np.ones(4)}, ValueError, "go together"),
         ({"max_metric_drop": 0.1}, ValueError, "go together"),
         (
@@ -87,7 +87,7 @@ def _tiny():
             {
                 "quantization": "int8",
                 "representative_data": X,
-                "backend": "litert-quantizer",
+                "quantizer": "litert-quantizer",
                 "input_type": "uint8",
             },
             ValueError,
@@ -104,7 +104,7 @@ def test_refused(options, error, match, target):
     [
         {"quantization": "int4_weights"},
         {"quantization": {"dense": "dynamic"}},
-        {"backend": "litert-quantizer", "quantization": "dynamic"},
+        {"quantizer": "litert-quantizer", "quantization": "dynamic"},
     ],
 )
 def test_a_missing_quantizer_is_named(options, target, monkeypatch):

@@ -6,7 +6,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from keras_strategies import export
-from keras_strategies.export import _auto, _gates, _options
+from keras_strategies.export._worker import converter_client
+from keras_strategies.export.convert import _auto_quantization, _options
+from keras_strategies.export.verify import _metric_constraint
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow
@@ -122,18 +124,19 @@ class _FakeJob:
 
     def __init__(self, costs, tmp_path, allowed):
         self.costs, self.folder, self.allowed = costs, tmp_path, allowed
-        self.least, self.tolerance, self.gate = 1 - allowed, 0.1, None
-        self.recurrent, self.representative = [], {}
+        self.min_agreement, self.tolerance = 1 - allowed, 0.1
+        self.metric_constraint = None
+        self.looping_layers, self.representative = [], {}
         self.layers, self.model = {}, None
 
 
-def _hunt(costs, allowed, tmp_path, monkeypatch):
+def _search(costs, allowed, tmp_path, monkeypatch):
     job = _FakeJob(costs, tmp_path, allowed)
     job.samples = {"x": np.zeros((100, 1))}
     job.reference = {"y": np.zeros((100, 1))}
-    search = _options.Search("size", 0.0)
-    hunt = _auto._Hunt(job, search, np.arange(100))
-    hunt.ranked = lambda: sorted(costs, key=lambda name: -costs[name])
+    config = _options.SearchConfig("size", 0.0)
+    search = _auto_quantization.AutoQuantizationSearch(job, config, np.arange(100))
+    search.rank_layers = lambda: sorted(costs, key=lambda name: -costs[name])
     tried = []
 
     def mixed(layers):
@@ -141,35 +144,35 @@ def _hunt(costs, allowed, tmp_path, monkeypatch):
         lost = sum(cost for name, cost in costs.items() if name not in layers)
         entry = {"mode": f"mixed {len(layers)}", "bytes": 100 + 10 * len(layers)}
         entry["kept"] = lost <= allowed
-        hunt.candidates.append(entry)
+        search.candidates.append(entry)
         return entry
 
-    hunt.mixed = mixed
-    hunt.candidates = [
+    search.measure_mixed = mixed
+    search.candidates = [
         {"mode": "float32", "kept": True, "bytes": 400},
         {"mode": "int8", "kept": sum(costs.values()) <= allowed, "bytes": 100},
     ]
-    return hunt, tried
+    return search, tried
 
 
 @pytest.mark.parametrize("bad", [1, 2, 3, 5, 7, 11])
 def test_the_fewest_layers_are_left_in_float(bad, tmp_path, monkeypatch):
     costs = {f"layer_{i}": 0.1 if i < bad else 0.0001 for i in range(16)}
-    hunt, tried = _hunt(costs, 0.01, tmp_path, monkeypatch)
-    hunt.fall_back()
-    best = min((c for c in hunt.candidates if c["kept"]), key=lambda c: c["bytes"])
+    search, tried = _search(costs, 0.01, tmp_path, monkeypatch)
+    search.search_float_layers()
+    best = min((c for c in search.candidates if c["kept"]), key=lambda c: c["bytes"])
     assert best["mode"] == f"mixed {bad}"
     assert len(tried) <= 9  # doubling and halving, not one by one
 
 
 def test_no_search_by_layer_where_it_cannot_win(tmp_path, monkeypatch):
     costs = {f"layer_{i}": 0.1 for i in range(6)}
-    hunt, tried = _hunt(costs, 0.01, tmp_path, monkeypatch)
-    hunt.candidates[0]["bytes"] = 90  # something kept is smaller than int8
-    hunt.fall_back()
+    search, tried = _search(costs, 0.01, tmp_path, monkeypatch)
+    search.candidates[0]["bytes"] = 90  # something kept is smaller than int8
+    search.search_float_layers()
     assert tried == []
-    hunt, tried = _hunt(costs, 1.0, tmp_path, monkeypatch)  # int8 is good enough
-    hunt.fall_back()
+    search, tried = _search(costs, 1.0, tmp_path, monkeypatch)  # int8 is good enough
+    search.search_float_layers()
     assert tried == []
 
 
@@ -177,13 +180,15 @@ def test_a_choice_that_fails_on_held_out_data_is_refused(
     trained, digits, target, monkeypatch
 ):
     x, _ = digits
-    judge = _auto._reference.judge
+    judge = _auto_quantization._reference.compare_outputs
 
-    def harsher(model, reference, actual, tolerance, least):
+    def harsher(model, reference, actual, tolerance, min_agreement):
         # Only the check on held-out data asks for a level.
-        return judge(model, reference, actual, tolerance, 2.0 if least else least)
+        return judge(model, reference, actual, tolerance, 2.0 if min_agreement else 0.0)
 
-    monkeypatch.setattr("keras_strategies.export._reference.judge", harsher)
+    monkeypatch.setattr(
+        "keras_strategies.export.verify._reference.compare_outputs", harsher
+    )
     target.write_bytes(b"kept")
     with pytest.raises(export.ExportError, match="held out.*larger `margin`") as caught:
         export.to_tflite(
@@ -216,6 +221,44 @@ def test_rules_by_layer(trained, digits, target):
         export.to_tflite(trained, target, quantization={"dens_e": "dynamic"})
 
 
+def test_selected_layers(trained, digits, target):
+    x, _ = digits
+    data = {"representative_data": x[:200], "quantization": "int8"}
+    whole = export.to_tflite(trained, target, **data, quantizer="litert-quantizer")
+    convolutions = [layer for layer in trained.layers if isinstance(layer, L.Conv2D)]
+    excluded = export.to_tflite(trained, target, **data, exclude=convolutions)
+    included = export.to_tflite(
+        trained, target, **data, include=lambda x: not isinstance(x, L.Conv2D)
+    )
+    # The same selection in other words.
+    assert excluded.ops == included.ops and excluded.bytes == included.bytes
+    first, second = (layer.name for layer in convolutions)
+    pattern = f"^(?:{first}|{second})(?:/|$)"
+    assert excluded.quantization == {pattern: "float32", ".*": "int8"}
+    rest = export.to_tflite(trained, target, **data, exclude=f"^{first}$")
+    assert whole.bytes < rest.bytes < excluded.bytes
+    again = export.to_tflite(
+        trained, target, representative_data=x[:200], quantization=rest.quantization
+    )
+    assert again.bytes == rest.bytes
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"exclude": "conv"}, "need one mode as `quantization`"),
+        ({"exclude": "conv", "quantization": "auto"}, "need one mode"),
+        ({"include": "none", "quantization": "dynamic"}, "`include` must match"),
+        ({"exclude": "none", "quantization": "dynamic"}, "`exclude` must match"),
+        ({"exclude": ".", "quantization": "dynamic"}, "must leave a layer"),
+    ],
+)
+def test_selections_that_cannot_work(options, match, trained, target):
+    with pytest.raises(ValueError, match=match):
+        export.to_tflite(trained, target, **options)
+    assert not target.exists()
+
+
 @pytest.mark.parametrize("mode", ["float16", "dynamic", "int8", "int16x8"])
 def test_the_other_quantizer(mode, trained, digits, target):
     x, _ = digits
@@ -224,25 +267,90 @@ def test_the_other_quantizer(mode, trained, digits, target):
         target,
         quantization=mode,
         representative_data=x[:200],
-        backend="litert-quantizer",
+        quantizer="litert-quantizer",
     )
     assert result.agreement >= 0.97
 
 
-def test_metric_gate():
+def test_metric_constraint():
     labels = np.array([0, 1, 1, 0])
     good = {"y": np.eye(2)[labels].astype("float32")}
     worse = {"y": np.eye(2)[[0, 1, 0, 0]].astype("float32")}
-    gate = _gates.MetricGate(labels, "accuracy", 0.3)
-    assert gate.judge(good, worse)["drop"] == pytest.approx(0.25)
-    assert gate.judge(worse, good)["drop"] == pytest.approx(-0.25)
+    constraint = _metric_constraint.MetricConstraint(labels, "accuracy", 0.3)
+    assert constraint.check(good, worse)["drop"] == pytest.approx(0.25)
+    assert constraint.check(worse, good)["drop"] == pytest.approx(-0.25)
     with pytest.raises(export.ExportError, match="worse by 0.2500"):
-        _gates.MetricGate(labels, "accuracy", 0.2).judge(good, worse)
+        _metric_constraint.MetricConstraint(labels, "accuracy", 0.2).check(good, worse)
     values = np.array([[1.0], [2.0]])
-    gate = _gates.MetricGate(values, "mae", 0.1)
+    constraint = _metric_constraint.MetricConstraint(values, "mae", 0.1)
     exact, off = {"y": values}, {"y": values + 0.5}
     with pytest.raises(export.ExportError, match="worse by 0.5"):
-        gate.judge(exact, off)
-    assert gate.judge(off, exact)["drop"] == pytest.approx(-0.5)
+        constraint.check(exact, off)
+    assert constraint.check(off, exact)["drop"] == pytest.approx(-0.5)
     with pytest.raises(ValueError, match="one output"):
-        gate.judge(exact | {"z": values}, exact | {"z": values})
+        constraint.check(exact | {"z": values}, exact | {"z": values})
+
+
+def _user_score(y_true, y_pred):
+    return keras.ops.mean(keras.ops.abs(y_true - y_pred))
+
+
+_user_score.__name__ = "accuracy"  # a name says nothing
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        _user_score,
+        lambda y_true, y_pred: 0.0,
+        "no_metric",
+        keras.metrics.MeanMetricWrapper(_user_score, name="loss_like"),
+        keras.metrics.Mean(),
+    ],
+)
+def test_a_metric_of_unknown_direction_is_refused_early(metric, target, monkeypatch):
+    def start(self):
+        raise AssertionError("a worker was started")
+
+    monkeypatch.setattr(converter_client.ConverterClient, "start", start)
+    x, y = np.zeros((4, 4), "float32"), np.zeros(4)
+    with pytest.raises(ValueError, match="whether less or more of it is better"):
+        export.to_tflite(
+            models.tiny(),
+            target,
+            verify=x,
+            labels=y,
+            metric=metric,
+            max_metric_drop=0.1,
+        )
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "metric", [keras.metrics.Hinge(), "hinge", keras.losses.hinge, keras.losses.Hinge()]
+)
+def test_a_metric_to_minimize_refuses_a_ruined_file(metric, target):
+    """The hinge of a ruined file is larger, which is worse whatever it is called."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(256, 8)).astype("float32")
+    y = np.sign(x[:, :1]).astype("float32")
+    model = keras.Sequential(
+        [keras.Input((8,)), L.Dense(64, activation="tanh"), L.Dense(1)]
+    )
+    model.compile(keras.optimizers.Adam(0.01), "hinge")
+    model.fit(x, y, epochs=10, verbose=0)
+    options = {"labels": y, "metric": metric, "verify": x, "min_agreement": 0.0}
+    with pytest.raises(export.ExportError, match="worse by") as caught:
+        export.to_tflite(
+            model,
+            target,
+            quantization="int8",
+            representative_data=x * 0.02,  # ranges 50 times too small
+            max_metric_drop=0.05,
+            **options,
+        )
+    figures = caught.value.details["metric"]
+    assert figures["drop"] == figures["artifact"] - figures["keras"] > 0.05
+    result = export.to_tflite(model, target, max_metric_drop=0.05, **options)
+    assert abs(result.metric["drop"]) < 0.01

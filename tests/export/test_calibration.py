@@ -7,7 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies.export import _calibration, _parity, _trace
+from keras_strategies.export._calibration import float_graph, range_collection
+from keras_strategies.export.artifact import _interpreter
+from keras_strategies.export.convert import _trace
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow
@@ -52,22 +54,22 @@ def _outputs(content, samples):
     )
     values, parts = samples[name], []
     if entry["dtype"] != np.float32:
-        values = _parity.quantize(values, *entry["quantization"], entry["dtype"])
+        values = _interpreter.quantize(values, *entry["quantization"], entry["dtype"])
     for index in range(len(values)):
         part = runner(**{name: values[index : index + 1]})[output]
         if result["dtype"] != np.float32:
-            part = _parity.dequantize(part, *result["quantization"])
+            part = _interpreter.dequantize(part, *result["quantization"])
         parts.append(part)
     return np.concatenate(parts)
 
 
 def _ranges_inside(content):
     """Returns the ranges that a calibrated artifact holds, by tensor name."""
-    model = _calibration._read(content)
+    model = float_graph.read_model(content)
     return {
         tensor.name.decode(): (tensor.quantization.min[0], tensor.quantization.max[0])
-        for _, tensor in _calibration._activations(model, model.subgraphs[0])
-        if _calibration._has_range(tensor)
+        for _, tensor in float_graph.float_activations(model)
+        if range_collection._has_range(tensor)
     }
 
 
@@ -85,7 +87,7 @@ def convolutional(tmp_path_factory):
 
 
 def test_minmax_is_what_tensorflow_records(convolutional):
-    ranges, info = _calibration.collect(
+    ranges, info = range_collection.collect_ranges(
         convolutional["float"], convolutional["samples"]
     )
     expected = _ranges_inside(convolutional["calibrated"])
@@ -101,10 +103,10 @@ def test_minmax_is_what_tensorflow_records(convolutional):
 @pytest.mark.parametrize("source", ["calibrated", "float"])
 def test_the_int8_model_from_these_ranges_is_tensorflows(convolutional, source):
     samples = convolutional["samples"]
-    ranges, _ = _calibration.collect(convolutional["float"], samples)
+    ranges, _ = range_collection.collect_ranges(convolutional["float"], samples)
     info = {}
-    content = _calibration.apply(convolutional[source], ranges, info)
-    assert info == {"replaced": 7, "kept": []}
+    content = range_collection.write_ranges(convolutional[source], ranges, info)
+    assert info == {"replaced": 7, "missing": []}
     expected = _outputs(_quantized(convolutional["calibrated"]), samples)
     actual = _outputs(_quantized(content), samples)
     # Rounding of a range may shift a level of the softmax, 1/256.
@@ -117,18 +119,20 @@ def test_apply_replaces_only_what_it_is_told(convolutional):
     before = _ranges_inside(calibrated)
     name = next(iter(before))
     info = {}
-    content = _calibration.apply(calibrated, {name: (-7.0, 9.0), "no": (0, 1)}, info)
+    content = range_collection.write_ranges(
+        calibrated, {name: (-7.0, 9.0), "no": (0, 1)}, info
+    )
     after = _ranges_inside(content)
     assert after.pop(name) == (-7, 9) and before.pop(name) != (-7, 9)
     assert after == before and info["replaced"] == 1
-    assert sorted(info["kept"]) == sorted(before)
+    assert sorted(info["missing"]) == sorted(before)
 
 
 def test_percentile_and_moving_average_are_narrower(convolutional):
     samples = {"image": convolutional["samples"]["image"].copy()}
     samples["image"][5, 3, 3] = 1e4  # one broken pixel
     found = {
-        method: _calibration.collect(
+        method: range_collection.collect_ranges(
             convolutional["float"], samples, method=method, percentile=99.9
         )[0]
         for method in ("minmax", "percentile", "moving_average")
@@ -145,13 +149,13 @@ def test_percentile_and_moving_average_are_narrower(convolutional):
 def test_moving_ranges_are_told(convolutional):
     samples = {"image": convolutional["samples"]["image"].copy()}
     samples["image"][90:] *= 10
-    _, info = _calibration.collect(convolutional["float"], samples)
+    _, info = range_collection.collect_ranges(convolutional["float"], samples)
     assert info["moving"] > 0.5 and not info["settled"]
     assert 1 <= len(info["moving_tensors"]) <= 5
     same = {"image": np.repeat(samples["image"][:1], 16, axis=0)}
-    _, info = _calibration.collect(convolutional["float"], same)
+    _, info = range_collection.collect_ranges(convolutional["float"], same)
     assert info["moving"] == 0 and info["settled"]
-    _, info = _calibration.collect(
+    _, info = range_collection.collect_ranges(
         convolutional["float"], {"image": samples["image"][:2]}
     )
     assert info["moving"] is None and not info["settled"]
@@ -166,7 +170,7 @@ def test_the_summand_of_a_residual_block_keeps_its_own_range(tmp_path):
     outputs = L.Conv2D(4, 3)(L.ReLU()(L.Add(name="sum")([hidden, branch])))
     model = keras.Model(inputs, outputs)
     samples = models.samples({"image": (8, 8, 4)}, count=16)
-    ranges, _ = _calibration.collect(_convert(model, tmp_path), samples)
+    ranges, _ = range_collection.collect_ranges(_convert(model, tmp_path), samples)
     inner = keras.Model(inputs, {"branch": branch, "outputs": outputs})
     for value in inner.predict(samples["image"], verbose=0).values():
         low, high = float(value.min()), float(value.max())
@@ -179,10 +183,12 @@ def test_the_summand_of_a_residual_block_keeps_its_own_range(tmp_path):
 def test_fixed_batch_several_inputs_and_a_short_last_batch(tmp_path):
     model, shapes = models.two_inputs_two_outputs()
     samples = models.samples(shapes, count=21)
-    free, _ = _calibration.collect(_convert(model, tmp_path / "free"), samples)
+    free, _ = range_collection.collect_ranges(
+        _convert(model, tmp_path / "free"), samples
+    )
     fixed = _convert(model, tmp_path / "fixed", batch_size=4)
     for method in ("minmax", "percentile"):
-        ranges, info = _calibration.collect(
+        ranges, info = range_collection.collect_ranges(
             fixed, samples, batch_size=4, method=method, percentile=100
         )
         assert info["samples"] == 21
@@ -197,7 +203,7 @@ def test_bodies_of_loops_are_left_alone(tmp_path):
     )
     samples = models.samples({"x": (6, 3)}, count=12)
     content = _convert(model, tmp_path, batch_size=1)
-    ranges, info = _calibration.collect(content, samples, batch_size=1)
+    ranges, info = range_collection.collect_ranges(content, samples, batch_size=1)
     assert info["hidden_subgraphs"] == 2
     expected = model.predict(samples["x"], verbose=0)
     low, high = float(expected.min()), float(expected.max())
@@ -206,7 +212,7 @@ def test_bodies_of_loops_are_left_alone(tmp_path):
         for found in ranges.values()
     )
     written = {}
-    _calibration.apply(content, ranges, written)
+    range_collection.write_ranges(content, ranges, written)
     assert written["replaced"] == len(ranges)
 
 
@@ -214,14 +220,14 @@ def test_the_litert_quantizer_takes_the_ranges(convolutional, tmp_path):
     from litert_quantizer import quantizer, recipe
 
     samples = convolutional["samples"]
-    ranges, _ = _calibration.collect(convolutional["float"], samples)
+    ranges, _ = range_collection.collect_ranges(convolutional["float"], samples)
     source = tmp_path / "float.tflite"
     source.write_bytes(convolutional["float"])
     tool = quantizer.Quantizer(str(source))
     tool.load_quantization_recipe(recipe.static_wi8_ai8())
     with warnings.catch_warnings():  # of the memory that its interpreters take
         warnings.simplefilter("ignore", UserWarning)
-        content = tool.quantize(_calibration.as_qsv(ranges)).quantized_model
+        content = tool.quantize(range_collection.as_qsv(ranges)).quantized_model
     expected = _outputs(convolutional["float"], samples)
     actual = _outputs(bytes(content), samples)
     assert len(content) < 0.4 * len(convolutional["float"])

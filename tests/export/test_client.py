@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from keras_strategies.export import ExportError, _client, _worker
+from keras_strategies.export import ExportError
+from keras_strategies.export._worker import converter_client, converter_worker
 
 ECHO = """
 import json, os, signal, sys, time
@@ -19,7 +20,7 @@ for line in sys.stdin:
     if command == "echo":
         reply = {"id": request["id"], "result": request["arguments"]}
     elif command == "grow":
-        reply = {"id": request["id"], "result": {}, "held": 2**40}
+        reply = {"id": request["id"], "result": {}, "memory": 2**40}
     elif command == "fail":
         reply = {"id": request["id"], "error": {"type": "KeyError", "message": "no"}}
     elif command == "die":
@@ -40,14 +41,18 @@ for line in sys.stdin:
 
 @pytest.fixture
 def worker():
-    worker = _client.Worker([sys.executable, "-c", ECHO])
+    worker = converter_client.ConverterClient([sys.executable, "-c", ECHO])
     yield worker
     worker.stop()
 
 
-def _ask(worker, command, timeout=10.0, **arguments):
+def _ask(worker, command, time_limit=10.0, **arguments):
     return worker.request(
-        command, arguments, timeout=timeout, doing="converting", hint="Try float16."
+        command,
+        arguments,
+        time_limit=time_limit,
+        action="converting",
+        hint="Try float16.",
     )
 
 
@@ -72,7 +77,7 @@ def test_started_once_and_reused(worker):
 def test_exception_inside_leaves_it_alive(worker):
     _ask(worker, "echo")
     pid = worker.pid
-    with pytest.raises(_client.WorkerError, match="KeyError: no"):
+    with pytest.raises(converter_client.WorkerError, match="KeyError: no"):
         _ask(worker, "fail")
     assert worker.pid == pid
 
@@ -98,7 +103,7 @@ def test_hang_is_ended_at_the_time_limit(worker):
     _ask(worker, "echo")
     pid, start = worker.pid, time.monotonic()
     with pytest.raises(ExportError, match="longer than 0.3 s") as caught:
-        _ask(worker, "hang", timeout=0.3)
+        _ask(worker, "hang", time_limit=0.3)
     assert caught.value.reason == "timeout"
     assert time.monotonic() - start < 5
     assert _gone(pid)
@@ -115,7 +120,9 @@ def test_killed_while_idle_is_started_again(worker):
 
 
 def test_that_cannot_start_says_why():
-    worker = _client.Worker([sys.executable, "-c", "raise SystemExit('no library')"])
+    worker = converter_client.ConverterClient(
+        [sys.executable, "-c", "raise SystemExit('no library')"]
+    )
     with pytest.raises(ExportError, match="exit code 1.*starting.*no library"):
         _ask(worker, "echo")
 
@@ -143,7 +150,7 @@ def test_a_fork_does_not_use_its_parents_worker(worker):
 def test_the_environment_of_the_worker(monkeypatch):
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    environment = _client._environment()
+    environment = converter_client._environment()
     assert environment["KERAS_BACKEND"] == "tensorflow"
     assert environment["CUDA_VISIBLE_DEVICES"] == "-1"
     assert "TF_USE_LEGACY_KERAS" not in environment
@@ -162,7 +169,8 @@ def test_the_worker_module_serves_and_ends_with_its_parent(tmp_path):
                 "from importlib.util import module_from_spec as make\\n"
                 "spec = find('worker', sys.argv.pop(1)); w = make(spec)\\n"
                 "spec.loader.exec_module(w)\\n"
-                "threading.Thread(target=w._watch, args=(int(sys.argv[1]),)).start()\\n"
+                "watch, args = w._exit_with_parent, (int(sys.argv[1]),)\\n"
+                "threading.Thread(target=watch, args=args).start()\\n"
                 "print('up', flush=True); time.sleep(60)\\n"
             )
             child = subprocess.Popen(
@@ -175,7 +183,9 @@ def test_the_worker_module_serves_and_ends_with_its_parent(tmp_path):
             """
         )
     )
-    worker = os.path.join(os.path.dirname(_client.__file__), "_worker.py")
+    worker = os.path.join(
+        os.path.dirname(converter_client.__file__), "converter_worker.py"
+    )
     done = subprocess.run(
         [sys.executable, str(script), worker], capture_output=True, text=True
     )
@@ -192,9 +202,9 @@ def test_a_worker_that_holds_too_much_memory_is_replaced(worker):
     assert worker.pid != pid
 
 
-def test_the_worker_reports_what_it_holds_not_what_it_once_held():
+def test_the_worker_reports_what_it_holds_not_what_it_once_memory_in_use():
     """The most it once held would be its parent's, on Linux."""
     block = bytearray(os.urandom(1) * 2**28)
-    with_block = _worker._held()
+    with_block = converter_worker._memory_in_use()
     del block
-    assert _worker._held() < with_block - 2**27
+    assert converter_worker._memory_in_use() < with_block - 2**27

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export.comparison import _matched
+from keras_strategies.export.verify._comparison import _match_names
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow
@@ -76,7 +76,7 @@ def test_tolerance_follows_the_quantization(folder):
         assert output["tolerance"] == tolerance
 
 
-def test_a_file_of_another_converter_is_matched_by_shape(folder):
+def test_a_file_of_another_converter_is_match_names_by_shape(folder):
     import tensorflow as tf
 
     left, right = keras.Input((3,), name="left"), keras.Input((5,), name="right")
@@ -106,20 +106,20 @@ def test_a_file_of_another_converter_is_matched_by_shape(folder):
     assert set(found.outputs) == {"a", "b"}
 
 
-def test_what_cannot_be_matched_is_said():
+def test_what_cannot_be_match_names_is_said():
     ours = {"a": [None, 3], "b": [None, 3]}
-    assert _matched("inputs", ours, dict(ours)) == {"a": "a", "b": "b"}
-    assert _matched("outputs", {"a": [4, 2]}, {"x": [4, 9]}) == {"a": "x"}
+    assert _match_names("inputs", ours, dict(ours)) == {"a": "a", "b": "b"}
+    assert _match_names("outputs", {"a": [4, 2]}, {"x": [4, 9]}) == {"a": "x"}
     for theirs in (
         {"x": [None, 3], "y": [None, 3]},
         {"x": [None, 3], "y": [None, 4]},
         {"x": [None, 3]},
         {"a": [None, 3], "b": [None, 3], "c": [None, 1]},
     ):
-        with pytest.raises(export.ExportError, match="cannot be told"):
-            _matched("inputs", ours, theirs)
-    with pytest.raises(export.ExportError, match="cannot be told"):
-        _matched("outputs", {"a": [4, 2]}, {"x": [4, 2], "y": [4, 3]})
+        with pytest.raises(export.ExportError, match="cannot be matched"):
+            _match_names("inputs", ours, theirs)
+    with pytest.raises(export.ExportError, match="cannot be matched"):
+        _match_names("outputs", {"a": [4, 2]}, {"x": [4, 2], "y": [4, 3]})
 
 
 def test_keras_files_and_code_in_them(two, folder):

@@ -5,14 +5,9 @@ import numpy as np
 import pytest
 
 from keras_strategies import compression, export
-from keras_strategies.export import (
-    _erf,
-    _images,
-    _layers,
-    _messages,
-    _signature,
-    _trace,
-)
+from keras_strategies.export._calibration import layer_names
+from keras_strategies.export._common import image_folder, model_signature
+from keras_strategies.export.convert import _erf, _messages, _trace
 from tests.export import models
 from tests.export.foreign import Erf
 
@@ -114,9 +109,9 @@ def test_operations_are_named_after_their_layers(tmp_path):
             "outer/conv_1": "Dense",
         }
         assert wanted.items() <= layers.items()
-    assert _layers.layer_of("outer/inner/conv/Relu", layers) == "outer/inner/conv"
-    assert _layers.layer_of("outer/conv_1_1/MatMul", layers) == "outer"
-    assert _layers.layer_of("other/conv", layers) is None
+    assert layer_names.layer_of("outer/inner/conv/Relu", layers) == "outer/inner/conv"
+    assert layer_names.layer_of("outer/conv_1_1/MatMul", layers) == "outer"
+    assert layer_names.layer_of("other/conv", layers) is None
 
 
 def _write_images(folder, count=30):
@@ -131,12 +126,12 @@ def _write_images(folder, count=30):
 def test_a_folder_of_images(tmp_path, target):
     _write_images(tmp_path / "images")
     model, _ = models.convolutional()
-    specs = _signature.input_specs(model)[1]
-    images = _images.read("verify", tmp_path / "images", specs, 20)
+    specs = model_signature.input_specs(model)[1]
+    images = image_folder.read_images("verify", tmp_path / "images", specs, 20)
     assert images.shape == (20, 12, 12, 1) and 0 <= images.min() < images.max() <= 255
-    again = _images.read("verify", tmp_path / "images", specs, 20)
+    again = image_folder.read_images("verify", tmp_path / "images", specs, 20)
     np.testing.assert_array_equal(images, again)
-    half = _images.read(
+    half = image_folder.read_images(
         "verify", tmp_path / "images", specs, 20, {"mean": 127.5, "std": 127.5}
     )
     np.testing.assert_allclose(half, images / 127.5 - 1, atol=1e-5)

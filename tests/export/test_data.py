@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies.export import _data
-from keras_strategies.export._signature import Spec
+from keras_strategies.export._common import sample_data
+from keras_strategies.export._common.model_signature import Spec
 
 ONE = [Spec("x", (None, 3), "float32")]
 TWO = [Spec("b", (None, 3), "float32"), Spec("a", (None, 2), "int32")]
@@ -29,15 +29,15 @@ def _same(found, expected):
     "data", [{"a": A, "b": B}, [B, A], (B, A), iter([{"b": B, "a": A}])]
 )
 def test_two_inputs(data):
-    _same(_data.arrays("verify", data, TWO), {"b": B, "a": A})
+    _same(sample_data.named_samples("verify", data, TWO), {"b": B, "a": A})
 
 
 def test_one_input_forms():
-    _same(_data.arrays("verify", B, ONE), {"x": B})
-    _same(_data.arrays("verify", [B], ONE), {"x": B})
-    _same(_data.arrays("verify", {"x": B.astype("uint8")}, ONE), {"x": B})
-    _same(_data.arrays("verify", keras.ops.ones((5, 3)), ONE), {"x": B})
-    found = _data.arrays("verify", Batches(), ONE)
+    _same(sample_data.named_samples("verify", B, ONE), {"x": B})
+    _same(sample_data.named_samples("verify", [B], ONE), {"x": B})
+    _same(sample_data.named_samples("verify", {"x": B.astype("uint8")}, ONE), {"x": B})
+    _same(sample_data.named_samples("verify", keras.ops.ones((5, 3)), ONE), {"x": B})
+    found = sample_data.named_samples("verify", Batches(), ONE)
     assert found["x"][:, 0].tolist() == [0, 0, 1, 1, 2, 2]
 
 
@@ -46,9 +46,12 @@ def test_tf_data():
     import tensorflow as tf
 
     data = tf.data.Dataset.from_tensor_slices((B, np.zeros(5))).batch(2)
-    _same(_data.arrays("verify", data, ONE), {"x": B})
+    _same(sample_data.named_samples("verify", data, ONE), {"x": B})
     endless = data.repeat()
-    assert len(_data.arrays("verify", endless, ONE)["x"]) == _data.ITERABLE_LIMIT
+    assert (
+        len(sample_data.named_samples("verify", endless, ONE)["x"])
+        == sample_data.ITERABLE_LIMIT
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +77,7 @@ def test_tf_data():
 )
 def test_refused(data, specs, error, match):
     with pytest.raises(error, match=match):
-        _data.arrays("verify", data, specs)
+        sample_data.named_samples("verify", data, specs)
 
 
 def test_generated_inputs_fit_the_model():
@@ -83,11 +86,11 @@ def test_generated_inputs_fit_the_model():
     embedded = keras.layers.Embedding(7, 2)(ids)
     model = keras.Model([ids, flag], [embedded, flag])
     specs = [Spec("ids", (None, None), "int32"), Spec("flag", (None, 1), "bool")]
-    made = _data.generate(model, specs, count=50)
+    made = sample_data.generate_samples(model, specs, count=50)
     assert made["ids"].shape == (50, 16)
     assert set(np.unique(made["ids"])) == set(range(7))
     assert made["flag"].dtype == bool
-    again = _data.generate(model, specs, count=50)
+    again = sample_data.generate_samples(model, specs, count=50)
     np.testing.assert_array_equal(made["ids"], again["ids"])
 
 
@@ -95,13 +98,13 @@ def test_generated_pixels_have_the_range_the_model_rescales():
     plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     pixels = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(1 / 255)])
     spec = [Spec("x", (None, 4), "float32")]
-    assert np.abs(_data.generate(plain, spec)["x"]).max() < 10
-    assert _data.generate(pixels, spec)["x"].max() > 200
+    assert np.abs(sample_data.generate_samples(plain, spec)["x"]).max() < 10
+    assert sample_data.generate_samples(pixels, spec)["x"].max() > 200
 
 
 def test_batches_are_full_and_cover_every_sample_once():
     samples = {"x": np.arange(7)}
-    found = list(_data.batches(samples, 3))
+    found = list(sample_data.full_batches(samples, 3))
     assert [count for _, count in found] == [3, 3, 1]
     assert [batch["x"].tolist() for batch, _ in found] == [
         [0, 1, 2],

@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import _envelope, _metadata
+from keras_strategies.export.artifact import (
+    _flatbuffer,
+    _metadata,
+    _metadata_flatbuffer,
+)
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow
@@ -88,10 +92,10 @@ def test_every_length_is_aligned(tiny):
 def test_other_entries_stay_and_another_tools_rewrite_is_understood(tiny):
     from ai_edge_litert.tools import flatbuffer_utils
 
-    others = _envelope.entries(tiny)
+    others = _metadata_flatbuffer.entries(tiny)
     assert "min_runtime_version" in others
     content = _metadata.write(tiny, FULL)
-    assert _envelope.entries(content) == others | {
+    assert _metadata_flatbuffer.entries(content) == others | {
         "keras_strategies": json.dumps(FULL, ensure_ascii=False).encode()
     }
     parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
@@ -99,15 +103,15 @@ def test_other_entries_stay_and_another_tools_rewrite_is_understood(tiny):
     assert _metadata.read(rewritten) == FULL
     changed = _metadata.write(rewritten, {"name": "new"})
     assert _metadata.read(changed) == {"name": "new"}
-    assert [*_envelope.entries(changed)].count("keras_strategies") == 1
+    assert [*_metadata_flatbuffer.entries(changed)].count("keras_strategies") == 1
     _equal(tiny, changed, x=X)
     removed = _metadata.write(rewritten, {})
     assert _metadata.read(removed) is None
-    assert _envelope.entries(removed) == others
+    assert _metadata_flatbuffer.entries(removed) == others
     # An entry put on top by another envelope hides ours from `unwrap`.
-    above = _envelope.wrap(content, {"other": b"kept"})
+    above = _metadata_flatbuffer.wrap(content, {"other": b"kept"})
     changed = _metadata.write(above, {"name": "new"})
-    assert _envelope.entries(changed)["other"] == b"kept"
+    assert _metadata_flatbuffer.entries(changed)["other"] == b"kept"
     assert _metadata.read(changed) == {"name": "new"}
     _equal(tiny, changed, x=X)
 
@@ -174,7 +178,7 @@ def test_int4_weights(tmp_path):
     work.load_quantization_recipe(quantizer.recipe.dynamic_wi4_afp32())
     before = bytes(work.quantize().quantized_model)
     after = _metadata.write(before, FULL)
-    assert "int4" in export._flatbuffer.read(after)["tensor_types"]
+    assert "int4" in _flatbuffer.read(after)["tensor_types"]
     _equal(before, after, **models.samples(shapes, count=1))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_strategies.export import _ranges
+from keras_strategies.export._calibration import range_reducers
 
 
 def _blocks(seed=0):
@@ -33,14 +33,19 @@ def _reduce(reducer, blocks):
 def test_minmax(name):
     blocks = _blocks()[name]
     expected = (blocks.min(), blocks.max())
-    assert _reduce(_ranges.reducer("minmax", 99.99, 0.99), blocks) == expected
+    assert (
+        _reduce(range_reducers.create_reducer("minmax", 99.99, 0.99), blocks)
+        == expected
+    )
 
 
 @pytest.mark.parametrize("percentile", [90.0, 99.0, 99.99, 100.0])
 @pytest.mark.parametrize("name", _blocks())
 def test_percentile_within_the_stated_error(name, percentile):
     blocks = _blocks()[name]
-    low, high = _reduce(_ranges.reducer("percentile", percentile, 0.99), blocks)
+    low, high = _reduce(
+        range_reducers.create_reducer("percentile", percentile, 0.99), blocks
+    )
     assert blocks.min() <= low <= high <= blocks.max()
     for value, share in ((low, 100 - percentile), (high, percentile)):
         # Between two order statistics any value is a percentile.
@@ -54,14 +59,16 @@ def test_percentile_within_the_stated_error(name, percentile):
 
 def test_an_outlier_does_not_blur_the_percentile():
     blocks = _blocks()["outlier"]
-    _, high = _reduce(_ranges.reducer("percentile", 99.9, 0.99), blocks)
+    _, high = _reduce(range_reducers.create_reducer("percentile", 99.9, 0.99), blocks)
     assert high == pytest.approx(np.percentile(blocks, 99.9), rel=1 / 128)
-    assert _reduce(_ranges.reducer("minmax", 99.9, 0.99), blocks)[1] == 1e4
+    assert (
+        _reduce(range_reducers.create_reducer("minmax", 99.9, 0.99), blocks)[1] == 1e4
+    )
 
 
 def test_percentile_memory_is_bounded():
     rng = np.random.default_rng(0)
-    reducer = _ranges.reducer("percentile", 99.0, 0.99)
+    reducer = range_reducers.create_reducer("percentile", 99.0, 0.99)
     for _ in range(50):
         reducer.update(rng.normal(size=2000).astype("float32"))
     assert len(reducer.rows) < 80
@@ -70,13 +77,15 @@ def test_percentile_memory_is_bounded():
 
 def test_moving_average():
     blocks = [np.array([low, high], "float32") for low, high in ((-1, 1), (-3, 2))]
-    low, high = _reduce(_ranges.reducer("moving_average", 99.0, 0.9), blocks)
+    low, high = _reduce(
+        range_reducers.create_reducer("moving_average", 99.0, 0.9), blocks
+    )
     assert low == pytest.approx(-1.2) and high == pytest.approx(1.1)
 
 
-@pytest.mark.parametrize("method", _ranges.METHODS)
+@pytest.mark.parametrize("method", range_reducers.METHODS)
 def test_non_finite_values_are_left_out_and_told(method):
-    reducer = _ranges.reducer(method, 100.0, 0.99)
+    reducer = range_reducers.create_reducer(method, 100.0, 0.99)
     assert reducer.range() is None
     reducer.update(np.array([np.nan, np.inf], "float32"))
     assert reducer.range() is None and reducer.non_finite
@@ -85,7 +94,7 @@ def test_non_finite_values_are_left_out_and_told(method):
 
 
 def test_large_finite_values_are_no_infinity():
-    reducer = _ranges.reducer("minmax", 100.0, 0.99)
+    reducer = range_reducers.create_reducer("minmax", 100.0, 0.99)
     reducer.update(np.array([-3e38, 3e38], "float32"))
     assert not reducer.non_finite
     assert reducer.range() == pytest.approx((-3e38, 3e38))
@@ -94,9 +103,9 @@ def test_large_finite_values_are_no_infinity():
 def test_convergence():
     early = {"still": (-1, 1), "grew": (-1, 1), "point": (2, 2), "flat": (0, 0)}
     late = {"still": (-1.04, 1.05), "grew": (-1, 1.2), "point": (2, 2), "flat": (0, 1)}
-    found = _ranges.convergence(early, late)
+    found = range_reducers.measure_convergence(early, late)
     assert found["moving"] == 0.5 and not found["settled"]
     assert found["moving_tensors"] == ["flat", "grew"]
-    assert _ranges.convergence(late, late)["settled"]
-    unknown = _ranges.convergence(None, late)
+    assert range_reducers.measure_convergence(late, late)["settled"]
+    unknown = range_reducers.measure_convergence(None, late)
     assert unknown["moving"] is None and not unknown["settled"]

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import _report
+from keras_strategies.export.convert import _report_page
 
 NASTY = '<script>alert("x")</script>&'
 ENTRY = {
@@ -105,7 +105,7 @@ def test_later_fields_show():
         "floor": None,
         "search": [1, 2],
     }
-    text = "\n".join(_Reader(_report.page(values)).texts)
+    text = "\n".join(_Reader(_report_page.render(values)).texts)
     for shown in ("calibration: method", "percentile", '["a<b"]', "search", "[1, 2]"):
         assert shown in text, shown
     assert "floor" not in text
@@ -125,7 +125,7 @@ def test_unverified_and_without_warnings():
         ops={},
         tensor_types={},
     )
-    text = "\n".join(_Reader(_report.page(result.to_dict())).texts)
+    text = "\n".join(_Reader(_report_page.render(result.to_dict())).texts)
     assert "not verified" in text
     assert "Before you use it" not in text and "Operations" not in text
 

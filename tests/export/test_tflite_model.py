@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import _contents, _flatbuffer, _fresh, _samples
+from keras_strategies.export._worker import sandbox
+from keras_strategies.export.artifact import (
+    _contents,
+    _flatbuffer,
+    _model_inputs,
+    _opening,
+)
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow
@@ -159,7 +165,7 @@ def test_int16_activations_keep_their_levels():
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     ]
     converter.inference_input_type = converter.inference_output_type = tf.int16
-    from keras_strategies.export._interpreter import Runner
+    from keras_strategies.export.artifact._interpreter import Runner
 
     runner = Runner(converter.convert())
     [entries] = runner.inputs.values()
@@ -221,9 +227,9 @@ def batches_of(batches):
     ],
 )
 def test_accuracy_is_the_one_of_compile(target, output, said):
-    from keras_strategies.export._scoring import _accuracy
+    from keras_strategies.export.artifact._scoring import _accuracy_class
 
-    assert _accuracy(np.zeros(target), np.zeros(output)).__name__ == said
+    assert _accuracy_class(np.zeros(target), np.zeros(output)).__name__ == said
 
 
 BAD = [
@@ -254,7 +260,7 @@ BAD = [
     (lambda m: m.run("train"), "`signature` must be one of 'serving_default'"),
     (lambda m: m.run("serving_default", zeta=np.ones((1, 6))), "must have the keys"),
     (lambda m: m.benchmark(runs=0), "`runs` must be an integer"),
-    (lambda m: m.benchmark(timeout=0), "`timeout` must be"),
+    (lambda m: m.benchmark(time_limit=0), "`time_limit` must be"),
 ]
 
 
@@ -265,9 +271,9 @@ def test_bad_arguments_are_named(use, said, two):
 
 
 def test_inputs_that_look_alike_need_names():
-    slots = [_samples.Slot(n, (None, 3), np.dtype("float32")) for n in ("a", "b")]
+    slots = [_model_inputs.Slot(n, (None, 3), np.dtype("float32")) for n in ("a", "b")]
     with pytest.raises(ValueError, match="look alike"):
-        _samples.named("x", [np.ones((1, 3)), np.zeros((1, 3))], slots)
+        _model_inputs.by_slot_name("x", [np.ones((1, 3)), np.zeros((1, 3))], slots)
 
 
 @pytest.mark.parametrize(
@@ -285,13 +291,13 @@ def test_inputs_that_look_alike_need_names():
     ],
 )
 def test_casts_lose_nothing(given, wanted, fits):
-    slot = _samples.Slot("x", (None,), np.dtype(wanted))
+    slot = _model_inputs.Slot("x", (None,), np.dtype(wanted))
     if fits:
-        found = _samples.fitted("x", np.array(given), slot)
+        found = _model_inputs.fit_to_slot("x", np.array(given), slot)
         assert found.dtype == wanted and (found == given).all()
     else:
         with pytest.raises(ValueError, match="`x` for 'x' must"):
-            _samples.fitted("x", np.array(given), slot)
+            _model_inputs.fit_to_slot("x", np.array(given), slot)
 
 
 def test_a_failed_shape_is_named_and_the_model_stays_of_use(folder):
@@ -427,11 +433,11 @@ def test_zero_points_count_as_zeros():
     buffer.data = np.array([1, 1, 5, 1, 2, 5], np.uint8)
     graph.tensors, model.subgraphs = [tensor], [graph]
     model.buffers = [fb.BufferT(), buffer]
-    assert _contents.sparsity(model)["total"] == pytest.approx(3 / 6)
+    assert _contents.measure_sparsity(model)["total"] == pytest.approx(3 / 6)
     # Two 4-bit values in a byte, the low one first; the last half byte is padding.
     tensor.type, quantization.zeroPoint = fb.TensorType.INT4, [0]
     tensor.shape, buffer.data = [1, 5], np.array([0x0F, 0x10, 0x07], np.uint8)
-    assert _contents.sparsity(model)["total"] == pytest.approx(2 / 5)
+    assert _contents.measure_sparsity(model)["total"] == pytest.approx(2 / 5)
 
 
 def test_benchmark_runs_in_a_process_of_its_own(two, fixed):
@@ -446,7 +452,7 @@ def test_benchmark_runs_in_a_process_of_its_own(two, fixed):
     with pytest.raises(ValueError, match="`batch_size` must be 1 or None"):
         export.TFLiteModel(fixed[1]).benchmark(batch_size=2)
     with pytest.raises(export.ExportError, match=r"longer than 0\.01 s") as caught:
-        artifact.benchmark(timeout=0.01)
+        artifact.benchmark(time_limit=0.01)
     assert caught.value.reason == "timeout"
 
 
@@ -528,9 +534,9 @@ def test_tables_that_point_nowhere_are_named(two, tmp_path):
 )
 def test_the_probe_shields_this_process(script, said, two, tmp_path, monkeypatch):
     (tmp_path / "script.py").write_text(script)
-    monkeypatch.setattr(_fresh, "_SCRIPT", tmp_path / "script.py")
-    monkeypatch.setattr(_fresh, "PROBE_TIMEOUT", 0.5)
-    monkeypatch.setattr(_fresh, "_found", {})
+    monkeypatch.setattr(sandbox, "_SCRIPT", tmp_path / "script.py")
+    monkeypatch.setattr(sandbox, "PROBE_TIME_LIMIT", 0.5)
+    monkeypatch.setattr(_opening, "_probes", {})
     with pytest.raises(export.ExportError, match=said):
         export.TFLiteModel(two[1])
 

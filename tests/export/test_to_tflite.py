@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import _arrays, _client, _signature
+from keras_strategies.export._common import model_signature, named_arrays
+from keras_strategies.export._worker import converter_client
 from tests.export import models
 from tests.export.foreign import Cumprod, Halve, Subclassed
 
@@ -84,8 +85,8 @@ def test_custom_subclassed_training_layers_and_file_route(tmp_path):
     layered.save(source)
     ask = {"keras_file": str(source), "saved_model": str(saved)}
     ask |= {"modules": ["tests.export.foreign"], "batch_size": None}
-    worker = _client.shared_worker()
-    worker.request("_conversion.trace", ask, timeout=60, doing="tracing")
+    worker = converter_client.shared_client()
+    worker.request("convert._conversion.trace", ask, time_limit=60, action="tracing")
     assert (saved / "saved_model.pb").is_file()
     # The same file as the model of an export.
     x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
@@ -132,7 +133,7 @@ def test_mixed_precision_is_exported_in_float32(target):
     assert [layer.dtype_policy.name for layer in model.layers] == policies
     assert "half precision" in result.warnings[0]
     assert "float16" not in result.tensor_types
-    with _signature.float32_compute(model):
+    with model_signature.float32_compute(model):
         expected = np.asarray(model(samples["image"][:1], training=False))
     [found] = _interpret(target, {"image": samples["image"][:1]}).values()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
@@ -178,9 +179,9 @@ def test_flex_is_refused_unless_allowed(target):
 
 def _damage(monkeypatch, change):
     """Lets the outputs that come back from the worker be changed."""
-    load = _arrays.load
+    load = named_arrays.load
     monkeypatch.setattr(
-        _arrays,
+        named_arrays,
         "load",
         lambda path: {name: change(value.copy()) for name, value in load(path).items()},
     )
@@ -249,10 +250,10 @@ SCRIPT = """
 import os, sys
 import keras
 from keras_strategies import export
-from keras_strategies.export import _client
+from keras_strategies.export._worker import converter_client
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
 export.to_tflite(model, sys.argv[1])
-print(_client.shared_worker().pid, flush=True)
+print(converter_client.shared_client().pid, flush=True)
 os.kill(os.getpid(), 9)
 """
 
@@ -274,12 +275,12 @@ def test_one_worker_serves_and_its_death_is_a_named_error(target, monkeypatch):
     """Killed while converting, out of time."""
     model = models.tiny()
     export.to_tflite(model, target)
-    worker = _client.shared_worker()
+    worker = converter_client.shared_client()
     pid = worker.pid
     export.to_tflite(model, target)
     assert worker.pid == pid
     before = target.read_bytes()
-    send = _client.Worker._send
+    send = converter_client.ConverterClient._send
 
     def send_and_kill(self, request, *rest):
         send(self, request, *rest)
@@ -287,7 +288,7 @@ def test_one_worker_serves_and_its_death_is_a_named_error(target, monkeypatch):
         os.kill(pid, 9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_client.Worker, "_send", send_and_kill)
+        patch.setattr(converter_client.ConverterClient, "_send", send_and_kill)
         with pytest.raises(export.ExportError, match="SIGKILL.*converting") as caught:
             export.to_tflite(model, target)
     assert caught.value.reason == "crash"
@@ -296,6 +297,6 @@ def test_one_worker_serves_and_its_death_is_a_named_error(target, monkeypatch):
     assert worker.pid not in (None, pid)
 
     with pytest.raises(export.ExportError, match="longer than 0.01 s") as caught:
-        export.to_tflite(model, target, timeout=0.01)
+        export.to_tflite(model, target, time_limit=0.01)
     assert caught.value.reason == "timeout"
     assert target.read_bytes() == before

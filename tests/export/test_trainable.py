@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export import (
-    _arrays,
-    _trainable_gradients,
-    _trainable_job,
-    _trainable_module,
-    _trainable_request,
-    _trainable_update,
+from keras_strategies.export._common import named_arrays
+from keras_strategies.export.trainable import (
+    _gradients,
+    _optimizer_update,
+    _request,
+    _signatures,
+    _training_build,
 )
 
 L = keras.layers
@@ -151,11 +151,34 @@ def test_frozen_weights_are_no_state(target):
     assert "head_kernel" in result.table()
     model, data = mlp()
     result = export.to_trainable_tflite(
-        model, target, loss=SPARSE, trainable=r"dense_2/kernel$", optimizer="adam"
+        model, target, loss=SPARSE, include=r"dense_2/kernel$", optimizer="adam"
     )
     assert list(result.variables) == ["dense_2_kernel"]
     assert len(result.state) == 4  # with Adam's count, momentum and velocity
     assert "made-up" in result.warnings[0]
+
+
+def test_selected_weights(target):
+    """Layers, functions and regular expressions; `exclude` wins."""
+    model, _ = mlp()
+    first, _, last = (x for x in model.layers if isinstance(x, L.Dense))
+    everything = _request.select_trained_weights(model, None, None)
+    assert [path is None for path in everything] == [False] * len(model.weights)
+    names = [weight.path.partition("/")[2] for weight in model.weights]
+    chosen = _request.select_trained_weights(model, [first, "bias$"], last)
+    expected = [
+        (name.startswith(f"{first.name}/") or name.endswith("bias"))
+        and not name.startswith(f"{last.name}/")
+        for name in names
+    ]
+    assert [path is not None for path in chosen] == expected
+    assert [path for path in chosen if path] == [
+        name for name, is_chosen in zip(names, expected, strict=True) if is_chosen
+    ]
+    result = export.to_trainable_tflite(
+        model, target, loss=SPARSE, exclude=lambda layer: layer is not last
+    )
+    assert list(result.variables) == [f"{last.name}_kernel", f"{last.name}_bias"]
 
 
 def test_compiled_model_from_a_file_with_regularization(target, tmp_path):
@@ -193,7 +216,7 @@ def test_several_outputs_and_an_input_called_y(target):
     names = set(result.signatures["train"]["inputs"])
     assert names == {"y", "z", "y_kind", "y_value"}
     result = export.to_trainable_tflite(
-        model, target, loss={"kind": losses["kind"]}, trainable="kind", batch_size=4
+        model, target, loss={"kind": losses["kind"]}, include="kind", batch_size=4
     )
     assert set(result.signatures["train"]["inputs"]) == {"y", "z", "y_target"}
 
@@ -255,15 +278,15 @@ def test_what_has_no_gradient_is_named(target):
             "fixed learning rate",
         ),
         ({"batch_size": 0}, ValueError, "`batch_size` must be"),
-        ({"trainable": "nothing"}, ValueError, "must be a weight to train"),
-        ({"trainable": "("}, ValueError, "regular expression"),
+        ({"include": "nothing"}, ValueError, "`include` must match at least one train"),
+        ({"include": "("}, ValueError, "regular expression"),
         ({"verify": np.ones((2, 4))}, TypeError, "pair of inputs and targets"),
         (
             {"verify": (np.ones((2, 4)), np.ones((3, 2)))},
             ValueError,
             r"must have shape \(2, 2\)",
         ),
-        ({"timeout": 0}, ValueError, "`timeout` must be"),
+        ({"time_limit": 0}, ValueError, "`time_limit` must be"),
     ],
 )
 def test_refused(options, error, match, target):
@@ -287,18 +310,20 @@ def _build(folder, model, data, optimizer=None):
     x, y = data
     model.save(folder / "model.keras")
     outputs = {"output_0": model.predict(x, verbose=0)}
-    losses = _trainable_request.losses(model, SPARSE, outputs)
-    _arrays.save(folder / "samples.npz", {"x": x})
-    _arrays.save(folder / "targets.npz", {"y": y})
-    return _trainable_job.build(
+    losses = _request.serialized_losses(model, SPARSE, outputs)
+    named_arrays.save(folder / "samples.npz", {"x": x})
+    named_arrays.save(folder / "targets.npz", {"y": y})
+    return _training_build.build(
         str(folder / "model.keras"),
         [],
         str(folder),
-        trained=_trainable_request.trained(model, None),
+        trained=_request.select_trained_weights(model, None, None),
         inputs=["x"],
         losses=losses,
-        targets=_trainable_request.targets(losses, outputs, {"x": x}),
-        optimizer=_trainable_update.settings(optimizer or keras.optimizers.SGD(1e-3)),
+        targets=_request.target_specs(losses, outputs, {"x": x}),
+        optimizer=_optimizer_update.optimizer_settings(
+            optimizer or keras.optimizers.SGD(1e-3)
+        ),
         batch_size=16,
     )
 
@@ -322,16 +347,16 @@ def test_the_check_finds_a_wrong_artifact(broken, tmp_path, monkeypatch):
     if broken is None:
         assert 0 < _build(tmp_path, model, (x, y))["weight_change"] < 1e-2
         return
-    update, trainer = _trainable_update.Update, _trainable_module.Trainer
-    kept = update._sgd, trainer._restore, trainer._infer
+    update, trainer = _optimizer_update.Update, _signatures.Trainer
+    kept = update._apply_sgd, trainer._restore, trainer._infer
     if broken == "still":
-        monkeypatch.setattr(update, "_sgd", lambda self, gradients: None)
+        monkeypatch.setattr(update, "_apply_sgd", lambda self, gradients: None)
     elif broken == "rate":
 
         def slower(self, gradients):
             kept[0](self, {name: g * 0.99 for name, g in gradients.items()})
 
-        monkeypatch.setattr(update, "_sgd", slower)
+        monkeypatch.setattr(update, "_apply_sgd", slower)
     elif broken == "infer":
 
         def shifted(self, *tensors):
@@ -345,7 +370,7 @@ def test_the_check_finds_a_wrong_artifact(broken, tmp_path, monkeypatch):
             return kept[1](self, *[value * 0 for value in values])
 
         monkeypatch.setattr(trainer, "_restore", forgets)
-    with pytest.raises(_trainable_job.Disagreement):
+    with pytest.raises(_training_build.Disagreement):
         _build(tmp_path, model, (x, y))
 
 
@@ -414,7 +439,7 @@ def test_gradients_are_tensorflows():
             return tf.reduce_sum(values * tf.reshape(weights, values.shape))
 
         def ours(a, b, loss=loss):
-            with _trainable_gradients.builtin_gradients():
+            with _gradients.builtin_gradients():
                 value = loss(a, b)
             return tf.gradients(value, [a, b])
 

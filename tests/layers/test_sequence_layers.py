@@ -122,7 +122,7 @@ def test_transformer_block(first):
 
 
 @pytest.mark.tensorflow
-def test_transformer_block_takes_patterns_and_a_mask_of_its_own():
+def test_transformer_block_takes_templates_and_a_mask_of_its_own():
     norm = keras.layers.LayerNormalization(epsilon=0.1, center=False)
     layer = layers.TransformerBlock(6, 2, normalization=norm, gated=True, key_dim=3)
     visible = np.tril(np.ones((1, 5, 5), bool)).repeat(3, 0)
@@ -197,7 +197,7 @@ def test_residual_block_of_any_parts():
         activation=layers.Snake(),
         normalization=layers.GhostBatchNormalization(4),
         branch_end=[layers.EfficientChannelAttention(), layers.DropBlock1D(0.1, 2)],
-        rate=0.2,
+        drop_path_rate=0.2,
         data_format="channels_last",
     )
     block.build((None, 8, 3))

@@ -71,7 +71,7 @@ def test_dropping_layers_inside_models_are_found():
 
 
 def test_models_that_cannot_be_random_are_refused():
-    with pytest.raises(ValueError, match="must have a layer that drops"):
+    with pytest.raises(ValueError, match="must have a dropout layer"):
         layers.predict_with_uncertainty(_model(), X)
 
     class Subclassed(keras.Model):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_strategies.optimizers import gradients
+from keras_strategies.optimizers import _gradients as gradients
 
 RNG = np.random.default_rng(0)
 KERNEL = RNG.normal(size=(3, 3, 2, 4)).astype("float32")

@@ -1,6 +1,9 @@
 """Rules about the text of the sources."""
 
 import ast
+import functools
+import importlib.util
+import pathlib
 import re
 import subprocess
 
@@ -40,6 +43,80 @@ def test_private_keras_only_in_its_file(path):
         return
     for _, module in _imports(ast.parse(path.read_text())):
         assert not module.startswith("keras.src"), f"{path.name} imports {module}"
+
+
+TUNING = PACKAGE / "tuning"
+TUNING_FILES = [
+    path
+    for path in python_files()
+    if path.is_relative_to(TUNING) and TUNING / "_private" not in path.parents
+]
+
+
+def _is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def _defined(tree):
+    """Names that a file defines: functions, classes, arguments, attributes, aliases."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).rpartition(".")[2]
+
+
+@functools.cache
+def _private_names_of_keras_tuner():
+    """Private methods and attributes of the classes that tuning derives from."""
+    root = pathlib.Path(importlib.util.find_spec("keras_tuner").origin).parent / "src"
+    names = set()
+    for folder in ("engine", "tuners", "oracles", "distribute"):
+        for path in (root / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    names.update(_defined(node))
+    return {name for name in names if _is_private(name)}
+
+
+def _ids(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_the_private_names_of_keras_tuner_are_known():
+    assert {"_retry_queue", "_build_hypermodel", "_hps"} <= (
+        _private_names_of_keras_tuner()
+    )
+
+
+@pytest.mark.parametrize("path", TUNING_FILES, ids=_ids)
+def test_private_names_of_keras_tuner_only_in_their_room(path):
+    """Neither used nor, by chance, overridden."""
+    tree = ast.parse(path.read_text())
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    methods = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+    assert sorted((used | methods) & _private_names_of_keras_tuner()) == []
+
+
+@functools.cache
+def _own_private_names():
+    trees = (ast.parse(path.read_text()) for path in TUNING.rglob("*.py"))
+    return {name for tree in trees for name in _defined(tree) if _is_private(name)}
+
+
+@pytest.mark.parametrize("path", TUNING_FILES, ids=_ids)
+def test_private_names_of_others_only_in_their_room(path):
+    """An underscore attribute is one that tuning itself defines, not Optuna's."""
+    allowed = _own_private_names() | {"_exit"}  # of os, which is public
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and _is_private(node.attr):
+            assert node.attr in allowed, f"{path.name}:{node.lineno}"
 
 
 @pytest.mark.parametrize("path", python_files(), ids=lambda p: str(p.relative_to(ROOT)))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_strategies._internal import keras_private
+from keras_strategies._internal import keras_private, select
 from keras_strategies.regularizers import GroupLasso, KLSparsity, apply
 
 KL = keras.layers
@@ -42,7 +42,7 @@ def test_compiled_model_counts_them_in_fit_and_evaluate():
     weights, steps = model.get_weights(), int(model.optimizer.iterations)
     plain = np.mean((model.predict(x, verbose=0) - y) ** 2)
     assert apply(model, kernel=keras.regularizers.L2(0.5)) is model
-    apply(model, bias=keras.regularizers.L1(3.0), only="head")
+    apply(model, bias=keras.regularizers.L1(3.0), include="head")
     model.get_layer("head").bias.assign([1.0, -1.0])
     plain = np.mean((model.predict(x, verbose=0) - y) ** 2)
     kernels = [w for w in model.weights if w.name == "kernel"]
@@ -63,7 +63,7 @@ def test_gradient_really_has_the_penalty():
     model, (x, y) = _mlp(), _data()
     model.compile(keras.optimizers.SGD(0.1), loss=lambda y, p: 0.0 * ops.mean(p))
     apply(model, kernel=False)
-    apply(model, kernel=keras.regularizers.L2(1.0), only="inside")
+    apply(model, kernel=keras.regularizers.L2(1.0), include="inside")
     before = ops.convert_to_numpy(model.get_layer("inner").get_layer("inside").kernel)
     model.train_on_batch(x, y)
     after = ops.convert_to_numpy(model.get_layer("inner").get_layer("inside").kernel)
@@ -73,8 +73,8 @@ def test_gradient_really_has_the_penalty():
 def test_activity_counts_and_is_replaced():
     model, (x, y) = _mlp(), _data()
     model.compile("adam", "mse")
-    apply(model, kernel=False, activity="l1", only="middle")
-    apply(model, activity=KLSparsity(1.0, 0.3), only="middle")
+    apply(model, kernel=False, activity="l1", include="middle")
+    apply(model, activity=KLSparsity(1.0, 0.3), include="middle")
     model(x)
     assert len(model.losses) == 1
     plain, penalty = np.mean((ops.convert_to_numpy(model(x)) - y) ** 2), _losses(model)
@@ -133,7 +133,7 @@ def test_a_part_of_an_attention_layer_is_refused_and_nothing_changes(zoo):
     apply(zoo, kernel="l1")
     expected = _losses(zoo)
     with pytest.raises(ValueError, match=r"all places for `kernel`.*heads"):
-        apply(zoo, kernel=False, only="conv2d|heads/query")
+        apply(zoo, kernel=False, include="conv2d|heads/query")
     assert _losses(zoo) == expected
     apply(zoo, kernel=False)
 
@@ -157,24 +157,85 @@ def test_a_subclassed_model():
 
 def test_held_regularizers_are_those_of_attention():
     attention = KL.MultiHeadAttention(1, 2)
-    assert keras_private.holds_regularizers(attention)
-    assert not keras_private.holds_regularizers(KL.Dense(1))
-    wanted = keras.regularizers.L2(0.5)
+    assert keras_private.has_inner_regularizers(attention)
+    assert not keras_private.has_inner_regularizers(KL.Dense(1))
+    regularizer = keras.regularizers.L2(0.5)
     for layer in (attention, KL.GroupQueryAttention(2, 2, 1)):
-        keras_private.set_held_regularizer(layer, "kernel_regularizer", wanted)
+        keras_private.set_inner_regularizer(layer, "kernel_regularizer", regularizer)
         config = layer.get_config()["kernel_regularizer"]
-        assert keras.regularizers.get(config).get_config() == wanted.get_config()
+        assert keras.regularizers.get(config).get_config() == regularizer.get_config()
     with pytest.raises(AttributeError, match="no 'speed_regularizer'"):
-        keras_private.set_held_regularizer(layer, "speed_regularizer", wanted)
+        keras_private.set_inner_regularizer(layer, "speed_regularizer", regularizer)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (lambda m: {"include": "inner/"}, ["inner/inside"]),
+        (lambda m: {"include": "^inner$"}, ["inner/inside"]),
+        (lambda m: {"include": m.get_layer("inner")}, ["inner/inside"]),
+        (lambda m: {"include": ["head", "middle/kernel"]}, ["middle", "head"]),
+        (lambda m: {"include": m.get_layer("head").kernel}, ["head"]),
+        (lambda m: {"exclude": lambda layer: layer.units == 3}, ["head"]),
+        (lambda m: {"exclude": [m.get_layer("inner"), "head"]}, ["middle"]),
+    ],
+)
+def test_weights_are_selected_by_path_layer_weight_and_function(arguments, expected):
+    model = _mlp()
+    apply(model, kernel=False)
+    apply(model, kernel="l2", **arguments(model))
+    targets = select.layer_targets(model)
+    regularized = [
+        target.path
+        for target in targets
+        if getattr(target.item, "kernel_regularizer", None) is not None
+    ]
+    assert regularized == expected
+    assert len(model.losses) == len(expected)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_copy_gets_them_and_the_model_does_not(compiled):
+    model, (x, y) = _mlp(), _data()
+    if compiled:
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        model.fit(x, y, verbose=0)
+    apply(model, kernel=False)
+    include = [model.get_layer("head"), model.get_layer("inner")]
+    copy = apply(model, kernel=keras.regularizers.L2(0.5), include=include, copy=True)
+    assert copy is not model and not model.losses
+    assert model.get_layer("head").kernel_regularizer is None
+    kernels = [copy.get_layer("head").kernel, copy.get_layer("inner").weights[0]]
+    assert _losses(copy) == pytest.approx(0.5 * _squares(*kernels), rel=1e-5)
+    for old, new in zip(model.get_weights(), copy.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    if compiled:
+        assert int(copy.optimizer.iterations) == int(model.optimizer.iterations) == 1
+        plain = model.evaluate(x, y, verbose=0)
+        assert copy.evaluate(x, y, verbose=0) == pytest.approx(
+            plain + _losses(copy), rel=1e-4
+        )
+
+
+def test_one_entry_may_be_for_weights_and_another_for_layers():
+    model = _mlp()
+    apply(
+        model, kernel="l1", activity="l2", include=["inside/kernel", "middle$", "head"]
+    )
+    assert model.get_layer("middle").activity_regularizer is not None
+    with pytest.raises(ValueError, match="leave a place for `activity`"):
+        apply(model, kernel=False, activity="l1", include="inside/kernel")
+    assert model.get_layer("middle").kernel_regularizer is not None
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({}, ValueError, "must be given"),
-        ({"kernel": "l2", "only": "nothing"}, ValueError, "`only` must match"),
-        ({"kernel": "l2", "only": "("}, ValueError, "valid regular expression"),
-        ({"kernel": "l2", "only": 3}, TypeError, "`only` must be"),
+        ({"kernel": "l2", "include": "nothing"}, ValueError, "`include` must match"),
+        ({"kernel": "l2", "include": "("}, ValueError, "valid regular expression"),
+        ({"kernel": "l2", "include": 3}, TypeError, "`include` must be"),
+        ({"kernel": "l2", "copy": 1}, TypeError, "`copy` must be"),
         ({"kernel": True}, TypeError, "`kernel` must be"),
         ({"kernel": "l2", "activity": 0.1}, TypeError, "`activity` must be"),
     ],

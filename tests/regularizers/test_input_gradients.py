@@ -138,7 +138,7 @@ def test_kept_losses_and_additional_losses():
     model = _stateful()
     model(X)
     before = model.losses
-    with keras_private.kept_losses(model):
+    with keras_private.preserved_losses(model):
         model(2 * X)
         assert model.losses[0] is not before[0]
     assert len(model.losses) == 1 and model.losses[0] is before[0]

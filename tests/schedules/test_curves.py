@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies.schedules import curves
+from keras_strategies.schedules import _curves as curves
 
 POSITIONS = [0.0, 1.0, 2.5, 9.0, 10.0, 11.0, 20.0, 1000.0]
 

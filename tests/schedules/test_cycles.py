@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies.schedules import OneCycle, cycles
+from keras_strategies.schedules import OneCycle
+from keras_strategies.schedules import _cycles as cycles
 
 POSITIONS = [0.0, 1.0, 2.5, 4.0, 7.0, 10.0, 12.0, 400.0]
 

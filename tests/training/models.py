@@ -1,4 +1,4 @@
-"""Small models and data for training in launches, and plain fits to compare with."""
+"""Small models and data for training in blocks, and plain fits to compare with."""
 
 import keras
 import numpy as np
@@ -140,7 +140,7 @@ def plan_for(model, arguments, candidate, **options):
 
 
 def candidates():
-    """Names of the launched candidates that this backend has."""
+    """Names of the candidates with blocks that this backend has."""
     names = ["graph-block", "graph-epoch", "xla-epoch"]
     if BACKEND == "torch":
         return []

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from keras_strategies import training
-from keras_strategies.training import _measure
-from keras_strategies.training._snapshot import state_variables
+from keras_strategies.training._measurement import inference_timing
+from keras_strategies.training._measurement.candidate_timing import CandidateTiming
+from keras_strategies.training._measurement.model_state import state_variables
 from tests.training.models import BACKEND, BATCH, EVEN, candidates, data, small
 
 EPOCH = candidates()[1:2]
@@ -26,21 +27,21 @@ def times(monkeypatch):
     """Seconds an epoch by candidate, in the place of measured ones."""
     given, order = {}, []
 
-    def run(trial, put_back, epochs):
-        name = trial.candidate.name
+    def run(timing, epochs=1):
+        name = timing.candidate.name
         if isinstance(given.get(name), Exception):
             raise given[name]
         if name not in order:
             order.append(name)
-        trial.compile_seconds = given.get("compile", 0.1)
-        trial.seconds = given.get(name, 1.0)
-        trial.steps = trial.total
+        timing.compile_seconds = given.get("compile", 0.1)
+        timing.seconds = given.get(name, 1.0)
+        timing.steps = timing.batches
 
-    def inference_seconds(kind, trial):
-        return given.get(f"{kind} {trial.installation.choices[kind].name}", 1.0)
+    def inference_seconds(kind, timing, candidate):
+        return given.get(f"{kind} {candidate.name}", 1.0)
 
-    monkeypatch.setattr(_measure, "run", run)
-    monkeypatch.setattr(_measure, "inference_seconds", inference_seconds)
+    monkeypatch.setattr(CandidateTiming, "run", run)
+    monkeypatch.setattr(inference_timing, "inference_seconds", inference_seconds)
     given["order"] = order
     return given
 
@@ -68,7 +69,7 @@ def test_everything_is_as_before(model):
     expected = _drawn()
     keras.utils.set_random_seed(11)
     variables, python, numpy = _state(model)
-    plan = training.accelerate(model, x, y, batch_size=BATCH, budget_seconds=0.01)
+    plan = training.accelerate(model, x, y, batch_size=BATCH, time_limit=0.01)
     assert plan.is_installed
     after = _state(model)
     for value, wanted in zip(after[0], variables, strict=True):
@@ -103,14 +104,14 @@ def test_the_fastest_is_chosen_if_it_gains_enough(model, times):
 def test_what_fails_or_takes_too_long_is_named(model, times):
     x, y = data()
     times.update({"xla-epoch": RuntimeError("no such kernel\nmore"), "compile": 50.0})
-    plan = training.accelerate(model, x, y, batch_size=BATCH, budget_seconds=60)
+    plan = training.accelerate(model, x, y, batch_size=BATCH, time_limit=60)
     table = plan.table()
     assert plan.choice == "plain"
     if BACKEND == "tensorflow":
-        assert "over the budget" in table
+        assert "over the time limit" in table
     if BACKEND == "tensorflow":
         times.update({"compile": 10.0})
-        plan = training.accelerate(model, x, y, batch_size=BATCH, budget_seconds=30)
+        plan = training.accelerate(model, x, y, batch_size=BATCH, time_limit=30)
         found = {item.name: item.note for item in plan.measurements}
         assert "about 40 s to compile" in found["xla-step"]
         assert found["graph-epoch"] == ""
@@ -159,7 +160,7 @@ def test_torch_has_one_candidate(model):
         return
     x, y = data()
     plan = training.accelerate(model, x, y, batch_size=BATCH)
-    assert plan.choice == "plain" and "graph-less" in plan.explain()
+    assert plan.choice == "plain" and "no compiled training step" in plan.explain()
     model.fit(x, y, BATCH, verbose=0)
 
 
@@ -224,7 +225,7 @@ def test_one_call_measures_once(model, times):
 
 BAD = [
     ({"batch_size": 0}, "batch_size"),
-    ({"budget_seconds": 0}, "budget_seconds"),
+    ({"time_limit": 0}, "time_limit"),
     ({"memory_limit": 100}, "must hold 3 batches"),
     ({"candidates": ["fast"]}, "candidates"),
     ({"candidates": []}, "must name one"),

@@ -9,7 +9,7 @@ import pytest
 from tests.training.models import BATCH, candidates, data, dear, plan_for
 
 CANDIDATES = candidates()[1:2]
-STEPS = 4  # of ten batches: launches of 4, 4 and 2
+STEPS = 4  # of ten batches: blocks of 4, 4 and 2
 
 
 class Recorder(keras.callbacks.Callback):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import training
-from keras_strategies.training import _launches
+from keras_strategies.training._blocks.sources import StreamSource
 from tests.training.models import (
     BACKEND,
     BATCH,
@@ -110,15 +110,16 @@ def test_evaluate_and_class_weights_and_hooks_of_the_dataset(candidate):
     assert model.predict(Batches(), verbose=0).shape == (ROWS, 3)
 
 
-def launches(batches, steps, limit=None):
-    stream = _launches.Stream(NO_DEVICE, lambda: iter(batches), steps, limit)
+def blocks(batches, steps, limit=None):
+    stream = StreamSource(NO_DEVICE, lambda: iter(batches), steps, limit)
     found = []
-    for launch in stream:
+    for block in stream:
         parts = []
-        while launch is not None:
-            rows = launch.full * (launch.batch_size or 0) + launch.rest
-            parts.append((launch.full, launch.rest, launch.data[0][:rows, 0].tolist()))
-            launch = launch.then
+        while block is not None:
+            full, partial = block.full_batches, block.partial_batch_rows
+            rows = full * (block.batch_size or 0) + partial
+            parts.append((full, partial, block.data[0][:rows, 0].tolist()))
+            block = block.next_block
         found.append(parts)
     return found
 
@@ -128,15 +129,15 @@ def batches_of(*sizes):
     return [(np.array([[next(rows)] for _ in range(size)]),) for size in sizes]
 
 
-def test_batches_are_put_together_in_launches():
-    found = launches(batches_of(2, 2, 2, 1), 3)
+def test_batches_are_put_together_in_blocks():
+    found = blocks(batches_of(2, 2, 2, 1), 3)
     assert found == [[(3, 0, [0, 1, 2, 3, 4, 5])], [(0, 1, [6])]]
-    assert launches(batches_of(2, 2, 1), 4) == [[(2, 1, [0, 1, 2, 3, 4])]]
-    found = launches(batches_of(2, 1, 2, 3, 2), 5)
+    assert blocks(batches_of(2, 2, 1), 4) == [[(2, 1, [0, 1, 2, 3, 4])]]
+    found = blocks(batches_of(2, 1, 2, 3, 2), 5)
     assert found == [
         [(1, 1, [0, 1, 2]), (1, 0, [3, 4]), (0, 3, [5, 6, 7]), (1, 0, [8, 9])]
     ]
-    found = launches(batches_of(1, 1, 1, 1, 1, 1), 2, limit=3)
+    found = blocks(batches_of(1, 1, 1, 1, 1, 1), 2, limit=3)
     assert [[part[0] for part in parts] for parts in found] == [[2], [1], [2], [1]]
 
 
@@ -150,7 +151,7 @@ def test_the_next_block_is_read_while_one_is_used():
             if number == 2:
                 read.set()
 
-    stream = iter(_launches.Stream(NO_DEVICE, batches, 2))
+    stream = iter(StreamSource(NO_DEVICE, batches, 2))
     next(stream)
     assert read.wait(30)  # the second block, though only the first was asked for
     stream.close()
@@ -162,8 +163,8 @@ def test_an_error_of_the_dataset_comes_out():
         yield from batches_of(1, 1)
         raise OSError("no such file")
 
-    stream = iter(_launches.Stream(NO_DEVICE, batches, 1))
-    assert [next(stream).full for _ in range(2)] == [1, 1]
+    stream = iter(StreamSource(NO_DEVICE, batches, 1))
+    assert [next(stream).full_batches for _ in range(2)] == [1, 1]
     with pytest.raises(OSError, match="no such file"):
         next(stream)
 
@@ -204,12 +205,12 @@ def test_data_that_do_not_fit_drop_the_plan():
 @pytest.mark.tensorflow
 def test_candidates_for_datasets():
     model = small()
-    plan = training.accelerate(model, tf_data(EVEN, known=False), budget_seconds=0.01)
+    plan = training.accelerate(model, tf_data(EVEN, known=False), time_limit=0.01)
     assert plan.choice == "plain" and "does not stay" in plan.explain()
     names = {item.name for item in plan.measurements}
     assert names == {"plain", "graph-step", "graph-block", "xla-step", "xla-block"}
     plan = training.accelerate(
-        model, tf_data(EVEN), candidates=["graph-block"], budget_seconds=0.01
+        model, tf_data(EVEN), candidates=["graph-block"], time_limit=0.01
     )
     assert plan.choices == dict.fromkeys(["train", "test", "predict"], "graph-block")
 

@@ -1,4 +1,4 @@
-"""A fit in launches ends with the weights, metrics and history of plain `fit`."""
+"""A fit in blocks ends with the weights, metrics and history of plain `fit`."""
 
 import functools
 
@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies.training import _launches
-from keras_strategies.training._session import device
+from keras_strategies.training._blocks import row_order
+from keras_strategies.training._blocks.backend import device_module
+from keras_strategies.training._blocks.step_block import BlockSplit
 from tests.training.models import (
     BACKEND,
     BATCH,
@@ -95,13 +96,14 @@ def test_evaluate_and_predict_are_the_same(candidate):
         plan.remove()
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="nothing is launched on Torch")
+@pytest.mark.skipif(BACKEND == "torch", reason="Torch has no blocks")
 @pytest.mark.parametrize("name", ["shuffled", "shuffled_in_batches"])
 def test_orders_are_permutations_by_seed_and_pass(name):
-    cuts = _launches.Cuts(22, 8, 2)
+    split = BlockSplit(22, 8, 2)
 
     def order(seed, number):
-        return np.asarray(getattr(_launches, name)(seed)(device(), cuts, number))
+        make = getattr(row_order, name)
+        return np.asarray(make(seed)(device_module(), split, number))
 
     found = order(1, 0)
     np.testing.assert_array_equal(np.sort(found), np.arange(22))

@@ -7,7 +7,8 @@ import weakref
 import keras
 import pytest
 
-from keras_strategies.training import _installation, _session
+from keras_strategies.training._blocks import fit_interceptor
+from keras_strategies.training._blocks.backend import device_module
 from tests.training.models import BATCH, EVEN, Batches, candidates, data, dear, plan_for
 
 ROW = 6 * 4 + 8  # bytes
@@ -38,18 +39,18 @@ class Device:
         return moved
 
 
-BLOCK, LAUNCHED = candidates()[0:1], candidates()[1:2]
+BLOCK, EPOCH = candidates()[0:1], candidates()[1:2]
 LIMITS = [
     *(dear("jax", "dataset", name, 3 * 4 * BATCH * ROW) for name in BLOCK),
-    *(("blocks", name, 3 * 4 * BATCH * ROW) for name in LAUNCHED),
-    *(dear("jax", "whole", name, (EVEN + 32) * ROW) for name in LAUNCHED),
+    *(("blocks", name, 3 * 4 * BATCH * ROW) for name in EPOCH),
+    *(dear("jax", "whole", name, (EVEN + 32) * ROW) for name in EPOCH),
 ]
 
 
 @pytest.mark.parametrize(("what", "candidate", "limit"), LIMITS)
 def test_data_stay_within_the_limit(what, candidate, limit, monkeypatch):
-    device = Device(_session.device())
-    monkeypatch.setattr(_installation, "device", lambda: device)
+    device = Device(device_module())
+    monkeypatch.setattr(fit_interceptor, "device_module", lambda: device)
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     x, y = data(EVEN)
@@ -58,6 +59,6 @@ def test_data_stay_within_the_limit(what, candidate, limit, monkeypatch):
         x, y = Batches(EVEN), None
     plan = plan_for(model, {"x": x, "y": y}, candidate, memory_limit=limit)
     model.fit(x, y, BATCH, 2, 0, validation_data=held, shuffle=False)
-    assert 0 < device.most <= plan._installation.held_bytes <= limit
+    assert 0 < device.most <= plan._interceptor.device_bytes <= limit
     gc.collect()
     assert device.now == 0

@@ -23,10 +23,12 @@ def test_layers_that_block_are_listed_with_what_replaces_them():
     assert set(found) == {"RandomRotation", "RandomCrop", "Own"}
     assert "RandomAffine" in found["RandomRotation"]["replacement"]
     assert "pipeline" in found["RandomCrop"]["replacement"]
-    assert "says so itself" in found["Own"]["reason"]
+    assert "declares it" in found["Own"]["reason"]
     lines = report.table().split("\n")
-    assert len(lines) == 1 + len(report.rows)
+    assert len(lines) == 2 + len(report.rows)
     assert sum("  no   " in line for line in lines) == 3
+    assert str(report) == report.table()
+    assert report.to_dict()["blocking_layers"] == 3
 
 
 def test_the_replacement_is_ready():

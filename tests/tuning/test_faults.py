@@ -10,7 +10,7 @@ import pytest
 from keras_tuner import errors
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _isolated
+from keras_strategies.tuning._distributed import IsolatedTrials
 from tests.tuning import faults
 
 
@@ -69,7 +69,7 @@ def test_a_model_trained_in_a_process_is_rebuilt_here(tmp_path):
     tuner.search(x, 2 * x, validation_data=(x, 2 * x), epochs=2, verbose=0)
     best = tuner.get_best_models()[0].evaluate(x, 2 * x, verbose=0)
     assert best == pytest.approx(min(r["score"] for r in tuner.results()), rel=1e-4)
-    assert {len(curve) for curve in tuner.oracle._curves.values()} == {2}
+    assert {len(curve) for curve in tuner.oracle.curves.values()} == {2}
 
 
 PROCESS = """
@@ -85,7 +85,7 @@ pathlib.Path(found).touch()
 @pytest.mark.parametrize(("wait", "work", "limit"), [(2, 0, 1.9), (0, 600, 0.1)])
 def test_the_time_of_a_trial_counts_from_its_own_start(wait, work, limit, tmp_path):
     tuner = types.SimpleNamespace(trial_time_limit=limit)
-    trial = _isolated.Isolated(tuner, (), {})
+    trial = IsolatedTrials(tuner, (), {})
     begun, found = (str(tmp_path / name) for name in ("begun", "found"))
     command = [sys.executable, "-S", "-c", PROCESS, str(wait), begun, str(work), found]
     process = subprocess.Popen(command)

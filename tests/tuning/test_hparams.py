@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import tuning
+from keras_strategies.tuning import _space
 from tests.tuning import numbers
 
 
@@ -97,7 +98,7 @@ def test_values_that_tensorboard_cannot_hold_are_text(tmp_path):
         def run_trial(self, trial, *args, **kwargs):
             return float(len(trial.hyperparameters.get("sizes") or ()))
 
-    hp = tuning._space.Space()
+    hp = _space.Space()
     hp.Choice("sizes", [None, (3,)])
     made = Sizes(hyperparameters=hp, algorithm="grid", directory=tmp_path)
     made.search(verbose=0)

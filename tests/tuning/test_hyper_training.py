@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import tuning
-from keras_strategies.tuning._backbones import preprocess
+from keras_strategies.tuning.hypermodels.networks._backbones import preprocess
 from tests.tuning.searching import backbone, digits, search, space
 
 layers = keras.layers

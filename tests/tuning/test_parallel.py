@@ -14,7 +14,8 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _channel, _oracle
+from keras_strategies.tuning._distributed import rpc
+from keras_strategies.tuning.oracles._workers import MAX_ORPHANED
 from tests.tuning import faults
 
 
@@ -51,12 +52,12 @@ def end(remote, trial, score=1.0, message=None):
 
 
 def remote_of(chief, server, token=""):
-    return _channel.RemoteOracle(chief, "127.0.0.1", server.port, token, patience=5)
+    return rpc.RemoteOracle(chief, "127.0.0.1", server.port, token, patience=5)
 
 
 def test_a_remote_oracle_is_the_oracle(tmp_path):
     chief = oracle(tmp_path)
-    with _channel.Server(chief) as server:
+    with rpc.OracleServer(chief) as server:
         remote = remote_of(chief, server)
         names = [hp.name for hp in remote.get_space().space]
         assert names == ["x", "kind", "n"]  # the order that gRPC loses
@@ -75,7 +76,7 @@ def test_a_remote_oracle_is_the_oracle(tmp_path):
 
 def test_a_wrong_token_is_refused(tmp_path):
     chief = oracle(tmp_path)
-    with _channel.Server(chief, token="secret", methods=("report",)) as server:
+    with rpc.OracleServer(chief, token="secret", methods=("report",)) as server:
         with pytest.raises(RuntimeError, match="token"):
             remote_of(chief, server).create_trial("w")
         with pytest.raises(RuntimeError, match="no such method"):
@@ -86,14 +87,14 @@ def test_a_chief_that_is_gone_is_said():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    remote = _channel.RemoteOracle(None, "127.0.0.1", port, patience=0.3)
+    remote = rpc.RemoteOracle(None, "127.0.0.1", port, patience=0.3)
     with pytest.raises(ConnectionError, match="has not answered"):
         remote.create_trial("w")
 
 
 def test_a_silent_workers_trial_goes_to_another_and_counts_once(tmp_path):
     chief = oracle(tmp_path, trials=1)
-    chief.lease = 60
+    chief.heartbeat_timeout = 60
     lost = chief.create_trial("a")
     assert chief.create_trial("b").status == TrialStatus.IDLE  # it may come back
     chief.clock.now = 61
@@ -109,20 +110,20 @@ def test_a_silent_workers_trial_goes_to_another_and_counts_once(tmp_path):
 
 def test_signs_of_life_keep_a_trial(tmp_path):
     chief = oracle(tmp_path, trials=2)
-    chief.lease = 60
+    chief.heartbeat_timeout = 60
     trial = chief.create_trial("a")
     for epoch in range(4):
         chief.clock.now += 50
-        chief.alive("a") if epoch % 2 else chief.report(trial.trial_id, epoch, {})
-        chief.requeue_lost()
+        chief.heartbeat("a") if epoch % 2 else chief.report(trial.trial_id, epoch, {})
+        chief.requeue_expired()
     assert chief.ongoing_trials == {"a": trial}
 
 
 def test_a_trial_that_takes_its_workers_down_is_given_up(tmp_path):
     chief = oracle(tmp_path, trials=1)
-    for k in range(_oracle.MAX_LOST):
+    for k in range(MAX_ORPHANED):
         assert chief.create_trial(f"w{k}").trial_id == "0"
-        chief.forget(f"w{k}", "killed by SIGKILL")
+        chief.drop_worker(f"w{k}", "killed by SIGKILL")
     assert chief.trials["0"].status == TrialStatus.FAILED
     assert "SIGKILL" in chief.trials["0"].message
     assert chief.is_done()
@@ -133,7 +134,7 @@ def test_a_restarted_chief_leaves_trials_to_their_workers(tmp_path):
     trial = first.create_trial("a")
     second = oracle(tmp_path)
     second.reload()
-    second.keep_ongoing()
+    second.resume_ongoing()
     other = second.create_trial("b")
     assert other.trial_id != trial.trial_id
     end(second, trial, 0.4)
@@ -145,7 +146,7 @@ def test_a_restarted_chief_leaves_trials_to_their_workers(tmp_path):
 def test_threads_share_the_trials(name, tmp_path):
     chief = oracle(tmp_path, trials=12, name=name)
     ran = []
-    with _channel.Server(chief) as server:
+    with rpc.OracleServer(chief) as server:
 
         def work(tuner_id):
             remote = remote_of(chief, server)

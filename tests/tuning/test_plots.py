@@ -9,7 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _dimensions, _records
+from keras_strategies.tuning import _space
+from keras_strategies.tuning.reports import _hyperparameter_axes, _records
 from tests.tuning import numbers
 
 
@@ -100,8 +101,14 @@ def test_parallel_coordinates(found, ax):
 
 
 def test_slices(found):
-    figure = tuning.plot_slices(found, figure=Figure())
+    figure = Figure(layout="constrained")
+    left, right = figure.subplots(1, 2)
+    assert tuning.plot_slices(found, ax=left) is left
+    assert not left.axison and right.axison
     axes = {ax.get_xlabel(): ax for ax in figure.axes if ax.get_xlabel()}
+    figure.draw_without_rendering()
+    for ax in axes.values():  # all of it in the area of the given axes
+        assert ax.get_position().x1 <= right.get_position().x0
     assert set(axes) == {"x", "layers", "rate", "optimizer", "flag"}
     rows = of(found, "COMPLETED", "PRUNED")
     drawn = sorted(axes["x"].collections[0].get_offsets().tolist())
@@ -111,17 +118,21 @@ def test_slices(found):
     assert len(axes["rate"].collections[0].get_offsets()) == len(active)
     labels = [t.get_text() for t in axes["optimizer"].get_xticklabels()]
     assert labels == ["adam", "sgd"]
-    only = tuning.plot_slices(found, names=["x"], figure=Figure())
-    assert sum(bool(ax.get_xlabel()) for ax in only.axes) == 1
+    only = tuning.plot_slices(found, names=["x"], ax=Figure().subplots())
+    assert sum(bool(ax.get_xlabel()) for ax in only.figure.axes) == 1
+    with pytest.raises(ValueError, match="`ax` must be a subplot"):
+        tuning.plot_slices(found, ax=Figure().add_axes((0, 0, 1, 1)))
 
 
 def test_pareto_front(two, ax):
     tuning.plot_pareto_front(two, ax=ax)
     drawn = points(ax)
     front = [two.oracle.trials[t.trial_id] for t in two.pareto_front()]
-    expected = [[_records.metric(t, n) for n in ("val_loss", "size")] for t in front]
+    expected = [
+        [_records.best_metric(t, n) for n in ("val_loss", "size")] for t in front
+    ]
     assert sorted(drawn["Pareto front"]) == sorted(expected)
-    assert len(drawn["Pareto front"]) + len(drawn["beaten"]) == len(
+    assert len(drawn["Pareto front"]) + len(drawn["dominated"]) == len(
         of(two, "COMPLETED")
     )
 
@@ -131,7 +142,7 @@ def test_front_of_metrics_that_are_no_objectives(stock, ax):
         tuning.plot_pareto_front(stock, ax=ax)
     tuning.plot_pareto_front(stock, objectives=("size", "val_loss"), ax=ax)
     # Without a direction of its own `size` is minimized, as KerasTuner has it.
-    rows = _records.rows(stock.oracle)
+    rows = _records.trial_rows(stock.oracle)
     best = min(row["metric/size"] for row in rows)
     assert best in [x for x, _ in points(ax)["Pareto front"]]
 
@@ -192,7 +203,7 @@ def test_bad_use_is_one_clear_error(found, tmp_path, ax, monkeypatch):
 
 
 def test_axes_of_values_of_several_kinds():
-    hp = tuning._space.Space()
+    hp = _space.Space()
     hp.Choice("mixed", [True, 1, None, (3, 5)])
     hp.Choice("sizes", [64, 16, 32])
     hp.Int("units", 8, 128, sampling="log")
@@ -203,11 +214,11 @@ def test_axes_of_values_of_several_kinds():
 
     rows = [{"value/mixed": (3, 5), "value/sizes": 16, "value/units": 32,
              "value/fixed": 3, "value/tuner/epochs": 2}]  # fmt: skip
-    mixed, sizes, units = _dimensions.dimensions(Oracle, rows)
-    assert [text for _, text in mixed.marks()] == ["True", "1", "None", "(3, 5)"]
+    mixed, sizes, units = _hyperparameter_axes.hyperparameter_axes(Oracle, rows)
+    assert [text for _, text in mixed.ticks()] == ["True", "1", "None", "(3, 5)"]
     assert [mixed.position(v) for v in (True, 1, None, (3, 5))] == [0, 1, 2, 3]
     assert sizes.values == [16, 32, 64] and sizes.fraction(32) == 0.5
     assert units.log and units.fraction(32) == pytest.approx(0.5)
-    assert [text for _, text in units.marks()] == ["8", "32", "128"]
-    wide = _dimensions.Numbers("units", 64, 1024, log=False, default=64)
-    assert [text for _, text in wide.marks()] == ["64", "544", "1024"]
+    assert [text for _, text in units.ticks()] == ["8", "32", "128"]
+    wide = _hyperparameter_axes.NumericAxis("units", 64, 1024, log=False, default=64)
+    assert [text for _, text in wide.ticks()] == ["64", "544", "1024"]

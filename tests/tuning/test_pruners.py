@@ -147,6 +147,6 @@ def test_fit_ends_when_the_pruner_says_so(tmp_path):
     x = np.ones((4, 1))
     tuner.search(x, x, epochs=3, callbacks=[Level()], verbose=0)
     epochs = {row["value/level"]: row for row in tuner.results()}
-    curves = {len(curve) for curve in tuner.oracle._curves.values()}
+    curves = {len(curve) for curve in tuner.oracle.curves.values()}
     assert curves == {3}, "each level is above the median of the earlier ones"
     assert {row["status"] for row in epochs.values()} == {"COMPLETED"}

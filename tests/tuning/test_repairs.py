@@ -323,7 +323,7 @@ def test_a_trial_written_just_before_a_kill_is_not_lost(tmp_path):
 
 def test_a_space_declared_inside_the_first_trial_keeps_a_second_worker_waiting():
     oracle = tuning.RandomSearchOracle("loss", max_trials=5, seed=1)
-    oracle._save_trial = oracle.save = lambda *args: None
+    oracle._write_trial = oracle.save = lambda *args: None
     first = oracle.create_trial("a")
     assert first.status == TrialStatus.RUNNING
     assert oracle.create_trial("b").status == TrialStatus.IDLE

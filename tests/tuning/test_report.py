@@ -9,7 +9,7 @@ import keras_tuner
 import pytest
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _records
+from keras_strategies.tuning.reports import _records
 from tests.tuning import numbers
 
 
@@ -84,10 +84,9 @@ def test_page_of_one_objective(found, tmp_path):
 def test_page_of_two_objectives_of_a_tuner_of_kerastuner(tmp_path):
     made = numbers.search(tmp_path, numbers.TWO, cls=numbers.Stock, max_trials=5)
     page = read(made, tmp_path / "report.html", title="Loss and size")
-    rows = _records.rows(made.oracle)
-    front = [
-        row["trial"] for row in _records.front(rows, _records.objectives(made.oracle))
-    ]
+    rows = _records.trial_rows(made.oracle)
+    objectives = _records.objectives_of(made.oracle)
+    front = [row["trial"] for row in _records.pareto_front(rows, objectives)]
     head = [row[0] for row in page.rows if row][: len(front)]
     assert head == front
     assert "val_loss against size" in page.pictures
@@ -111,7 +110,7 @@ def test_few_trials_and_a_best_one_at_the_end_of_its_range(tmp_path):
 
 
 def test_bad_use_leaves_no_file(found, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="must end in .html"):
+    with pytest.raises(ValueError, match="must end in .html or .json"):
         tuning.save_report(found, tmp_path / "report.pdf")
     with pytest.raises(FileNotFoundError, match="must exist"):
         tuning.save_report(found, tmp_path / "none" / "report.html")

@@ -1,13 +1,16 @@
-"""What a search found, as a table."""
+"""Results of a search: report, table, data frame."""
 
 import gc
+import json
 
 import keras_tuner
 import numpy as np
 import pandas
 import pytest
+from matplotlib.figure import Figure
 
 from keras_strategies import tuning
+from keras_strategies.tuning import _space
 from tests.tuning import numbers
 
 
@@ -84,7 +87,7 @@ def test_values_that_kerastuner_cannot_hold(tmp_path):
         def run_trial(self, trial, *args, **kwargs):
             return float(len(trial.hyperparameters.get("sizes") or ()))
 
-    hp = tuning._space.Space()
+    hp = _space.Space()
     hp.Choice("sizes", [None, (3,), (3, 5)])
     made = Sizes(hyperparameters=hp, algorithm="grid", directory=tmp_path)
     made.search(verbose=0)
@@ -105,3 +108,84 @@ def test_front_of_several_objectives(tmp_path):
         )
         assert (row["trial"] in front) != beaten
     assert isinstance(made.pareto_front()[0], keras_tuner.engine.trial.Trial)
+
+
+def test_report_is_a_sequence_of_rows(found):
+    report = found.results()
+    assert isinstance(report, tuning.SearchReport)
+    assert len(report) == 24 and list(report) == report.rows == report[:]
+    assert report[0]["trial"] == found.oracle.start_order[0]
+    assert report == tuning.SearchReport(found.oracle) and report == report.rows
+    assert report != report[1:]
+    assert report.objectives == {"val_loss": "min"}
+    assert report.algorithm == "random"
+    assert sum(report.statuses.values()) == 24 and "pruned" in report.statuses
+    scores = [row["score"] for row in report if row["score"] is not None]
+    assert [row["score"] for row in report.best] == [min(scores)]
+
+
+def test_report_as_text_and_html(found):
+    report = found.results()
+    lines = str(report).splitlines()
+    assert lines[0].split() == [
+        "trial", "status", "val_loss", "epoch", "time",
+        "x", "layers", "rate", "optimizer", "flag",
+    ]  # fmt: skip
+    assert lines[2].split()[0] == report.best[0]["trial"]
+    assert len(lines) == 2 + 24 + 1 + 1 + len(report.warnings)
+    assert "random search, 24 trials: " in str(report)
+    assert any("trials failed" in line for line in report.warnings)
+    assert f"<td>{report.best[0]['trial']}</td>" in report._repr_html_()
+
+
+def test_report_as_files(found, tmp_path):
+    report = found.results()
+    path = report.save_report(tmp_path / "search.json")
+    stored = json.loads((tmp_path / "search.json").read_text())
+    assert path == str(tmp_path / "search.json")
+    assert stored["algorithm"] == "random" and len(stored["rows"]) == 24
+    assert stored["trials"] == report.statuses
+    assert stored["rows"][0]["value/x"] == report[0]["value/x"]
+    assert tuning.save_report(found, tmp_path / "again.json").endswith("again.json")
+    assert (tmp_path / "again.json").read_text() == (
+        tmp_path / "search.json"
+    ).read_text()
+
+
+def test_report_draws_its_history(found):
+    ax = Figure().subplots()
+    assert found.results().plot(ax=ax) is ax
+    assert ax.get_ylabel() == "val_loss"
+
+
+def test_report_of_an_empty_search(tmp_path):
+    tuner = tuning.Tuner(None, max_trials=2, hyperparameters=numbers.space(),
+                         algorithm="random", directory=tmp_path)  # fmt: skip
+    report = tuner.results()
+    assert report == [] and report.best == [] and report.warnings == []
+    assert "0 trials: none yet" in str(report)
+
+
+def test_importance_report(found):
+    importance = tuning.hyperparameter_importance(found)
+    assert isinstance(importance, tuning.ImportanceReport)
+    assert importance == dict(importance) and "x" in importance
+    assert list(importance.values()) == sorted(importance.values(), reverse=True)
+    assert (importance.objective, importance.evaluator) == ("val_loss", "fanova")
+    heading, _, first, *_ = str(importance).splitlines()
+    assert heading.split() == ["hyperparameter", "importance"]
+    assert first.split() == ["x", f"{importance['x']:.1%}"]
+    frame = importance.to_dataframe()
+    assert list(frame["hyperparameter"]) == list(importance)
+    assert (
+        importance.to_dict()["trials"]
+        == importance.trials
+        == sum(
+            row["metric/val_loss"] is not None
+            for row in found.results()
+            if "metric/val_loss" in row
+        )
+    )
+    ax = Figure().subplots()
+    importance.plot(ax=ax)
+    assert [bar.get_width() for bar in ax.patches] == [*importance.values()][::-1]

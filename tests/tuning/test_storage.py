@@ -17,7 +17,8 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _oracle, _shared_study
+from keras_strategies.tuning import _studies
+from keras_strategies.tuning.oracles._workers import MAX_ORPHANED
 from tests.tuning import faults
 
 
@@ -111,7 +112,7 @@ def test_threads_share_the_places_and_try_nothing_twice(tmp_path):
             if trial.status == TrialStatus.IDLE:
                 made.clock.now += 1
                 time.sleep(0.01)
-                made.alive("tuner0")
+                made.heartbeat("tuner0")
                 continue
             ran.append(tuple(sorted(trial.hyperparameters.values.items())))
             end(made, trial, k)
@@ -134,7 +135,7 @@ def test_places_go_by_number_until_the_last(tmp_path):
     thread.start()
     time.sleep(0.2)
     assert not late
-    taken = first._taken("0", undecided, first._suggested(undecided))
+    taken = first._claim("0", undecided, first._suggest(undecided))
     assert taken["status"] == TrialStatus.RUNNING
     thread.join(60)
     assert late[0].status == TrialStatus.IDLE
@@ -146,7 +147,7 @@ def test_the_trial_of_a_lost_process_runs_again_and_counts_once(storage):
     assert other.create_trial("tuner0").status == TrialStatus.IDLE
     for _ in range(3):  # with signs of life
         other.clock.now += 50
-        slow.alive("tuner0")
+        slow.heartbeat("tuner0")
         assert other.create_trial("tuner0").status == TrialStatus.IDLE
     other.clock.now += 61
     again = other.create_trial("tuner0")
@@ -163,7 +164,7 @@ def test_the_trial_of_a_lost_process_runs_again_and_counts_once(storage):
 
 def test_a_trial_that_takes_its_processes_down_is_given_up(tmp_path):
     clock = Clock()
-    for _ in range(_oracle.MAX_LOST):
+    for _ in range(MAX_ORPHANED):
         made = oracle(tmp_path / "search.log", trials=1)
         made.clock = clock
         made.create_trial("tuner0")  # notices what runs
@@ -183,7 +184,7 @@ def test_a_result_written_just_before_a_kill_stands(tmp_path, monkeypatch):
     first, other = (oracle(tmp_path / "search.log", trials=1) for _ in range(2))
     trial = first.create_trial("tuner0")
     with monkeypatch.context() as patch:
-        patch.setattr(_shared_study, "tell", lambda *args: None)
+        patch.setattr(_studies.shared_trials, "tell", lambda *args: None)
         end(first, trial, 0.7)
     assert other.create_trial("tuner0").status == TrialStatus.IDLE
     other.clock.now += 61
@@ -205,8 +206,8 @@ def test_processes_that_start_at_once_make_the_tables_once(tmp_path, monkeypatch
         return real(url)
 
     monkeypatch.setattr(optuna.storages, "RDBStorage", late)
-    monkeypatch.setattr(_shared_study.time, "sleep", lambda seconds: None)
-    storage = _shared_study.open_storage(f"sqlite:///{tmp_path}/search.db")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    storage = _studies.open_storage(f"sqlite:///{tmp_path}/search.db")
     assert isinstance(storage, real) and len(made) == 2
 
 
@@ -218,7 +219,7 @@ def test_pruned_trials_and_their_curves_are_shared(tmp_path):
     first.pruned[trial.trial_id] = 1
     end(first, trial, 0.3)
     second = oracle(tmp_path / "search.log")
-    assert second._curves == {trial.trial_id: {0: 0.1, 1: 0.3}}
+    assert second.curves == {trial.trial_id: {0: 0.1, 1: 0.3}}
     assert second.pruned == {trial.trial_id: 1}
     assert second.study.trials[0].state.name == "PRUNED"
 
@@ -339,3 +340,22 @@ def test_ray_starts_the_processes(tmp_path):
     ).stdout
     one, other = ast.literal_eval(printed.splitlines()[-1])
     assert len(one) == 6 and one == other
+
+
+def test_the_stored_attributes_keep_their_strings():
+    shared = _studies.shared_trials
+    assert {
+        "CLAIMED": shared.CLAIMED,
+        "FINISHED": shared.FINISHED,
+        "RETRY": shared.RETRY,
+        "ORPHANED": shared.ORPHANED,
+        "OVER_BUDGET": shared.OVER_BUDGET,
+        "HEARTBEAT": shared.HEARTBEAT,
+    } == {
+        "CLAIMED": "keras_strategies:values",
+        "FINISHED": "keras_strategies:ended",
+        "RETRY": "keras_strategies:retry_of",
+        "ORPHANED": "keras_strategies:lost",
+        "OVER_BUDGET": "keras_strategies:surplus",
+        "HEARTBEAT": "keras_strategies:alive",
+    }

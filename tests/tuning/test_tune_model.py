@@ -6,7 +6,7 @@ import pytest
 
 from keras_strategies import tuning
 from keras_strategies.augmentation import RandomAffine
-from keras_strategies.tuning._rewrite import Changes, rewrite
+from keras_strategies.tuning.hypermodels._rewrite import Changes, rewrite
 from tests.tuning.searching import digits, search, space
 
 FAST = {"batch_size": 64}
@@ -251,7 +251,7 @@ def test_optimizers_and_what_is_kept():
     kept = tuning.tune_model(network(), optimizer=None, learning_rate=None)
     assert float(kept.build(space(kept)).optimizer.learning_rate) == 0.25
 
-    hypermodel = tuning.HyperOptimizer((4,), classes=2, rate_factor=100)
+    hypermodel = tuning.HyperOptimizer((4,), classes=2, learning_rate_factor=100)
     hp = space(hypermodel, optimizer="sgd", momentum=0.5)
     by_name = {item.name: item for item in hp.space}
     rates = {

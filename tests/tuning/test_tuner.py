@@ -1,5 +1,9 @@
 """`Tuner` with Keras models: what is trained, what is saved, what is said."""
 
+import inspect
+import pickle
+import typing
+
 import keras
 import keras_tuner
 import numpy as np
@@ -7,7 +11,15 @@ import pytest
 from sklearn.model_selection import KFold
 
 from keras_strategies import tuning
-from keras_strategies.tuning import _algorithms, _space
+from keras_strategies.tuning import _space
+from keras_strategies.tuning.oracles._registry import (
+    ALGORITHMS,
+    PRUNERS,
+    AlgorithmName,
+    PrunerName,
+    choose_algorithm,
+)
+from keras_strategies.tuning.search import _folds
 
 X = np.linspace(-1, 1, 40, dtype="float32").reshape(40, 1)
 Y = (3 * X + 1).astype("float32")
@@ -126,9 +138,7 @@ def test_executions_and_folds_are_averaged(tmp_path):
 )
 def test_folds_hold_each_row_apart(cv):
     weight = np.arange(40.0)
-    runs = list(
-        tuning._trial_runs.folds(cv, (X,), {"y": Y, "sample_weight": weight}, 1)
-    )
+    runs = list(_folds.fold_arguments(cv, (X,), {"y": Y, "sample_weight": weight}, 1))
     assert len(runs) == (5 if not isinstance(cv, list) else 2)
     for _, kwargs in runs:
         x, y, weights = kwargs["validation_data"]
@@ -181,7 +191,7 @@ def test_default_algorithm_follows_the_space():
     def chosen(declare, trials=20, objectives=1):
         space = _space.Space()
         declare(space)
-        return _algorithms.choose(space.space, trials, objectives)[0]
+        return choose_algorithm(space.space, trials, objectives)[0]
 
     def numbers(space):
         space.Float("a", 0, 1)
@@ -265,5 +275,42 @@ def test_our_oracles_serve_keras_tuners_own_tuner(tmp_path):
     oracle = tuning.EvolutionOracle("val_loss", max_trials=2, seed=1)
     stock = keras_tuner.Tuner(oracle, build, directory=tmp_path)
     stock.search(X, Y, validation_split=0.25, epochs=1, verbose=0)
-    assert len(oracle.finished()) == 2
+    assert len(oracle.completed_trials()) == 2
     assert stock.get_best_models()
+
+
+def test_type_checkers_see_the_registries():
+    assert typing.get_args(AlgorithmName) == ("auto", *ALGORITHMS)
+    assert typing.get_args(PrunerName) == tuple(PRUNERS)
+
+
+class Doubled(tuning.Tuner):
+    """A subclass with a constructor of its own."""
+
+    def __init__(self, trials, **kwargs):
+        super().__init__(None, max_trials=2 * trials, **kwargs)
+
+    def run_trial(self, trial, **kwargs):
+        return trial.hyperparameters.Float("x", 0, 1)
+
+
+class Plain(tuning.Tuner):
+    def run_trial(self, trial, **kwargs):
+        return trial.hyperparameters.Float("x", 0, 1)
+
+
+def test_the_signature_shows_the_arguments():
+    names = list(inspect.signature(tuning.Tuner).parameters)
+    assert names[:3] == ["hypermodel", "objective", "max_trials"] and len(names) == 27
+    assert inspect.signature(Plain) == inspect.signature(tuning.Tuner)
+    assert list(inspect.signature(Doubled).parameters) == ["trials", "kwargs"]
+
+
+def test_the_recipe_makes_the_same_tuner_again(tmp_path):
+    made = Doubled(2, directory=tmp_path)
+    cls, args, kwargs = pickle.loads(pickle.dumps(made.recipe))
+    assert (cls, args, kwargs) == (Doubled, (2,), {"directory": tmp_path})
+    assert cls(*args, **kwargs).oracle.max_trials == 4
+    assert Plain(max_trials=3, directory=tmp_path).recipe == (
+        Plain, (), {"max_trials": 3, "directory": tmp_path},
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
 from keras_strategies.tuning import KerasClassifier, TunerSearchCV
-from keras_strategies.tuning._sklearn_space import SearchedParameters
+from keras_strategies.tuning.estimators._parameter_space import ParameterSpace
 
 X, Y = load_iris(return_X_y=True)
 GRID = {"max_depth": [1, 3, 2], "criterion": ["gini", "entropy"]}
@@ -118,7 +118,7 @@ def test_a_list_of_dicts_and_objects_as_values():
 
 
 def test_distributions_become_ranges_or_quantiles():
-    searched = SearchedParameters({"c": expon(), "n": poisson(4), "k": randint(2, 5)})
+    searched = ParameterSpace({"c": expon(), "n": poisson(4), "k": randint(2, 5)})
     space = {hp.name: hp for hp in searched.space.space}
     assert (space["k"].min_value, space["k"].max_value) == (2, 4)
     found = searched.parameters({"c": 0.5, "n": 0.5, "k": 3})

@@ -1,11 +1,11 @@
-"""Averages of weights that live on the device."""
+"""Averages of weights on the device."""
 
 import keras
 import numpy as np
 from keras import ops
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
-from keras_strategies._internal.keras_private.launches import is_distributed
+from keras_strategies._internal.keras_private.step_blocks import is_distributed
 from keras_strategies._internal.keras_private.training import (
     compile_function,
     current_values,
@@ -29,14 +29,14 @@ class DeviceAverages:
         self._in_place = keras.backend.backend() == "tensorflow"
         if self._in_place:
             make = lazy_tensorflow.Variable
-            self._held = [make(array, trainable=False) for array in arrays]
+            self._averages = [make(array, trainable=False) for array in arrays]
         else:
-            self._held = [ops.convert_to_tensor(array) for array in arrays]
+            self._averages = [ops.convert_to_tensor(array) for array in arrays]
         self._move, self._moves = None, []
 
     def arrays(self):
         """The averages as NumPy arrays."""
-        return [np.array(ops.convert_to_numpy(average)) for average in self._held]
+        return [np.array(ops.convert_to_numpy(average)) for average in self._averages]
 
     def move(self, model, variables, weight):
         """Moves each average by `weight` of the way to its variable."""
@@ -44,7 +44,7 @@ class DeviceAverages:
             if self._move is None:
                 self._move = compile_function(_moved)
             values = current_values(model, variables)
-            self._held = self._move(self._held, values, np.float32(weight))
+            self._averages = self._move(self._averages, values, np.float32(weight))
             return
         same = len(variables) == len(self._moves) and all(
             a is b for a, b in zip(variables, self._moves, strict=True)
@@ -56,10 +56,11 @@ class DeviceAverages:
 
     def _compiled(self, variables, jit_compile):
         """A function of the weight alone: the variables are caught, not passed."""
-        held, values = self._held, [variable.value for variable in variables]
+        averages, values = self._averages, [variable.value for variable in variables]
 
         def move(weight):
-            for average, new in zip(held, _moved(held, values, weight), strict=True):
+            moved = _moved(averages, values, weight)
+            for average, new in zip(averages, moved, strict=True):
                 average.assign(new)
 
         scalar = lazy_tensorflow.TensorSpec((), "float32")

@@ -1,14 +1,17 @@
-"""What callbacks change inside a compiled training step, and change back."""
+"""Reversible changes of a compiled training step, for callbacks."""
 
 import functools
 
 import keras
 
-from keras_strategies._internal.keras_private.optimizers import carry, stop_carrying
+from keras_strategies._internal.keras_private.optimizers import (
+    track_unsaved_state,
+    untrack_unsaved_state,
+)
 
 
-class _HeldNumber(keras.Variable):
-    """A variable in the place of a number that optimizers compare with 0.
+class _NumberVariable(keras.Variable):
+    """A variable that replaces a number which optimizers compare with 0.
 
     `if self.momentum != 0` is asked while the step is traced, where a variable has
     no value: the answer is that of a positive number, so that a number that
@@ -18,14 +21,14 @@ class _HeldNumber(keras.Variable):
     def __bool__(self):
         return True
 
-    def __ne__(self, other):
-        return True if other == 0 else super().__ne__(other)
+    def __ne__(self, value):
+        return True if value == 0 else super().__ne__(value)
 
-    def __gt__(self, other):
-        return True if other == 0 else super().__gt__(other)
+    def __gt__(self, value):
+        return True if value == 0 else super().__gt__(value)
 
 
-def hold_number(optimizer, name, outer, dtype):
+def swap_in_variable(optimizer, name, outer, dtype):
     """Replaces the number `optimizer.<name>` by a variable of its step.
 
     Optimizers keep momentum, weight decay and the like as Python numbers that are
@@ -37,39 +40,39 @@ def hold_number(optimizer, name, outer, dtype):
     Keras 3.12 to 3.15.
     """
     number = getattr(optimizer, name)
-    optimizer.__dict__.setdefault("_held_numbers", {})[name] = number
+    optimizer.__dict__.setdefault("_swapped_numbers", {})[name] = number
     optimizer.__dict__["get_config"] = functools.partial(_config_of_numbers, optimizer)
     if keras.backend.backend() == "torch":
         return None
-    variable = _HeldNumber(
+    variable = _NumberVariable(
         number or 0,
         dtype=dtype,
         trainable=False,
         aggregation="only_first_replica",
-        name=f"held_{name}",
+        name=f"{name}_variable",
     )
     # Not by setattr, which tracks it, so that it would be saved.
     optimizer.__dict__[name] = variable
-    carry(optimizer, [variable], outer)
+    track_unsaved_state(optimizer, [variable], outer)
     return variable
 
 
-def release_number(optimizer, name, outer):
-    """Undoes `hold_number`."""
+def swap_out_variable(optimizer, name, outer):
+    """Undoes `swap_in_variable`."""
     variable = optimizer.__dict__[name]
-    if isinstance(variable, _HeldNumber):
-        stop_carrying(optimizer, [variable], outer)
-    held = optimizer.__dict__["_held_numbers"]
-    optimizer.__dict__[name] = held.pop(name)
-    if not held:
-        del optimizer.__dict__["_held_numbers"], optimizer.__dict__["get_config"]
+    if isinstance(variable, _NumberVariable):
+        untrack_unsaved_state(optimizer, [variable], outer)
+    numbers = optimizer.__dict__["_swapped_numbers"]
+    optimizer.__dict__[name] = numbers.pop(name)
+    if not numbers:
+        del optimizer.__dict__["_swapped_numbers"], optimizer.__dict__["get_config"]
 
 
 def _config_of_numbers(optimizer):
     """The config that the optimizer has without the variables."""
-    held = optimizer.__dict__["_held_numbers"]
-    variables = {name: optimizer.__dict__[name] for name in held}
-    optimizer.__dict__.update(held)
+    numbers = optimizer.__dict__["_swapped_numbers"]
+    variables = {name: optimizer.__dict__[name] for name in numbers}
+    optimizer.__dict__.update(numbers)
     try:
         return type(optimizer).get_config(optimizer)
     finally:
@@ -129,8 +132,8 @@ def trace_again(model):
     model.make_train_function(force=True)
 
 
-class _Carrier(keras.metrics.Metric):
-    """Variables among those of the metrics, without a result."""
+class _VariableHolder(keras.metrics.Metric):
+    """A metric without a result, for a variable among those of the metrics."""
 
     def update_state(self, *args, **kwargs):
         """Nothing is measured."""
@@ -149,7 +152,7 @@ def add_step_variable(model, value, name):
     metrics; weights would be saved. The metric that is made here shows up in no log.
     Returns `(metric, variable)`. Keras 3.12 to 3.15.
     """
-    metric = _Carrier(name=name)
+    metric = _VariableHolder(name=name)
     variable = metric.add_variable((), initializer="zeros", name=name)
     variable.assign(value)
     model._metrics.append(metric)
@@ -158,9 +161,9 @@ def add_step_variable(model, value, name):
 
 def remove_step_variable(model, metric):
     """Undoes `add_step_variable`."""
-    kept = [item for item in model._metrics if item is not metric]
+    remaining = [item for item in model._metrics if item is not metric]
     model._metrics.clear()
-    model._metrics.extend(kept)
+    model._metrics.extend(remaining)
 
 
 def loss_functions(model, y=None, y_pred=None):

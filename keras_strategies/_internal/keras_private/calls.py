@@ -1,4 +1,4 @@
-"""Running calls: their backend, their outermost layer, their name scopes."""
+"""Running calls of layers: backend, outermost layer, name scopes."""
 
 import contextlib
 import functools

@@ -1,4 +1,4 @@
-"""How much memory the accelerator uses.
+"""Memory of the accelerator.
 
 TensorFlow comes from Keras's own lazy import, which costs nothing on other backends.
 Keras 3.12 to 3.15.

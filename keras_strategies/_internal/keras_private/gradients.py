@@ -20,8 +20,8 @@ def gradients(function, tensors):
             f"Received: backend={keras.backend.backend()!r}."
         )
     tensors = [keras.ops.convert_to_tensor(tensor) for tensor in tensors]
-    value, aux, found = run(function, tensors)
-    pairs = zip(found, tensors, strict=True)
+    value, aux, results = run(function, tensors)
+    pairs = zip(results, tensors, strict=True)
     return value, aux, [keras.ops.zeros_like(t) if g is None else g for g, t in pairs]
 
 
@@ -36,8 +36,8 @@ def _tensorflow(function, tensors):
 def _jax(function, tensors):
     import jax
 
-    (value, aux), found = jax.value_and_grad(function, has_aux=True)(tensors)
-    return value, aux, found
+    (value, aux), results = jax.value_and_grad(function, has_aux=True)(tensors)
+    return value, aux, results
 
 
 def _torch(function, tensors):
@@ -48,8 +48,10 @@ def _torch(function, tensors):
         value, aux = function(leaves)
         if not value.requires_grad:
             return value, aux, [None] * len(leaves)
-        found = torch.autograd.grad(value, leaves, create_graph=True, allow_unused=True)
-    return value, aux, found
+        results = torch.autograd.grad(
+            value, leaves, create_graph=True, allow_unused=True
+        )
+    return value, aux, results
 
 
 _BACKENDS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}

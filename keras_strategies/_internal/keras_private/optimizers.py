@@ -1,4 +1,4 @@
-"""Optimizers: what they hold, and state that a training step carries."""
+"""State of optimizers, and state of a training step that is not saved."""
 
 import functools
 import types
@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 
-def batches_seen(optimizer):
-    """The Variable that counts the batches an optimizer has been given.
+def iterations_variable(optimizer):
+    """The Variable that counts the batches an optimizer has received.
 
     `optimizer.iterations` is a quotient under gradient accumulation, while
     learning-rate schedules count every batch: they read this variable.
@@ -17,11 +17,11 @@ def batches_seen(optimizer):
     return optimizer._iterations
 
 
-def held_learning_rate(optimizer):
-    """What an optimizer holds: a Variable, a schedule object or a callable.
+def raw_learning_rate(optimizer):
+    """The learning rate of an optimizer: a Variable, a schedule object or a callable.
 
-    The public `learning_rate` gives the current value, from which a schedule
-    cannot be told. Keras 3.12 to 3.15.
+    The public `learning_rate` is the current value, which does not tell whether there
+    is a schedule. Keras 3.12 to 3.15.
     """
     return optimizer._learning_rate
 
@@ -56,12 +56,12 @@ class _PatchedTrainFunction:
 
     def __init__(self, model):
         self.model, self.train_function = model, model.train_function
-        self.pending, self.meant_for = {}, None
+        self.pending, self.target_state = {}, None
 
     def patch(self, variables, values):
-        if self.meant_for is not self.model._jax_state:
+        if self.target_state is not self.model._jax_state:
             self.pending = {}
-        self.meant_for = self.model._jax_state
+        self.target_state = self.model._jax_state
         tracked = self.model.optimizer.variables
         for variable, value in zip(variables, values, strict=True):
             slot = next(i for i, item in enumerate(tracked) if item is variable)
@@ -69,12 +69,12 @@ class _PatchedTrainFunction:
 
     def __call__(self, state, iterator):
         # After an exception the next call belongs to another fit.
-        if self.pending and self.meant_for is self.model._jax_state:
+        if self.pending and self.target_state is self.model._jax_state:
             optimizer_variables = list(state[2])
             for slot, value in self.pending.items():
                 optimizer_variables[slot] = value
             state = (*state[:2], optimizer_variables, *state[3:])
-        self.pending, self.meant_for = {}, None
+        self.pending, self.target_state = {}, None
         return self.train_function(state, iterator)
 
 
@@ -86,49 +86,49 @@ def owns(optimizer, variable):
     return optimizer._var_key(variable) in optimizer._trainable_variables_indices
 
 
-def carry(optimizer, variables, around=()):
+def track_unsaved_state(optimizer, variables, outer=()):
     """Makes `variables` state of an optimizer's step without saving them with it.
 
     A training step on JAX keeps only the optimizer's variables from what happens
     during an update, and no public call adds any. A file with more variables than
     the loaded optimizer has loses all of them: so these are left out, which also
-    means that they come last. `around` are the optimizers that wrap this one: they
+    means that they come last. `outer` are the optimizers that wrap this one: they
     save its variables once more with their own. Keras 3.12 to 3.15.
     """
     for variable in variables:
         optimizer._track_variable(variable)
-    for holder in (optimizer, *around):
+    for item in (optimizer, *outer):
         # In an object that saving does not look into: it would follow the pairs.
-        carried = holder.__dict__.setdefault(
-            "_carried", types.SimpleNamespace(pairs=[])
+        unsaved = item.__dict__.setdefault(
+            "_unsaved_state", types.SimpleNamespace(pairs=[])
         )
-        carried.pairs.extend((optimizer, variable) for variable in variables)
+        unsaved.pairs.extend((optimizer, variable) for variable in variables)
         for name in ("save_own_variables", "load_own_variables"):
-            holder.__dict__[name] = functools.partial(_with_own_variables, holder, name)
+            item.__dict__[name] = functools.partial(_with_own_variables, item, name)
 
 
-def stop_carrying(optimizer, variables, around=()):
-    """Undoes `carry`."""
+def untrack_unsaved_state(optimizer, variables, outer=()):
+    """Undoes `track_unsaved_state`."""
     for variable in variables:
         optimizer._untrack_variable(variable)
-    gone = {id(variable) for variable in variables}
-    for holder in (optimizer, *around):
-        carried = holder.__dict__.get("_carried", types.SimpleNamespace(pairs=[]))
-        carried.pairs = [pair for pair in carried.pairs if id(pair[1]) not in gone]
-        if not carried.pairs:
-            for name in ("save_own_variables", "load_own_variables", "_carried"):
-                holder.__dict__.pop(name, None)
+    removed = {id(variable) for variable in variables}
+    for item in (optimizer, *outer):
+        unsaved = item.__dict__.get("_unsaved_state", types.SimpleNamespace(pairs=[]))
+        unsaved.pairs = [pair for pair in unsaved.pairs if id(pair[1]) not in removed]
+        if not unsaved.pairs:
+            for name in ("save_own_variables", "load_own_variables", "_unsaved_state"):
+                item.__dict__.pop(name, None)
 
 
 def _with_own_variables(optimizer, method, store):
-    """Runs a method of the class while the carried variables are away."""
-    carried = list(optimizer._carried.pairs)
-    for owner, variable in carried:
+    """Runs a method of the class while the unsaved variables are untracked."""
+    pairs = list(optimizer._unsaved_state.pairs)
+    for owner, variable in pairs:
         owner._untrack_variable(variable)
     try:
         return getattr(type(optimizer), method)(optimizer, store)
     finally:
-        for owner, variable in carried:
+        for owner, variable in pairs:
             owner._track_variable(variable)
 
 

@@ -1,11 +1,11 @@
-"""Where attention layers keep regularizers, and how losses of layers are kept."""
+"""Regularizers of attention layers, and losses that layers add."""
 
 import contextlib
 
 import keras
 
 
-def holds_regularizers(layer):
+def has_inner_regularizers(layer):
     """Whether `layer` makes its kernels in layers inside it and saves for them.
 
     Of such a layer the config has one regularizer for all kernels inside.
@@ -14,8 +14,8 @@ def holds_regularizers(layer):
     return isinstance(layer, kinds)
 
 
-def set_held_regularizer(layer, name, regularizer):
-    """Sets what `holds_regularizers` layers save as `"kernel_regularizer"` or so.
+def set_inner_regularizer(layer, name, regularizer):
+    """Sets what `has_inner_regularizers` layers save as `"kernel_regularizer"` etc.
 
     MultiHeadAttention keeps it under a name with an underscore. Keras 3.12 to 3.15.
     """
@@ -36,7 +36,7 @@ def additional_loss(model, loss):
 
 
 @contextlib.contextmanager
-def kept_losses(model):
+def preserved_losses(model):
     """Calls of layers of `model` inside the block leave `model.losses` as it is.
 
     A call from outside forgets the losses of the activations of the call before.

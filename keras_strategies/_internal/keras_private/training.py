@@ -67,11 +67,11 @@ def current_values(model, variables):
     state = getattr(model, "_jax_state", None)
     if not state or model._jax_state_synced:
         return [variable.value for variable in variables]
-    held = {}
+    values = {}
     for kind in ("trainable_variables", "non_trainable_variables"):
         pairs = zip(getattr(model, kind), state.get(kind) or (), strict=True)
-        held.update((id(variable), value) for variable, value in pairs)
-    return [held[id(variable)] for variable in variables]
+        values.update((id(variable), value) for variable, value in pairs)
+    return [values[id(variable)] for variable in variables]
 
 
 def compile_function(function):
@@ -99,7 +99,7 @@ def print_message(text):
     io_utils.print_msg(text)
 
 
-def checkpoint_memory(checkpoint):
+def checkpoint_state(checkpoint):
     """What a `ModelCheckpoint` has learned: its best value and its batch count.
 
     Its counters have no public names. Keras 3.12 to 3.15.
@@ -111,8 +111,8 @@ def checkpoint_memory(checkpoint):
     }
 
 
-def set_checkpoint_memory(checkpoint, memory):
-    """Undoes `checkpoint_memory`."""
+def set_checkpoint_state(checkpoint, memory):
+    """Undoes `checkpoint_state`."""
     checkpoint.best = memory["best"]
     checkpoint._batches_seen_since_last_saving = memory[
         "batches_seen_since_last_saving"

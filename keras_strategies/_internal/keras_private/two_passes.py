@@ -1,4 +1,4 @@
-"""Training steps with two passes: gradients at weights that were moved first.
+"""Training steps with two passes, whose update uses gradients at moved weights.
 
 Keras has one body of `train_step` for each backend, and losses, metrics, loss scaling
 and JAX's state are reached from there by private names only. Keras 3.12 to 3.15.
@@ -34,14 +34,14 @@ def two_pass_step(model, args, moves):
 def _jax_step(model, state, data, moves):
     import jax
 
-    trainable, others, of_optimizer, of_metrics = state
+    trainable, non_trainable, of_optimizer, of_metrics = state
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     compute = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
 
     def gradients(weights):
-        (_, extra), found = compute(
+        (_, extra), results = compute(
             weights,
-            others,
+            non_trainable,
             of_metrics,
             x,
             y,
@@ -49,9 +49,9 @@ def _jax_step(model, state, data, moves):
             training=True,
             optimizer_variables=of_optimizer,
         )
-        return extra, found
+        return extra, results
 
-    (loss, y_pred, new_others, of_metrics_now), first = gradients(trainable)
+    (loss, y_pred, new_non_trainable, of_metrics_now), first = gradients(trainable)
     steps = moves(first, trainable)
     moved = [w + ops.cast(s, w.dtype) for w, s in zip(trainable, steps, strict=True)]
     _, second = gradients(moved)
@@ -61,27 +61,28 @@ def _jax_step(model, state, data, moves):
     logs, of_metrics = model._update_metrics_variables(
         of_metrics_now, loss, x, y, y_pred, sample_weight
     )
-    return logs, (trainable, new_others, of_optimizer, of_metrics)
+    return logs, (trainable, new_non_trainable, of_optimizer, of_metrics)
 
 
 def _eager_step(model, data, moves, gradients):
     """For backends whose variables are assigned inside the step."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    weights, others = list(model.trainable_weights), model.non_trainable_variables
-    before = _copies(others)
+    weights = list(model.trainable_weights)
+    non_trainable = model.non_trainable_variables
+    before = _copies(non_trainable)
     loss, y_pred, first = gradients(model, x, y, sample_weight, weights)
     count = ops.shape(next(i for i in keras.tree.flatten(x) if i is not None))[0]
     model._loss_tracker.update_state(loss, sample_weight=count)
-    after, original = _copies(others), _copies(weights)
+    after, original = _copies(non_trainable), _copies(weights)
     # A weight without a gradient stays where it is.
-    known = [i for i, gradient in enumerate(first) if gradient is not None]
-    values = [original[i] for i in known]
-    steps = moves([ops.convert_to_tensor(first[i]) for i in known], values)
-    for index, value, step in zip(known, values, steps, strict=True):
+    indices = [i for i, gradient in enumerate(first) if gradient is not None]
+    values = [original[i] for i in indices]
+    steps = moves([ops.convert_to_tensor(first[i]) for i in indices], values)
+    for index, value, step in zip(indices, values, steps, strict=True):
         weights[index].assign(value + ops.cast(step, value.dtype))
-    _assign(others, before)
+    _assign(non_trainable, before)
     _, _, second = gradients(model, x, y, sample_weight, weights)
-    _assign(others, after)
+    _assign(non_trainable, after)
     _assign(weights, original)
     model.optimizer.apply(second, weights)
     return model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
@@ -98,8 +99,8 @@ def _torch_gradients(model, x, y, sample_weight, weights):
     model.zero_grad()
     scaled.backward()
     # Copied: the second pass adds to the same tensors.
-    found = [v.value.grad for v in weights]
-    return loss, y_pred, [None if g is None else g.detach().clone() for g in found]
+    grads = [v.value.grad for v in weights]
+    return loss, y_pred, [None if g is None else g.detach().clone() for g in grads]
 
 
 def _loss(model, x, y, sample_weight):

@@ -1,4 +1,4 @@
-"""Variables: the start of an update, and assignments that would be lost."""
+"""Variables whose updates are watched, and assignments inside scopes."""
 
 import keras
 from keras.src.backend.common.stateless_scope import (

@@ -15,7 +15,7 @@ from keras_strategies._internal.keras_private import (
     share_lambda_functions,
     trusting_object_scope,
 )
-from keras_strategies._internal.walking import all_layers
+from keras_strategies._internal.traversal import all_layers
 
 
 def clone_layer(layer: Any, **changes: Any) -> Any:

@@ -9,11 +9,11 @@ import keras
 from keras_strategies import layers
 from keras_strategies._internal.keras_private import (
     compile_arguments,
-    held_learning_rate,
+    raw_learning_rate,
 )
 from keras_strategies._internal.model_graph import Call, Graph, opaque_reason, read
 from keras_strategies._internal.select import layer_targets
-from keras_strategies._internal.walking import base_optimizers, innermost_optimizer
+from keras_strategies._internal.traversal import base_optimizers, innermost_optimizer
 from keras_strategies.ablation._not_applicable import NotApplicable
 
 CONVOLUTIONS = (
@@ -136,7 +136,7 @@ def has_schedule(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether the learning rate is a schedule object."""
     return any(
         isinstance(
-            held_learning_rate(item), keras.optimizers.schedules.LearningRateSchedule
+            raw_learning_rate(item), keras.optimizers.schedules.LearningRateSchedule
         )
         for item in base_optimizers(optimizer)
     )

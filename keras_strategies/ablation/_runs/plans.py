@@ -32,7 +32,7 @@ def measure(setup: Any, job: Any) -> str | None:
     with applying.clean_keras(setup.keras_settings):
         prepared = prepare(setup, job, setup.splits.of(job.run))
         plan = training.accelerate(
-            prepared.model, prepared.data, budget_seconds=BUDGET, seed=0
+            prepared.model, prepared.data, time_limit=BUDGET, seed=0
         )
         if plan.choice == "plain":
             return None

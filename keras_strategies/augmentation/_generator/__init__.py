@@ -1,1 +1,1 @@
-"""What `ImageDataGenerator` is made of; nothing here is public."""
+"""Implementation of `ImageDataGenerator`."""

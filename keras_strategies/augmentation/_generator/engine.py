@@ -1,68 +1,77 @@
-"""Images into a float batch: one warp, photometric operations and casts by slices.
+"""Transformation of images to a float batch: warp, photometric operations and cast.
 
-OpenCV releases the interpreter's lock, so that threads share a batch. Every thread
-warps a few images into a small buffer of the input's type, which stays in the cache,
-and casts them into their place in the batch.
+OpenCV releases the interpreter lock, so that threads can share a batch. Each thread
+warps a few images to a small buffer of the input's type, which stays in the CPU cache,
+and casts them into the batch.
 """
 
 import functools
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
+from keras_strategies.augmentation._generator.resampling import Resampling
+
 _BUFFER_BYTES = 1 << 18
-# Below this number of pixels and channels a thread costs more than it saves.
+# Below this number of values a thread costs more than it saves.
 _VALUES_A_SLICE = 100_000
 
 
 @functools.lru_cache(maxsize=4)
-def _pool(threads, process):
-    # By process: the threads of a pool do not live on in a forked child.
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    # `process` is part of the cache key: threads do not survive in a forked child.
     return ThreadPoolExecutor(threads, thread_name_prefix="augmentation")
 
 
-def available_threads():
-    """How many threads this process may run at once."""
+def available_threads() -> int:
+    """Returns the number of threads this process may run in parallel."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def run_slices(work, count, slices):
-    """Calls `work(start, stop)` for parts of `range(count)`, the first one here."""
+def run_slices(work: Callable[[int, int], Any], count: int, slices: int) -> None:
+    """Calls `work(start, stop)` for slices of `range(count)`, in threads."""
     slices = max(1, min(slices, count))
     bounds = [count * i // slices for i in range(slices + 1)]
-    parts = list(zip(bounds[:-1], bounds[1:], strict=True))
+    ranges = list(zip(bounds[:-1], bounds[1:], strict=True))
+    futures = []
     if slices > 1:
         pool = _pool(slices - 1, os.getpid())
-        others = [pool.submit(work, *part) for part in parts[1:]]
-    work(*parts[0])
-    if slices > 1:
-        for other in others:
-            other.result()
+        futures = [pool.submit(work, *bounds) for bounds in ranges[1:]]
+    work(*ranges[0])  # in this thread
+    for future in futures:
+        future.result()
 
 
-def shift_and_brighten(image, shift, brightness, truncate=False):
-    """Adds `shift` to all channels and multiplies by `brightness`, where not `None`.
+def shift_and_brighten(
+    image: np.ndarray,
+    shift: float | None,
+    brightness: float | None,
+    truncate: bool = False,
+) -> np.ndarray:
+    """Adds `shift` to all channels and multiplies by `brightness`, unless `None`.
 
-    The shift stays within the range of the image. Brightness keeps within 0 and 255,
-    of images in [0, 1] within 0 and 1, and of images outside of both within their own
-    range, where the darkest value counts as black.
+    The shift is clipped to the range of the image. Brightness is clipped to [0, 255],
+    for images in [0, 1] to [0, 1], and for images outside of both to their own range,
+    where the darkest value is black.
 
     Args:
         image: Array of any shape.
         shift: Number or `None`.
         brightness: Number or `None`.
-        truncate: Whether brightness goes through whole numbers in 0 to 255, as in
-            Keras, which turns images in [0, 1] black.
+        truncate: Whether brightness truncates to integers in 0 to 255, as in Keras,
+            which turns images in [0, 1] black.
 
     Returns:
-        Array of floats, of the precision of the image.
+        Array of floats, in the precision of the image.
     """
     low, high = float(image.min()), float(image.max())
     if image.dtype == np.uint8:
-        # Every operation is one of values, so 256 of them tell all.
+        # The operations depend on the value alone: a table of 256 values is enough.
         import cv2
 
         values = np.arange(256, dtype="float32")
@@ -72,7 +81,15 @@ def shift_and_brighten(image, shift, brightness, truncate=False):
     return _change_values(image, low, high, shift, brightness, truncate)
 
 
-def _change_values(x, low, high, shift, brightness, truncate, top=None):
+def _change_values(
+    x: Any,
+    low: float,
+    high: float,
+    shift: float | None,
+    brightness: float | None,
+    truncate: bool,
+    top: float | None = None,
+) -> np.ndarray:
     if shift is not None:
         x = np.clip(x + shift, low, high, dtype=x.dtype)
         low, high = (min(max(v + shift, low), high) for v in (low, high))
@@ -91,7 +108,14 @@ def _change_values(x, low, high, shift, brightness, truncate, top=None):
     return np.clip(x * brightness, 0, top, dtype=x.dtype)
 
 
-def fill_batch(read, draws, out, source_dtype, resampling, **options):
+def fill_batch(
+    read: Callable[[int], Any],
+    draws: Any,
+    out: np.ndarray,
+    source_dtype: Any,
+    resampling: Resampling,
+    **options: Any,
+) -> None:
     """Transforms `len(out)` images into `out`.
 
     Args:
@@ -101,10 +125,10 @@ def fill_batch(read, draws, out, source_dtype, resampling, **options):
         out: Array `(batch, height, width, channels)` of float32 or float64.
         source_dtype: Type of the images.
         resampling: `Resampling`.
-        options: `standardize(part)` returns a few images of `out` normalized, perhaps
-            in place. `truncate`: see `shift_and_brighten`. `threads`: how many to use
-            at most. `heavy`: whether reading is worth threads by itself. `ready`:
-            whether images have the type they say and lie in one piece.
+        options: `standardize(batch)` returns a few images of `out` normalized, perhaps
+            in place. `truncate`: see `shift_and_brighten`. `threads`: their maximum
+            number. `heavy`: whether reading alone justifies threads. `ready`: whether
+            images have type `source_dtype` and are contiguous.
     """
     dtype = resampling.source_type(source_dtype, draws.matrices is not None)
     if not (options.get("ready") and dtype == source_dtype):
@@ -125,45 +149,56 @@ def fill_batch(read, draws, out, source_dtype, resampling, **options):
     run_slices(work, len(out), slices)
 
 
-def _prepared(read, dtype, i):
+def _prepared(read: Callable[[int], Any], dtype: Any, i: int) -> np.ndarray:
     return np.ascontiguousarray(read(i), dtype)
 
 
-def _fill_slice(read, draws, out, dtype, make_warp, standardize, truncate, start, stop):
+def _fill_slice(
+    read: Callable[[int], Any],
+    draws: Any,
+    out: np.ndarray,
+    dtype: Any,
+    make_warp: Callable[[], Any],
+    standardize: Callable[[Any], Any] | None,
+    truncate: bool,
+    start: int,
+    stop: int,
+) -> None:
     photometric = draws.channel_shift is not None or draws.brightness is not None
     direct = dtype == out.dtype
+    # Images per buffer.
     group = max(1, _BUFFER_BYTES // max(1, out[0].size * dtype.itemsize))
     group = min(group, stop - start)
     buffer = None if direct else np.empty((group, *out.shape[1:]), dtype)
     active, maps = draws.active.tolist(), None
     if draws.matrices is not None:
-        warp, shift = make_warp()
-        maps = list(draws.matrices + shift)
+        warp, offset = make_warp()
+        maps = list(draws.matrices + offset)
     for first in range(start, stop, group):
-        part = out[first : min(first + group, stop)]
-        warped = part if direct else buffer[: len(part)]
-        for i, place in enumerate(warped, first):
+        batch = out[first : min(first + group, stop)]
+        warped = batch if direct else buffer[: len(batch)]
+        for i, target in enumerate(warped, first):
             image = read(i)
             if maps is None or not active[i]:
-                place[...] = image
+                target[...] = image
                 continue
-            warp(image, maps[i], place)
+            warp(image, maps[i], target)
         if photometric:
-            for i, place in enumerate(warped, first):
+            for i, image in enumerate(warped, first):
                 values = photometric_values(draws, i)
                 if values is not None:
-                    place = shift_and_brighten(place, *values, truncate)
-                out[i] = place
+                    image = shift_and_brighten(image, *values, truncate)
+                out[i] = image
         elif not direct:
-            part[...] = warped
+            batch[...] = warped
         if standardize is not None:
-            done = standardize(part)
-            if done is not part:
-                part[...] = done
+            standardized = standardize(batch)
+            if standardized is not batch:
+                batch[...] = standardized
 
 
-def photometric_values(draws, i):
-    """`(shift, brightness)` of image `i`, or `None` where it stays as it is."""
+def photometric_values(draws: Any, i: int) -> tuple[float | None, ...] | None:
+    """Returns `(shift, brightness)` of image `i`; `None` if it is not transformed."""
     if not draws.active[i]:
         return None
     values = (draws.channel_shift, draws.brightness)

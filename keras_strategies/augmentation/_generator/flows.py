@@ -1,6 +1,9 @@
-"""The methods of `ImageDataGenerator` that return iterators."""
+"""Methods of `ImageDataGenerator` that return iterators."""
 
+import os
 import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from keras_strategies.augmentation._generator.array_iterator import NumpyArrayIterator
 from keras_strategies.augmentation._generator.dataframe_iterator import (
@@ -19,61 +22,65 @@ _OLD_ARGUMENTS = {
 
 
 class Flows:
-    """Iterators over arrays, directories and data frames."""
+    """Mixin with iterators over arrays, directories and data frames."""
 
     def flow(
         self,
-        x,
-        y=None,
-        batch_size=32,
-        shuffle=True,
-        sample_weight=None,
-        seed=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        ignore_class_split=False,
-        subset=None,
+        x: Any,
+        y: Any = None,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        seed: int | None = None,
+        save_to_dir: str | os.PathLike[str] | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        ignore_class_split: bool = False,
+        subset: str | None = None,
         *,
-        masks=None,
-        boxes=None,
-        keypoints=None,
-        mask_cval=0,
-        min_area=1.0,
-        min_visibility=0.0,
-        **kwargs,
-    ):
-        """Batches of augmented images from arrays.
+        masks: Any = None,
+        boxes: Any = None,
+        keypoints: Any = None,
+        mask_cval: float = 0,
+        min_area: float = 1.0,
+        min_visibility: float = 0.0,
+        **kwargs: Any,
+    ) -> NumpyArrayIterator:
+        """Returns batches of augmented images from arrays.
 
-        The second part of a batch is the labels, or the masks, boxes or keypoints
-        where no others are given; of several, a dict with the keys `labels`, `masks`,
-        `boxes` and `keypoints`.
+        The targets of a batch are the labels, masks, boxes or keypoints; if several are
+        given, a dict with the keys `labels`, `masks`, `boxes` and `keypoints`.
 
         Args:
             x: Images, an array of rank 4, or a pair of it and an array or a list of
-                arrays that come along unchanged. Keep uint8 as it is.
-            y: Labels, or `None`.
-            batch_size: Images a batch. Default 32.
-            shuffle: Whether every epoch has an order of its own.
-            sample_weight: Weights of the images, or `None`.
-            seed: Of order and transforms; `None` takes NumPy's global one.
-            save_to_dir: Directory to which every augmented image is written too.
-            save_prefix: What the names of these files begin with.
-            save_format: Their ending.
-            ignore_class_split: Whether the subsets may have different classes.
+                arrays that are passed on unchanged. Do not convert uint8 images.
+            y: Labels, or `None`. Defaults to `None`.
+            batch_size: Images per batch. Defaults to `32`.
+            shuffle: Whether to shuffle the images in each epoch. Defaults to `True`.
+            sample_weight: Weights of the images, or `None`. Defaults to `None`.
+            seed: Seed of order and transforms; `None` uses NumPy's global one. Defaults
+                to `None`.
+            save_to_dir: Directory in which to save augmented images, or `None`.
+                Defaults to `None`.
+            save_prefix: Prefix of the names of these files. Defaults to `""`.
+            save_format: Suffix of these files. Defaults to `"png"`.
+            ignore_class_split: Whether the subsets may have different classes. Defaults
+                to `False`.
             subset: `"training"`, `"validation"` or `None`, see `validation_split`.
-            masks: Segmentation masks `(images, height, width)`, with channels or
-                without, moved with the images and read at the nearest pixel.
+                Defaults to `None`.
+            masks: Segmentation masks `(images, height, width)`, with or without
+                channels, transformed with the images and read at the nearest pixel.
             boxes: Bounding boxes, an array `(images, n, 4)` or a list of `(n, 4)`:
                 left, top, right and bottom edge in pixels. Or a dict of `boxes` and
-                `labels`. In a batch they are cut to the image; those that left it,
-                and padding, are -1 with the label -1.
-            keypoints: Array `(images, n, 2)` of x and y, pixel centres being whole
-                numbers, or with a third column, which is 0 outside of the image.
-            mask_cval: What `fill_mode="constant"` fills masks with. Default 0.
-            min_area: Smallest area of a box in pixels that stays. Default 1.
-            min_visibility: Smallest part of a moved box inside of the image that
-                stays, in [0, 1]. Default 0.
+                `labels`. In a batch they are clipped to the image; boxes outside of
+                it, and padding, are -1 with the label -1.
+            keypoints: Array `(images, n, 2)` of x and y, with pixel centers at
+                integers, or with a third column, which is 0 outside of the image.
+            mask_cval: Value of masks outside for `fill_mode="constant"`. Defaults to
+                `0`.
+            min_area: Smallest area of a box in pixels. Defaults to `1`.
+            min_visibility: Smallest visible fraction of a transformed box, in
+                [0, 1]. Defaults to `0`.
             **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
                 `keras.utils.PyDataset`.
         """
@@ -102,51 +109,59 @@ class Flows:
 
     def flow_from_directory(
         self,
-        directory,
-        target_size=(256, 256),
-        color_mode="rgb",
-        classes=None,
-        class_mode="categorical",
-        batch_size=32,
-        shuffle=True,
-        seed=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        follow_links=False,
-        subset=None,
-        interpolation="nearest",
-        keep_aspect_ratio=False,
-        on_error="raise",
-        **kwargs,
-    ):
-        """Batches of augmented images from a directory with one folder a class.
+        directory: str | os.PathLike[str],
+        target_size: Any = (256, 256),
+        color_mode: Literal["rgb", "rgba", "grayscale"] = "rgb",
+        classes: Sequence[str] | None = None,
+        class_mode: str | None = "categorical",
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        save_to_dir: str | os.PathLike[str] | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        follow_links: bool = False,
+        subset: str | None = None,
+        interpolation: str = "nearest",
+        keep_aspect_ratio: bool = False,
+        on_error: Literal["raise", "skip"] = "raise",
+        **kwargs: Any,
+    ) -> DirectoryIterator:
+        """Returns batches of augmented images from a directory of class folders.
 
-        Files are decoded by the threads that augment, two batches ahead in plain
-        iteration; no more is held.
+        Files are decoded by the threads that augment them, two batches ahead in plain
+        iteration; no other images are in memory.
 
         Args:
             directory: Path of the folders.
-            target_size: `(height, width)` of the images.
-            color_mode: `"rgb"`, `"rgba"` or `"grayscale"`.
-            classes: Names of the folders in the order of their labels. Default: all,
-                in alphabetical order.
+            target_size: `(height, width)` of the images. Defaults to `(256, 256)`.
+            color_mode: `"rgb"`, `"rgba"` or `"grayscale"`. Defaults to `"rgb"`.
+            classes: Names of the folders in the order of their labels. Defaults to
+                `None`: all, in alphabetical order.
             class_mode: `"categorical"` (one-hot), `"binary"` or `"sparse"` (numbers),
-                `"input"` (the images themselves) or `None` (no labels).
-            batch_size: Images a batch. Default 32.
-            shuffle: Whether every epoch has an order of its own.
-            seed: Of order and transforms; `None` takes NumPy's global one.
-            save_to_dir: Directory to which every augmented image is written too.
-            save_prefix: What the names of these files begin with.
-            save_format: Their ending.
-            follow_links: Whether links to folders are followed.
+                `"input"` (the images themselves) or `None` (no labels). Defaults to
+                `"categorical"`.
+            batch_size: Images per batch. Defaults to `32`.
+            shuffle: Whether to shuffle the images in each epoch. Defaults to `True`.
+            seed: Seed of order and transforms; `None` uses NumPy's global one. Defaults
+                to `None`.
+            save_to_dir: Directory in which to save augmented images, or `None`.
+                Defaults to `None`.
+            save_prefix: Prefix of the names of these files. Defaults to `""`.
+            save_format: Suffix of these files. Defaults to `"png"`.
+            follow_links: Whether to follow symbolic links to folders. Defaults to
+                `False`.
             subset: `"training"`, `"validation"` or `None`, see `validation_split`.
+                Defaults to `None`.
             interpolation: `"nearest"`, `"bilinear"`, `"bicubic"`, `"lanczos"`,
                 `"box"` or `"hamming"`. All but `"nearest"` average over the area
-                when they shrink, and shrink large JPEGs while they are decoded.
-            keep_aspect_ratio: Whether the middle is cut out instead of distorting.
-            on_error: `"raise"` names the file that cannot be decoded; `"skip"` leaves
-                it out, and the iterator's `skipped` lists what was.
+                when they downsample, and decode large JPEGs at a lower resolution.
+                Defaults to `"nearest"`.
+            keep_aspect_ratio: Whether to crop the center instead of distorting the
+                image. Defaults to `False`.
+            on_error: `"raise"` raises an error for a file that cannot be decoded;
+                `"skip"` skips it, and the iterator's `skipped` lists such files.
+                Defaults to `"raise"`.
             **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
                 `keras.utils.PyDataset`.
         """
@@ -168,54 +183,59 @@ class Flows:
 
     def flow_from_dataframe(
         self,
-        dataframe,
-        directory=None,
-        x_col="filename",
-        y_col="class",
-        weight_col=None,
-        target_size=(256, 256),
-        color_mode="rgb",
-        classes=None,
-        class_mode="categorical",
-        batch_size=32,
-        shuffle=True,
-        seed=None,
-        save_to_dir=None,
-        save_prefix="",
-        save_format="png",
-        subset=None,
-        interpolation="nearest",
-        validate_filenames=True,
-        keep_aspect_ratio=False,
-        on_error="raise",
-        **kwargs,
-    ):
-        """Batches of augmented images from a table of file names and labels.
+        dataframe: Any,
+        directory: str | os.PathLike[str] | None = None,
+        x_col: str = "filename",
+        y_col: str | list[str] = "class",
+        weight_col: str | None = None,
+        target_size: Any = (256, 256),
+        color_mode: Literal["rgb", "rgba", "grayscale"] = "rgb",
+        classes: Sequence[str] | None = None,
+        class_mode: str | None = "categorical",
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int | None = None,
+        save_to_dir: str | os.PathLike[str] | None = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        subset: str | None = None,
+        interpolation: str = "nearest",
+        validate_filenames: bool = True,
+        keep_aspect_ratio: bool = False,
+        on_error: Literal["raise", "skip"] = "raise",
+        **kwargs: Any,
+    ) -> DataFrameIterator:
+        """Returns batches of augmented images from a table of file names and labels.
 
         Args:
             dataframe: A data frame, or a dict of columns.
-            directory: What relative file names start from.
-            x_col: Column of the file names.
-            y_col: Column of the labels, or a list of columns.
-            weight_col: Column of sample weights, or `None`.
-            target_size: `(height, width)` of the images.
-            color_mode: `"rgb"`, `"rgba"` or `"grayscale"`.
-            classes: Names of the classes in the order of their labels; rows of
-                others are left out. Default: all, in alphabetical order.
+            directory: Directory of relative file names, or `None`. Defaults to `None`.
+            x_col: Column of the file names. Defaults to `"filename"`.
+            y_col: Column of the labels, or a list of columns. Defaults to `"class"`.
+            weight_col: Column of sample weights, or `None`. Defaults to `None`.
+            target_size: `(height, width)` of the images. Defaults to `(256, 256)`.
+            color_mode: `"rgb"`, `"rgba"` or `"grayscale"`. Defaults to `"rgb"`.
+            classes: Names of the classes in the order of their labels; rows of other
+                classes are dropped. Defaults to `None`: all, in alphabetical order.
             class_mode: Besides those of `flow_from_directory`, `"raw"` (the column
                 as it is) and `"multi_output"` (a list of columns). With
-                `"categorical"` a row may have a list of classes.
-            batch_size: Images a batch. Default 32.
-            shuffle: Whether every epoch has an order of its own.
-            seed: Of order and transforms; `None` takes NumPy's global one.
-            save_to_dir: Directory to which every augmented image is written too.
-            save_prefix: What the names of these files begin with.
-            save_format: Their ending.
+                `"categorical"` a row may have a list of classes. Defaults to
+                `"categorical"`.
+            batch_size: Images per batch. Defaults to `32`.
+            shuffle: Whether to shuffle the images in each epoch. Defaults to `True`.
+            seed: Seed of order and transforms; `None` uses NumPy's global one. Defaults
+                to `None`.
+            save_to_dir: Directory in which to save augmented images, or `None`.
+                Defaults to `None`.
+            save_prefix: Prefix of the names of these files. Defaults to `""`.
+            save_format: Suffix of these files. Defaults to `"png"`.
             subset: `"training"`, `"validation"` or `None`, see `validation_split`.
+                Defaults to `None`.
             interpolation: See `flow_from_directory`.
-            validate_filenames: Whether missing files are looked for and left out,
-                with a warning.
-            keep_aspect_ratio: Whether the middle is cut out instead of distorting.
+            validate_filenames: Whether to drop rows of missing files, with a warning.
+                Defaults to `True`.
+            keep_aspect_ratio: Whether to crop the center instead of distorting the
+                image. Defaults to `False`.
             on_error: See `flow_from_directory`.
             **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
                 `keras.utils.PyDataset`.

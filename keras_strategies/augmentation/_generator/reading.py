@@ -1,6 +1,8 @@
-"""Image files into arrays: decoding, colour, size."""
+"""Image files as arrays: decoding, color conversion and resizing."""
 
+import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,23 +14,26 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 _END_OF_JPEG, _END_OF_PNG = b"\xff\xd9", b"IEND"
 
 
-def jpeg_layout(data):
-    """`(height, width, start)` of a JPEG and where its first scan starts, or `None`."""
+def jpeg_layout(data: bytes) -> tuple[int, int, int] | None:
+    """Returns `(height, width, start of the first scan)` of a JPEG, or `None`."""
     if data[:2] != b"\xff\xd8":
         return None
-    place, size = 2, None
-    while place + 9 < len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
+    # A JPEG is a sequence of segments: marker, then length, then content.
+    position, size = 2, None
+    while position + 9 < len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
         if marker == 0xFF:  # padding
-            place += 1
+            position += 1
             continue
-        if marker == 0xDA:
-            return None if size is None else (*size, place)
+        if marker == 0xDA:  # start of scan
+            return None if size is None else (*size, position)
+        # Start of frame: all but Huffman tables, extensions and arithmetic coding.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             size = tuple(
-                int.from_bytes(data[place + i : place + i + 2], "big") for i in (5, 7)
+                int.from_bytes(data[position + i : position + i + 2], "big")
+                for i in (5, 7)
             )
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return None
 
 
@@ -39,9 +44,9 @@ class Reader:
     Attributes:
         target_size: `(height, width)`.
         color_mode: `"grayscale"`, `"rgb"` or `"rgba"`.
-        interpolation: One of `INTERPOLATIONS`. `"nearest"` takes the pixels that
-            Pillow takes; the others average over the area when they shrink.
-        keep_aspect_ratio: Whether the middle is cut out in the target's proportions.
+        interpolation: One of `INTERPOLATIONS`. `"nearest"` reads the same pixels
+            as Pillow; the others average over the area when they downsample.
+        keep_aspect_ratio: Whether to crop the center in the target's proportions.
     """
 
     target_size: tuple
@@ -49,7 +54,7 @@ class Reader:
     interpolation: str = "nearest"
     keep_aspect_ratio: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         size = self.target_size
         if not isinstance(size, list | tuple | np.ndarray) or len(size) != 2:
             rule = "`target_size` must be (height, width)"
@@ -59,22 +64,25 @@ class Reader:
         checks.choice("color_mode", self.color_mode, tuple(CHANNELS))
         checks.choice("interpolation", self.interpolation, INTERPOLATIONS)
 
-    def __call__(self, path):
+    def __call__(self, path: str | os.PathLike[str]) -> np.ndarray:
         with open(path, "rb") as file:
             data = file.read()
         layout = jpeg_layout(data)
-        # Older decoders fill up what is missing with grey and say nothing.
-        cut = layout and data.rfind(_END_OF_JPEG) < layout[2]
-        cut = cut or (data[1:4] == b"PNG" and data.rfind(_END_OF_PNG) < 0)
-        image = None if cut or not data else self._decode(data, layout)
+        # Some decoders fill missing data with gray without an error.
+        truncated = layout and data.rfind(_END_OF_JPEG) < layout[2]
+        truncated = truncated or (data[1:4] == b"PNG" and data.rfind(_END_OF_PNG) < 0)
+        image = None if truncated or not data else self._decode(data, layout)
         if image is None:
+            state = "cut off" if truncated else "damaged"
             raise OSError(
-                f"The image file {str(path)!r} is {'cut off' if cut else 'damaged'} "
+                f"The image file {str(path)!r} is {state} "
                 'and cannot be decoded. Remove it, or pass on_error="skip".'
             )
         return self._resize(image)
 
-    def _decode(self, data, layout):
+    def _decode(
+        self, data: bytes, layout: tuple[int, int, int] | None
+    ) -> np.ndarray | None:
         import cv2
 
         reduction = self._reduction(layout) if layout else 1
@@ -87,27 +95,27 @@ class Reader:
             kind = "GRAYSCALE" if self.color_mode == "grayscale" else "COLOR"
             flags = getattr(cv2, f"IMREAD_REDUCED_{kind}_{reduction}")
         if flags != cv2.IMREAD_UNCHANGED:
-            # As Pillow: the pixels as they are stored.
+            # As Pillow: pixels in the stored orientation.
             flags |= cv2.IMREAD_IGNORE_ORIENTATION
         buffer = np.frombuffer(data, "uint8")
         try:
             image = cv2.imdecode(buffer, flags)
         except cv2.error:
             return None
-        return None if image is None else self._colours(image)
+        return None if image is None else self._to_color_mode(image)
 
-    def _reduction(self, layout):
-        """By how much a JPEG is shrunk while it is decoded: at most to the target.
+    def _reduction(self, layout: tuple[int, int, int] | None) -> int:
+        """Returns the factor by which a JPEG is downsampled while it is decoded.
 
-        `"nearest"` picks pixels of the whole image, so it wants them all.
+        It is at most the one to the target size. `"nearest"` needs all pixels.
         """
         if self.interpolation == "nearest":
             return 1
         sizes = zip(layout, self.target_size, strict=False)
-        most = min(size // target for size, target in sizes)
-        return max(factor for factor in (1, 2, 4, 8) if factor <= max(1, most))
+        largest = min(size // target for size, target in sizes)
+        return max(factor for factor in (1, 2, 4, 8) if factor <= max(1, largest))
 
-    def _colours(self, image):
+    def _to_color_mode(self, image: Any) -> np.ndarray:
         import cv2
 
         if self.color_mode == "grayscale":
@@ -120,16 +128,16 @@ class Reader:
         code = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
         return cv2.cvtColor(image, code[channels])
 
-    def _resize(self, image):
+    def _resize(self, image: np.ndarray) -> np.ndarray:
         import cv2
 
         height, width = self.target_size
         if self.keep_aspect_ratio:
             rows, columns = image.shape[:2]
-            tall = min(rows, columns * height // width)
-            wide = min(columns, rows * width // height)
-            top, left = (rows - tall) // 2, (columns - wide) // 2
-            image = image[top : top + tall, left : left + wide]
+            crop_height = min(rows, columns * height // width)
+            crop_width = min(columns, rows * width // height)
+            top, left = (rows - crop_height) // 2, (columns - crop_width) // 2
+            image = image[top : top + crop_height, left : left + crop_width]
         if image.shape[:2] == (height, width):
             return image
         filters = {
@@ -140,9 +148,9 @@ class Reader:
             "hamming": cv2.INTER_LINEAR,
             "box": cv2.INTER_AREA,
         }
-        chosen = filters[self.interpolation]
+        interpolation = filters[self.interpolation]
         shrinks = image.shape[0] > height or image.shape[1] > width
         if shrinks and self.interpolation != "nearest":
-            chosen = cv2.INTER_AREA
-        resized = cv2.resize(image, (width, height), interpolation=chosen)
+            interpolation = cv2.INTER_AREA
+        resized = cv2.resize(image, (width, height), interpolation=interpolation)
         return resized.reshape(height, width, -1)

@@ -1,24 +1,35 @@
-"""From images to a batch, or to one image, as a generator's settings say."""
+"""Transformation of images to a batch, or of one image, by a generator's settings."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from keras_strategies._internal.types import Tensor
 from keras_strategies.augmentation._generator import engine
 from keras_strategies.augmentation._generator.geometry import GEOMETRIC, matrices
 from keras_strategies.augmentation._generator.normalization import batch_standardizer
 from keras_strategies.augmentation._generator.resampling import Resampling
 
 
-def _resampling(generator):
+def _resampling(generator: Any) -> Resampling:
     g = generator
     ranges = (g.rotation_range, g.width_shift_range, g.height_shift_range)
-    still = not any(ranges) and not g.shear_range and list(g.zoom_range) == [1, 1]
-    return Resampling(g.interpolation_order, g.fill_mode, g.cval, not still)
+    only_flips = not any(ranges) and not g.shear_range
+    only_flips = only_flips and list(g.zoom_range) == [1, 1]
+    return Resampling(g.interpolation_order, g.fill_mode, g.cval, not only_flips)
 
 
 def transform_images(
-    generator, read, draws, shape, source_dtype, normalize=True, **options
-):
-    """A batch of transformed and normalized images.
+    generator: Any,
+    read: Callable[[int], Any],
+    draws: Any,
+    shape: Any,
+    source_dtype: Any,
+    normalize: bool = True,
+    **options: Any,
+) -> Tensor:
+    """Returns a batch of transformed and normalized images.
 
     Args:
         generator: The `ImageDataGenerator` with the settings.
@@ -26,7 +37,7 @@ def transform_images(
         draws: The `Draws` of the batch.
         shape: `(batch, height, width, channels)`.
         source_dtype: Type of the images.
-        normalize: Whether the images are normalized.
+        normalize: Whether to normalize the images.
         options: `heavy` and `ready` of `fill_batch`.
 
     Returns:
@@ -51,31 +62,33 @@ def transform_images(
     return batch.astype(dtype, copy=False)
 
 
-def transform_one(generator, x, parameters):
-    """One image `x` by explicit parameters, in its type where that is one of floats."""
+def transform_image(generator: Any, x: Any, parameters: Any) -> np.ndarray:
+    """Transforms one image by explicit parameters; a float type is preserved."""
     g = generator
-    first = g.data_format == "channels_first"
-    image = x.transpose(1, 2, 0) if first else x
-    given = {k: v for k, v in parameters.items() if k in GEOMETRIC and v is not None}
+    is_channels_first = g.data_format == "channels_first"
+    image = x.transpose(1, 2, 0) if is_channels_first else x
+    geometric = {
+        k: v for k, v in parameters.items() if k in GEOMETRIC and v is not None
+    }
     height, width, _ = image.shape
-    floats = np.issubdtype(x.dtype, np.floating)
-    plain = matrices({}, height, width)
-    map_ = matrices(given, height, width, g.keras_compatible)
-    if not np.array_equal(map_, plain):
+    is_float = np.issubdtype(x.dtype, np.floating)
+    identity = matrices({}, height, width)
+    map_ = matrices(geometric, height, width, g.keras_compatible)
+    if not np.array_equal(map_, identity):
         resampling = _resampling(g)
         dtype = resampling.source_type(image.dtype)
-        moved = np.empty(image.shape, dtype)
+        warped = np.empty(image.shape, dtype)
         source = np.ascontiguousarray(image, dtype)
-        warp, shift = resampling.warper(*source.shape, dtype)
-        warp(source, map_[0] + shift, moved)
-        image = moved
+        warp, offset = resampling.warper(*source.shape, dtype)
+        warp(source, map_[0] + offset, warped)
+        image = warped
     shift, brightness = (
         parameters.get(name) for name in ("channel_shift_intensity", "brightness")
     )
     if shift is not None or brightness is not None:
         image = engine.shift_and_brighten(image, shift, brightness, g.keras_compatible)
-    image = image.transpose(2, 0, 1) if first else image
-    if floats:
+    image = image.transpose(2, 0, 1) if is_channels_first else image
+    if is_float:
         return image.astype(x.dtype, copy=False)
     low, high = np.iinfo(x.dtype).min, np.iinfo(x.dtype).max
     if image.dtype != x.dtype:

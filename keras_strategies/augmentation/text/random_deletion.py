@@ -1,28 +1,32 @@
-from keras_strategies.augmentation.text.operation import TextOperation, checked_alpha
-from keras_strategies.augmentation.text.words import delete_words
+"""Random deletion of words."""
+
+from typing import Any
+
+from keras_strategies.augmentation.text._operation import TextOperation, checked_alpha
+from keras_strategies.augmentation.text._words import delete_words
 
 
 class RandomDeletion(TextOperation):
     """Removes words of each text at random (EDA's RD).
 
-    Makes a classifier rely on more than single words. Each word goes with probability
-    `alpha`; one word always stays. Spaces around a removed word become one,
-    punctuation stays.
+    Makes a classifier rely on more than single words. Each word is removed with
+    probability `alpha`; at least one word remains. Spaces around a removed word become
+    one, punctuation is not removed.
 
-    Takes a `str`, a list, a NumPy array or a `tf.string` tensor and gives back the
-    same, so that it is also a function for `tf.data`'s `map`; further arguments, such
-    as labels, pass through.
+    Takes a `str`, a list, a NumPy array or a `tf.string` tensor and returns the same,
+    so that it can be passed to `map` of `tf.data`; further arguments, such as labels,
+    pass through.
 
     Reference: Wei and Zou, 2019, [EDA](https://arxiv.org/abs/1901.11196).
 
     Args:
-        alpha: Probability of each word to go, in `[0, 1]` (`p` in the paper).
+        alpha: Probability of each word to be removed, in `[0, 1]` (`p` in the paper).
             Defaults to `0.1`.
         seed: Integer that makes the draws reproducible, or `None`.
             Defaults to `None`.
 
     Raises:
-        TypeError: If texts are no texts.
+        TypeError: If `texts` are no texts.
         ValueError: If `alpha` is outside its range.
 
     Example:
@@ -34,9 +38,9 @@ class RandomDeletion(TextOperation):
     ```
     """
 
-    def __init__(self, alpha=0.1, seed=None):
+    def __init__(self, alpha: float = 0.1, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.alpha = checked_alpha(alpha)
+        self.alpha: float = checked_alpha(alpha)
 
-    def change(self, texts, random):
+    def change(self, texts: list[str], random: Any) -> list[str]:
         return [delete_words(text, self.alpha, random) for text in texts]

@@ -1,28 +1,33 @@
-from keras_strategies.augmentation.text.operation import (
+"""Random insertion of synonyms."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from keras_strategies.augmentation.text._operation import (
     TextOperation,
     checked_alpha,
     checked_stop_words,
 )
-from keras_strategies.augmentation.text.thesaurus import lookup_of
-from keras_strategies.augmentation.text.words import insert_synonyms
+from keras_strategies.augmentation.text._thesaurus import Thesaurus, lookup_of
+from keras_strategies.augmentation.text._words import insert_synonyms
 
 
 class RandomInsertion(TextOperation):
-    """Inserts synonyms of some words at random places of each text (EDA's RI).
+    """Inserts synonyms of some words at random positions of each text (EDA's RI).
 
-    Adds words that fit the subject, and noise in the grammar. Of the `l` words of a
-    text, synonyms of `n = max(1, int(alpha l))` that are no stop words are inserted.
+    Adds related words, and noise in the grammar. Of the `l` words of a text, synonyms
+    of `n = max(1, int(alpha l))` that are no stop words are inserted.
 
-    Takes a `str`, a list, a NumPy array or a `tf.string` tensor and gives back the
-    same, so that it is also a function for `tf.data`'s `map`; further arguments, such
-    as labels, pass through.
+    Takes a `str`, a list, a NumPy array or a `tf.string` tensor and returns the same,
+    so that it can be passed to `map` of `tf.data`; further arguments, such as labels,
+    pass through.
 
     Reference: Wei and Zou, 2019, [EDA](https://arxiv.org/abs/1901.11196).
 
     Args:
-        thesaurus: A dict `{word: [synonyms]}` with words in small letters, a
+        thesaurus: A dict `{word: [synonyms]}` with words in lower case, a
             `WordNetThesaurus`, an `EmbeddingThesaurus`, or a function of a word.
-        alpha: Share of the words, in `[0, 1]`; 0 changes nothing.
+        alpha: Fraction of the words, in `[0, 1]`; 0 changes nothing.
             Defaults to `0.1`.
         stop_words: Words whose synonyms are not inserted; `None` for common words of
             English, `()` for none. Defaults to `None`.
@@ -30,7 +35,7 @@ class RandomInsertion(TextOperation):
             Defaults to `None`.
 
     Raises:
-        TypeError: If `thesaurus` is neither a dict nor callable, or texts are no
+        TypeError: If `thesaurus` is neither a dict nor callable, or `texts` are no
             texts.
         ValueError: If `alpha` is outside its range.
 
@@ -44,13 +49,19 @@ class RandomInsertion(TextOperation):
     ```
     """
 
-    def __init__(self, thesaurus, alpha=0.1, stop_words=None, seed=None):
+    def __init__(
+        self,
+        thesaurus: Thesaurus,
+        alpha: float = 0.1,
+        stop_words: Iterable[str] | None = None,
+        seed: int | None = None,
+    ) -> None:
         super().__init__(seed)
-        self.thesaurus = thesaurus
-        self.alpha = checked_alpha(alpha)
-        self.stop_words = checked_stop_words(stop_words)
+        self.thesaurus: Thesaurus = thesaurus
+        self.alpha: float = checked_alpha(alpha)
+        self.stop_words: frozenset[str] = checked_stop_words(stop_words)
         self._lookup = lookup_of(thesaurus)
 
-    def change(self, texts, random):
+    def change(self, texts: list[str], random: Any) -> list[str]:
         settings = self.alpha, self._lookup, self.stop_words, random
         return [insert_synonyms(text, *settings) for text in texts]

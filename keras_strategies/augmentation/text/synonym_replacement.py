@@ -1,45 +1,50 @@
-from keras_strategies.augmentation.text.operation import (
+"""Replacement of words by synonyms."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from keras_strategies.augmentation.text._operation import (
     TextOperation,
     checked_alpha,
     checked_stop_words,
 )
-from keras_strategies.augmentation.text.thesaurus import lookup_of
-from keras_strategies.augmentation.text.words import replace_synonyms
+from keras_strategies.augmentation.text._thesaurus import Thesaurus, lookup_of
+from keras_strategies.augmentation.text._words import replace_synonyms
 
 
 class SynonymReplacement(TextOperation):
     """Replaces some words of each text by synonyms (EDA's SR).
 
-    Changes the wording and keeps the meaning, as far as the thesaurus is right. Of the
-    `l` words of a text
+    Changes the wording and preserves the meaning, as far as the thesaurus is correct.
+    Of the `l` words of a text
 
     ```
     n = max(1, int(alpha l))
     ```
 
-    different ones that are no stop words and have synonyms are replaced, wherever they
-    stand, with the capitals of the word they replace.
+    distinct ones that are no stop words and have synonyms are replaced at all
+    occurrences, with the capitalization of the replaced word.
 
-    Takes a `str`, a list, a NumPy array or a `tf.string` tensor and gives back the
-    same, so that it is also a function for `tf.data`'s `map`; further arguments, such
-    as labels, pass through. In a `map` with several parallel calls the order of the
-    draws, and so the result, is not reproducible.
+    Takes a `str`, a list, a NumPy array or a `tf.string` tensor and returns the same,
+    so that it can be passed to `map` of `tf.data`; further arguments, such as labels,
+    pass through. In a `map` with parallel calls the order of the draws, and therefore
+    the result, is not reproducible.
 
     Reference: Wei and Zou, 2019, [EDA: Easy Data Augmentation Techniques for Boosting
     Performance on Text Classification Tasks](https://arxiv.org/abs/1901.11196).
 
     Args:
-        thesaurus: A dict `{word: [synonyms]}` with words in small letters, a
+        thesaurus: A dict `{word: [synonyms]}` with words in lower case, a
             `WordNetThesaurus`, an `EmbeddingThesaurus`, or a function of a word.
-        alpha: Share of the words, in `[0, 1]`; 0 changes nothing. The paper found 0.1
-            best, and 0.05 below 5,000 texts. Defaults to `0.1`.
-        stop_words: Words that are left alone; `None` for common words of English, `()`
-            for none. Defaults to `None`.
+        alpha: Fraction of the words, in `[0, 1]`; 0 changes nothing. The paper found
+            0.1 best, and 0.05 below 5,000 texts. Defaults to `0.1`.
+        stop_words: Words that are not replaced; `None` for common words of English,
+            `()` for none. Defaults to `None`.
         seed: Integer that makes the draws reproducible, or `None`.
             Defaults to `None`.
 
     Raises:
-        TypeError: If `thesaurus` is neither a dict nor callable, or texts are no
+        TypeError: If `thesaurus` is neither a dict nor callable, or `texts` are no
             texts.
         ValueError: If `alpha` is outside its range.
 
@@ -55,13 +60,19 @@ class SynonymReplacement(TextOperation):
     ```
     """
 
-    def __init__(self, thesaurus, alpha=0.1, stop_words=None, seed=None):
+    def __init__(
+        self,
+        thesaurus: Thesaurus,
+        alpha: float = 0.1,
+        stop_words: Iterable[str] | None = None,
+        seed: int | None = None,
+    ) -> None:
         super().__init__(seed)
-        self.thesaurus = thesaurus
-        self.alpha = checked_alpha(alpha)
-        self.stop_words = checked_stop_words(stop_words)
+        self.thesaurus: Thesaurus = thesaurus
+        self.alpha: float = checked_alpha(alpha)
+        self.stop_words: frozenset[str] = checked_stop_words(stop_words)
         self._lookup = lookup_of(thesaurus)
 
-    def change(self, texts, random):
+    def change(self, texts: list[str], random: Any) -> list[str]:
         settings = self.alpha, self._lookup, self.stop_words, random
         return [replace_synonyms(text, *settings) for text in texts]

@@ -1,14 +1,21 @@
+"""Enlargement of text data sets."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, Self
+
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.augmentation.text.containers import (
+from keras_strategies._internal.types import Tensor, Tensors
+from keras_strategies.augmentation.text._containers import (
     as_list,
     checked,
     is_tensor,
-    like,
+    to_container,
 )
-from keras_strategies.augmentation.text.operation import TextOperation
+from keras_strategies.augmentation.text._operation import TextOperation
+from keras_strategies.augmentation.text._thesaurus import Thesaurus
 from keras_strategies.augmentation.text.random_deletion import RandomDeletion
 from keras_strategies.augmentation.text.random_insertion import RandomInsertion
 from keras_strategies.augmentation.text.random_swap import RandomSwap
@@ -16,23 +23,23 @@ from keras_strategies.augmentation.text.synonym_replacement import SynonymReplac
 
 
 class TextAugmenter(TextOperation):
-    """Makes an enlarged set: every text, and changed copies of it; labels follow.
+    """Returns an enlarged data set: every text and changed copies of it, with labels.
 
-    Each copy is changed by one of the operations, and a text's copies are shared out
-    evenly among them, as in EDA (`mode="one"`), or by all in their order
-    (`mode="all"`). The copies stand behind their text:
+    Each copy is changed by one of the operations, with the copies of a text distributed
+    evenly among them, as in EDA (`mode="one"`), or by all in order (`mode="all"`). The
+    copies follow their text:
 
     ```
     x1, copy, ..., copy, x2, copy, ...
     ```
 
-    and labels, sample weights and whatever else is given are repeated to match.
-    `TextAugmenter.eda` has the four operations of EDA. Augment training data only,
+    and labels, sample weights and other arguments are repeated to match.
+    `TextAugmenter.eda` has the four operations of EDA. Augment only training data,
     after the split: a copy of a training text in the validation set is a leak.
 
     Takes lists, NumPy arrays and `tf.string` tensors of rank 1, or one text. In
-    `tf.data`, `dataset.map(augmenter)` turns each batch (or each text, then
-    `.unbatch()`) into the enlarged one.
+    `tf.data`, `dataset.map(augmenter)` enlarges each batch (or each text, followed by
+    `.unbatch()`).
 
     Reference: Wei and Zou, 2019, [EDA](https://arxiv.org/abs/1901.11196).
 
@@ -41,19 +48,19 @@ class TextAugmenter(TextOperation):
         copies: Changed copies of each text (`n_aug` in EDA), at least 1.
             Defaults to `4`.
         mode: `"one"` or `"all"`. Defaults to `"one"`.
-        originals: Whether the texts themselves are in the set. Defaults to `True`.
+        originals: Whether to include the texts themselves. Defaults to `True`.
         seed: Integer that makes all draws reproducible, those of the operations too,
             or `None`. Defaults to `None`.
 
     Call arguments:
         texts: The texts.
-        *others: Labels and the like, arrays, lists or tensors of as many items, or
-            nested structures of arrays. With any of them the result is a tuple.
+        *labels: Labels, sample weights and the like: arrays, lists or tensors of as
+            many items, or nested structures of arrays. The result is then a tuple.
 
     Raises:
-        TypeError: If an operation is none, or texts are no texts.
-        ValueError: If an argument is outside its range, or labels are not as many as
-            texts.
+        TypeError: If an operation or `texts` is of the wrong type.
+        ValueError: If an argument is outside its range, or the number of labels is not
+            that of texts.
 
     Example:
 
@@ -66,28 +73,44 @@ class TextAugmenter(TextOperation):
     ```
     """
 
-    def __init__(self, operations, copies=4, mode="one", originals=True, seed=None):
+    def __init__(
+        self,
+        operations: Sequence[TextOperation],
+        copies: int = 4,
+        mode: Literal["one", "all"] = "one",
+        originals: bool = True,
+        seed: int | None = None,
+    ) -> None:
         super().__init__(seed)
-        self.operations = list(operations)
+        self.operations: list[TextOperation] = list(operations)
         if not self.operations:
             fix = "Give some, such as [RandomSwap()]."
-            checks.fail("`operations` must hold one", fix=fix, operations=operations)
+            checks.fail(
+                "`operations` must not be empty", fix=fix, operations=operations
+            )
         for operation in self.operations:
             checks.instance("operations", operation, TextOperation)
-        self.copies = checks.integer("copies", copies, low=1)
-        self.mode = checks.choice("mode", mode, ("one", "all"))
-        self.originals = checks.boolean("originals", originals)
+        self.copies: int = checks.integer("copies", copies, low=1)
+        self.mode: str = checks.choice("mode", mode, ("one", "all"))
+        self.originals: bool = checks.boolean("originals", originals)
 
     @classmethod
-    def eda(cls, thesaurus, alpha=0.1, n_aug=4, stop_words=None, seed=None):
-        """The four operations of EDA with one strength.
+    def eda(
+        cls,
+        thesaurus: Thesaurus,
+        alpha: float = 0.1,
+        n_aug: int = 4,
+        stop_words: Iterable[str] | None = None,
+        seed: int | None = None,
+    ) -> Self:
+        """Returns an augmenter with the four operations of EDA.
 
         The paper recommends, by the number of training texts: 500: `alpha=0.05,
         n_aug=16`; 2,000: `alpha=0.05, n_aug=8`; from 5,000 on: `alpha=0.1, n_aug=4`.
 
         Args:
             thesaurus: As in `SynonymReplacement`.
-            alpha: Strength of all four. Defaults to `0.1`.
+            alpha: Fraction of the words, for all four. Defaults to `0.1`.
             n_aug: Changed copies of each text. Defaults to `4`.
             stop_words: As in `SynonymReplacement`. Defaults to `None`.
             seed: Integer that makes the draws reproducible. Defaults to `None`.
@@ -100,76 +123,78 @@ class TextAugmenter(TextOperation):
         ]
         return cls(operations, copies=n_aug, seed=seed)
 
-    def __call__(self, texts, *others):
+    def __call__(self, texts: Any, *labels: Tensors) -> Any:
         times = self.copies + self.originals
         if is_tensor(texts):
-            return _enlarge_tensors(self._change, times, texts, others)
-        alone = isinstance(texts, str | bytes)
-        given = [texts] if alone else checked(texts)
-        if np.ndim(given) != 1:
-            checks.fail("`texts` must be a flat list", shape=np.shape(given))
-        enlarged = self._change(as_list(given))
-        enlarged = like(enlarged, given, (len(enlarged),))
-        if not others:
+            return _enlarge_tensors(self._change, times, texts, labels)
+        is_single = isinstance(texts, str | bytes)
+        batch = [texts] if is_single else checked(texts)
+        if np.ndim(batch) != 1:
+            checks.fail("`texts` must be a flat list", shape=np.shape(batch))
+        enlarged = self._change(as_list(batch))
+        enlarged = to_container(enlarged, batch, (len(enlarged),))
+        if not labels:
             return enlarged
-        if alone:
-            return (enlarged, *[[other] * times for other in others])
-        return (enlarged, *[_repeat(o, len(given), times) for o in others])
+        if is_single:
+            return (enlarged, *[[label] * times for label in labels])
+        return (enlarged, *[_repeat(label, len(batch), times) for label in labels])
 
-    def change(self, texts, random):
+    def change(self, texts: list[str], random: Any) -> list[str]:
         count = len(texts)
         copies = [[text] * self.copies for text in texts]
         if self.mode == "all":
-            every = [text for row in copies for text in row]
+            flat = [text for row in copies for text in row]
             for operation in self.operations:
-                every = self._apply(operation, every, random)
+                flat = self._apply(operation, flat, random)
             copies = [
-                every[i * self.copies : (i + 1) * self.copies] for i in range(count)
+                flat[i * self.copies : (i + 1) * self.copies] for i in range(count)
             ]
         else:
-            shares = [self._share(random) for _ in texts]
+            assigned = [self._assign_operations(random) for _ in texts]
             for i, operation in enumerate(self.operations):
-                # One call an operation: translators work in batches.
-                places = [
+                # One call per operation: translators process batches.
+                indices = [
                     (row, column)
                     for row in range(count)
                     for column in range(self.copies)
-                    if shares[row][column] == i
+                    if assigned[row][column] == i
                 ]
-                some = [texts[row] for row, _ in places]
-                changed = self._apply(operation, some, random) if some else []
-                for (row, column), text in zip(places, changed, strict=True):
+                inputs = [texts[row] for row, _ in indices]
+                changed = self._apply(operation, inputs, random) if inputs else []
+                for (row, column), text in zip(indices, changed, strict=True):
                     copies[row][column] = text
-        first = [[text] if self.originals else [] for text in texts]
+        originals = [[text] if self.originals else [] for text in texts]
         return [
             text
-            for own, row in zip(first, copies, strict=True)
-            for text in (*own, *row)
+            for original, row in zip(originals, copies, strict=True)
+            for text in (*original, *row)
         ]
 
-    def _apply(self, operation, texts, random):
+    def _apply(
+        self, operation: TextOperation, texts: list[str], random: Any
+    ) -> list[str]:
         if self.seed is None:
             return operation._change(texts)
         return operation.change(texts, random)
 
-    def _share(self, random):
-        """Which operation makes which copy, evenly in a random order."""
+    def _assign_operations(self, random: Any) -> np.ndarray:
+        """Returns the index of the operation of each copy, evenly in random order."""
         kinds = len(self.operations)
         rounds = -(-self.copies // kinds)
         order = [random.permutation(kinds) for _ in range(rounds)]
         return np.concatenate(order)[: self.copies]
 
 
-def _repeat(other, count, times):
-    """Every item of `other` `times` times, in the container it came in."""
-    # A list is a list of labels; arrays may stand together in a tuple or a dict.
-    if isinstance(other, list) or (
-        isinstance(other, tuple) and not any(map(_is_array, other))
+def _repeat(labels: Any, count: int, times: int) -> Any:
+    """Repeats every item `times` times, in the same type of container."""
+    # A list is a list of labels; arrays may be nested in a tuple or a dict.
+    if isinstance(labels, list) or (
+        isinstance(labels, tuple) and not any(map(_is_array, labels))
     ):
-        _check_length(len(other), count)
-        return type(other)([item for item in other for _ in range(times)])
+        _check_length(len(labels), count)
+        return type(labels)([item for item in labels for _ in range(times)])
 
-    def one(array):
+    def repeat(array: Any) -> Any:
         if is_tensor(array):
             import tensorflow as tf
 
@@ -179,44 +204,49 @@ def _repeat(other, count, times):
         _check_length(len(array), count)
         return np.repeat(array, times, axis=0)
 
-    return keras.tree.map_structure(one, other)
+    return keras.tree.map_structure(repeat, labels)
 
 
-def _is_array(item):
+def _is_array(item: Any) -> bool:
     return isinstance(item, np.ndarray | dict | tuple) or is_tensor(item)
 
 
-def _check_length(length, count):
+def _check_length(length: int | None, count: int) -> None:
     if length is not None and length != count:
         rule = "there must be as many labels as texts"
         checks.fail(rule, labels=length, texts=count)
 
 
-def _enlarge_tensors(change, times, texts, others):
+def _enlarge_tensors(
+    change: Callable[[list[str]], list[str]],
+    times: int,
+    texts: Tensor,
+    labels: Sequence[Any],
+) -> Any:
     import tensorflow as tf
 
     if texts.shape.rank not in (0, 1):
         shape = tuple(texts.shape) if texts.shape.rank is not None else None
         checks.fail("`texts` must have rank 0 or 1", shape=shape)
-    alone = texts.shape.rank == 0
-    flat = texts[None] if alone else texts
+    is_single = texts.shape.rank == 0
+    flat = texts[None] if is_single else texts
 
-    def run(array):
+    def run(array: Any) -> Any:
         result = change(as_list(array))
         encoded = np.empty(len(result), dtype=object)
         encoded[:] = [text.encode("utf-8") for text in result]
         return encoded
 
     enlarged = tf.numpy_function(run, [flat], tf.string)
-    known = flat.shape[0]
-    enlarged = tf.ensure_shape(enlarged, [None if known is None else known * times])
-    if not others:
+    count = flat.shape[0]
+    enlarged = tf.ensure_shape(enlarged, [None if count is None else count * times])
+    if not labels:
         return enlarged
 
-    def repeat(tensor):
+    def repeat(tensor: Tensor) -> Any:
         tensor = tf.convert_to_tensor(tensor)
-        tensor = tensor[None] if alone else tensor
-        _check_length(tensor.shape[0], known)
+        tensor = tensor[None] if is_single else tensor
+        _check_length(tensor.shape[0], count)
         return tf.repeat(tensor, times, axis=0)
 
-    return (enlarged, *[keras.tree.map_structure(repeat, o) for o in others])
+    return (enlarged, *[keras.tree.map_structure(repeat, label) for label in labels])

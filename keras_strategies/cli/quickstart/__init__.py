@@ -1,11 +1,14 @@
 """`keras-strategies quickstart`: from real data to a verified .tflite."""
 
-from keras_strategies.cli.artifacts import whole
+import argparse
+
+from keras_strategies.cli.common import Subparsers, whole_number
 from keras_strategies.cli.errors import UsageError
-from keras_strategies.cli.output import check_folder, written_aside
+from keras_strategies.cli.output_folder import check_folder, written_aside
 
 
-def add_parser(commands):
+def add_parser(commands: Subparsers) -> None:
+    """Adds the command."""
     parser = commands.add_parser(
         "quickstart",
         help="from real data to a verified .tflite in three minutes",
@@ -22,21 +25,21 @@ def add_parser(commands):
     )
     parser.add_argument(
         "--epochs",
-        type=whole(1, 10_000),
+        type=whole_number(1, 10_000),
         default=20,
         metavar="N",
         help="training epochs of each network (20); fine-tuning takes half as many",
     )
     parser.add_argument(
         "--seeds",
-        type=whole(3, 100),
+        type=whole_number(3, 100),
         default=3,
         metavar="N",
         help="networks of each sort, each with its own seed; at least 3 (3)",
     )
     parser.add_argument(
         "--seed",
-        type=whole(0, 10**9),
+        type=whole_number(0, 10**9),
         default=0,
         metavar="N",
         help="the first seed (0)",
@@ -44,7 +47,8 @@ def add_parser(commands):
     parser.set_defaults(run=run)
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns its exit code."""
     from keras_strategies._internal.optional import require
 
     folder = check_folder(arguments.output)

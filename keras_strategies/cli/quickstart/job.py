@@ -1,10 +1,12 @@
-"""The main job, step by step: train, prune, export, verify, report."""
+"""Job of the quickstart, step by step: train, prune, export, verify, report."""
 
 import gzip
 import json
+import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,14 +14,16 @@ import keras
 import numpy as np
 
 from keras_strategies import export
-from keras_strategies.cli.quickstart import networks, pictures, report, training
+from keras_strategies.cli.quickstart import networks, plots, report, training
 from keras_strategies.cli.quickstart.data import load
 
-SHOWN = 8
+NUM_AUGMENTED = 8
 
 
-def run_job(aside, folder, epochs, seeds):
-    """Does the job and writes its files into `aside`; prints to the terminal."""
+def run_job(
+    aside: Path, folder: str | os.PathLike[str], epochs: int, seeds: Sequence[int]
+) -> None:
+    """Runs the job and writes its files into `aside`; prints to the terminal."""
     from rich.console import Console
 
     console = Console()
@@ -31,11 +35,11 @@ def run_job(aside, folder, epochs, seeds):
         pruned_rows = _prune_and_export(
             model, digits, epochs, seeds[0], aside, progress
         )
-        made = _assemble(digits, epochs, seeds, outcome, model, pruned_rows)
-        made["seconds"] = time.perf_counter() - started
-        _write(aside, made, digits, outcome, pruned_rows["int8_outputs"])
-    console.print(report.table(made))
-    console.print(made["summary"])
+        values = _assemble(digits, epochs, seeds, outcome, model, pruned_rows)
+        values["seconds"] = time.perf_counter() - started
+        _write(aside, values, digits, outcome, pruned_rows["int8_outputs"])
+    console.print(report.results_table(values))
+    console.print(values["summary"])
     console.print(f"Results are in {folder}: open {Path(folder) / 'report.html'}")
 
 
@@ -68,9 +72,9 @@ def _train_all(digits, epochs, seeds, progress):
         bar = training.EpochBar(progress, task)
         models, histories, accuracies, seconds = [], [], [], []
         for seed in seeds:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             model, history = training.train(digits, strategies, epochs, seed, bar)
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - start)
             answers = model.predict(digits.x_test, verbose=0)
             accuracies.append(training.accuracy(answers, digits.y_test))
             models.append(model)
@@ -139,6 +143,7 @@ def _keras_row(name, model, digits):
     """Figures of a Keras model; its file is measured without the optimizer."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.keras"
+        # A model that was never compiled has no optimizer to save.
         keras.Model(model.inputs, model.outputs).save(path)
         data = path.read_bytes()
     return {
@@ -157,9 +162,9 @@ def _keras_latency(model, image, runs=30):
     model.predict_on_batch(image)
     times = []
     for _ in range(runs):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         model.predict_on_batch(image)
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times)
 
 
@@ -208,28 +213,30 @@ def _assemble(digits, epochs, seeds, outcome, model, exported):
     }
 
 
-def _write(aside, made, digits, outcome, int8_outputs):
+def _write(aside, values, digits, outcome, int8_outputs):
     keras.utils.set_random_seed(0)
     layer = networks.affine(seed=1)
-    images = digits.x_train[:SHOWN]
+    images = digits.x_train[:NUM_AUGMENTED]
     versions = [np.asarray(layer(images, training=True)) for _ in range(3)]
-    curves = pictures.training_curves(
+    curves = plots.training_curves(
         outcome["plain"]["histories"], outcome["strategies"]["histories"]
     )
-    shown = [
+    figures = [
         (curves, "Training", "Mean of the seeds; the band spans all of them."),
         (
-            pictures.augmented_images(images, versions),
+            plots.augmented_images(images, versions),
             "Augmentation",
-            "What RandomAffine makes of eight training images.",
+            "Eight training images and what RandomAffine changes.",
         ),
         (
-            pictures.predictions(digits.x_test, digits.y_test, int8_outputs),
+            plots.predictions(digits.x_test, digits.y_test, int8_outputs),
             "Answers of the int8 file",
             "The hardest test images: mistakes in red first, then the least sure.",
         ),
     ]
     (aside / "training.png").write_bytes(curves)
     with open(aside / "report.json", "w", encoding="utf-8") as file:
-        json.dump(made, file, indent=2)
-    (aside / "report.html").write_text(report.page(made, shown), encoding="utf-8")
+        json.dump(values, file, indent=2)
+    (aside / "report.html").write_text(
+        report.render_page(values, figures), encoding="utf-8"
+    )

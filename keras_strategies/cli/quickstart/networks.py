@@ -1,5 +1,7 @@
 """The network of the quickstart: plain Keras, or the same with strategies."""
 
+from typing import Any
+
 import keras
 
 from keras_strategies.augmentation import RandomAffine
@@ -11,12 +13,12 @@ BATCH_SIZE = 32
 LEARNING_RATE = 1e-3
 
 
-def build(strategies):
-    """A small residual CNN for 8x8 grey images, compiled with Adam.
+def build(strategies: bool) -> keras.Model:
+    """Returns a small residual CNN for 8x8 grey images, compiled with Adam.
 
     Both networks have the same weights; with `strategies=True` the training of
     the same function is augmented (one affine resample), drops its residual
-    branch at random and pulls the dense layer's unneeded units to zero.
+    branch at random and penalizes whole units of the dense layer.
     """
     inputs = keras.Input((8, 8, 1), name="image")
     x = affine()(inputs) if strategies else inputs
@@ -36,11 +38,11 @@ def build(strategies):
     )(x)
     outputs = keras.layers.Dense(10, activation="softmax", name="digit")(x)
     model = keras.Model(inputs, outputs, name="digits")
-    compile_for(model)
+    compile_model(model)
     return model
 
 
-def affine(seed=None):
+def affine(seed: int | None = None) -> keras.layers.Layer:
     """Small rotations, shifts, shears and zooms, as one resample."""
     return RandomAffine(
         rotation_factor=0.03,
@@ -54,7 +56,8 @@ def affine(seed=None):
     )
 
 
-def compile_for(model, learning_rate=LEARNING_RATE):
+def compile_model(model: keras.Model, learning_rate: float = LEARNING_RATE) -> None:
+    """Compiles the model with Adam."""
     model.compile(
         keras.optimizers.Adam(learning_rate),
         loss="sparse_categorical_crossentropy",
@@ -62,7 +65,7 @@ def compile_for(model, learning_rate=LEARNING_RATE):
     )
 
 
-def callbacks(strategies, epochs, steps_per_epoch):
+def callbacks(strategies: bool, epochs: int, steps_per_epoch: int) -> list[Any]:
     """Warm-up with cosine decay and clipping, or nothing."""
     if not strategies:
         return []

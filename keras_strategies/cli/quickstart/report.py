@@ -1,7 +1,14 @@
-"""The quickstart's report: numbers as JSON, everything as one HTML page."""
+"""Report of the quickstart: numbers as JSON, everything as one HTML page."""
 
 import base64
 import html
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from keras_strategies._internal.reports import rich_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 COLUMNS = (
     ("name", "Model"),
@@ -15,7 +22,7 @@ COLUMNS = (
 )
 
 
-def cell(key, value):
+def cell_text(key: str, value: Any) -> str:
     """One value of a row as text; a dash where a figure has no meaning."""
     if value is None:
         return "-"
@@ -28,8 +35,8 @@ def cell(key, value):
     return str(value)
 
 
-def gain_sentence(comparison):
-    """The honest summary of plain against strategies."""
+def gain_sentence(comparison: Mapping[str, Any]) -> str:
+    """Summary of the gain of the strategies, with its interval."""
     gain, low, high = (100 * comparison["gain"][k] for k in ("mean", "low", "high"))
     seeds = len(comparison["seeds"])
     verdict = (
@@ -37,7 +44,7 @@ def gain_sentence(comparison):
         if low > 0
         else "worse than plain Keras beyond the noise of the seeds"
         if high < 0
-        else "not told apart from plain Keras by so few seeds"
+        else "not distinguishable from plain Keras with so few seeds"
     )
     return (
         f"With strategies: {gain:+.2f} points of test accuracy, mean of {seeds} seeds "
@@ -45,19 +52,14 @@ def gain_sentence(comparison):
     )
 
 
-def table(report):
+def results_table(report: Mapping[str, Any]) -> "Table":
     """The closing table for the terminal."""
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-    for key, title in COLUMNS:
-        made.add_column(
-            title, justify="left" if key == "name" else "right", no_wrap=True
-        )
-    for row in report["rows"]:
-        made.add_row(*(cell(key, row[key]) for key, _ in COLUMNS))
-    return made
+    return rich_table(
+        [title for _, title in COLUMNS],
+        [[cell_text(key, row[key]) for key, _ in COLUMNS] for row in report["rows"]],
+        [key == "name" for key, _ in COLUMNS],
+        padding=0,  # eight columns on a terminal of 80 characters
+    )
 
 
 def _html_table(header, rows):
@@ -101,21 +103,23 @@ def _seed_rows(comparison):
     ]
 
 
-def page(report, pictures):
-    """The whole report as one HTML text without outside references.
+def render_page(
+    report: Mapping[str, Any], figures: Sequence[tuple[bytes, str, str]]
+) -> str:
+    """The whole report as one HTML text without external references.
 
     Args:
         report: The dict that is written as report.json.
-        pictures: List of `(png bytes, title, note)`.
+        figures: List of `(png bytes, title, note)`.
     """
     header = [title for _, title in COLUMNS]
-    rows = [[cell(key, row[key]) for key, _ in COLUMNS] for row in report["rows"]]
+    rows = [[cell_text(key, row[key]) for key, _ in COLUMNS] for row in report["rows"]]
     versions = ", ".join(f"{k} {v}" for k, v in report["versions"].items())
     seeds = _html_table(
         ("Seed", "Plain Keras", "With strategies", "Points gained"),
         _seed_rows(report["comparison"]),
     )
-    figures = "".join(_figure(*picture) for picture in pictures)
+    figure_html = "".join(_figure(*figure) for figure in figures)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -131,7 +135,7 @@ time of one inference.</p>
 <h2>Seed by seed</h2>{seeds}
 <p>The interval above covers the randomness of training, not the choice of the test
 images: one image is {100 / report["data"]["test"]:.2f} points.</p>
-{figures}
+{figure_html}
 <footer>{html.escape(versions)} · {report["seconds"]:.0f} s ·
 {html.escape(report["backend"])} backend</footer>
 </body></html>

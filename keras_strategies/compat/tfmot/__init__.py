@@ -15,15 +15,14 @@ model = tfmot.sparsity.keras.prune_low_magnitude(model, pruning_schedule=schedul
 model.compile("adam", "mse")
 ```
 
-Where it differs from the original: models are changed in place and returned, their
-layers keep their names and types, so that saving and loading need no scope, and
-callbacks such as `UpdatePruningStep` are accepted and do nothing; only
-`quantization.keras` returns a new model. A `QuantizeConfig` or `Quantizer` of one's
-own works if it is written on `keras.ops` or for the backend in use; its
-`set_quantize_weights` is not called. Not there are the transformations of graphs
-(`graph_transformations`, `default_8bit_transforms`), which have nothing to do here, and
-`ClusteringAlgorithm`. What the original does silently on Keras 3, such as returning
-None, is an error.
+Differences from the original: models are changed in place and returned, their layers
+keep their names and types, so that saving and loading need no scope, and callbacks
+such as `UpdatePruningStep` are accepted and do nothing; only `quantization.keras`
+returns a new model. A custom `QuantizeConfig` or `Quantizer` works if it is written on
+`keras.ops` or for the backend in use; its `set_quantize_weights` is not called. The
+transformations of graphs (`graph_transformations`, `default_8bit_transforms`), which
+have no purpose here, and `ClusteringAlgorithm` do not exist. Silent failures of the
+original on Keras 3, such as returning None, are errors.
 
 Reference: https://www.tensorflow.org/model_optimization/api_docs/python/tfmot
 """

@@ -59,7 +59,7 @@ def test_many_texts_pass_the_limits_of_the_database(tmp_path):
 
 
 def test_rate_is_the_share_that_is_translated():
-    again = BackTranslation(_Translator(">"), _Translator("<"), rate=0.3, seed=0)
+    again = BackTranslation(_Translator(">"), _Translator("<"), factor=0.3, seed=0)
     texts = [str(i) for i in range(1000)]
     changed = sum(new != old for new, old in zip(again(texts), texts, strict=True))
     assert 250 < changed < 350
@@ -71,9 +71,9 @@ def test_bad_input(tmp_path):
         BackTranslation(own, own, cache=tmp_path / "c")
     with pytest.raises(TypeError, match="`back` must be callable"):
         BackTranslation(own, "de-en")
-    with pytest.raises(ValueError, match="`translate` must give one text for each"):
+    with pytest.raises(ValueError, match="`translate` must return one text for each"):
         BackTranslation(lambda texts: texts[1:], own)(["a", "b"])
-    with pytest.raises(TypeError, match="`back` must give str"):
+    with pytest.raises(TypeError, match="`back` must return str"):
         BackTranslation(own, lambda texts: [None for _ in texts])(["a"])
     with pytest.raises(OSError, match="`cache` must be a file"):
         BackTranslation(own, own, cache=tmp_path / "no" / "c", name="x")

@@ -10,7 +10,7 @@ from keras_strategies.augmentation import (
     SynonymReplacement,
     TypoNoise,
 )
-from keras_strategies.augmentation.text import words
+from keras_strategies.augmentation.text import _words as words
 
 TEXT = "The film, however, isn't a GOOD film: it's fine."
 SYNONYMS = {"film": ["movie", "picture"], "good": ["great"], "fine": {"nice"}}
@@ -62,7 +62,7 @@ def test_stop_words_are_left_alone():
     assert replace("the cat of the cat") == "the X of the X"
     replace = SynonymReplacement(everything, alpha=1.0, stop_words=["cat"])
     assert replace("the cat of the cat") == "X cat X X cat"
-    with pytest.raises(ValueError, match="`stop_words` must hold words"):
+    with pytest.raises(ValueError, match="`stop_words` must be a collection"):
         SynonymReplacement(everything, stop_words="the")
 
 
@@ -112,7 +112,7 @@ def test_typos_are_one_slip_a_word():
     for changed in {typo("Go") for _ in range(40)}:
         assert changed[1] == "o" or changed[0] == "G"
         assert changed[0].isupper() and len(changed) == 2
-    near = words.NEAR_KEYS
+    near = words.NEIGHBOUR_KEYS
     assert all(key in near[other] for key in near for other in near[key])
     assert TypoNoise(1.0, kinds=["insert"])("\u0436\u0436\u0436") == "\u0436" * 4
     text = " ".join(["letters"] * 2000)
@@ -167,10 +167,10 @@ def test_in_tf_data():
         (lambda: RandomSwap()(3), TypeError, "`texts` must be texts"),
         (lambda: RandomSwap()([3]), TypeError, "texts must be str"),
         (lambda: RandomSwap()(np.zeros(3)), TypeError, "`texts` must be texts"),
-        (lambda: SynonymReplacement(["a"]), TypeError, "`thesaurus` must know"),
+        (lambda: SynonymReplacement(["a"]), TypeError, "`thesaurus` must be a dict"),
         (lambda: SynonymReplacement({"a": "b"}), ValueError, "must be a list"),
         (lambda: TypoNoise(kinds=["slip"]), ValueError, "`kinds` must be one of"),
-        (lambda: TypoNoise(kinds=[]), ValueError, "`kinds` must hold some"),
+        (lambda: TypoNoise(kinds=[]), ValueError, "`kinds` must have some"),
     ],
 )
 def test_bad_input(make, error, text):

@@ -113,7 +113,7 @@ def test_in_tf_data():
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
-        (lambda: TextAugmenter([]), ValueError, "`operations` must hold one"),
+        (lambda: TextAugmenter([]), ValueError, "`operations` must not be empty"),
         (lambda: TextAugmenter([str.upper]), TypeError, "must be a TextOperation"),
         (lambda: TextAugmenter([RandomSwap()], 0), ValueError, "`copies` must be"),
         (

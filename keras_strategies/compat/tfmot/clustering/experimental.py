@@ -1,6 +1,8 @@
 """`tfmot.clustering.keras.experimental` for Keras 3."""
 
-from keras_strategies.compat.tfmot.clustering._weights import (
+from typing import Any
+
+from keras_strategies.compat.tfmot.clustering._cluster_weights import (
     CentroidInitialization,
     cluster,
 )
@@ -9,13 +11,15 @@ __all__ = ["cluster_weights"]
 
 
 def cluster_weights(
-    to_cluster,
-    number_of_clusters,
-    cluster_centroids_init=CentroidInitialization.KMEANS_PLUS_PLUS,
-    preserve_sparsity=False,
-    cluster_per_channel=False,
-    **kwargs,
-):
+    to_cluster: Any,
+    number_of_clusters: int,
+    cluster_centroids_init: CentroidInitialization = (
+        CentroidInitialization.KMEANS_PLUS_PLUS
+    ),
+    preserve_sparsity: bool = False,
+    cluster_per_channel: bool = False,
+    **kwargs: Any,
+) -> Any:
     """As `clustering.keras.cluster_weights`, with zeros and channels kept apart.
 
     Args:

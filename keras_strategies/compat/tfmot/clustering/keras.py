@@ -1,13 +1,15 @@
 """`tfmot.clustering.keras` for Keras 3."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
 from keras_strategies import compression
-from keras_strategies._internal import checks
+from keras_strategies._internal import bases, checks
 from keras_strategies.compat.tfmot.clustering import clusterable_layer, experimental
-from keras_strategies.compat.tfmot.clustering._weights import (
+from keras_strategies.compat.tfmot.clustering._cluster_weights import (
     CentroidInitialization,
     cluster,
 )
@@ -26,11 +28,13 @@ __all__ = [
 
 
 def cluster_weights(
-    to_cluster,
-    number_of_clusters,
-    cluster_centroids_init=CentroidInitialization.KMEANS_PLUS_PLUS,
-    **kwargs,
-):
+    to_cluster: Any,
+    number_of_clusters: int,
+    cluster_centroids_init: CentroidInitialization = (
+        CentroidInitialization.KMEANS_PLUS_PLUS
+    ),
+    **kwargs: Any,
+) -> Any:
     """Makes the kernels of a model, layer or list of layers share few values.
 
     Args:
@@ -48,34 +52,40 @@ def cluster_weights(
     )
 
 
-def strip_clustering(model):
+def strip_clustering(model: keras.Model) -> keras.Model:
     """Ends the clustering of `model`, in place; returns it."""
     return compression.strip(model)
 
 
 @contextlib.contextmanager
-def cluster_scope():
+def cluster_scope() -> Iterator[None]:
     """Does nothing: clustered models load without a scope."""
     yield
 
 
-class ClusteringSummaries(keras.callbacks.TensorBoard):
+class ClusteringSummaries(bases.TensorBoard):
     """TensorBoard, with the number of values of each kernel after each epoch.
 
     Args:
         log_dir: Folder of the logs. Defaults to `"logs"`.
-        cluster_update_freq: Must be `"epoch"`: to count values takes a sort of the
+        cluster_update_freq: Must be `"epoch"`: counting values takes a sort of the
             weights.
         **kwargs: As for `keras.callbacks.TensorBoard`.
     """
 
-    def __init__(self, log_dir="logs", cluster_update_freq="epoch", **kwargs):
+    def __init__(
+        self,
+        log_dir: str = "logs",
+        cluster_update_freq: str = "epoch",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(log_dir=log_dir, **kwargs)
-        self.cluster_update_freq = checks.choice(
+        self.cluster_update_freq: str = checks.choice(
             "cluster_update_freq", cluster_update_freq, ("epoch",)
         )
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes the logs and the numbers of values."""
         rows = compression.cluster_report(self.model).rows
         values = {f"cluster_values/{row['weight']}": row["values"] for row in rows}
         super().on_epoch_end(epoch, {**(logs or {}), **values})

@@ -1,5 +1,7 @@
 """`tfmot.experimental.combine` for Keras 3: the combinations of techniques."""
 
+import keras
+
 from keras_strategies import compression
 from keras_strategies.compat.tfmot.quantization._schemes import (
     Default8BitClusterPreserveQuantizeScheme,
@@ -13,6 +15,6 @@ __all__ = [
 ]
 
 
-def strip_clustering_cqat(to_strip):
-    """Ends the keeping of clusters in a quantized model, in place; returns it."""
+def strip_clustering_cqat(to_strip: keras.Model) -> keras.Model:
+    """Ends the preservation of clusters in a quantized model, in place; returns it."""
     return compression.strip(to_strip)

@@ -1,6 +1,8 @@
 """Quantization of whole models and of marked layers, under TFMOT's names."""
 
 import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import keras
 
@@ -9,19 +11,21 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import Rewriter
 from keras_strategies.compat.tfmot.quantization import _ranges, _schemes
 from keras_strategies.compat.tfmot.quantization._config import QuantizeConfig
-from keras_strategies.compression._qat_config import QuantizeWrapper
+from keras_strategies.compression.quantization._quantize_wrapper import QuantizeWrapper
 
 _MARK = "_tfmot_annotated"
 _PREFIX = "quant_"
 
 
-def quantize_model(to_quantize, quantized_layer_name_prefix=_PREFIX):
+def quantize_model(
+    to_quantize: keras.Model, quantized_layer_name_prefix: str = _PREFIX
+) -> keras.Model:
     """Returns a copy of a model that trains for int8; `to_quantize` is unchanged.
 
     Args:
         to_quantize: A built Functional or Sequential `keras.Model`.
         quantized_layer_name_prefix: Layers keep their names, so only the original's
-            default is taken.
+            default is accepted.
 
     Returns:
         An uncompiled model, of `compression.quantize_aware`.
@@ -30,7 +34,9 @@ def quantize_model(to_quantize, quantized_layer_name_prefix=_PREFIX):
     return compression.quantize_aware(to_quantize)
 
 
-def quantize_annotate_layer(to_annotate, quantize_config=None):
+def quantize_annotate_layer(
+    to_annotate: Any, quantize_config: QuantizeConfig | None = None
+) -> Any:
     """Marks a layer for `quantize_apply`; returns it.
 
     Args:
@@ -42,11 +48,12 @@ def quantize_annotate_layer(to_annotate, quantize_config=None):
         fix = "Mark its layers, or use quantize_annotate_model."
         checks.fail("`to_annotate` must not be a model", fix=fix, model=to_annotate)
     checks.instance("quantize_config", quantize_config, QuantizeConfig, optional=True)
+    # On the layer itself: TFMOT's wrapper would change its name and type.
     setattr(to_annotate, _MARK, quantize_config or True)
     return to_annotate
 
 
-def quantize_annotate_model(to_annotate):
+def quantize_annotate_model(to_annotate: keras.Model) -> keras.Model:
     """Marks all layers of a model for `quantize_apply`; returns it.
 
     Layers that are marked already keep their `QuantizeConfig`.
@@ -61,7 +68,11 @@ def quantize_annotate_model(to_annotate):
     return to_annotate
 
 
-def quantize_apply(model, scheme=None, quantized_layer_name_prefix=_PREFIX):
+def quantize_apply(
+    model: keras.Model,
+    scheme: _schemes.QuantizeScheme | None = None,
+    quantized_layer_name_prefix: str = _PREFIX,
+) -> keras.Model:
     """Returns a copy of a model that trains its marked layers for int8.
 
     Args:
@@ -82,7 +93,7 @@ def quantize_apply(model, scheme=None, quantized_layer_name_prefix=_PREFIX):
         fix = "Mark layers with quantize_annotate_layer, or use quantize_model."
         checks.fail("`model` must have annotated layers", fix=fix, model=model.name)
     configs = _configs(model, scheme.get_quantize_registry())
-    with _ranges.known(configs.values()):
+    with _ranges.class_scope(configs.values()):
         return compression.quantize_aware(
             _wrapped(model, configs) if configs else model,
             include=lambda layer: hasattr(layer, _MARK),
@@ -91,23 +102,24 @@ def quantize_apply(model, scheme=None, quantized_layer_name_prefix=_PREFIX):
 
 
 @contextlib.contextmanager
-def quantize_scope(*args):
-    """Makes custom objects known inside the block; quantized layers are known anyway.
+def quantize_scope(*args: Mapping[str, Any]) -> Iterator[None]:
+    """Registers custom objects inside the block; quantized layers always are.
+
 
     Args:
         *args: Dicts of name and object.
     """
-    objects = {name: thing for entry in args for name, thing in entry.items()}
+    objects = {name: item for entry in args for name, item in entry.items()}
     with keras.saving.custom_object_scope(objects):
         yield
 
 
 def _all_layers(model):
     """The layers of a model and of the models inside it, without inputs."""
-    found = []
+    layers = []
     for layer in model.layers:
-        found += _all_layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return [x for x in found if not isinstance(x, keras.layers.InputLayer)]
+        layers += _all_layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return [x for x in layers if not isinstance(x, keras.layers.InputLayer)]
 
 
 def _check_prefix(prefix):
@@ -131,36 +143,39 @@ def _check_layout(scheme):
 
 def _configs(model, registry):
     """`{id of a marked layer: its own QuantizeConfig}`."""
-    native = type(registry) is _schemes.Default8BitQuantizeRegistry
+    # The default registry is what `compression.quantize_aware` does by itself.
+    is_default = type(registry) is _schemes.Default8BitQuantizeRegistry
     native_config = _schemes.NativeConfig
     configs = {}
     for layer in _all_layers(model):
         config = getattr(layer, _MARK, None)
-        if config is True and not native:
+        if config is True and not is_default:
             config = registry.get_quantize_config(layer)
             checks.instance("get_quantize_config(layer)", config, QuantizeConfig)
+        # `NoOpQuantizeConfig` is a subclass: it does change what is done.
         if isinstance(config, QuantizeConfig) and type(config) is not native_config:
             configs[id(layer)] = config
     return configs
 
 
-class _Wrapping(Rewriter):
+class _WrappedCopy(Rewriter):
     """Copies a model with layers that have a config in a `QuantizeWrapper`."""
 
-    def __init__(self, model, configs):
+    def __init__(self, model: keras.Model, configs: Mapping[int, Any]) -> None:
         super().__init__(model)
         self.configs = configs
 
-    def clone(self, layer, path):
+    def clone(self, layer: Any, path: str) -> Any:
         copy = super().clone(layer, path)
         if id(layer) in self.configs:
             copy = QuantizeWrapper(copy, self.configs[id(layer)], name=layer.name)
+        # Copies are marked without their config, which the wrapper has.
         mark = getattr(layer, _MARK, None)
         if mark is not None:
             setattr(copy, _MARK, True)
         return copy
 
-    def fill(self, old, new):
+    def fill(self, old: Any, new: Any) -> None:
         super().fill(old, new.layer if isinstance(new, QuantizeWrapper) else new)
 
 
@@ -173,4 +188,4 @@ def _wrapped(model, configs):
             fix="Call the layers of the nested model in the outer one.",
             nested_models=nested,
         )
-    return _Wrapping(model, configs).rebuild()
+    return _WrappedCopy(model, configs).rebuild()

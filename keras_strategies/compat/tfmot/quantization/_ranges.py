@@ -1,22 +1,26 @@
-"""The ranges of what goes into and comes out of a quantized model."""
+"""Ranges of the inputs and outputs of a quantized model."""
+
+from collections.abc import Callable, Container, Iterable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import keras
 
 from keras_strategies._internal import checks, quantized
 from keras_strategies._internal.model_graph import Rewriter, clone_layer
-from keras_strategies.compression._qat_layers import FakeQuantize
+from keras_strategies.compression.quantization._activation_layers import FakeQuantize
 
 
 def fix_input_output_range(
-    model,
-    num_bits=8,
-    input_min=0.0,
-    input_max=1.0,
-    output_min=0.0,
-    output_max=1.0,
-    narrow_range=False,
-):
-    """Returns a copy of a quantized model with given ranges at its ends.
+    model: keras.Model,
+    num_bits: int = 8,
+    input_min: float = 0.0,
+    input_max: float = 1.0,
+    output_min: float = 0.0,
+    output_max: float = 1.0,
+    narrow_range: bool = False,
+) -> keras.Model:
+    """Returns a copy of a quantized model with fixed ranges of inputs and outputs.
 
     An output of softmax or sigmoid has the range from 0 to 1 in any case, of tanh
     from -1 to 1, as LiteRT fixes them.
@@ -36,13 +40,14 @@ def fix_input_output_range(
     bits = checks.integer("num_bits", num_bits, low=2, high=8)
     checks.choice("narrow_range", narrow_range, (False,))
     ends = (
-        ("input", _interval("input", input_min, input_max), _first),
-        ("output", _interval("output", output_min, output_max), _last),
+        ("input", _interval("input", input_min, input_max), _input_ranges),
+        ("output", _interval("output", output_min, output_max), _output_ranges),
     )
     _check(model)
-    chosen = {}
-    for name, limits, find in ends:
-        layers = find(model)
+    fixed = {}
+    for name, limits, ranges_of in ends:
+        layers = ranges_of(model)
+        # 0 to 1 is the range that softmax and sigmoid have in any case.
         if not layers and not (name == "output" and limits == (0.0, 1.0)):
             checks.fail(
                 f"`model` must have a range at its {name} that can be fixed",
@@ -51,18 +56,20 @@ def fix_input_output_range(
                 else "Quantize the layer that takes the input.",
                 model=model.name,
             )
-        chosen |= {layer.name: limits for layer in layers}
+        fixed |= {layer.name: limits for layer in layers}
 
-    # Such a range never moves once it is set.
+    # With a momentum of 1 a range never moves once it is set.
     settings = {"momentum": 1.0, "bits": bits}
-    copy = _Changing(model, lambda old: clone_layer(old, **settings), chosen).rebuild()
-    for name, limits in chosen.items():
+    copy = _ReplacedCopy(
+        model, lambda old: clone_layer(old, **settings), fixed
+    ).rebuild()
+    for name, limits in fixed.items():
         copy.get_layer(name).range.assign(limits)
     return copy
 
 
-def remove_input_range(model):
-    """Returns a copy of a quantized model that takes its inputs as they are.
+def remove_input_range(model: keras.Model) -> keras.Model:
+    """Returns a copy of a quantized model that does not round its inputs.
 
     Args:
         model: A model of `quantize_model` or `quantize_apply`.
@@ -71,31 +78,37 @@ def remove_input_range(model):
         An uncompiled model.
     """
     _check(model)
-    names = {layer.name for layer in _first(model)}
+    names = {layer.name for layer in _input_ranges(model)}
     if not names:
         checks.fail("`model` must have a range at its input", model=model.name)
 
-    return _Changing(
+    return _ReplacedCopy(
         model, lambda layer: keras.layers.Identity(name=layer.name), names
     ).rebuild()
 
 
-class _Changing(Rewriter):
-    """Copies a model with other copies of the layers of some names."""
+class _ReplacedCopy(Rewriter):
+    """Copies a model with replacements of the layers of some names."""
 
-    def __init__(self, model, copy, names):
+    def __init__(
+        self,
+        model: keras.Model,
+        replacement: Callable[[Any], Any],
+        names: Container[str],
+    ) -> None:
         super().__init__(model)
-        self.copy, self.names = copy, names
+        self.replacement, self.names = replacement, names
 
-    def clone(self, layer, path):
-        return self.copy(layer) if path in self.names else super().clone(layer, path)
+    def clone(self, layer: Any, path: str) -> Any:
+        is_replaced = path in self.names
+        return self.replacement(layer) if is_replaced else super().clone(layer, path)
 
 
 def _interval(name, low, high):
     low, high = checks.real(f"{name}_min", low), checks.real(f"{name}_max", high)
     if not (low <= 0.0 <= high and low < high):
         checks.fail(
-            f"`{name}_min` and `{name}_max` must be a range that holds 0",
+            f"`{name}_min` and `{name}_max` must be a range that contains 0",
             **{f"{name}_min": low, f"{name}_max": high},
         )
     return float(low), float(high)
@@ -108,21 +121,21 @@ def _check(model):
         checks.fail("`model` must be quantized", fix=fix, model=model.name)
 
 
-def _first(model):
-    ends = {id(tensor) for tensor in model.inputs}
-    return [layer for layer in _ranges(model) if id(layer.input) in ends]
+def _input_ranges(model):
+    inputs = {id(tensor) for tensor in model.inputs}
+    return [layer for layer in _range_layers(model) if id(layer.input) in inputs]
 
 
-def _last(model):
-    ends = {id(tensor) for tensor in model.outputs}
-    return [layer for layer in _ranges(model) if id(layer.output) in ends]
+def _output_ranges(model):
+    outputs = {id(tensor) for tensor in model.outputs}
+    return [layer for layer in _range_layers(model) if id(layer.output) in outputs]
 
 
-def _ranges(model):
+def _range_layers(model):
     return [layer for layer in model.layers if isinstance(layer, FakeQuantize)]
 
 
-def known(configs):
+def class_scope(configs: Iterable[Any]) -> AbstractContextManager[Any]:
     """A scope in which copies of layers find the classes of these configs."""
     classes = {type(config).__name__: type(config) for config in configs}
     return keras.saving.custom_object_scope(classes)

@@ -1,10 +1,19 @@
-"""TFMOT's fake quantization on `keras.ops`."""
+"""TFMOT's fake quantization on `keras.ops`.
+
+Unlike `compression.quantization`, ranges may be asymmetric, of each last index, and
+narrow.
+"""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 
-def batch_range(values, bits, shape, symmetric, narrow):
+def batch_range(
+    values: Any, bits: int, shape: Sequence[int], symmetric: bool, narrow: bool
+) -> tuple[Any, Any]:
     """`(low, high)` of a batch, with 0 inside; of each last index if `shape` has one.
 
     A symmetric range that is not narrow has one value more below 0 than above.
@@ -22,8 +31,8 @@ def batch_range(values, bits, shape, symmetric, narrow):
     return ops.stop_gradient(low), ops.stop_gradient(high)
 
 
-def fake_quantize(values, low, high, bits, narrow):
-    """Rounds to the evenly spaced values of a range that is nudged to have 0.
+def fake_quantize(values: Any, low: Any, high: Any, bits: int, narrow: bool) -> Any:
+    """Rounds to the evenly spaced values of a range that is nudged to contain 0.
 
     The gradient is 1 inside the range and 0 outside.
     """
@@ -33,15 +42,16 @@ def fake_quantize(values, low, high, bits, narrow):
     first, last = float(narrow), float(2**bits - 1)
     scale = (high - low) / (last - first)
     inverse = ops.where(scale > 0, 1.0 / ops.where(scale > 0, scale, 1.0), 0.0)
-    zero = ops.clip(ops.floor(first - low * inverse + 0.5), first, last)
-    least, most = (first - zero) * scale, (last - zero) * scale
-    inside = ops.clip(values, least, most)
-    rounded = ops.floor((inside - least) * inverse + 0.5) * scale + least
-    return inside + ops.stop_gradient(rounded - inside)
+    # The zero point is an integer, so that 0 has no rounding error.
+    zero_point = ops.clip(ops.floor(first - low * inverse + 0.5), first, last)
+    nudged_low, nudged_high = (first - zero_point) * scale, (last - zero_point) * scale
+    clipped = ops.clip(values, nudged_low, nudged_high)
+    rounded = ops.floor((clipped - nudged_low) * inverse + 0.5) * scale + nudged_low
+    return clipped + ops.stop_gradient(rounded - clipped)
 
 
 def _tensorflow(values, low, high, bits, narrow):
-    """Operations that the converter to .tflite knows."""
+    """Operations that the converter to .tflite recognises."""
     import tensorflow as tf
 
     options = {"num_bits": bits, "narrow_range": narrow}
@@ -49,6 +59,7 @@ def _tensorflow(values, low, high, bits, narrow):
         return tf.quantization.fake_quant_with_min_max_vars(
             values, low, high, **options
         )
+    # The operation takes tensors of rank 1, 2 and 4 only.
     flat = tf.reshape(values, (-1, values.shape[-1]))
     if len(values.shape) in (1, 2, 4):
         flat = values

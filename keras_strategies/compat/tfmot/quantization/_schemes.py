@@ -1,64 +1,74 @@
-"""Which config each layer gets, in TFMOT's protocol."""
+"""Registries and schemes, which give each layer its config, in TFMOT's protocol."""
 
 import abc
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from keras_strategies._internal import checks
 from keras_strategies.compat.tfmot.quantization._config import QuantizeConfig
-from keras_strategies.compression import _qat_roles
+from keras_strategies.compression.quantization import _roles
 
 
 class QuantizeRegistry(abc.ABC):
-    """Knows the `QuantizeConfig` of each layer; subclass it for one's own."""
+    """Registry of the `QuantizeConfig` of each layer; subclass it for custom ones."""
 
     @abc.abstractmethod
-    def get_quantize_config(self, layer):
+    def get_quantize_config(self, layer: Any) -> QuantizeConfig:
         """Returns a `QuantizeConfig` for the layer."""
 
 
 class QuantizeLayoutTransform(abc.ABC):
-    """What the original rewrites a graph by before it quantizes it."""
+    """Rewriting of a graph before it is quantized, in the original."""
 
     @abc.abstractmethod
-    def apply(self, model, layer_quantize_map):
+    def apply(self, model: Any, layer_quantize_map: Any) -> Any:
         """Not called: `compression.quantize_aware` folds and fuses by itself."""
 
 
 class QuantizeScheme(abc.ABC):
-    """A registry and a layout; give one to `quantize_apply`."""
+    """A registry and a layout, for `quantize_apply`."""
 
-    # Arguments of `compression.quantize_aware`.
-    native = {}  # noqa: RUF012  (never changed)
+    @property
+    def native(self) -> dict[str, Any]:
+        """Arguments of `compression.quantize_aware` for this scheme."""
+        return {}
 
     @abc.abstractmethod
-    def get_layout_transformer(self):
+    def get_layout_transformer(self) -> QuantizeLayoutTransform:
         """Returns a `Default8BitQuantizeLayoutTransform`; no other can be used."""
 
     @abc.abstractmethod
-    def get_quantize_registry(self):
+    def get_quantize_registry(self) -> QuantizeRegistry:
         """Returns a `QuantizeRegistry`."""
 
 
 class NativeConfig(QuantizeConfig):
     """Stands for what `compression.quantize_aware` does with a layer."""
 
-    def get_weights_and_quantizers(self, layer):
+    def get_weights_and_quantizers(self, layer: Any) -> Sequence[tuple[Any, Any]]:
+        """No weights of its own."""
         return []
 
-    def get_activations_and_quantizers(self, layer):
+    def get_activations_and_quantizers(self, layer: Any) -> Sequence[tuple[Any, Any]]:
+        """No activations of its own."""
         return []
 
-    def set_quantize_weights(self, layer, quantize_weights):
-        return None
+    def set_quantize_weights(self, layer: Any, quantize_weights: Sequence[Any]) -> None:
+        """Not called."""
 
-    def set_quantize_activations(self, layer, quantize_activations):
-        return None
+    def set_quantize_activations(
+        self, layer: Any, quantize_activations: Sequence[Any]
+    ) -> None:
+        """Not called."""
 
-    def get_output_quantizers(self, layer):
+    def get_output_quantizers(self, layer: Any) -> Sequence[Any]:
+        """No quantizers of its own."""
         return []
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """No arguments."""
         return {}
 
 
@@ -73,16 +83,16 @@ class Default8BitQuantizeRegistry(QuantizeRegistry):
         disable_per_axis: Given by the scheme. Defaults to `False`.
     """
 
-    def __init__(self, disable_per_axis=False):
-        self.disable_per_axis = disable_per_axis
+    def __init__(self, disable_per_axis: bool = False) -> None:
+        self.disable_per_axis: bool = disable_per_axis
 
-    def supports(self, layer):
+    def supports(self, layer: Any) -> bool:
         """Whether `layer` is quantized without a `QuantizeConfig`."""
         checks.instance("layer", layer, keras.layers.Layer)
-        return _qat_roles.role(layer)[0] is not None
+        return _roles.role(layer)[0] is not None
 
-    def get_quantize_config(self, layer):
-        """Returns an object that stands for the native way."""
+    def get_quantize_config(self, layer: Any) -> QuantizeConfig:
+        """Returns an object that stands for the default quantization."""
         if not self.supports(layer):
             checks.fail(
                 "`layer` must be one of those that the registry supports",
@@ -96,7 +106,7 @@ class Default8BitQuantizeRegistry(QuantizeRegistry):
 class Default8BitQuantizeLayoutTransform(QuantizeLayoutTransform):
     """Stands for the folding and fusing of `compression.quantize_aware`."""
 
-    def apply(self, model, layer_quantize_map):
+    def apply(self, model: Any, layer_quantize_map: Any) -> Any:
         """Not called; returns its arguments."""
         return model, layer_quantize_map
 
@@ -109,17 +119,22 @@ class Default8BitQuantizeScheme(QuantizeScheme):
             Defaults to `False`.
     """
 
-    def __init__(self, disable_per_axis=False):
-        self.disable_per_axis = checks.boolean("disable_per_axis", disable_per_axis)
+    def __init__(self, disable_per_axis: bool = False) -> None:
+        self.disable_per_axis: bool = checks.boolean(
+            "disable_per_axis", disable_per_axis
+        )
 
     @property
-    def native(self):
+    def native(self) -> dict[str, Any]:
+        """Arguments of `compression.quantize_aware` for this scheme."""
         return {"scheme": "int8_per_tensor" if self.disable_per_axis else "int8"}
 
-    def get_layout_transformer(self):
+    def get_layout_transformer(self) -> QuantizeLayoutTransform:
+        """Returns the default layout."""
         return Default8BitQuantizeLayoutTransform()
 
-    def get_quantize_registry(self):
+    def get_quantize_registry(self) -> QuantizeRegistry:
+        """Returns the default registry."""
         return Default8BitQuantizeRegistry(self.disable_per_axis)
 
 
@@ -127,7 +142,8 @@ class Default8BitPrunePreserveQuantizeScheme(Default8BitQuantizeScheme):
     """int8 that keeps zeros (PQAT)."""
 
     @property
-    def native(self):
+    def native(self) -> dict[str, Any]:
+        """Arguments of `compression.quantize_aware` for this scheme."""
         return super().native | {"preserve": "sparsity"}
 
 
@@ -139,12 +155,15 @@ class Default8BitClusterPreserveQuantizeScheme(Default8BitQuantizeScheme):
             Defaults to `True`.
     """
 
-    def __init__(self, preserve_sparsity=True):
+    def __init__(self, preserve_sparsity: bool = True) -> None:
         super().__init__()
-        self.preserve_sparsity = checks.boolean("preserve_sparsity", preserve_sparsity)
+        self.preserve_sparsity: bool = checks.boolean(
+            "preserve_sparsity", preserve_sparsity
+        )
 
     @property
-    def native(self):
+    def native(self) -> dict[str, Any]:
+        """Arguments of `compression.quantize_aware` for this scheme."""
         preserve = "both" if self.preserve_sparsity else "clusters"
         return super().native | {"preserve": preserve}
 
@@ -160,17 +179,20 @@ class DefaultNBitQuantizeScheme(Default8BitQuantizeScheme):
     """
 
     def __init__(
-        self, disable_per_axis=False, num_bits_weight=8, num_bits_activation=8
-    ):
+        self,
+        disable_per_axis: bool = False,
+        num_bits_weight: int = 8,
+        num_bits_activation: int = 8,
+    ) -> None:
         super().__init__(disable_per_axis)
-        self.num_bits_weight = checks.integer(
+        self.num_bits_weight: int = checks.integer(
             "num_bits_weight", num_bits_weight, low=2, high=8
         )
         fix = "Activations are int8 in every .tflite file of these layers."
         checks.integer(
             "num_bits_activation", num_bits_activation, low=8, high=8, fix=fix
         )
-        self.num_bits_activation = 8
+        self.num_bits_activation: int = 8
         if disable_per_axis and num_bits_weight < 8:
             checks.fail(
                 "`disable_per_axis` must be False with fewer than 8 bits",
@@ -179,7 +201,9 @@ class DefaultNBitQuantizeScheme(Default8BitQuantizeScheme):
             )
 
     @property
-    def native(self):
+    def native(self) -> dict[str, Any]:
+        """Arguments of `compression.quantize_aware` for this scheme."""
         if self.num_bits_weight == 8:
             return super().native
+        # An empty expression matches every layer.
         return {"scheme": {"": self.num_bits_weight}}

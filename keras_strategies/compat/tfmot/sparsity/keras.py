@@ -2,20 +2,17 @@
 
 import abc
 import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 
 from keras_strategies import compression
-from keras_strategies._internal import checks
-from keras_strategies.compat.tfmot import _deferred
-from keras_strategies.compat.tfmot.sparsity import _pending
-from keras_strategies.compression import (
-    ConstantSparsity,
-    SparsitySchedule,
-)
-from keras_strategies.compression import (
-    PolynomialSparsity as PolynomialDecay,
-)
+from keras_strategies._internal import bases, checks
+from keras_strategies.compat.tfmot import _arguments
+from keras_strategies.compat.tfmot.sparsity import _deferred_pruning
+from keras_strategies.compression import ConstantSparsity, SparsitySchedule
+from keras_strategies.compression import PolynomialSparsity as PolynomialDecay
 
 __all__ = [
     "ConstantSparsity",
@@ -35,40 +32,43 @@ PruningSchedule = SparsitySchedule
 
 
 class PrunableLayer(abc.ABC):
-    """Mix-in of a custom layer that says which of its weights can be pruned."""
+    """Mix-in of a custom layer that names its weights that can be pruned."""
 
     @abc.abstractmethod
-    def get_prunable_weights(self):
+    def get_prunable_weights(self) -> list[Any]:
         """Returns the list of weights to prune."""
 
 
 class PruningPolicy(abc.ABC):
-    """Says which layers are pruned, and refuses models it does not fit."""
+    """Policy of which layers are pruned; refuses models it does not fit."""
 
     @abc.abstractmethod
-    def allow_pruning(self, layer):
+    def allow_pruning(self, layer: Any) -> bool:
         """Whether `layer` is pruned."""
 
-    def ensure_model_supports_pruning(self, model):  # noqa: B027  (fits every model)
+    def ensure_model_supports_pruning(  # noqa: B027  (fits every model)
+        self, model: keras.Model
+    ) -> None:
         """Raises `ValueError` if the policy does not fit `model`."""
 
 
 class PruneForLatencyOnXNNPack(PruningPolicy):
     """Only the 1x1 convolutions for which XNNPACK has sparse kernels."""
 
-    def allow_pruning(self, layer):
+    def allow_pruning(self, layer: Any) -> bool:
+        """Whether `layer` is a 1x1 convolution."""
         return isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1)
 
 
 def prune_low_magnitude(
-    to_prune,
-    pruning_schedule=None,
-    block_size=(1, 1),
-    block_pooling_type="AVG",
-    pruning_policy=None,
-    sparsity_m_by_n=None,
-    **kwargs,
-):
+    to_prune: Any,
+    pruning_schedule: SparsitySchedule | None = None,
+    block_size: Sequence[int] = (1, 1),
+    block_pooling_type: str = "AVG",
+    pruning_policy: PruningPolicy | None = None,
+    sparsity_m_by_n: Sequence[int] | None = None,
+    **kwargs: Any,
+) -> Any:
     """Makes a model, a layer or a list of layers train towards sparse weights.
 
     Args:
@@ -94,62 +94,66 @@ def prune_low_magnitude(
     checks.choice("block_pooling_type", block_pooling_type, ("AVG", "MAX"))
     checks.instance("pruning_policy", pruning_policy, PruningPolicy, optional=True)
     schedule = pruning_schedule or ConstantSparsity(0.5, 0)
-    native = isinstance(pruning_policy, PruneForLatencyOnXNNPack)
+    # The policy for XNNPACK is known to `compression.prune`, others are called here.
+    is_xnnpack = isinstance(pruning_policy, PruneForLatencyOnXNNPack)
+    custom_policy = None if is_xnnpack else pruning_policy
 
-    def work(model, layer=None):
-        if pruning_policy is not None and not native:
-            pruning_policy.ensure_model_supports_pruning(model)
+    def prune(model: keras.Model, layer: Any = None) -> None:
+        if custom_policy is not None:
+            custom_policy.ensure_model_supports_pruning(model)
 
-        def wanted(candidate):
-            allowed = native or pruning_policy is None
-            allowed = allowed or pruning_policy.allow_pruning(candidate)
-            return allowed and (layer is None or candidate is layer)
+        def is_selected(candidate: Any) -> bool:
+            if layer is not None and candidate is not layer:
+                return False
+            return custom_policy is None or custom_policy.allow_pruning(candidate)
 
+        selects_all = layer is None and custom_policy is None
+        pooling: Any = block_pooling_type.lower()
         compression.prune(
             model,
             schedule,
-            include=(
-                None if layer is None and (native or not pruning_policy) else wanted
-            ),
+            include=None if selects_all else is_selected,
             block_size=tuple(block_size),
-            block_pooling=block_pooling_type.lower(),
+            block_pooling=pooling,
             m_by_n=None if sparsity_m_by_n is None else tuple(sparsity_m_by_n),
-            policy="xnnpack" if native else None,
+            policy="xnnpack" if is_xnnpack else None,
         )
 
-    several = isinstance(to_prune, list | tuple)
-    for given in to_prune if several else [to_prune]:
-        _deferred.check("to_prune", given)
-        if isinstance(given, keras.Model):
-            with _deferred.uncompiled(given):
-                work(given)
+    # A layer by itself has no optimizer yet: its pruning waits for `fit`.
+    for target in _arguments.as_list(to_prune):
+        _arguments.check_target("to_prune", target)
+        if isinstance(target, keras.Model):
+            with _arguments.uncompiled(target):
+                prune(target)
         else:
-            _pending.mark(given, work)
-    return list(to_prune) if several else to_prune
+            _deferred_pruning.mark(target, prune)
+    return _arguments.like_given(to_prune)
 
 
-def strip_pruning(model):
+def strip_pruning(model: keras.Model) -> keras.Model:
     """Ends the pruning of `model`, in place; returns it."""
     return compression.strip(model)
 
 
 @contextlib.contextmanager
-def prune_scope():
+def prune_scope() -> Iterator[None]:
     """Does nothing: pruned models load without a scope."""
     yield
 
 
-class UpdatePruningStep(keras.callbacks.Callback):
+class UpdatePruningStep(bases.Callback):
     """Not needed for a model: the step is counted in the training step itself.
 
-    Layers that were given to `prune_low_magnitude` by themselves start with it.
+    Pruning of layers that were given to `prune_low_magnitude` by themselves starts
+    with it.
     """
 
-    def on_train_begin(self, logs=None):
-        _pending.start(self.model)
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Prunes the layers that wait for it."""
+        _deferred_pruning.start(self.model)
 
 
-class PruningSummaries(keras.callbacks.TensorBoard):
+class PruningSummaries(bases.TensorBoard):
     """TensorBoard, with the sparsity of each pruned weight after each epoch.
 
     Args:
@@ -158,10 +162,13 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         **kwargs: As for `keras.callbacks.TensorBoard`.
     """
 
-    def __init__(self, log_dir, update_freq="epoch", **kwargs):
+    def __init__(
+        self, log_dir: str, update_freq: int | str = "epoch", **kwargs: Any
+    ) -> None:
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes the logs and the sparsities."""
         report = compression.sparsity_report(self.model)
         sparsity = {f"sparsity/{row['weight']}": row["sparsity"] for row in report.rows}
         super().on_epoch_end(epoch, {**(logs or {}), **sparsity})

@@ -23,7 +23,7 @@ from keras_strategies.compat.tfmot.quantization.keras import (
     experimental,
     quantizers,
 )
-from keras_strategies.compression._qat_config import QuantizeWrapper
+from keras_strategies.compression.quantization._quantize_wrapper import QuantizeWrapper
 
 QuantizeWrapperV2 = QuantizeWrapper
 

@@ -1,6 +1,7 @@
 """`tfmot.quantization.keras.quantizers` for Keras 3."""
 
 import abc
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -18,42 +19,53 @@ __all__ = [
 
 
 class Quantizer(abc.ABC):
-    """How a tensor is quantized; subclass it for a way of one's own, on `keras.ops`."""
+    """Quantization of a tensor; subclass it for a custom one, on `keras.ops`."""
 
     @abc.abstractmethod
-    def build(self, tensor_shape, name, layer):
-        """Makes variables by `layer.add_weight`; returns them in a dict."""
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Creates variables by `layer.add_weight`; returns them in a dict."""
 
     @abc.abstractmethod
-    def __call__(self, inputs, training, weights, **kwargs):
+    def __call__(
+        self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any
+    ) -> Any:
         """Returns `inputs` quantized; `weights` is what `build` returned."""
 
     @abc.abstractmethod
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
 
     @classmethod
-    def from_config(cls, config):
-        """Makes a quantizer from its config."""
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Returns a quantizer from its config."""
         return cls(**config)
 
-    def __eq__(self, other):
-        return type(self) is type(other) and self.get_config() == other.get_config()
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Quantizer) or type(self) is not type(other):
+            return False
+        return self.get_config() == other.get_config()
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash((type(self), *self.get_config().items()))
 
 
 class _RangeQuantizer(Quantizer):
-    start = 6.0
+    """Quantizes by a range that it computes from batches."""
 
-    def __init__(self, num_bits, per_axis, symmetric, narrow_range):
-        self.num_bits = checks.integer("num_bits", num_bits, low=2, high=8)
-        self.per_axis = checks.boolean("per_axis", per_axis)
-        self.symmetric = checks.boolean("symmetric", symmetric)
-        self.narrow_range = checks.boolean("narrow_range", narrow_range)
+    # Ranges start from minus this to this.
+    start: float = 6.0
 
-    def build(self, tensor_shape, name, layer):
+    def __init__(
+        self, num_bits: int, per_axis: bool, symmetric: bool, narrow_range: bool
+    ) -> None:
+        self.num_bits: int = checks.integer("num_bits", num_bits, low=2, high=8)
+        self.per_axis: bool = checks.boolean("per_axis", per_axis)
+        self.symmetric: bool = checks.boolean("symmetric", symmetric)
+        self.narrow_range: bool = checks.boolean("narrow_range", narrow_range)
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Creates the variables of the range; returns them in a dict."""
+        # Activations have no shape here: they have one range.
         shape = ()
         if self.per_axis and tensor_shape is not None:
             shape = (tensor_shape[-1],)
@@ -67,7 +79,10 @@ class _RangeQuantizer(Quantizer):
             for key, sign in (("min_var", -1.0), ("max_var", 1.0))
         }
 
-    def __call__(self, inputs, training, weights, **kwargs):
+    def __call__(
+        self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any
+    ) -> Any:
+        """Returns `inputs` quantized."""
         low, high = (
             ops.convert_to_tensor(weights[key]) for key in ("min_var", "max_var")
         )
@@ -82,13 +97,18 @@ class _RangeQuantizer(Quantizer):
             inputs, low, high, self.num_bits, self.narrow_range
         )
 
-    def get_config(self):
+    def _next(self, current: Any, batch: Any) -> Any:
+        """The range after a batch, `(low, high)`."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         names = ("num_bits", "per_axis", "symmetric", "narrow_range")
         return {name: getattr(self, name) for name in names}
 
 
 class LastValueQuantizer(_RangeQuantizer):
-    """Quantizes by the range of the values at hand, as weights are.
+    """Quantizes by the range of the current values, as weights are.
 
     Args:
         num_bits: From 2 to 8.
@@ -97,7 +117,7 @@ class LastValueQuantizer(_RangeQuantizer):
         narrow_range: Whether there is one value less, so that 0 is in the middle.
     """
 
-    def _next(self, known, batch):
+    def _next(self, current: Any, batch: Any) -> Any:
         return batch
 
 
@@ -109,8 +129,9 @@ class MovingAverageQuantizer(_RangeQuantizer):
     `LastValueQuantizer`.
     """
 
-    def _next(self, known, batch):
-        pairs = zip(known, batch, strict=True)
+    def _next(self, current: Any, batch: Any) -> Any:
+        # The momentum of TFMOT.
+        pairs = zip(current, batch, strict=True)
         return tuple(old * 0.999 + new * 0.001 for old, new in pairs)
 
 
@@ -120,14 +141,14 @@ class AllValuesQuantizer(_RangeQuantizer):
     Arguments as for `LastValueQuantizer`.
     """
 
-    start = 0.0
+    start: float = 0.0
 
-    def _next(self, known, batch):
-        return ops.minimum(known[0], batch[0]), ops.maximum(known[1], batch[1])
+    def _next(self, current: Any, batch: Any) -> Any:
+        return ops.minimum(current[0], batch[0]), ops.maximum(current[1], batch[1])
 
 
 class FixedQuantizer(Quantizer):
-    """Quantizes by a range that is given.
+    """Quantizes by a fixed range.
 
     Args:
         num_bits: From 2 to 8.
@@ -136,16 +157,22 @@ class FixedQuantizer(Quantizer):
         narrow_range: Whether there is one value less.
     """
 
-    def __init__(self, num_bits, init_min, init_max, narrow_range):
-        self.num_bits = checks.integer("num_bits", num_bits, low=2, high=8)
-        self.init_min = checks.real("init_min", init_min)
-        self.init_max = checks.real("init_max", init_max)
-        self.narrow_range = checks.boolean("narrow_range", narrow_range)
+    def __init__(
+        self, num_bits: int, init_min: float, init_max: float, narrow_range: bool
+    ) -> None:
+        self.num_bits: int = checks.integer("num_bits", num_bits, low=2, high=8)
+        self.init_min: float = checks.real("init_min", init_min)
+        self.init_max: float = checks.real("init_max", init_max)
+        self.narrow_range: bool = checks.boolean("narrow_range", narrow_range)
 
-    def build(self, tensor_shape, name, layer):
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        """Creates the variables of the range; returns them in a dict."""
         return {}
 
-    def __call__(self, inputs, training, weights, **kwargs):
+    def __call__(
+        self, inputs: Any, training: bool, weights: dict[str, Any], **kwargs: Any
+    ) -> Any:
+        """Returns `inputs` quantized."""
         low, high = (
             ops.convert_to_tensor(limit, "float32")
             for limit in (self.init_min, self.init_max)
@@ -154,6 +181,7 @@ class FixedQuantizer(Quantizer):
             inputs, low, high, self.num_bits, self.narrow_range
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
         names = ("num_bits", "init_min", "init_max", "narrow_range")
         return {name: getattr(self, name) for name in names}

@@ -1,0 +1,1 @@
+"""Parts that callbacks of several families share."""

@@ -1,0 +1,45 @@
+"""Base class of callbacks whose memory is a plain dict."""
+
+import copy
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+import keras
+
+from keras_strategies._internal import bases, checks
+
+
+class StatefulCallback(bases.Callback):
+    """A callback whose memory is a plain dict.
+
+    `_state_names` lists the private attributes with what the callback learned during
+    training; under their names without the underscore they make up the state. All of
+    them are plain values or arrays, set in `__init__`.
+    """
+
+    _state_names: ClassVar[tuple[str, ...]] = ()
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns what the callback has learned, as a dict of plain values."""
+        return {
+            name: copy.deepcopy(getattr(self, f"_{name}")) for name in self._state_names
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores a dict from `get_state`, before the next `fit`."""
+        check_state_keys(self, state, self._state_names)
+        for name in self._state_names:
+            setattr(self, f"_{name}", copy.deepcopy(state[name]))
+
+
+def check_state_keys(
+    callback: keras.callbacks.Callback, state: dict[str, Any], keys: Collection[str]
+) -> None:
+    """Refuses a state that another class returned."""
+    checks.instance("state", state, dict)
+    if set(state) != set(keys):
+        checks.fail(
+            f"`state` of {type(callback).__name__} must have the keys {sorted(keys)}",
+            fix="Give what get_state() of the same class returned.",
+            state=sorted(state, key=str),
+        )

@@ -1,0 +1,1 @@
+"""Batches and targets transformed inside the training step."""

@@ -1,0 +1,88 @@
+"""Base class of callbacks that transform batches inside the training step."""
+
+from typing import Any, ClassVar
+
+import keras
+
+from keras_strategies._internal.keras_private.callbacks import (
+    trace_again,
+    unwrap_method,
+    wrap_method,
+)
+from keras_strategies.callbacks._common.schedule_values import (
+    Schedule,
+    evaluate_schedule,
+    validate_schedule,
+)
+from keras_strategies.callbacks._common.stateful_callback import StatefulCallback
+
+
+class StepDataCallback(StatefulCallback):
+    """Transforms each training batch by a value that is fixed for an epoch.
+
+    This happens at the beginning of the model's `train_step`, on the device, so that it
+    works with arrays, `tf.data`, `PyDataset` and generators alike and does not change
+    evaluation and prediction. A new value changes shapes, so that the step is traced
+    again.
+
+    Subclasses define `_log_name`, `_checked(value)` and
+    `_transformed(x, y, sample_weight, value)`.
+    """
+
+    _log_name: ClassVar[str] = ""
+
+    def __init__(self, schedule: Schedule):
+        super().__init__()
+        self.schedule: Schedule = validate_schedule("schedule", schedule)
+        self._value = None
+        self._wrapped_model = None  # during a fit
+
+        def train_step(call, *args):
+            # On JAX the arguments are (state, data), elsewhere (data,).
+            *state, data = args
+            parts = keras.utils.unpack_x_y_sample_weight(data)
+            parts = self._transformed(*parts, self._value)
+            return call(*state, keras.utils.pack_x_y_sample_weight(*parts))
+
+        self._train_step = train_step
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.restore()
+        self._wrapped_model, self._value = self.model, None
+        wrap_method(self._wrapped_model, "train_step", self._train_step)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        value = self._checked(evaluate_schedule(self.schedule, epoch))
+        if value != self._value:
+            # The value is a Python constant of the trace: it decides static shapes.
+            self._value = value
+            trace_again(self._wrapped_model)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            logs.update(self._logged())
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """Restores the training step of the model, after a fit that failed.
+
+        Does nothing if it is restored already, as after a fit that ended normally.
+        """
+        if self._wrapped_model is None:
+            return
+        model, self._wrapped_model = self._wrapped_model, None
+        unwrap_method(model, "train_step", self._train_step)
+        model.make_train_function(force=True)
+
+    def _logged(self) -> dict[str, Any]:
+        return {self._log_name: self._value}
+
+    def _checked(self, value: Any) -> Any:
+        raise NotImplementedError
+
+    def _transformed(
+        self, x: Any, y: Any, sample_weight: Any, value: Any
+    ) -> tuple[Any, Any, Any]:
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Clipped and masked gradients."""

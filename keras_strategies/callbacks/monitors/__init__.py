@@ -1,0 +1,1 @@
+"""Measurements of a training: gradients, speed, memory, progress."""

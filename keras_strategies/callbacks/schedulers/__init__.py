@@ -1,0 +1,1 @@
+"""Schedulers of the learning rate and of other hyperparameters of optimizers."""

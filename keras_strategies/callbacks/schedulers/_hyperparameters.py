@@ -1,0 +1,183 @@
+"""Hyperparameters of optimizers as variables, changed during a fit.
+
+Optimizers keep momentum, weight decay and the like as Python numbers, which become
+constants when the training step is traced. A variable in place of the number can be
+assigned without another trace.
+"""
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import assign_optimizer_variables
+from keras_strategies._internal.keras_private.callbacks import (
+    swap_in_variable,
+    swap_out_variable,
+)
+from keras_strategies._internal.traversal import optimizer_paths
+from keras_strategies.callbacks._common.optimizers import updating_optimizers
+from keras_strategies.callbacks._common.schedule_values import (
+    Schedule,
+    evaluate_schedule,
+    validate_schedule,
+)
+from keras_strategies.callbacks.schedulers._position_callback import PositionCallback
+
+# {optimizer: {name: HyperparameterVariables}}; a fit that raises leaves its entry.
+_active = weakref.WeakKeyDictionary()
+
+
+class HyperparameterVariables:
+    """One hyperparameter of each optimizer of a model, as a variable during a fit.
+
+    Args:
+        owner: The callback that sets it.
+        pick: Function of an optimizer that returns the attribute's name, or raises.
+        dtype: Type of the variable; that of the weights if `None`.
+    """
+
+    def __init__(
+        self,
+        owner: keras.callbacks.Callback,
+        pick: Callable[[keras.optimizers.Optimizer], str],
+        dtype: str | None = None,
+    ):
+        self.owner, self._pick, self._dtype = weakref.ref(owner), pick, dtype
+        # (optimizer, attribute name, optimizers around it, variable or None)
+        self._entries = []
+        self._model = None
+
+    def install(self, model: keras.Model) -> None:
+        """Replaces the numbers by variables, and rebuilds the train function."""
+        self.release()
+        updating_optimizers(model, type(self.owner()).__name__)
+        if model.built and not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        paths = optimizer_paths(model.optimizer)
+        names = [self._pick(path[0]) for path in paths]
+        for path, name in zip(paths, names, strict=True):
+            self._refuse_second(path[0], name)
+        self._model = model
+        for (optimizer, *outer), name in zip(paths, names, strict=True):
+            dtype = self._dtype or _weights_dtype(model)
+            variable = swap_in_variable(optimizer, name, outer, dtype)
+            self._entries.append((optimizer, name, outer, variable))
+            _active.setdefault(optimizer, {})[name] = self
+        # The step must be traced again to read the variables instead of the numbers.
+        model.make_train_function(force=True)
+
+    def assign(self, value: float) -> None:
+        """Assigns one value for all optimizers, between two batches."""
+        variables = [variable for *_, variable in self._entries]
+        if not any(variable is None for variable in variables):
+            values = [value] * len(variables)
+            assign_optimizer_variables(self._model, variables, values)
+            return
+        for optimizer, name, *_ in self._entries:  # Torch: nothing is traced
+            setattr(optimizer, name, value)
+
+    def release(self) -> None:
+        """Gives the optimizers their own numbers back, and rebuilds the step."""
+        if not self._entries:
+            return
+        for optimizer, name, outer, *_ in self._entries:
+            swap_out_variable(optimizer, name, outer)
+            _active[optimizer].pop(name, None)
+        self._entries = []
+        self._model.make_train_function(force=True)
+
+    def _refuse_second(self, optimizer, name):
+        """Releases what a failed fit left; refuses a second callback of this fit."""
+        previous = _active.get(optimizer, {}).get(name)
+        if previous is None:
+            return
+        first, second = previous.owner(), self.owner()
+        previous.release()
+        # The callbacks of one fit share the `params` dict.
+        if first is not None and first.params is second.params is not None:
+            checks.fail(
+                f"Only one callback of a fit can set `{name}`",
+                fix="Leave one out.",
+                first=type(first).__name__,
+                second=type(second).__name__,
+            )
+
+
+class HyperparameterScheduler(PositionCallback):
+    """Sets one hyperparameter of every optimizer by a schedule of the position.
+
+    Subclasses define `_log_name`, `_pick(optimizer)` and `_checked(value)`.
+    """
+
+    _log_name: ClassVar[str] = ""
+    _dtype: ClassVar[str | None] = None  # of the variable; the weights' if None
+
+    def __init__(self, schedule: Schedule, update: str):
+        super().__init__(update)
+        self.schedule: Schedule = validate_schedule("schedule", schedule)
+        self._variables = HyperparameterVariables(self, self._pick, self._dtype)
+        self._last_value = None
+        self._last_model = None  # weak reference to the model of the last fit
+        self._resumed = False
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self._resumed = True
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        model = self.model
+        self._variables.install(model)
+        last_model = self._last_model() if self._last_model is not None else None
+        self._begin(self._resumed or last_model is model)
+        self._last_model, self._resumed = weakref.ref(model), False
+        self._last_value = None
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """Restores the hyperparameters of the optimizers, after a fit that failed.
+
+        Does nothing if they are restored already, as after a fit that ended normally.
+        """
+        self._variables.release()
+
+    def _set(self, position: int, unless_same: bool = False) -> None:
+        value = self._checked(evaluate_schedule(self.schedule, position))
+        if not (unless_same and value == self._last_value):
+            self._variables.assign(value)
+            self._last_value = value
+
+    def _pick(self, optimizer: keras.optimizers.Optimizer) -> str:
+        raise NotImplementedError
+
+    def _checked(self, value: Any) -> float:
+        raise NotImplementedError
+
+    def _logged(self) -> dict[str, Any]:
+        return {self._log_name: self._last_value}
+
+
+def pick_momentum(optimizer: keras.optimizers.Optimizer, callback_name: str) -> str:
+    """Returns `"momentum"` or `"beta_1"`, whichever the optimizer uses."""
+    momentum = getattr(optimizer, "momentum", None)
+    if momentum:
+        return "momentum"
+    if getattr(optimizer, "beta_1", None) is not None:
+        return "beta_1"
+    return checks.fail(
+        f"{callback_name} needs an optimizer with momentum",
+        fix="Compile with SGD(momentum=0.9), for example, or with an optimizer of the "
+        "Adam family.",
+        error=TypeError if momentum is None else ValueError,
+        optimizer=type(optimizer).__name__,
+        momentum=momentum,
+    )
+
+
+def _weights_dtype(model: keras.Model) -> str:
+    variables: Sequence[keras.Variable] = model.trainable_variables
+    return variables[0].dtype if variables else keras.config.floatx()

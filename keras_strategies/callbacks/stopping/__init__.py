@@ -1,0 +1,1 @@
+"""Stopping rules: no progress, a target, a time limit."""

@@ -1,0 +1,1 @@
+"""Weights kept aside: averages, the best ones, the last finite ones."""

@@ -1,0 +1,301 @@
+"""Exponential moving and stochastic averages of the weights."""
+
+import itertools
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import current_values, iterations_variable
+from keras_strategies._internal.keras_private.averages import DeviceAverages
+from keras_strategies._internal.traversal import innermost_optimizer
+from keras_strategies.callbacks._common import snapshots
+from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
+from keras_strategies.callbacks.weights import _batch_norm
+
+
+class WeightAveraging(ResumableCallback):
+    """Averages the weights during training, evaluates and ends with the average.
+
+    An average over the last steps or epochs is often better and more stable than the
+    weights of any of them. Two kinds: the exponential moving average over steps, and
+    stochastic weight averaging (SWA), the mean over the ends of epochs, for a constant
+    high learning rate. Every optimizer is supported; nothing is compiled again. The
+    average does not influence training, which continues from the raw weights.
+
+    ```
+    ema: average <- d * average + (1 - d) * weights             after each step t
+         d = min(decay, (1 + t) / (10 + t)) with warmup, else decay
+    swa: average <- average + (weights - average) / n       after the n-th epoch
+    ```
+
+    Averages are float32 on the device and begin with the weights at the start of
+    `start_epoch`. The moving statistics of `BatchNormalization` are averaged like
+    weights, or estimated again from `batch_norm_data`, which SWA needs.
+
+    The model has the averaged weights during validation (and in `predict` with this
+    object among its callbacks) and after `fit`, whatever stopped it. With
+    `swap_on_epoch` the callbacks after this one see the average at the end of an epoch
+    too: `ModelCheckpoint`, `EarlyStopping(restore_best_weights=True)` or `BestWeights`
+    then keep averages. If validation raises an exception, `restore()` assigns the raw
+    weights again. With `steps_per_execution=k` only every k-th step is averaged, with
+    the weight of k steps.
+
+    Reference:
+
+    - [Polyak and Juditsky, 1992, Acceleration of Stochastic Approximation by
+      Averaging](https://doi.org/10.1137/0330046)
+    - [Izmailov et al., 2018, Averaging Weights Leads to Wider Optima and Better
+      Generalization](https://arxiv.org/abs/1803.05407)
+
+    Args:
+        method: `"ema"` or `"swa"`. Defaults to `"ema"`.
+        decay: Decay `d` per step of `"ema"`, in [0, 1). `0.999` averages over about
+            1000 steps. Defaults to `0.999`.
+        warmup: Whether `"ema"` begins with a smaller decay. Defaults to `True`.
+        start_epoch: First epoch, from 0, that is averaged. Defaults to `0`.
+        update_freq: Steps (`"ema"`) or epochs (`"swa"`) from one update to the next,
+            at least 1. The decay is adapted to the number of steps; `10` takes a tenth
+            of the time and averages almost the same. Defaults to `1`.
+        swap_on_epoch: Whether later callbacks see the average at the end of each
+            epoch. Defaults to `False`.
+        batch_norm_data: Training inputs for the statistics of `BatchNormalization`,
+            an array or batches (`x` or `(x, y)`) that can be iterated repeatedly; a few
+            thousand samples are enough. They are passed through the model before each
+            validation. Defaults to `None`.
+
+    Raises:
+        ValueError: If an argument is out of its range; in `fit`, for SWA of a model
+            with `BatchNormalization` without `batch_norm_data`.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_strategies import callbacks
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", loss="mse")
+    average = callbacks.WeightAveraging(decay=0.9)
+    x, y = np.ones((32, 4)), np.ones((32, 1))
+    data = {"validation_data": (x, y), "epochs": 3, "verbose": 0}
+    history = model.fit(x, y, callbacks=[average], **data)
+    loss = model.evaluate(x, y, verbose=0)
+    print(np.isclose(loss, history.history["val_loss"][-1]))  # True
+    ```
+    """
+
+    _state_names = ("averages", "_updates", "_steps", "_raw")
+
+    def __init__(
+        self,
+        method: Literal["ema", "swa"] = "ema",
+        decay: float = 0.999,
+        warmup: bool = True,
+        start_epoch: int = 0,
+        update_freq: int = 1,
+        swap_on_epoch: bool = False,
+        batch_norm_data: Iterable[Any] | None = None,
+    ):
+        super().__init__()
+        self.method: str = checks.choice("method", method, ("ema", "swa"))
+        self.decay: float = checks.real("decay", decay, low=0, high=1, high_open=True)
+        self.warmup: bool = checks.boolean("warmup", warmup)
+        self.start_epoch: int = checks.integer("start_epoch", start_epoch, low=0)
+        self.update_freq: int = checks.integer("update_freq", update_freq, low=1)
+        self.swap_on_epoch: bool = checks.boolean("swap_on_epoch", swap_on_epoch)
+        self.batch_norm_data: Iterable[Any] | None = _batch_norm.check_data(
+            batch_norm_data
+        )
+        self._fit_model = None  # while a fit runs
+        self._raw_model = None  # the model that `_raw` belongs to
+        self._raw = None  # the raw weights while the averages are in the model
+        self._reset()
+
+    def _reset(self) -> None:
+        self._averages = None
+        self._updates = self._steps = 0
+
+    @property
+    def averages(self) -> list[np.ndarray | None] | None:
+        """The averages as arrays in the order of `model.weights`, or `None`.
+
+        Entries that are not floating point, which have no average, are `None`.
+        """
+        if self._averages is None:
+            return None
+        arrays = iter(self._averages.arrays())
+        return [next(arrays) if is_float else None for is_float in self._is_float]
+
+    @averages.setter
+    def averages(self, arrays: Sequence[np.ndarray | None] | None) -> None:
+        self._averages = None
+        if arrays is not None:
+            self._is_float = [array is not None for array in arrays]
+            self._averages = DeviceAverages([a for a in arrays if a is not None])
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self._raw_model = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        model = self.model
+        if not self._resumed:
+            self.restore()  # in case the validation of the last fit raised
+        super().on_train_begin(logs)
+        if (
+            self.method == "swa"
+            and self.batch_norm_data is None
+            and _batch_norm.batch_norm_layers(model)
+        ):
+            checks.fail(
+                "`batch_norm_data` must be given for method='swa' on a model with "
+                "BatchNormalization",
+                fix="Give training inputs, or use method='ema', which averages the "
+                "statistics.",
+                batch_norm_data=None,
+            )
+        for arrays in (self._raw, self.averages):
+            if arrays is not None:
+                floats = [(a, w) for a, w in _pairs(arrays, model) if a is not None]
+                snapshots.check_shapes(*zip(*floats, strict=True), self)
+        if self._raw is not None:  # a checkpoint of averages continues from raw weights
+            snapshots.write(model.weights, self._raw)
+            self._raw = None
+        self._fit_model, self._stays_swapped = model, False
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._stays_swapped = False
+        self._swap_out()
+        self._epoch, self._averaged_steps = epoch, 0
+        self._is_pending = epoch >= self.start_epoch
+        self._first_iteration = self._iterations()
+        starts = self._is_pending and self._averages is None and self.method == "ema"
+        if starts and self._fit_model.built:
+            self.averages = [
+                value if _is_float(value) else None
+                for value in snapshots.read(self._fit_model.weights)
+            ]
+
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        steps = batch - self._averaged_steps
+        if self._is_pending and self.method == "ema" and steps >= self.update_freq:
+            self._averaged_steps = batch
+            self._add_steps(steps)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self._fit_model is not None:
+            self._end_epoch()
+            self._swap_in()
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self._fit_model is not None and not self._stays_swapped:
+            self._swap_out()
+
+    def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self._fit_model is not None:
+            self._swap_in()
+
+    def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.on_test_end()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._end_epoch()
+        if self.swap_on_epoch:
+            self._swap_in()
+            self._stays_swapped = self._raw is not None
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        model, self._fit_model = self._fit_model, None
+        if self._averages is None:
+            warnings.warn(
+                "WeightAveraging has averaged nothing: the training ended before "
+                f"`start_epoch`={self.start_epoch}.",
+                stacklevel=2,
+            )
+            return
+        # Also if it is assigned already: an optimizer with `use_ema=True` has written
+        # its own average over it in `finalize_variable_values`.
+        self._raw = None
+        self._assign_averages(model)
+
+    def restore(self) -> None:
+        """Assigns the raw weights after a fit that failed in validation.
+
+        Does nothing if the model has them already.
+        """
+        if self._raw is not None and self._raw_model is not None:
+            self._swap_out()
+        self._fit_model = None
+
+    def _iterations(self):
+        optimizer = innermost_optimizer(self.model.optimizer)
+        return int(keras.ops.convert_to_numpy(iterations_variable(optimizer)))
+
+    def _end_epoch(self):
+        """Averages the end of an epoch, once: before validation, if there is one."""
+        if not self._is_pending:
+            return
+        self._is_pending = False
+        if self.method == "swa":
+            if (self._epoch - self.start_epoch) % self.update_freq == 0:
+                self._updates += 1
+                self._update(1.0 / self._updates)
+            return
+        # The steps since the last `on_train_batch_begin`, whose number Keras does not
+        # tell at the end of an epoch. A callback that set the counter (as a roll-back
+        # does) must not make them negative or many.
+        steps = self._iterations() - self._first_iteration - self._averaged_steps
+        longest = max(self._fit_model.steps_per_execution, self.update_freq)
+        self._add_steps(min(max(steps, 1), longest))
+
+    def _add_steps(self, steps):
+        # The product of the decays of the steps since the last update.
+        decay = 1.0
+        for t in range(self._steps + 1, self._steps + steps + 1):
+            decay *= min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
+        self._steps += steps
+        self._updates += 1
+        self._update(1.0 - decay)
+
+    def _update(self, weight):
+        weights = self._fit_model.weights
+        self._is_float = [keras.backend.is_float_dtype(v.dtype) for v in weights]
+        floats = [v for v, f in zip(weights, self._is_float, strict=True) if f]
+        if self._averages is None:
+            values = current_values(self._fit_model, floats)
+            self._averages = DeviceAverages(snapshots.read(values))
+            return
+        self._averages.move(self._fit_model, floats, weight)
+
+    def _swap_in(self):
+        if self._averages is not None and self._raw is None:
+            model = self.model
+            self._raw, self._raw_model = snapshots.read(model.weights), model
+            self._assign_averages(model)
+
+    def _swap_out(self):
+        if self._raw is not None:
+            snapshots.write(self._raw_model.weights, self._raw)
+            self._raw = self._raw_model = None
+
+    def _assign_averages(self, model):
+        for variable, value in zip(model.weights, self.averages, strict=True):
+            if value is not None:
+                variable.assign(value)
+        if self.batch_norm_data is not None:
+            _batch_norm.estimate(model, self.batch_norm_data)
+
+
+def _pairs(arrays, model):
+    return itertools.zip_longest(arrays, model.weights, fillvalue=np.zeros(0))
+
+
+def _is_float(array):
+    return keras.backend.is_float_dtype(str(array.dtype))

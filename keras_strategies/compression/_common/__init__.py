@@ -1,0 +1,1 @@
+"""Weights, constraints and size estimates that all kinds of compression share."""

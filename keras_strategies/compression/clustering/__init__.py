@@ -1,0 +1,1 @@
+"""Weight clustering: centroids, the constraint that trains them, and its report."""

@@ -1,0 +1,70 @@
+"""Report of the distinct values in the kernels of a model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from keras_strategies._internal.reports import Column, Report
+
+_SUMS = ("parameters", "dense_bytes", "gzip_bytes", "huffman_bytes")
+
+
+class ClusterReport(Report):
+    """The result of `cluster_report`: a table, and its totals.
+
+    `print(report)` shows the table, `report.plot()` a bar a weight.
+
+    Attributes:
+        rows: One dict a weight: `layer`, `weight` (its path), `shape`,
+            `parameters`, `values` (how many different ones), `channel_values` (the
+            same in the output channel of a convolution that has most of them, else
+            `values`), `dense_bytes` (as float32), `gzip_bytes` (these after gzip),
+            `huffman_bytes` (estimate for codes and their table) and `clustered`
+            (whether `cluster` still holds it).
+    """
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("weight", left=True),
+        Column("parameters", "weights", form=","),
+        Column("values", form=","),
+        Column("channel_values", "a channel", form=","),
+        Column("dense_bytes", "float32", form=","),
+        Column("gzip_bytes", "gzip", form=","),
+        Column("huffman_bytes", "huffman~", form=","),
+    )
+    CHART: ClassVar[tuple[str, str]] = ("weight", "values")
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.rows: Sequence[Mapping[str, Any]] = rows
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights that can be clustered."""
+        return self._total("parameters")
+
+    @property
+    def dense_bytes(self) -> int:
+        """Their bytes as float32."""
+        return self._total("dense_bytes")
+
+    @property
+    def gzip_bytes(self) -> int:
+        """These bytes after gzip."""
+        return self._total("gzip_bytes")
+
+    @property
+    def huffman_bytes(self) -> int:
+        """Estimate of the bytes of Huffman codes and tables of values."""
+        return self._total("huffman_bytes")
+
+    def _total(self, name):
+        return sum(row[name] for row in self.rows)
+
+    def _summary(self) -> dict[str, Any]:
+        return {name: self._total(name) for name in _SUMS}
+
+    def _shown_rows(self) -> Sequence[Mapping[str, Any]]:
+        total = {"weight": "total", "values": "", "channel_values": ""}
+        return [*self.rows, total | self._summary()]
+
+    def _footer(self) -> Sequence[str]:
+        return ("Bytes. huffman~: estimate for Huffman codes and tables of values.",)

@@ -1,0 +1,1 @@
+"""Structured pruning: channel groups, removal of filters, and their cost in FLOPs."""

@@ -1,0 +1,1 @@
+"""Magnitude pruning: schedules, masks, patterns and their report."""

@@ -1,0 +1,1 @@
+"""Search for the smallest or fastest model within a budget of accuracy."""

@@ -1,0 +1,1 @@
+"""Conversion between Keras 3 and tf_keras, the Keras of TFMOT."""

@@ -1,0 +1,1 @@
+"""Ranges of activations, and the quantizers that use them."""

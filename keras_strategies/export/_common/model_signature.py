@@ -1,0 +1,152 @@
+"""Inputs and outputs of a Keras model as flat lists of named tensors."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+
+from keras_strategies._internal import checks, keras_private, traversal
+
+_HALF_PRECISION = ("float16", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One input: its name in the signature, shape (free axes `None`) and dtype."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+def tensor_name(name: str) -> str:
+    """Returns `name` as TensorFlow's signatures spell it: letters, digits, `_`."""
+    text = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
+    return text if text[:1].isalpha() else "arg_" + text
+
+
+def input_specs(model: keras.Model) -> tuple[Any, list[Spec]]:
+    """Returns `(structure, specs)`: the call's arguments and their flat specs.
+
+    The first axis of each shape is the batch, `None` unless the model fixes it.
+    Unnamed inputs are called `input_0`, `input_1`, ... Half precision inputs
+    become float32, which is what devices feed.
+    """
+    structure = keras_private.input_signature(model)
+    paths = keras.tree.flatten_with_path(structure)
+    batch_size = fixed_batch(model)
+    names: set[str] = set()
+    specs = []
+    for index, (path, spec) in enumerate(paths):
+        name = spec.name or (path[-1] if isinstance(path[-1], str) else "")
+        if not name or name.startswith("keras_tensor"):
+            name = f"input_{index}"
+        name = tensor_name(name)
+        while name in names:
+            name += f"_{index}"
+        names.add(name)
+        dtype = keras.backend.standardize_dtype(spec.dtype)
+        # Devices feed float32; LiteRT has no half precision arithmetic.
+        dtype = "float32" if dtype in _HALF_PRECISION else dtype
+        specs.append(Spec(name, (batch_size, *spec.shape[1:]), dtype))
+    return structure, specs
+
+
+def validate_inputs(specs: Iterable[Spec], batch_size: int | None) -> None:
+    """Refuses inputs that cannot be fed and a batch size that contradicts them."""
+    for spec in specs:
+        if spec.dtype == "string":
+            checks.fail(
+                "Inputs must be numbers or booleans",
+                fix="Take text preprocessing out of the model and export the rest.",
+                **{spec.name: spec.dtype},
+            )
+        if len(spec.shape) == 0:
+            checks.fail("Inputs must have a batch axis", **{spec.name: spec.shape})
+        model_size = spec.shape[0]
+        if None not in (batch_size, model_size) and model_size != batch_size:
+            checks.fail(
+                f"`batch_size` must be {model_size} or None",
+                fix=f"The model's inputs are built with batch size {model_size}.",
+                batch_size=batch_size,
+            )
+
+
+def fixed_batch(model: keras.Model) -> int | None:
+    """Returns the batch size that `keras.Input(batch_size=...)` fixed, or `None`."""
+    inputs = getattr(model, "inputs", None) or []
+    sizes = [tensor.shape[0] for tensor in inputs if len(tensor.shape)]
+    return next((size for size in sizes if size is not None), None)
+
+
+def named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
+    """Returns the outputs of one call as a flat dict of unique names.
+
+    Keys of a dict output, else the output layers of a Functional model, else
+    `output_0`, `output_1`, ...
+    """
+    tensors = keras.tree.flatten(outputs)
+    names = [f"output_{index}" for index in range(len(tensors))]
+    model_names = None
+    if isinstance(outputs, dict):
+        paths = keras.tree.flatten_with_path(outputs)
+        model_names = [str(path[0]) for path, _ in paths]
+    elif not isinstance(model, keras.Sequential):
+        model_names = getattr(model, "output_names", None)
+    if model_names and len(model_names) == len(tensors):
+        valid_names = [tensor_name(str(name)) for name in model_names]
+        # Two names may become equal when they are spelled for TensorFlow.
+        if len(set(valid_names)) == len(valid_names):
+            names = valid_names
+    return dict(zip(names, tensors, strict=True))
+
+
+def call_model(
+    model: keras.Model, structure: Any, tensors: Iterable[Any]
+) -> dict[str, Any]:
+    """Calls `model` at inference on flat `tensors`; returns named outputs."""
+    arguments = keras.tree.pack_sequence_as(structure, list(tensors))
+    return named_outputs(model, model(*arguments, training=False))
+
+
+@contextlib.contextmanager
+def float32_compute(model: keras.Model) -> Iterator[bool]:
+    """Lets every half precision layer compute in float32 inside the block.
+
+    LiteRT's kernels have no float16 or bfloat16 arithmetic; the variables of a
+    mixed precision model are float32 anyhow.
+    """
+    changed = []
+    try:
+        for layer in [*traversal.all_layers(model), model]:
+            policy = layer.dtype_policy
+            is_half = policy.compute_dtype in _HALF_PRECISION
+            if is_half and policy.quantization_mode is None:
+                changed.append((layer, policy))
+                layer.dtype_policy = "float32"
+        yield bool(changed)
+    finally:
+        for layer, policy in changed:
+            layer.dtype_policy = policy
+
+
+def computes_in_half_precision(model: keras.Model) -> bool:
+    """Whether any layer computes in float16 or bfloat16."""
+    layers = [*traversal.all_layers(model), model]
+    return any(x.dtype_policy.compute_dtype in _HALF_PRECISION for x in layers)
+
+
+def as_float32_outputs(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Casts half precision outputs of a TensorFlow call, which LiteRT lacks.
+
+    The others become new tensors: a signature must not return its own input.
+    """
+    import tensorflow as tf
+
+    half = (tf.float16, tf.bfloat16)
+    return {
+        name: tf.cast(value, tf.float32) if value.dtype in half else tf.identity(value)
+        for name, value in outputs.items()
+    }

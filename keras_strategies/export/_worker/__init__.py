@@ -1,0 +1,1 @@
+"""Subprocesses of an export: the converter and the sandbox for untrusted files."""

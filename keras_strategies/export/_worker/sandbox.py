@@ -1,0 +1,82 @@
+"""Processes for one run of an untrusted or timed `.tflite` file.
+
+LiteRT verifies the structure of a file but not the arguments of its operations, so
+damaged bytes can crash or hang the interpreter: they run in a process of their own.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from keras_strategies._internal.process_exit import signal_name
+from keras_strategies.export._common import ExportError
+
+PROBE_TIME_LIMIT = 120.0
+_SCRIPT = pathlib.Path(__file__).with_name("sandbox_main.py")
+
+
+def probe(content: bytes, path: str) -> dict[str, Any]:
+    """Opens and runs the file once; returns `{"opened", "ran", "error"}`."""
+    return _run(content, path, "opening", PROBE_TIME_LIMIT, command="probe")
+
+
+def benchmark(
+    content: bytes, path: str, time_limit: float, **arguments: Any
+) -> dict[str, Any]:
+    """Returns the figures of `sandbox_main.benchmark`."""
+    return _run(content, path, "timing", time_limit, command="benchmark", **arguments)
+
+
+def _run(content, path, action, time_limit, **arguments):
+    with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
+        # A copy: the file itself may have changed since its bytes were read.
+        copy = pathlib.Path(folder, "model.tflite")
+        copy.write_bytes(content)
+        arguments["path"] = str(copy)
+        try:
+            process = subprocess.run(
+                [sys.executable, "-P", str(_SCRIPT), json.dumps(arguments)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=_environment(),
+                timeout=time_limit,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ExportError(
+                f"{action.capitalize()} '{path}' took longer than {time_limit:g} s "
+                "and was ended.",
+                "load" if action == "opening" else "timeout",
+                {"time_limit": time_limit},
+            ) from error
+    if process.returncode == 0:
+        return json.loads(process.stdout)
+    raise _failure(process, path, action)
+
+
+def _failure(process, path, action):
+    stderr = process.stderr.decode(errors="replace").strip()
+    details = {"returncode": process.returncode, "stderr": stderr[-2000:]}
+    if process.returncode < 0:
+        signal = signal_name(process.returncode)
+        return ExportError(
+            f"'{path}' crashes the LiteRT interpreter ({signal} while {action} it): "
+            "the file is damaged.",
+            "load",
+            details,
+        )
+    lines = stderr.splitlines()
+    cause = lines[-1] if lines else f"exit code {process.returncode}"
+    return ExportError(
+        f"{action.capitalize()} '{path}' failed: {cause}", "run", details
+    )
+
+
+def _environment():
+    """This process's import path, without what changes how Python starts."""
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
+    return inherited | {"PYTHONPATH": path}

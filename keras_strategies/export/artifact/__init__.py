@@ -1,0 +1,1 @@
+"""Files of LiteRT: contents, metadata, and runs in the interpreter."""

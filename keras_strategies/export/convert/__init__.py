@@ -1,0 +1,1 @@
+"""Conversion of a Keras model into a checked `.tflite` file."""

@@ -1,0 +1,265 @@
+"""Arguments of `to_tflite`, checked before anything starts."""
+
+import dataclasses
+import importlib.util
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import keras
+
+from keras_strategies._internal import checks, quantized
+from keras_strategies._internal.select import Selection, Selector, layer_targets
+from keras_strategies.export._calibration import layer_names, range_reducers
+from keras_strategies.export.verify._agreement import DEFAULTS
+from keras_strategies.export.verify._metric_constraint import MetricConstraint
+
+#: Values of `quantization` other than a dict.
+Mode: TypeAlias = Literal[
+    "float32", "float16", "dynamic", "int8", "int16x8", "int4_weights", "auto"
+]
+MODES = ("float32", "float16", "dynamic", "int8", "int16x8", "int4_weights")
+# Modes whose activations are integers with ranges from representative data.
+STATIC_MODES = ("int8", "int16x8")
+QUANTIZERS = ("tensorflow", "litert-quantizer")
+TYPES = ("float32", "int8", "uint8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantization:
+    """A checked `quantization` argument.
+
+    Attributes:
+        name: The argument as given.
+        rules: `(regex, mode)` pairs.
+        uniform: The one mode of the whole model, or None for rules by layer.
+    """
+
+    name: Any
+    rules: tuple[tuple[str, str], ...]
+    uniform: str | None
+
+    @property
+    def is_static(self) -> bool:
+        """Whether any activation is an integer with a range from data."""
+        return any(mode in STATIC_MODES for _, mode in self.rules)
+
+
+def parse_quantization(value: Any) -> Quantization:
+    """Returns the `Quantization` for a mode, or for a dict of regex and mode."""
+    if isinstance(value, dict):
+        if not value:
+            fix = 'For example {"conv": "int8", "dense": "dynamic"}.'
+            checks.fail("`quantization` must have a rule", fix=fix, quantization=value)
+        for regex, mode in value.items():
+            checks.instance("A key of `quantization`", regex, str)
+            checks.choice("quantization", mode, MODES, fix=f"See the key {regex!r}.")
+            try:
+                re.compile(regex)
+            except re.error as error:
+                rule = f"A key of `quantization` must be a regular expression ({error})"
+                raise ValueError(checks.message(rule, {"key": regex})) from error
+        return Quantization(value, tuple(value.items()), None)
+    checks.choice("quantization", value, (*MODES, "auto"))
+    rules = () if value == "auto" else ((".*", value),)
+    return Quantization(value, rules, value)
+
+
+def quantize_selected(
+    quantization: Quantization,
+    model: keras.Model,
+    include: Selector | None,
+    exclude: Selector | None,
+) -> Quantization:
+    """Returns the rules that quantize only the selected layers of `model`.
+
+    Excluded layers come first: an operation that the converter fused has several
+    layers, and stays in float32 if one of them is excluded.
+    """
+    if include is None and exclude is None:
+        return quantization
+    mode = quantization.uniform
+    if mode in (None, "auto", "float32"):
+        checks.fail(
+            "`include` and `exclude` need one mode as `quantization`",
+            fix='For example quantization="int8"; other layers stay in float32.',
+            quantization=quantization.name,
+        )
+    require_quantizer("`include` or `exclude`")
+    targets = layer_targets(model)
+    Selection(include, exclude).choose(targets)
+    rules = {}
+    if exclude is not None:
+        excluded = Selection(exclude, names=("exclude", "include")).choose(targets)
+        rules[_exact_pattern(excluded)] = "float32"
+    included = [] if include is None else Selection(include).choose(targets)
+    rules[_exact_pattern(included) if included else ".*"] = mode
+    return Quantization(rules, tuple(rules.items()), None)
+
+
+def _exact_pattern(targets):
+    """A regular expression that the paths of these layers match, and no others."""
+    paths = "|".join(re.escape(target.path) for target in targets)
+    return f"^(?:{paths})(?:/|$)"
+
+
+def is_quantizer_installed() -> bool:
+    """Whether litert-quantizer, an optional dependency, can be imported."""
+    return importlib.util.find_spec("litert_quantizer") is not None
+
+
+def require_quantizer(purpose: str) -> None:
+    """Raises the error that names the extra where litert-quantizer is missing."""
+    if not is_quantizer_installed():
+        raise ImportError(
+            f"{purpose} needs `litert_quantizer`, which cannot be imported. "
+            "Install it with: pip install 'keras-strategies[quantizer]'"
+        )
+
+
+def validate_quantizer(quantization: Quantization, quantizer: str) -> None:
+    """Refuses combinations that cannot work."""
+    checks.choice("quantizer", quantizer, QUANTIZERS)
+    if quantizer == "litert-quantizer":
+        require_quantizer('`quantizer="litert-quantizer"`')
+    elif quantization.uniform is None or quantization.uniform == "int4_weights":
+        require_quantizer("`quantization` by layer or with int4 weights")
+
+
+def uses_learned_ranges(
+    quantization: Quantization, model: keras.Model, representative_data: Any
+) -> bool:
+    """Whether the ranges are those that the model has learned in training.
+
+    Otherwise they come from `representative_data`, which must then be given.
+    """
+    if not quantization.is_static or representative_data is not None:
+        return False
+    if quantization.uniform != "int8" or not quantized.is_quantize_aware(model):
+        name = quantization.uniform or "int8"
+        checks.fail(
+            f'`quantization="{name}"` needs `representative_data`',
+            fix="Pass 100 to 500 inputs as in use, for example "
+            f'to_tflite(model, path, quantization="{name}", '
+            "representative_data=x_train[:200]).",
+            representative_data=None,
+        )
+    return True
+
+
+def validate_types(
+    quantization: Quantization, quantizer: str, input_type: str, output_type: str
+) -> None:
+    """Refuses integer inputs and outputs of other than full integer models."""
+    for name, value in (("input_type", input_type), ("output_type", output_type)):
+        checks.choice(name, value, TYPES)
+        if value == "float32":
+            continue
+        if quantization.uniform != "int8":
+            fix = 'Pass quantization="int8" as well, or leave the type "float32".'
+            rule = f'`{name}` other than "float32" needs `quantization="int8"`'
+            checks.fail(rule, fix=fix, **{name: value}, quantization=quantization.name)
+        if value == "uint8" and quantizer == "litert-quantizer":
+            fix = 'Use "int8", or quantizer="tensorflow".'
+            rule = f'`{name}` must be "float32" or "int8" for litert-quantizer'
+            checks.fail(rule, fix=fix, **{name: value})
+
+
+def resolve_thresholds(
+    quantization: Quantization, min_agreement: float | None
+) -> tuple[float, float]:
+    """Returns `(lowest agreement, tolerance)`: the loosest of the modes in use."""
+    value = checks.real("min_agreement", min_agreement, low=0, high=1, optional=True)
+    if quantization.uniform == "auto":
+        default, tolerance = 0.98, DEFAULTS["dynamic"][1]
+    else:
+        pairs = [DEFAULTS[mode] for _, mode in quantization.rules]
+        default = min(agreement for agreement, _ in pairs)
+        tolerance = max(tolerance for _, tolerance in pairs)
+    return default if value is None else value, tolerance
+
+
+def resolve_metric_constraint(
+    labels: Any, metric: Any, max_metric_drop: float | None, verify: Any
+) -> MetricConstraint | None:
+    """Returns the `MetricConstraint`, or None where no limit is set.
+
+    Raises where it is not known whether less or more of the metric is better.
+    """
+    limit = checks.real("max_metric_drop", max_metric_drop, low=0, optional=True)
+    if (labels is None) != (limit is None):
+        fix = "Give both, and the inputs they belong to as `verify`."
+        checks.fail(
+            "`labels` and `max_metric_drop` go together",
+            fix=fix,
+            labels="given" if labels is not None else None,
+            max_metric_drop=limit,
+        )
+    if limit is None:
+        return None
+    if verify is None or verify is True:
+        fix = "Pass verify=x_test, labels=y_test, for example."
+        checks.fail("`labels` need the inputs as `verify`", fix=fix, verify=verify)
+    return MetricConstraint(labels, metric, limit)
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig:
+    """Settings of the search of `"auto"`.
+
+    Attributes:
+        objective: `"size"` or `"latency"`.
+        search_margin: Agreement above `min_agreement` that the search asks for.
+    """
+
+    objective: str
+    search_margin: float
+
+    @classmethod
+    def from_arguments(
+        cls,
+        quantization: Quantization,
+        objective: str,
+        margin: float | None,
+        min_agreement: float,
+    ) -> "SearchConfig | None":
+        """Checks the arguments; returns None for a mode other than `"auto"`."""
+        checks.choice("objective", objective, ("size", "latency"))
+        checks.real("margin", margin, low=0, high=1, optional=True)
+        if quantization.uniform != "auto":
+            return None
+        # Half of the disagreement that is allowed, for the choice among candidates.
+        return cls(objective, (1 - min_agreement) / 2 if margin is None else margin)
+
+
+def validate_calibration(method: str, percentile: float) -> dict[str, Any]:
+    """Returns the settings of the calibration as keyword arguments."""
+    checks.choice("calibration", method, range_reducers.METHODS)
+    checks.real("percentile", percentile, low=50, high=100, low_open=True)
+    return {"method": method, "percentile": float(percentile)}
+
+
+def validate_matches(
+    quantization: Quantization, matched: Sequence[int], layers: Mapping[str, str]
+) -> None:
+    """Refuses a rule of a dict that fits no layer: a typing error, most often.
+
+    Args:
+        quantization: The rules.
+        matched: Number of operations that each rule was applied to.
+        layers: `{path: class name}` of the trace.
+    """
+    if quantization.uniform is not None:
+        return
+    names = sorted({layer_names.path_in_model(path) for path in layers if "/" in path})
+    for index, (regex, _) in enumerate(quantization.rules):
+        if matched[index]:
+            continue
+        earlier_rules = [rule for rule, _ in quantization.rules[:index]]
+        matches = [name for name in names if re.search(regex, name)]
+        if any(re.search(rule, name) for name in matches for rule in earlier_rules):
+            continue  # a last rule for the other layers, of which there are none
+        fix = f"The layers are {names}."
+        if matches:
+            fix = f"{matches} compute nothing of their own: other layers absorbed them."
+        checks.fail("A rule of `quantization` fits no operation", fix=fix, regex=regex)

@@ -1,0 +1,1 @@
+"""Measured quantization errors of single layers, with causes and fixes."""

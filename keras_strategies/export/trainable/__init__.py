@@ -1,0 +1,1 @@
+"""Artifacts that train on the device."""

@@ -1,0 +1,1 @@
+"""Agreement of an artifact with its Keras model."""

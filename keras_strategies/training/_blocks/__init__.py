@@ -1,0 +1,1 @@
+"""Blocks of steps: several training steps in one call of a compiled function."""

@@ -1,0 +1,258 @@
+"""Interception of `fit`, `evaluate` and `predict` of one model."""
+
+import contextlib
+import functools
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+
+from keras_strategies._internal.keras_private.callbacks import (
+    unwrap_method,
+    wrap_method,
+)
+from keras_strategies._internal.keras_private.step_blocks import (
+    BlockAdapter,
+    auto_jit_compile,
+    build_for,
+    is_dataset,
+)
+from keras_strategies.training._blocks.backend import device_module
+from keras_strategies.training._blocks.block_iterator import BlockIterator
+from keras_strategies.training._blocks.block_size import (
+    block_size,
+    max_block_steps,
+    steps_per_block,
+)
+from keras_strategies.training._blocks.fit_arguments import (
+    bind_arguments,
+    evaluation_data,
+    step_limit,
+    training_data,
+    validation_data,
+)
+from keras_strategies.training._blocks.row_order import shuffled, shuffled_in_batches
+from keras_strategies.training._blocks.sources import block_source
+from keras_strategies.training._blocks.step_functions import FUNCTIONS, StepFunctions
+from keras_strategies.training._candidates import Candidate
+
+
+class FitInterceptor:
+    """Wrapper of the methods of one model that runs its steps as a plan says.
+
+    Keras's own loops run, with other data and another `train_function`: they are given
+    blocks of steps instead of batches.
+
+    Args:
+        model: Compiled and built model.
+        choices: `{"train": candidate, "test": ..., "predict": ...}`.
+        data: Description of the data that the plan was made for.
+        batch_size: Batch size that the plan was made for.
+        memory_limit: Bytes that data may take on the device.
+        seed: Seed of the orders, or `None` for one from Python's generator at each
+            `fit`.
+
+    Attributes:
+        device_bytes: Bytes of data on the device in the last `fit`.
+        on_drop: Called without arguments when the plan is dropped.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        choices: Mapping[str, Candidate],
+        data: Mapping[str, Any],
+        batch_size: int,
+        memory_limit: int,
+        seed: int | None,
+    ):
+        self.model, self.choices, self.data = model, dict(choices), data
+        self.batch_size, self.memory_limit, self.seed = batch_size, memory_limit, seed
+        self.device_bytes: int | None = None
+        self._batch_limit = None
+        self.on_drop: Callable[[], None] | None = None
+        self._functions = StepFunctions(model)
+        self._wrappers = {
+            "fit": self._fit,
+            "evaluate": self._evaluate,
+            "predict": self._predict,
+            "compile": self._compile,
+            "get_compile_config": self._compile_config,
+        }
+        for kind, name in FUNCTIONS.items():
+            make = functools.partial(self._functions.make, kind)
+            self._wrappers[f"make_{name}"] = make
+
+    def install(self) -> "FitInterceptor":
+        """Wraps the methods of the model."""
+        for name, wrapper in self._wrappers.items():
+            wrap_method(self.model, name, wrapper)
+        return self
+
+    def remove(self) -> None:
+        """Unwraps the methods of the model."""
+        for name, wrapper in self._wrappers.items():
+            unwrap_method(self.model, name, wrapper)
+
+    @contextlib.contextmanager
+    def installed(self, batch_limit: int | None = None) -> Iterator[None]:
+        """Installs the interceptor for a block of code, to time it.
+
+        With `batch_limit`, epochs of arrays in blocks have so many batches only.
+        """
+        self._batch_limit = batch_limit
+        self.install()
+        try:
+            yield
+        finally:
+            self.remove()
+            self._batch_limit = None
+
+    def drop(self, reason: str) -> None:
+        """Removes the plan, with a warning that says why."""
+        self.remove()
+        warnings.warn(
+            f"The execution plan of {self.model.name!r} is dropped: {reason}. Training "
+            "continues without it; call `training.accelerate` for a new plan.",
+            stacklevel=6,
+        )
+        if self.on_drop is not None:
+            self.on_drop()
+
+    # Wrappers of the model's methods: `call` is the method itself.
+
+    def _compile(self, call, *args, **kwargs):
+        self.drop("the model was compiled again")
+        return call(*args, **kwargs)
+
+    def _compile_config(self, call):
+        """Saves `jit_compile` as "auto": the file may be loaded on another machine."""
+        config = call()
+        if config.get("jit_compile") == auto_jit_compile(self.model):
+            config["jit_compile"] = "auto"
+        return config
+
+    def _fit(self, call, *args, **kwargs):
+        arguments = bind_arguments("fit", self.model, args, kwargs)
+        choice = self.choices["train"]
+        data, problem = training_data(
+            arguments, self.data, self.batch_size, choice.uses_blocks
+        )
+        if problem:
+            self.drop(problem)
+            return call(*args, **kwargs)
+        if not choice.uses_blocks:
+            with self._functions.keras_functions("train", "test", choice=choice):
+                return call(*args, **kwargs)
+        with contextlib.ExitStack() as stack:
+            return call(**self._fit_in_blocks(stack, arguments, data))
+
+    def _evaluate(self, call, *args, **kwargs):
+        arguments = bind_arguments("evaluate", self.model, args, kwargs)
+        # The validation of a `fit` in blocks, whose data are blocks already.
+        is_inner = arguments.get("_use_cached_eval_dataset")
+        if is_inner or isinstance(arguments["x"], BlockAdapter):
+            return call(*args, **kwargs)
+        sources = (arguments["x"], arguments["y"], arguments["sample_weight"])
+        return self._call_in_blocks("test", call, arguments, sources)
+
+    def _predict(self, call, *args, **kwargs):
+        arguments = bind_arguments("predict", self.model, args, kwargs)
+        sources = (arguments["x"], None, None)
+        return self._call_in_blocks("predict", call, arguments, sources)
+
+    # Their data in blocks.
+
+    def _fit_in_blocks(self, stack, arguments, data):
+        """Opens the session of a fit; returns the arguments for Keras's loop."""
+        # A compiled loop cannot create the variables of metrics and optimizer.
+        build_for(self.model, data.head)
+        steps_per_epoch = step_limit(arguments["steps_per_epoch"])
+        validation = validation_data(arguments)
+        sources = [data] if validation is None else [data, validation]
+        size = block_size(
+            self.choices["train"].granularity,
+            sources,
+            steps_per_epoch,
+            self.memory_limit,
+        )
+        self.device_bytes = size.device_bytes
+        is_stream = data.nbytes is None
+        source = block_source(
+            data,
+            device_module(),
+            size.steps,
+            on_device=size.on_device,
+            order=None if is_stream else self._row_order(arguments["shuffle"]),
+            limit=steps_per_epoch if is_stream else self._batch_limit,
+        )
+        iterators = {}
+        iterators["train"], adapter = self._adapter(stack, data, source)
+        arguments.update(x=adapter, y=None, sample_weight=None, batch_size=None)
+        # Class weights are in the sample weights of the blocks already.
+        arguments.update(class_weight=None)
+        if validation is not None:
+            is_stream = validation.nbytes is None
+            limit = step_limit(arguments["validation_steps"]) if is_stream else None
+            source = block_source(
+                validation,
+                device_module(),
+                size.steps,
+                on_device=size.on_device,
+                limit=limit,
+            )
+            if not is_stream:
+                arguments["validation_steps"] = None
+            iterators["test"], adapter = self._adapter(stack, validation, source)
+            arguments["validation_data"] = (adapter,)
+        stack.enter_context(self._functions.blocks(iterators, self.choices, size.steps))
+        return arguments
+
+    def _row_order(self, shuffle):
+        """The order of the rows in each epoch of a fit, `None` as they are."""
+        if not shuffle:
+            return None
+        seed = random.randint(1, 10**9) if self.seed is None else self.seed
+        return shuffled_in_batches(seed) if shuffle == "batch" else shuffled(seed)
+
+    def _adapter(self, stack, data, source, fillers=False):
+        """`(iterator of blocks, adapter of it for Keras's loop)`."""
+        iterator = BlockIterator(source, fillers)
+        stack.callback(iterator.close)
+        batches = data.batches if data.nbytes is None else source.split.batches
+        adapter = BlockAdapter(iterator, data.batch_size, batches, data.adapter)
+        return iterator, adapter
+
+    def _call_in_blocks(self, kind, call, arguments, sources):
+        """Runs `evaluate` or `predict`."""
+        choice, data = self.choices[kind], None
+        # To predict a dataset in blocks its number of batches had to be known.
+        if choice.uses_blocks and (kind == "test" or not is_dataset(sources[0])):
+            size, steps = arguments["batch_size"], arguments["steps"]
+            data = evaluation_data(sources, size, steps)
+        if data is None:
+            with self._functions.keras_functions(kind, choice=choice):
+                return call(**arguments)
+        if kind == "test":
+            build_for(self.model, data.head)
+        with contextlib.ExitStack() as stack:
+            limit, total = None, data.batches
+            if data.nbytes is None:
+                limit = step_limit(arguments["steps"])
+                total = limit or total
+            else:
+                arguments["steps"] = None
+            maximum = max_block_steps("block", data.batch_bytes, self.memory_limit)
+            steps = steps_per_block(total, maximum)
+            source = block_source(data, device_module(), steps, limit=limit)
+            fillers = kind == "predict"
+            iterator, adapter = self._adapter(stack, data, source, fillers)
+            arguments.update(x=adapter, batch_size=None)
+            if kind == "test":
+                arguments.update(y=None, sample_weight=None)
+            stack.enter_context(
+                self._functions.blocks({kind: iterator}, self.choices, steps)
+            )
+            return call(**arguments)

@@ -1,0 +1,151 @@
+"""Loops of steps as one JAX program."""
+
+import functools
+from types import ModuleType
+from typing import Any
+
+import keras
+
+from keras_strategies.training._blocks.step_block import StepBlock
+
+
+class JaxLoop:
+    """Runs the steps of one block from a state to the next, with the last logs.
+
+    A `fori_loop`: unlike that of `scan` its length is an argument, so that one program
+    serves blocks of any length; only a partial batch needs another program. The old
+    state is donated, as by Keras. `kind` is `"train"` or `"test"`.
+    """
+
+    def __init__(
+        self, model: keras.Model, kind: str, batch_size: int, xla: bool = True
+    ):
+        import jax
+
+        self._jax, self._batch_size = jax, batch_size
+        step = getattr(model, f"{kind}_step")
+        # A new function object: JAX caches compiled programs by the function.
+        self._step = lambda state, batch: step(state, batch)
+        self._loop = jax.jit(self._run_loop, donate_argnums=0)
+        self._single = jax.jit(self._run_single, donate_argnums=0, static_argnums=4)
+
+    def __call__(self, state: Any, block: StepBlock) -> tuple[Any, Any]:
+        logs, data, order = None, block.data, block.order
+        last = block.first_batch + block.full_batches
+        if block.full_batches:
+            logs, state = self._loop(state, data, order, block.first_batch, last)
+        if rows := block.partial_batch_rows:
+            begin = last * self._batch_size
+            logs, state = self._single(state, data, order, begin, rows)
+        return logs, state
+
+    def _run_single(self, state, data, order, begin, rows):
+        return self._step(state, rows_of_batch(self._jax, data, order, begin, rows))
+
+    def _run_loop(self, state, data, order, first, last):
+        jax, size = self._jax, self._batch_size
+
+        def step(number, state):
+            batch = rows_of_batch(jax, data, order, number * size, size)
+            logs, new = self._step(state, batch)
+            # The carry of a `fori_loop` must keep its types.
+            return logs, like(jax, state, new)
+
+        # A loop carries arrays of fixed types: the logs begin as zeros of theirs.
+        shapes, _ = jax.eval_shape(step, first, state)
+        empty = jax.tree.map(
+            lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), shapes
+        )
+
+        def body(number, carried):
+            logs, state = step(number, carried[1])
+            return like(jax, empty, logs), state
+
+        return jax.lax.fori_loop(first, last, body, (empty, state))
+
+
+class JaxPrediction:
+    """Predicts the batches of one block and returns the rows of all of them."""
+
+    def __init__(self, model: keras.Model, batch_size: int, xla: bool = True):
+        import jax
+
+        self._jax, self._batch_size = jax, batch_size
+        self._step = lambda state, batch: model.predict_step(state, batch)
+        self._loop = jax.jit(self._run_loop, static_argnums=4)
+        self._single = jax.jit(self._run_single, static_argnums=4)
+
+    def __call__(self, state: Any, block: StepBlock) -> tuple[Any, Any]:
+        jax, parts = self._jax, []
+        data, order, first = block.data, block.order, block.first_batch
+        if block.full_batches:
+            rows, state = self._loop(state, data, order, first, block.full_batches)
+            parts.append(rows)
+        if block.partial_batch_rows:
+            begin = (first + block.full_batches) * self._batch_size
+            rows, state = self._single(
+                state, data, order, begin, block.partial_batch_rows
+            )
+            parts.append(rows)
+        joined = jax.tree.map(lambda *rows: jax.numpy.concatenate(rows), *parts)
+        return joined, state
+
+    def _run_single(self, state, data, order, begin, rows):
+        batch = rows_of_batch(self._jax, data, order, begin, rows)
+        outputs, others = self._step(state, batch)
+        return outputs, like(self._jax, state, (state[0], others))
+
+    def _run_loop(self, state, data, order, first, count):
+        jax, size = self._jax, self._batch_size
+
+        def body(state, number):
+            outputs, state = self._run_single(state, data, order, number * size, size)
+            return state, outputs
+
+        numbers = first + jax.numpy.arange(count)
+        state, outputs = jax.lax.scan(body, state, numbers)
+        join = lambda rows: rows.reshape((-1, *rows.shape[2:]))  # noqa: E731
+        return jax.tree.map(join, outputs), state
+
+
+def like(jax: ModuleType, old: Any, new: Any) -> Any:
+    """Returns `new` with the structure and the types of `old`."""
+    leaves, structure = jax.tree.flatten(old)
+    cast = jax.lax.convert_element_type
+    pairs = zip(leaves, jax.tree.leaves(new), strict=True)
+    return jax.tree.unflatten(structure, [cast(b, a.dtype) for a, b in pairs])
+
+
+def rows_of_batch(jax: ModuleType, data: Any, order: Any, begin: Any, rows: int) -> Any:
+    """Returns the rows from `begin` on, in the given order if there is one."""
+    cut = functools.partial(jax.lax.dynamic_slice_in_dim, slice_size=rows)
+    if order is None:
+        return jax.tree.map(lambda leaf: cut(leaf, begin), data)
+    order = cut(order, begin)
+    # Row numbers are in bounds; the check would cost a tenth of a small model's step.
+    gather = lambda leaf: leaf.at[order].get(mode="promise_in_bounds")  # noqa: E731
+    return jax.tree.map(gather, data)
+
+
+def to_device(arrays: Any) -> Any:
+    """Converts NumPy arrays to JAX arrays on the device."""
+    import jax
+
+    return keras.tree.map_structure(
+        lambda leaf: None if leaf is None else jax.device_put(leaf), arrays
+    )
+
+
+def wait(results: Any) -> None:
+    """Waits until arrays are computed."""
+    import jax
+
+    jax.block_until_ready(results)
+
+
+def permutation(rows: int, seed: int, epoch: int) -> Any:
+    """Returns a random order of the rows for an epoch, made on the device."""
+    import jax
+
+    key = jax.random.fold_in(jax.random.key(seed), epoch)
+    return jax.random.permutation(key, rows)

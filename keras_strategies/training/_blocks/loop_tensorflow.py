@@ -1,0 +1,211 @@
+"""Loops of steps as one TensorFlow function, in graph mode or in XLA."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_strategies._internal.keras_private.step_blocks import has_stock_step
+from keras_strategies.training._blocks.step_block import StepBlock
+
+
+class TensorFlowLoop:
+    """Runs the steps of one block and returns the logs of the last step.
+
+    The number of steps is an argument of the compiled function, so that one program
+    serves blocks of any length; only a partial batch needs another program. `kind` is
+    `"train"` or `"test"`.
+    """
+
+    def __init__(self, model: keras.Model, kind: str, batch_size: int, xla: bool):
+        import tensorflow as tf
+
+        self._tf, self._model, self._batch_size = tf, model, batch_size
+        self._name = f"{kind}_step"
+        # The logs of Keras's own steps are the results of the metrics, which need not
+        # be carried through the loop.
+        self._carries_logs = not has_stock_step(model, self._name)
+        self._loop = compiled(tf, self._run_loop, xla)
+        self._single = compiled(tf, self._run_single, xla)
+
+    def __call__(self, block: StepBlock) -> Any:
+        tf, logs = self._tf, None
+        data, order, dynamic = block.data, block.order, block.dynamic_batch
+        if block.full_batches:
+            first = tf.constant(block.first_batch)
+            count = tf.constant(block.full_batches)
+            logs = self._loop(data, order, first, count, dynamic)
+        if rows := block.partial_batch_rows:
+            begin = (block.first_batch + block.full_batches) * self._batch_size
+            logs = self._single(data, order, tf.constant(begin), rows, dynamic)
+        return logs
+
+    def _step(self, data, order, begin, rows, dynamic):
+        batch = rows_of_batch(self._tf, data, order, begin, rows)
+        if dynamic:
+            batch = with_unknown_size(self._tf, batch)
+        return getattr(self._model, self._name)(batch)
+
+    def _run_single(self, data, order, begin, rows, dynamic):
+        logs = self._step(data, order, begin, rows, dynamic)
+        return logs if self._carries_logs else self._model.get_metrics_result()
+
+    def _run_loop(self, data, order, first, count, dynamic):
+        tf, size = self._tf, self._batch_size
+        # A loop carries tensors of fixed types: their zeros come from a trial trace.
+        logs = self._empty_logs(data, order) if self._carries_logs else ()
+
+        def body(number, logs):
+            new = self._step(data, order, number * size, size, dynamic)
+            if self._carries_logs:
+                logs = tf.nest.map_structure(
+                    lambda old, value: tf.cast(value, old.dtype), logs, new
+                )
+            return number + 1, logs
+
+        # One iteration at a time: each step reads the weights that the last one wrote.
+        _, logs = tf.while_loop(
+            lambda number, _: number < first + count,
+            body,
+            (first, logs),
+            parallel_iterations=1,
+        )
+        return logs if self._carries_logs else self._model.get_metrics_result()
+
+    def _empty_logs(self, data, order):
+        tf = self._tf
+
+        @tf.function
+        @tf.autograph.experimental.do_not_convert
+        def first_step(data, order):
+            return self._step(data, order, 0, self._batch_size, False)
+
+        traced = first_step.get_concrete_function(*specs(tf, (data, order)))
+        return tf.nest.map_structure(
+            lambda output: tf.zeros(output.shape, output.dtype),
+            traced.structured_outputs,
+        )
+
+
+class TensorFlowPrediction:
+    """Predicts the batches of one block and returns the rows of all of them."""
+
+    def __init__(self, model: keras.Model, batch_size: int, xla: bool):
+        import tensorflow as tf
+
+        self._tf, self._model, self._batch_size = tf, model, batch_size
+        self._xla = xla
+        self._loop = compiled(tf, self._run_loop, xla)
+        self._single = compiled(tf, self._run_single, xla)
+
+    def __call__(self, block: StepBlock) -> Any:
+        tf, parts = self._tf, []
+        if block.full_batches:
+            first, count = tf.constant(block.first_batch), block.full_batches
+            # XLA needs static shapes of the outputs.
+            count = count if self._xla else tf.constant(count)
+            parts.append(self._loop(block.data, block.order, first, count))
+        if rows := block.partial_batch_rows:
+            begin = (block.first_batch + block.full_batches) * self._batch_size
+            begin = tf.constant(begin)
+            parts.append(self._single(block.data, block.order, begin, rows))
+        return keras.tree.map_structure(lambda *rows: tf.concat(rows, 0), *parts)
+
+    def _run_single(self, data, order, begin, rows):
+        return self._model.predict_step(
+            rows_of_batch(self._tf, data, order, begin, rows)
+        )
+
+    def _run_loop(self, data, order, first, count):
+        tf, size = self._tf, self._batch_size
+
+        @tf.function
+        @tf.autograph.experimental.do_not_convert
+        def first_step(data, order):
+            return self._run_single(data, order, 0, size)
+
+        traced = first_step.get_concrete_function(*specs(tf, (data, order)))
+        outputs = traced.structured_outputs
+        arrays = [
+            tf.TensorArray(output.dtype, count, element_shape=output.shape)
+            for output in keras.tree.flatten(outputs)
+        ]
+
+        def body(number, arrays):
+            new = self._run_single(data, order, (first + number) * size, size)
+            leaves = keras.tree.flatten(new)
+            pairs = zip(arrays, leaves, strict=True)
+            return number + 1, [array.write(number, leaf) for array, leaf in pairs]
+
+        _, arrays = tf.while_loop(
+            lambda number, _: number < count, body, (tf.constant(0), arrays)
+        )
+        rows = [array.concat() for array in arrays]
+        return keras.tree.pack_sequence_as(outputs, rows)
+
+
+def compiled(tf: Any, function: Callable[..., Any], xla: bool) -> Callable[..., Any]:
+    """Returns a `tf.function`, traced as Keras traces its steps."""
+    unconverted = tf.autograph.experimental.do_not_convert(function)
+    tf_function = tf.function(unconverted, jit_compile=xla)
+    # With one block per epoch TensorFlow would warn of frequent traces after the first
+    # calls, with and without a partial batch. There is no public switch.
+    tf_function._omit_frequent_tracing_warning = True
+    return tf_function
+
+
+def rows_of_batch(tf: Any, data: Any, order: Any, begin: Any, rows: int) -> Any:
+    """Returns the rows from `begin` on, in the given order if there is one."""
+    if order is not None:
+        order = tf.slice(order, [begin], [rows])
+
+    def gather(leaf):
+        if leaf is None:
+            return None
+        if order is not None:
+            return tf.gather(leaf, order)
+        start = [begin] + [0] * (leaf.shape.rank - 1)
+        return tf.slice(leaf, start, [rows, *leaf.shape[1:]])
+
+    return keras.tree.map_structure(gather, data)
+
+
+def with_unknown_size(tf: Any, batch: Any) -> Any:
+    """Returns the batch with an unknown number of rows while the step is traced.
+
+    As in Keras's loop if the last batch is a partial one, so that the results are the
+    same: the means of the losses of single outputs weight each batch by its number of
+    rows only if that is known.
+    """
+
+    def hide(leaf):
+        if leaf is None:
+            return None
+        shape = [None, *leaf.shape[1:]]
+        return tf.compat.v1.placeholder_with_default(leaf, shape)
+
+    return keras.tree.map_structure(hide, batch)
+
+
+def specs(tf: Any, tensors: Any) -> Any:
+    """Returns the `tf.TensorSpec` of each tensor, to trace a function."""
+    return keras.tree.map_structure(
+        lambda leaf: None if leaf is None else tf.TensorSpec(leaf.shape, leaf.dtype),
+        tensors,
+    )
+
+
+def to_device(arrays: Any) -> Any:
+    """Converts NumPy arrays to tensors."""
+    import tensorflow as tf
+
+    return keras.tree.map_structure(
+        lambda leaf: None if leaf is None else tf.constant(leaf), arrays
+    )
+
+
+def permutation(rows: int, seed: int, epoch: int) -> Any:
+    """Returns a random order of the rows for an epoch, made on the device."""
+    import tensorflow as tf
+
+    return tf.random.experimental.stateless_shuffle(tf.range(rows), seed=[seed, epoch])

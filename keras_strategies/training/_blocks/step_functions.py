@@ -1,0 +1,196 @@
+"""Functions that Keras's loops call for their steps.
+
+While a block session runs, `train_function` (and `test_function`, `predict_function`)
+of the model is one of ours: blocks go to a compiled loop of steps, other data, as of
+`train_on_batch` in a callback, to the function that Keras makes.
+"""
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+
+from keras_strategies._internal.keras_private.step_blocks import training_settings
+from keras_strategies.training._blocks.backend import (
+    device_module,
+    is_jax,
+    make_loop,
+)
+from keras_strategies.training._blocks.block_iterator import (
+    BlockIterator,
+    EpochIterator,
+    is_token,
+)
+from keras_strategies.training._blocks.step_block import StepBlock
+from keras_strategies.training._candidates import KINDS, Candidate
+
+# The attribute of a model that Keras's loop calls, by kind of step.
+FUNCTIONS = {kind: f"{kind}_function" for kind in KINDS}
+
+
+class TensorFlowFunction:
+    """A train, test or predict function with TensorFlow's signature."""
+
+    def __init__(
+        self, loop: Callable[..., Any], make_keras_function: Callable[[], Any]
+    ):
+        self._loop, self._make_keras_function = loop, make_keras_function
+        self._keras_function = None
+
+    def __call__(self, data: Any) -> Any:
+        if isinstance(data, EpochIterator):
+            return self._run(next(data))
+        if isinstance(data, list) and isinstance(data[0], StepBlock):
+            return self._run(data[0])
+        if self._keras_function is None:
+            self._keras_function = self._make_keras_function()
+        return self._keras_function(data)
+
+    def _run(self, block):
+        logs = None
+        while block is not None:
+            logs, block = self._loop(block), block.next_block
+        return logs
+
+
+class JaxFunction:
+    """A train, test or predict function with JAX's signature.
+
+    JAX returns before a block has run, and would queue one block after the other with
+    their data: so the block before the last is waited for.
+    """
+
+    def __init__(
+        self,
+        loop: Callable[..., Any],
+        make_keras_function: Callable[[], Any],
+        blocks: BlockIterator,
+    ):
+        self._loop, self._make_keras_function = loop, make_keras_function
+        self._keras_function = None
+        self._blocks, self._last_logs = blocks, None
+
+    def __call__(self, state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
+        item = next(iterator)
+        if is_token(item):
+            device_module().wait(self._last_logs)
+            logs, block = None, self._blocks.block(item)
+            while block is not None:
+                logs, state = self._loop(state, block)
+                block = block.next_block
+            self._last_logs = logs
+            return logs, state
+        if self._keras_function is None:
+            self._keras_function = self._make_keras_function()
+        return self._keras_function(state, itertools.chain([item], iterator))
+
+
+class StepFunctions:
+    """The step functions of one model: compiled loops, and Keras's own.
+
+    Args:
+        model: The model, before any session.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+        self._original = {
+            name: getattr(model, name)
+            for name in ("steps_per_execution", "jit_compile")
+        }
+        # Compiled loops by (kind, compiler, batch size), Keras's by (kind, XLA).
+        self._loops, self._keras_functions = {}, {}
+        # {kind: function that installs ours again} of the running sessions, and the
+        # kinds that a callback had traced again meanwhile.
+        self._sessions, self._retraced = {}, set()
+
+    @contextlib.contextmanager
+    def blocks(
+        self,
+        iterators: Mapping[str, BlockIterator],
+        choices: Mapping[str, Candidate],
+        steps: int,
+    ) -> Iterator[None]:
+        """Runs blocks of `steps` steps for the kinds of step in `iterators`."""
+        model, outer = self.model, self._sessions
+        settings = {"steps_per_execution": steps, **dict.fromkeys(FUNCTIONS.values())}
+        with training_settings(model, **settings):
+            installers = {
+                kind: functools.partial(self._install, kind, choices[kind].compiler, it)
+                for kind, it in iterators.items()
+            }
+            for install in installers.values():
+                install()
+            self._sessions = {**outer, **installers}
+            try:
+                yield
+            finally:
+                self._sessions = outer
+        for kind in self._retraced:
+            # Keras's function from before the session is outdated.
+            setattr(model, FUNCTIONS[kind], None)
+        self._retraced.clear()
+
+    @contextlib.contextmanager
+    def keras_functions(self, *kinds: str, choice: Candidate) -> Iterator[None]:
+        """Runs Keras's functions, compiled as chosen; also inside a block session."""
+        model = self.model
+        is_plain = choice.compiler == "plain" or choice.uses_blocks
+        if is_plain and not self._sessions:
+            yield
+            return
+        xla = choice.compiler == "xla"
+        jit = self._original["jit_compile"] if is_plain else xla
+        settings = {
+            "steps_per_execution": self._original["steps_per_execution"],
+            "jit_compile": jit,
+        }
+        for kind in kinds:
+            settings[FUNCTIONS[kind]] = self._keras_functions.get((kind, jit))
+        with training_settings(model, **settings):
+            yield
+            for kind in kinds:
+                self._keras_functions[kind, jit] = getattr(model, FUNCTIONS[kind])
+
+    def make(self, kind: str, call: Callable[..., Any], force: bool = False) -> Any:
+        """Wrapper of `make_train_function` and its siblings.
+
+        With `force`, as callbacks call it, everything compiled for the kind is dropped.
+        """
+        function = call(force=force)
+        if force:
+            for cache in (self._loops, self._keras_functions):
+                for key in [key for key in cache if key[0] == kind]:
+                    del cache[key]
+            if self._sessions:
+                self._retraced.add(kind)
+            if kind in self._sessions:
+                self._sessions[kind]()
+        return function
+
+    def _install(self, kind, compiler, blocks):
+        make_keras_function = functools.partial(self._make_keras_function, kind)
+        loop = functools.partial(self._run_block, kind, compiler)
+        function = (
+            JaxFunction(loop, make_keras_function, blocks)
+            if is_jax()
+            else TensorFlowFunction(loop, make_keras_function)
+        )
+        setattr(self.model, FUNCTIONS[kind], function)
+
+    def _run_block(self, kind, compiler, *arguments):
+        """Runs a block, the last argument, in the loop for its batch size."""
+        size = arguments[-1].batch_size
+        key = (kind, compiler, size)
+        if key not in self._loops:
+            self._loops[key] = make_loop(self.model, kind, size, compiler == "xla")
+        return self._loops[key](*arguments)
+
+    def _make_keras_function(self, kind):
+        name = FUNCTIONS[kind]
+        with training_settings(self.model, **{name: None}):
+            getattr(type(self.model), f"make_{name}")(self.model, force=True)
+            return getattr(self.model, name)

@@ -1,0 +1,1 @@
+"""Training data as `fit` takes them, described for a plan."""

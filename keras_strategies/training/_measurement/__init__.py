@@ -1,0 +1,1 @@
+"""Measured times of candidates, and the selection of a plan."""

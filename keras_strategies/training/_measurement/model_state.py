@@ -1,0 +1,64 @@
+"""State of a model that is the same after a measurement."""
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+
+from keras_strategies._internal.keras_private.step_blocks import (
+    global_seed_state,
+    set_global_seed_state,
+)
+
+_ATTRIBUTES = (
+    "history",
+    "stop_training",
+    "stop_evaluating",
+    "stop_predicting",
+    "train_function",
+    "test_function",
+    "predict_function",
+)
+
+
+def state_variables(model: keras.Model) -> list[keras.Variable]:
+    """Returns weights, seeds, metrics and the optimizer's variables, each once."""
+    variables = {id(variable): variable for variable in model.variables}
+    variables.update((id(variable), variable) for variable in model.metrics_variables)
+    if model.optimizer is not None:
+        variables.update((id(item), item) for item in model.optimizer.variables)
+    return list(variables.values())
+
+
+@contextlib.contextmanager
+def preserve_state(model: keras.Model) -> Iterator[Callable[[], None]]:
+    """Restores the model, its optimizer and all random states at the end of the block.
+
+    Yields a function that restores the variables within the block.
+    """
+    variables = state_variables(model)
+    values = [np.array(keras.ops.convert_to_numpy(item)) for item in variables]
+    attributes = {
+        name: model.__dict__[name] for name in _ATTRIBUTES if name in model.__dict__
+    }
+    python, numpy = random.getstate(), np.random.get_state()
+    seed = global_seed_state()
+
+    def restore():
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    try:
+        yield restore
+    finally:
+        restore()
+        for name in _ATTRIBUTES:
+            if name in attributes:
+                model.__dict__[name] = attributes[name]
+            else:
+                model.__dict__.pop(name, None)
+        random.setstate(python)
+        np.random.set_state(numpy)
+        set_global_seed_state(seed)

@@ -1,0 +1,25 @@
+"""Searches of several processes: calls on the oracle, workers, isolated trials."""
+
+from keras_strategies.tuning._distributed.isolated_trials import (
+    IsolatedTrials,
+    TrialError,
+)
+from keras_strategies.tuning._distributed.parallel import (
+    LocalWorkers,
+    chief_address,
+    heartbeats,
+    is_chief,
+    serve,
+)
+from keras_strategies.tuning._distributed.rpc import RemoteOracle
+
+__all__ = [
+    "IsolatedTrials",
+    "LocalWorkers",
+    "RemoteOracle",
+    "TrialError",
+    "chief_address",
+    "heartbeats",
+    "is_chief",
+    "serve",
+]

@@ -1,0 +1,60 @@
+"""Callback of a trial: saves the best weights and stops pruned trials."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_strategies._internal import bases
+from keras_strategies.tuning._space import Trial
+
+
+class BestValue:
+    """The best value of the objective in a trial, over folds and executions."""
+
+    def __init__(self) -> None:
+        self.value: float | None = None
+
+
+class AfterEpoch(bases.Callback):
+    """Saves the weights of the best epoch and asks the oracle whether to continue.
+
+    Args:
+        tuner: The tuner.
+        trial: The trial.
+        best: The best value of the trial, shared by its folds.
+        reports: Whether the oracle gets the objective after each epoch: of several
+            folds or executions the first does.
+    """
+
+    def __init__(
+        self, tuner: Any, trial: Trial, best: BestValue, reports: bool
+    ) -> None:
+        super().__init__()
+        self.tuner, self.trial, self.best, self.reports = tuner, trial, best, reports
+        self.objective = tuner.oracle.objective
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.tuner.on_epoch_begin(self.trial, self.model, epoch, logs=logs)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        metrics = {name: float(np.mean(value)) for name, value in (logs or {}).items()}
+        self._save_if_best(metrics)
+        if self.reports:
+            status = self.tuner.oracle.report(self.trial.trial_id, epoch, metrics)
+            if status == "STOPPED":
+                self.model.stop_training = True
+        self.tuner.on_epoch_end(self.trial, self.model, epoch, logs=metrics)
+
+    def _save_if_best(self, metrics: Mapping[str, float]) -> None:
+        # Without the objective among the metrics the weights of the last epoch remain.
+        if self.objective.has_value(metrics):
+            value = self.objective.get_value(metrics)
+            best = self.best.value
+            if best is not None and not self.objective.better_than(value, best):
+                return
+            if not math.isfinite(value):
+                return
+            self.best.value = value
+        self.model.save_weights(self.tuner.checkpoint_path(self.trial.trial_id))

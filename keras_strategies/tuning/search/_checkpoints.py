@@ -1,0 +1,30 @@
+"""Checkpoints of trials: weights, and shapes to build the model with."""
+
+import json
+import os
+
+import keras
+
+
+def remove_checkpoint(path: str) -> None:
+    if os.path.exists(path):
+        os.remove(path)
+
+
+def write_build_config(path: str, model: keras.Model) -> None:
+    """Writes the shapes a model was built with, for one that declares no inputs."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(model.get_build_config(), file)
+
+
+def read_weights(model: keras.Model, config_path: str, path: str) -> None:
+    """Loads the weights of a trial; builds the model by the config if needed."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"There are no weights for this trial: {path}. A trial outside the best "
+            "`max_checkpoints` has none, nor has one whose `fit` trained nothing."
+        )
+    if not model.built:
+        with open(config_path, encoding="utf-8") as file:
+            model.build_from_config(json.load(file))
+    model.load_weights(path)

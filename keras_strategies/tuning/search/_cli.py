@@ -1,0 +1,16 @@
+"""Names of KerasTuner for the command line, which must not import it itself."""
+
+from typing import Any
+
+import keras_tuner
+from keras_tuner.errors import FatalError
+
+__all__ = ["FatalError", "is_hypermodel", "make_objective"]
+
+
+def make_objective(name: str, direction: str) -> keras_tuner.Objective:
+    return keras_tuner.Objective(name, direction)
+
+
+def is_hypermodel(value: Any) -> bool:
+    return isinstance(value, keras_tuner.HyperModel)

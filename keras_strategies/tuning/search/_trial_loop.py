@@ -1,0 +1,244 @@
+"""Loop of a search: asks the oracle for trials and runs them."""
+
+import contextlib
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner import errors
+from keras_tuner.engine.trial import TrialStatus
+
+from keras_strategies._internal import checks
+from keras_strategies.tuning import _space
+from keras_strategies.tuning._distributed import IsolatedTrials, TrialError
+from keras_strategies.tuning._private import oracles as private_oracles
+from keras_strategies.tuning._private import tuners as private
+from keras_strategies.tuning._space import Trial
+from keras_strategies.tuning.oracles import HyperbandOracle
+from keras_strategies.tuning.reports import prepare_tensorboard
+from keras_strategies.tuning.search import _checkpoints, _folds
+from keras_strategies.tuning.search._after_epoch import AfterEpoch, BestValue
+from keras_strategies.tuning.search._trial_metrics import reduce_results
+
+# Arguments of `fit` that can be searched.
+FIT_ARGUMENTS = ("batch_size", "epochs")
+
+
+class TrialLoop(private.TunerHooks):
+    """The part of `Tuner` that runs trials."""
+
+    seed: int | None
+    cv: Any
+    time_limit: float | None
+    max_checkpoints: int | None
+    trial_in_subprocess: bool
+    algorithm_reason: str
+    _fit_ranges: dict[str, tuple[int, int]]
+    _isolated: IsolatedTrials | None = None
+
+    def checkpoint_path(self, trial_id: str) -> str:
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def _prepared(
+        self, fit_args: Sequence[Any], fit_kwargs: dict[str, Any], verbose: Any
+    ) -> Iterator[None]:
+        """Checks the arguments, shows the budget and then the progress."""
+        for name in FIT_ARGUMENTS:
+            if name in self._fit_ranges and fit_kwargs.get(name) is not None:
+                checks.fail(
+                    f"`{name}` must not be given to `search`: it is searched",
+                    **{name: fit_kwargs[name]},
+                )
+        if self.cv is not None:  # fails here, not in each trial
+            next(iter(self._folds(fit_args, fit_kwargs)))
+        verbose = 1 if verbose == "auto" else verbose
+        fit_kwargs["verbose"] = 0 if verbose < 2 else verbose
+        self.oracle.verbose = verbose
+        self.oracle.stop_reason = None
+        if self.time_limit is not None:
+            self.oracle.deadline = self.oracle.clock() + self.time_limit
+        # Workers and a resumed search read the state from the folder.
+        self.save()
+        display = private_oracles.display(self.oracle)
+        display.on_search_begin(self._budget(fit_kwargs))
+        self._isolated = None
+        try:
+            with contextlib.ExitStack() as stack:
+                if self.trial_in_subprocess:
+                    isolated = IsolatedTrials(self, fit_args, fit_kwargs)
+                    self._isolated = stack.enter_context(isolated)
+                yield
+        finally:
+            display.on_search_end()
+
+    def _loop(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        self.on_search_begin()
+        while True:
+            self.pre_create_trial()
+            trial = self.oracle.create_trial(self.tuner_id)
+            if trial.status == TrialStatus.STOPPED:
+                break
+            if trial.status == TrialStatus.IDLE:
+                time.sleep(0.1)
+                continue
+            self.on_trial_begin(trial)
+            self._run_and_record(trial, *fit_args, **fit_kwargs)
+            self.on_trial_end(trial)
+        self.on_search_end()
+
+    def _check_outcome(self) -> None:
+        """Raises if the search was ended by failures or no trial completed."""
+        reason = self.oracle.stop_reason
+        if reason is not None and "failed" in reason:
+            raise RuntimeError(f"The search ended: {reason}. {self._failures()}")
+        if self.oracle.end_order and not self.oracle.completed_trials():
+            raise RuntimeError(f"No trial completed. {self._failures()}")
+
+    def _failures(self) -> str:
+        trials = [self.oracle.trials[key] for key in self.oracle.end_order]
+        failed = [t for t in trials if t.status == TrialStatus.FAILED]
+        if not failed:
+            return "There is no message."
+        return f"Message of trial {failed[-1].trial_id}:\n{failed[-1].message}"
+
+    def _budget(self, fit_kwargs: Mapping[str, Any]) -> Iterator[str]:
+        """Lines about what the search will cost, before it starts."""
+        oracle = self.oracle
+        name = getattr(oracle, "algorithm", type(oracle).__name__)
+        yield f"Search in {self.project_dir}: {name} ({self.algorithm_reason})"
+        if isinstance(oracle, HyperbandOracle):
+            trials, epochs = oracle.trials_and_epochs()
+            yield f"Up to {trials} trials and {epochs} epochs in all"
+        else:
+            default = fit_kwargs.get("epochs", 1)
+            epochs = self._fit_ranges.get("epochs", (0, default))[1]
+            trials = oracle.max_trials or "all combinations"
+            parts = [f"{trials} trials", f"{self.executions_per_trial} executions"]
+            if self.cv is not None:
+                folds = self.cv if isinstance(self.cv, int) else "each fold of cv"
+                parts.append(f"{folds} folds")
+            yield "At most " + " x ".join([*parts, f"{epochs} epochs"])
+        if oracle.trials:
+            yield f"{len(oracle.end_order)} trials are there from before"
+
+    # One trial
+
+    def _run_fits(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> list[Any]:
+        """Builds and trains the model of a trial, once for each fold and execution."""
+        trial.hyperparameters = _space.Space.of(trial.hyperparameters)
+        callbacks = fit_kwargs.pop("callbacks", None) or []
+        best, results = BestValue(), []
+        for k, (args, kwargs) in enumerate(self._fits(trial, fit_args, fit_kwargs)):
+            copies = private.copy_callbacks(self, callbacks)
+            prepare_tensorboard(copies, trial, k, self.oracle)
+            copies.append(AfterEpoch(self, trial, best, reports=k == 0))
+            # A hash of the trial, not of a counter: any worker starts from the same
+            # weights, as does the trial when it runs again.
+            if self.seed is not None:
+                draw = self.oracle.probability("weights", trial.trial_id, k)
+                keras.utils.set_random_seed(int(draw * 2**31))
+            result = private.build_and_fit(
+                self, trial, *args, callbacks=copies, **kwargs
+            )
+            results.append(result)
+            # Further folds of a bad trial would only cost time.
+            if trial.trial_id in self.oracle.pruned:
+                break
+        return results
+
+    def _fits(
+        self, trial: Trial, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Iterator[tuple[Sequence[Any], dict[str, Any]]]:
+        """Yields the arguments of each fit of a trial."""
+        values = trial.hyperparameters.values
+        kwargs = dict(kwargs)
+        if "tuner/epochs" in values:  # Hyperband
+            kwargs["epochs"] = values["tuner/epochs"]
+            kwargs["initial_epoch"] = values["tuner/initial_epoch"]
+        for _ in range(self.executions_per_trial):
+            if self.cv is None:
+                yield args, kwargs
+            else:
+                yield from self._folds(args, kwargs)
+
+    def _folds(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Iterator[tuple[Sequence[Any], dict[str, Any]]]:
+        return _folds.fold_arguments(self.cv, args, kwargs, self.seed or 0)
+
+    def _fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
+        hp = trial.hyperparameters
+        model = private.build(self, hp)
+        has_plain_fit = type(self.hypermodel).fit is keras_tuner.HyperModel.fit
+        for name in FIT_ARGUMENTS:
+            # What a build function declares under these names is meant for `fit`.
+            if name in hp.values and (has_plain_fit or name in self._fit_ranges):
+                kwargs.setdefault(name, hp.values[name])
+        results = self.hypermodel.fit(hp, model, *args, **kwargs)
+        path = private.build_config_path(self, trial.trial_id)
+        _checkpoints.write_build_config(path, model)
+        return results
+
+    def _build_model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        model = super()._build_model(hp)
+        earlier = hp.values.get("tuner/trial_id")
+        if earlier is not None:  # Hyperband continues from the weights of that trial
+            self._load_weights(model, earlier)
+        return model
+
+    def _load_weights(self, model: keras.Model, trial_id: str) -> None:
+        _checkpoints.read_weights(
+            model,
+            private.build_config_path(self, trial_id),
+            self.checkpoint_path(trial_id),
+        )
+
+    def _run_and_record(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Runs a trial; a failure becomes its status and message."""
+        try:
+            self._run(trial, *fit_args, **fit_kwargs)
+            trial.status = TrialStatus.COMPLETED
+        except errors.FatalError:
+            raise
+        except errors.FailedTrialError as error:
+            trial.status, trial.message = TrialStatus.FAILED, str(error)
+        except TrialError as error:
+            trial.status, trial.message = TrialStatus.INVALID, str(error)
+        except Exception:
+            # Recorded in the trial; the search continues.
+            trial.status = TrialStatus.INVALID
+            trial.message = traceback.format_exc()
+
+    def _run(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
+        _checkpoints.remove_checkpoint(self.checkpoint_path(trial.trial_id))
+        if self._isolated is not None:
+            metrics, epoch = self._isolated.run(trial)
+        else:
+            metrics, epoch = self._evaluate(trial, *fit_args, **fit_kwargs)
+        self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
+
+    def _evaluate(
+        self, trial: Trial, *fit_args: Any, **fit_kwargs: Any
+    ) -> tuple[dict[str, float], int]:
+        """Runs a trial in this process; its metrics and its best epoch."""
+        results = self.run_trial(trial, *fit_args, **fit_kwargs)
+        return reduce_results(results, self.oracle.objective)
+
+    def on_trial_end(self, trial: Trial) -> None:
+        super().on_trial_end(trial)
+        if not private.is_worker(self):
+            self._remove_old_checkpoints()
+
+    def _remove_old_checkpoints(self) -> None:
+        """Keeps the weights of the best `max_checkpoints` trials only."""
+        if self.max_checkpoints is None:
+            return
+        best = self.oracle.get_best_trials(self.max_checkpoints)
+        best_ids = {t.trial_id for t in best}
+        for trial_id in self.oracle.end_order:
+            if trial_id not in best_ids:
+                _checkpoints.remove_checkpoint(self.checkpoint_path(trial_id))

@@ -1,0 +1,77 @@
+"""Metrics of a trial from what its fits returned."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras_tuner import errors
+
+
+def reduce_results(results: Any, objective: Any) -> tuple[dict[str, float], int]:
+    """Returns the metrics of a trial and its best epoch, from 0.
+
+    Args:
+        results: What `run_trial` returned: a `History`, a dict, a number, or a list of
+            these, over which the metrics and the epoch are averaged.
+        objective: The objective of the oracle.
+    """
+    if not isinstance(results, list):
+        results = [results]
+    if not results:
+        raise errors.FatalTypeError("The trial returned an empty list of results.")
+    pairs = [_metrics_of(result, objective) for result in results]
+    # Folds may differ in their metrics if one of them was stopped.
+    names = set.intersection(*(set(metrics) for metrics, _ in pairs))
+    metrics = {
+        name: float(np.mean([metrics[name] for metrics, _ in pairs])) for name in names
+    }
+    return metrics, int(np.mean([epoch for _, epoch in pairs]))
+
+
+def _metrics_of(result: Any, objective: Any) -> tuple[dict[str, float], int]:
+    if isinstance(result, keras.callbacks.History):
+        return _best_epoch(result.history, objective)
+    if isinstance(result, int | float | np.floating) and not isinstance(result, bool):
+        return {objective.name: float(result)}, 0
+    if isinstance(result, dict):
+        return _with_objective(result, objective), 0
+    raise errors.FatalTypeError(
+        "A trial must return what `fit` returns, a dict of metrics, a number, or a "
+        f"list of these. Received: {result!r}."
+    )
+
+
+def _with_objective(metrics: Mapping[str, Any], objective: Any) -> dict[str, float]:
+    """`metrics` with the sum that replaces several objectives."""
+    numbers = {name: float(value) for name, value in metrics.items()}
+    if objective.name not in numbers:
+        if not objective.has_value(numbers):
+            names = [o.name for o in getattr(objective, "objectives", [objective])]
+            raise errors.FatalValueError(
+                f"The objective {', '.join(names)} is not among the metrics of the "
+                f"trial. Received: {', '.join(sorted(numbers)) or 'none'}."
+            )
+        numbers[objective.name] = float(objective.get_value(numbers))
+    return numbers
+
+
+def _best_epoch(
+    history: Mapping[str, Sequence[Any]], objective: Any
+) -> tuple[dict[str, float], int]:
+    epochs = range(max((len(values) for values in history.values()), default=0))
+    best: tuple[dict[str, float], int] | None = None
+    for epoch in epochs:
+        logs = {n: v[epoch] for n, v in history.items() if epoch < len(v)}
+        metrics = _with_objective(logs, objective)
+        value = metrics[objective.name]
+        is_better = best is None or objective.better_than(
+            value, best[0][objective.name]
+        )
+        # NaN is not worse than anything: a first epoch with it must not remain.
+        if is_better or best is None or not math.isfinite(best[0][objective.name]):
+            best = metrics, epoch
+    if best is None:
+        raise errors.FailedTrialError("`fit` trained for no epoch.")
+    return best
