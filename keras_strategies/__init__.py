@@ -24,14 +24,15 @@ from keras_strategies import (
 )
 
 if TYPE_CHECKING:
-    from keras_strategies import compat, tuning
+    from keras_strategies import ablation, compat, tuning
 
     __version__: str
 
-_LAZY = ("compat", "tuning")
+_LAZY = ("ablation", "compat", "tuning")
 
 __all__ = [
     "__version__",
+    "ablation",
     "augmentation",
     "callbacks",
     "compat",

@@ -10,6 +10,7 @@ from keras_strategies.cli import (
     export,
     inspect,
     quickstart,
+    study,
     tune,
 )
 from keras_strategies.cli.errors import UsageError
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     benchmark.add_parser(commands)
     compare.add_parser(commands)
     tune.add_parser(commands)
+    study.add_parser(commands)
     return parser
 
 

@@ -178,3 +178,27 @@ def test_graph_nodes_are_the_calls_with_their_arguments():
     [(layer, *_)] = keras_private.graph_nodes(sequential)
     assert layer is sequential.layers[0]
     assert keras_private.graph_nodes(keras.layers.Dense(1)) is None
+
+
+def test_arguments_of_compile_are_the_objects_themselves():
+    def loss(y_true, y_pred):
+        return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+    optimizer = keras.optimizers.SGD(0.1)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(optimizer, loss, metrics=["mae"], steps_per_execution=2)
+    arguments = keras_private.compile_arguments(model)
+    assert arguments["optimizer"] is optimizer
+    assert arguments["loss"] is loss
+    assert arguments["metrics"] == ["mae"]
+    other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    other.compile(**arguments)
+    assert other.steps_per_execution == 2
+
+
+def test_values_that_a_metric_is_the_mean_of():
+    y, p = np.array([[0.0], [1.0]]), np.array([[0.5], [0.5]])
+    accuracy = keras.metrics.BinaryAccuracy(threshold=0.4)
+    values = keras_private.metric_values(accuracy, y, p)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(values), [[0.0], [1.0]])
+    assert keras_private.metric_values(keras.metrics.AUC(), y, p) is None

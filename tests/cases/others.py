@@ -4,6 +4,15 @@ Each has tests of its own; the policy tests check names, docstrings and docs.
 """
 
 OTHERS = [
+    "ablation.BestResult",
+    "ablation.LearningCurve",
+    "ablation.NotApplicable",
+    "ablation.Strategy",
+    "ablation.StrategyResult",
+    "ablation.StudyResult",
+    "ablation.catalog",
+    "ablation.learning_curve",
+    "ablation.study",
     "augmentation.BackTranslation",
     "augmentation.EmbeddingThesaurus",
     "augmentation.ImageDataGenerator",

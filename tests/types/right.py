@@ -8,6 +8,7 @@ import numpy as np
 
 import keras_strategies as ks
 from keras_strategies import (
+    ablation,
     augmentation,
     callbacks,
     compression,
@@ -45,6 +46,18 @@ def watched(network: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
     network.fit(x, y, callbacks=[stop, clip])
     text: str = plan.table()
     print(text, plan.choice, plan.is_installed)
+
+
+def studied(x: np.ndarray, y: np.ndarray) -> list[str]:
+    """A study of a strategy of one's own beside one of the catalog."""
+    own = ablation.Strategy("Adam", optimizer=lambda old: keras.optimizers.Adam())
+    strategies = {"Adam": own, "l2": ablation.catalog("image")["l2"]}
+    result = ablation.study(model, (x, y), strategies, metric="loss", epochs=2)
+    difference: float | None = result.strategies["l2"].difference
+    curve = ablation.learning_curve(model, (x, y), epochs=2)
+    low, middle, high = curve.predicted[2]
+    print(result.table(), difference, low + middle + high, result.code())
+    return result.best().strategies
 
 
 def smaller(network: keras.Model, x: np.ndarray) -> int:

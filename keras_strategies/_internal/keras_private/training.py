@@ -26,6 +26,27 @@ def wrapped_function(metric):
     return getattr(metric, "_fn", None)
 
 
+def metric_values(metric, y_true, y_pred):
+    """The values, one a sample, that a metric is the mean of; `None` for others.
+
+    The function of a metric and its arguments have no public names. Keras 3.12 to
+    3.15.
+    """
+    function = wrapped_function(metric)
+    if function is None:
+        return None
+    return function(y_true, y_pred, **getattr(metric, "_fn_kwargs", {}))
+
+
+def compile_arguments(model):
+    """The arguments of `compile` that a model had, the objects themselves.
+
+    `get_compile_config` is public and gives them serialized, which loses functions
+    that are not registered. Keras 3.12 to 3.15.
+    """
+    return dict(model._compile_config.config)
+
+
 def compiled_metrics(model):
     """The metrics of a compiled model, one by one.
 

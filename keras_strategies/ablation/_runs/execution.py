@@ -1,0 +1,258 @@
+"""Running the trainings of a study: here, or wherever an executor puts them."""
+
+import concurrent.futures
+import contextlib
+import hashlib
+import multiprocessing
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.optional import require
+from keras_strategies.ablation._runs import plans
+from keras_strategies.ablation._runs.log import Log
+from keras_strategies.ablation._runs.training import Job, Setup, train
+
+# The setup of the study that this process works for, by its digest: it is unpickled
+# once, not for each training.
+_setups: dict[str, Setup] = {}
+
+
+class OutOfTime(Exception):
+    """The time limit has passed with trainings still to do."""
+
+
+class Runner:
+    """Runs jobs, stores what they give and stops at the deadline.
+
+    Args:
+        setup: What all trainings share.
+        log: Where records go.
+        executor: A `concurrent.futures.Executor`, or `None` for this process.
+        workers: Processes to start if there is no executor; 1 is this process.
+        deadline: Value of `time.monotonic()` after which no training begins.
+        progress: Called after each training.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        log: Log,
+        executor: Executor | None,
+        workers: int,
+        deadline: float | None = None,
+        progress: Callable[[dict[str, Any]], None] = lambda record: None,
+    ):
+        self.setup = setup
+        self.log = log
+        self.deadline = deadline
+        self.progress = progress
+        self._given = executor
+        self._workers = workers
+        self._pool: Executor | None = None
+        self._payload: tuple[str, bytes] | None = None
+        self._plans: dict[tuple[str, ...], str | None] = {}
+
+    @property
+    def is_local(self) -> bool:
+        """Whether trainings run in this process, one after the other."""
+        return self._given is None and self._workers == 1
+
+    def run(self, jobs: Sequence[Job], remaining: int = 0) -> None:
+        """Runs those of the jobs that are not stored yet.
+
+        Args:
+            jobs: The trainings, in the order in which they should begin.
+            remaining: Trainings of one arm that may still come, to judge whether an
+                execution plan pays.
+
+        Raises:
+            OutOfTime: If the deadline passed before all of them had begun. What was
+                running is finished and stored.
+            RuntimeError: If the executor died. What had ended is stored.
+        """
+        missing = [job for job in jobs if job.key not in self.log]
+        if not missing:
+            return
+        missing = [self._planned(job, remaining) for job in missing]
+        if self.is_local:
+            for job in missing:
+                self._check_time()
+                self._store(train(self.setup, job))
+        else:
+            self._run_elsewhere(missing)
+
+    def expect(self, trainings: int) -> None:
+        """Tells the progress how many trainings may still come."""
+        self.progress({"remaining": trainings})
+
+    def close(self) -> None:
+        """Ends the processes that were started for this study."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def _check_time(self):
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise OutOfTime
+
+    def _store(self, record):
+        self.log.add(record)
+        self.progress(record)
+
+    def _planned(self, job, remaining):
+        """The job with the execution plan of its arm, measured if that pays."""
+        if job.arm not in self._plans:
+            first = self.log.get((job.key[0], 0))
+            if first is None or not plans.pays(first, remaining):
+                return job
+            self._plans[job.arm] = plans.measure(self.setup, job)
+        return job._replace(plan=self._plans[job.arm])
+
+    def _run_elsewhere(self, jobs):
+        """Keeps a few trainings ahead of the executor, so that a deadline holds."""
+        executor = self._executor()
+        ahead = getattr(executor, "_max_workers", None) or 2 * (os.cpu_count() or 1)
+        queue, running = list(jobs), set()
+        try:
+            while queue or running:
+                while queue and len(running) < ahead and not self._is_late():
+                    running.add(self._submitted(executor, queue.pop(0)))
+                if not running:
+                    raise OutOfTime
+                done, _ = concurrent.futures.wait(
+                    running, return_when=concurrent.futures.FIRST_COMPLETED
+                )
+                for future in done:
+                    self._store(future.result())
+                    running.remove(future)
+        except (concurrent.futures.BrokenExecutor, *_dead_errors()) as error:
+            self._rescue(running)
+            raise RuntimeError(self._death(error)) from error
+        except BaseException:
+            for future in running:
+                future.cancel()
+            raise
+
+    def _is_late(self):
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _rescue(self, running):
+        """Stores trainings that had ended when the executor died."""
+        for future in running:
+            if future.done() and not future.cancelled() and not future.exception():
+                self._store(future.result())
+            future.cancel()
+
+    def _death(self, error):
+        folder = self.log.folder
+        fix = (
+            "Give `directory=`, so that a study that was interrupted can go on."
+            if folder is None
+            else "Call `study` with the same directory again to go on."
+        )
+        return checks.message(
+            "the executor must live until the study ends; a process of it died, "
+            "perhaps for lack of memory",
+            {
+                "error": f"{type(error).__name__}: {error}",
+                "trainings_stored": 0 if folder is None else len(self.log),
+            },
+            fix,
+        )
+
+    def _submitted(self, executor, job) -> Future:
+        digest, payload = self._pickled()
+        return executor.submit(remote_train, digest, payload, job)
+
+    def _executor(self):
+        if self._given is not None:
+            return self._given
+        if self._pool is None:
+            self._pool = concurrent.futures.ProcessPoolExecutor(
+                self._workers, mp_context=multiprocessing.get_context("spawn")
+            )
+            # A process starts when a call finds none idle: all of them now, since the
+            # environment is as they need it only for a moment.
+            with _worker_environment(self._workers):
+                calls = [self._pool.submit(_nap) for _ in range(self._workers)]
+                concurrent.futures.wait(calls)
+        return self._pool
+
+    def _pickled(self):
+        if self._payload is None:
+            setup = self.setup.portable()
+            cloudpickle = require("cloudpickle", "A study in other processes")
+            try:
+                payload = cloudpickle.dumps(setup)
+            except Exception as error:
+                raise TypeError(
+                    checks.message(
+                        "`build_fn` and strategies must be picklable to run in other "
+                        "processes",
+                        {"error": f"{type(error).__name__}: {error}"},
+                        "Make models, layers and callbacks inside the functions.",
+                    )
+                ) from error
+            digest = hashlib.blake2b(payload, digest_size=16).hexdigest()
+            self._payload = digest, payload
+        return self._payload
+
+
+def _nap():
+    time.sleep(0.2)
+
+
+def _dead_errors():
+    """Errors by which executors of other packages say that a worker is gone."""
+    module = sys.modules.get("distributed")
+    return () if module is None else (module.scheduler.KilledWorker,)
+
+
+def remote_train(digest: str, payload: bytes, job: Job) -> dict[str, Any]:
+    """One training in another process."""
+    if digest not in _setups:
+        _setups.clear()
+        _setups[digest] = pickle.loads(payload)
+    return train(_setups[digest], job)
+
+
+@contextlib.contextmanager
+def _worker_environment(workers: int) -> Iterator[None]:
+    """Environment of the processes: the same backend, a fair part of the cores.
+
+    The main module is hidden meanwhile: `multiprocessing` would run the user's script
+    again in each process, and what the study needs of it is pickled by value.
+    """
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    changes = {
+        "KERAS_BACKEND": keras.backend.backend(),
+        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+    before = {name: os.environ.get(name) for name in changes}
+    main = sys.modules["__main__"]
+    hidden = {n: getattr(main, n) for n in ("__file__", "__spec__") if hasattr(main, n)}
+    try:
+        for name, value in changes.items():
+            os.environ.setdefault(name, value)
+        if "__file__" in hidden:
+            del main.__file__
+        main.__spec__ = None
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+        for name, value in hidden.items():
+            setattr(main, name, value)

@@ -1,0 +1,1 @@
+"""Statistics of a study: bounds, paired differences, the race, learning curves."""
