@@ -1,4 +1,4 @@
-"""What training in launches takes from inside Keras."""
+"""Keras internals that blocks of training steps use."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ def _model():
     return model
 
 
-@pytest.mark.skipif(BACKEND == "torch", reason="nothing is launched on Torch")
+@pytest.mark.skipif(BACKEND == "torch", reason="Torch has no blocks")
 def test_loops_pass_on_what_the_adapter_iterates_over():
     model, seen = _model(), []
     step_blocks.build_for(model, (np.ones((4, 3)), np.ones((4, 2))))

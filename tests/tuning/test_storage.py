@@ -112,7 +112,7 @@ def test_threads_share_the_places_and_try_nothing_twice(tmp_path):
             if trial.status == TrialStatus.IDLE:
                 made.clock.now += 1
                 time.sleep(0.01)
-                made.alive("tuner0")
+                made.heartbeat("tuner0")
                 continue
             ran.append(tuple(sorted(trial.hyperparameters.values.items())))
             end(made, trial, k)

@@ -66,6 +66,19 @@ def searched() -> ks.tuning.Tuner:
     return tuning.Tuner(hyper, objective="val_accuracy", max_trials=2)
 
 
+def seen(tuner: ks.tuning.Tuner) -> float:
+    """Results of a search: rows, plots, importance; an oracle as the algorithm."""
+    report = tuner.results()
+    best: str = report.best[0]["trial"]
+    tuning.plot_history(tuner).set_title(best)
+    importance = tuning.hyperparameter_importance(tuner, evaluator="fanova")
+    path: str = tuning.save_report(tuner, "search.html")
+    oracle = tuning.EvolutionOracle("val_loss", max_trials=len(report))
+    tuning.Tuner(algorithm=oracle, project_name=path, pruner=tuning.MedianPruner())
+    tuning.plot_slices(oracle)
+    return importance["units1"] + sum(importance.values())
+
+
 def pictures(x: np.ndarray) -> str:
     """A generator of images and a report of a network."""
     generator = augmentation.ImageDataGenerator(rotation_range=10.0)

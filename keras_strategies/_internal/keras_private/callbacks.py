@@ -11,7 +11,7 @@ from keras_strategies._internal.keras_private.optimizers import (
 
 
 class _NumberVariable(keras.Variable):
-    """A variable in the place of a number that optimizers compare with 0.
+    """A variable that replaces a number which optimizers compare with 0.
 
     `if self.momentum != 0` is asked while the step is traced, where a variable has
     no value: the answer is that of a positive number, so that a number that
@@ -49,7 +49,7 @@ def swap_in_variable(optimizer, name, outer, dtype):
         dtype=dtype,
         trainable=False,
         aggregation="only_first_replica",
-        name=f"held_{name}",
+        name=f"{name}_variable",
     )
     # Not by setattr, which tracks it, so that it would be saved.
     optimizer.__dict__[name] = variable
@@ -132,8 +132,8 @@ def trace_again(model):
     model.make_train_function(force=True)
 
 
-class _Carrier(keras.metrics.Metric):
-    """Variables among those of the metrics, without a result."""
+class _VariableHolder(keras.metrics.Metric):
+    """A metric without a result, for a variable among those of the metrics."""
 
     def update_state(self, *args, **kwargs):
         """Nothing is measured."""
@@ -152,7 +152,7 @@ def add_step_variable(model, value, name):
     metrics; weights would be saved. The metric that is made here shows up in no log.
     Returns `(metric, variable)`. Keras 3.12 to 3.15.
     """
-    metric = _Carrier(name=name)
+    metric = _VariableHolder(name=name)
     variable = metric.add_variable((), initializer="zeros", name=name)
     variable.assign(value)
     model._metrics.append(metric)

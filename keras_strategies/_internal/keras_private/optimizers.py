@@ -86,42 +86,42 @@ def owns(optimizer, variable):
     return optimizer._var_key(variable) in optimizer._trainable_variables_indices
 
 
-def track_unsaved_state(optimizer, variables, around=()):
+def track_unsaved_state(optimizer, variables, outer=()):
     """Makes `variables` state of an optimizer's step without saving them with it.
 
     A training step on JAX keeps only the optimizer's variables from what happens
     during an update, and no public call adds any. A file with more variables than
     the loaded optimizer has loses all of them: so these are left out, which also
-    means that they come last. `around` are the optimizers that wrap this one: they
+    means that they come last. `outer` are the optimizers that wrap this one: they
     save its variables once more with their own. Keras 3.12 to 3.15.
     """
     for variable in variables:
         optimizer._track_variable(variable)
-    for holder in (optimizer, *around):
+    for item in (optimizer, *outer):
         # In an object that saving does not look into: it would follow the pairs.
-        carried = holder.__dict__.setdefault(
+        unsaved = item.__dict__.setdefault(
             "_unsaved_state", types.SimpleNamespace(pairs=[])
         )
-        carried.pairs.extend((optimizer, variable) for variable in variables)
+        unsaved.pairs.extend((optimizer, variable) for variable in variables)
         for name in ("save_own_variables", "load_own_variables"):
-            holder.__dict__[name] = functools.partial(_with_own_variables, holder, name)
+            item.__dict__[name] = functools.partial(_with_own_variables, item, name)
 
 
-def untrack_unsaved_state(optimizer, variables, around=()):
+def untrack_unsaved_state(optimizer, variables, outer=()):
     """Undoes `track_unsaved_state`."""
     for variable in variables:
         optimizer._untrack_variable(variable)
     removed = {id(variable) for variable in variables}
-    for holder in (optimizer, *around):
-        carried = holder.__dict__.get("_unsaved_state", types.SimpleNamespace(pairs=[]))
-        carried.pairs = [pair for pair in carried.pairs if id(pair[1]) not in removed]
-        if not carried.pairs:
+    for item in (optimizer, *outer):
+        unsaved = item.__dict__.get("_unsaved_state", types.SimpleNamespace(pairs=[]))
+        unsaved.pairs = [pair for pair in unsaved.pairs if id(pair[1]) not in removed]
+        if not unsaved.pairs:
             for name in ("save_own_variables", "load_own_variables", "_unsaved_state"):
-                holder.__dict__.pop(name, None)
+                item.__dict__.pop(name, None)
 
 
 def _with_own_variables(optimizer, method, store):
-    """Runs a method of the class while the carried variables are away."""
+    """Runs a method of the class while the unsaved variables are untracked."""
     pairs = list(optimizer._unsaved_state.pairs)
     for owner, variable in pairs:
         owner._untrack_variable(variable)

@@ -15,7 +15,7 @@ def has_inner_regularizers(layer):
 
 
 def set_inner_regularizer(layer, name, regularizer):
-    """Sets what `has_inner_regularizers` layers save as `"kernel_regularizer"` or so.
+    """Sets what `has_inner_regularizers` layers save as `"kernel_regularizer"` etc.
 
     MultiHeadAttention keeps it under a name with an underscore. Keras 3.12 to 3.15.
     """

@@ -1,4 +1,4 @@
-"""Launches: many training steps as one call of a compiled function inside `fit`."""
+"""Blocks of training steps as one call of a compiled function inside `fit`."""
 
 import contextlib
 import inspect
@@ -19,16 +19,17 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 
 class BlockAdapter(DataAdapter):
-    """Gives `fit`, `evaluate` or `predict` an iterable of our own as data.
+    """Passes an iterable of blocks to `fit`, `evaluate` or `predict` as data.
 
-    The loops of Keras take any `DataAdapter` as `x` and pass what it iterates over to
-    `train_function` untouched; that is all they need for callbacks, history and
-    validation. The class is not exported. `around` is the adapter whose epochs are
-    begun and ended with ours, `num_batches` may be `None`. Keras 3.12 to 3.15.
+    The loops of Keras take any `DataAdapter` as `x` and pass its items to
+    `train_function` unchanged; that is all they need for callbacks, history and
+    validation. The class is not exported. `inner_adapter` is the adapter whose epoch
+    hooks are called with those of this one, `num_batches` may be `None`. Keras 3.12 to
+    3.15.
     """
 
-    def __init__(self, iterable, batch_size, num_batches, around=None):
-        self._iterable, self._around = iterable, around
+    def __init__(self, iterable, batch_size, num_batches, inner_adapter=None):
+        self._iterable, self._inner_adapter = iterable, inner_adapter
         self._batch_size, self._num_batches = batch_size, num_batches
 
     def get_tf_dataset(self):
@@ -54,12 +55,12 @@ class BlockAdapter(DataAdapter):
         return None
 
     def on_epoch_begin(self):
-        if self._around is not None:
-            self._around.on_epoch_begin()
+        if self._inner_adapter is not None:
+            self._inner_adapter.on_epoch_begin()
 
     def on_epoch_end(self):
-        if self._around is not None:
-            self._around.on_epoch_end()
+        if self._inner_adapter is not None:
+            self._inner_adapter.on_epoch_end()
 
 
 def are_arrays(*structures):

@@ -7,13 +7,15 @@ import keras_tuner
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
+from keras_strategies.tuning._private import bases
 from keras_strategies.tuning._space import Trial
 
 Row: TypeAlias = dict[str, Any]
 BaseTuner: TypeAlias = keras_tuner.engine.base_tuner.BaseTuner
 Direction: TypeAlias = Literal["min", "max"]
-#: What every function of the results takes.
-TunerOrOracle: TypeAlias = BaseTuner | keras_tuner.Oracle
+#: What every function of the results takes. For type checkers the classes of this
+#: package have other bases than those of KerasTuner.
+TunerOrOracle: TypeAlias = BaseTuner | keras_tuner.Oracle | bases.Tuner | bases.Oracle
 
 # Hyperband's own entries among the hyperparameters begin with this.
 _INTERNAL = "tuner/"

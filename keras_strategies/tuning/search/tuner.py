@@ -11,6 +11,7 @@ import keras_tuner
 from keras_strategies._internal import checks
 from keras_strategies._internal.files import write_json
 from keras_strategies.tuning import _distributed, _space
+from keras_strategies.tuning._private import bases
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._space import Trial, ranges
 from keras_strategies.tuning.oracles import OptunaStorageOracle
@@ -151,7 +152,7 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         hypermodel: Any = None,
         objective: Objective | None = None,
         max_trials: int | None = None,
-        algorithm: AlgorithmName | keras_tuner.Oracle = "auto",
+        algorithm: AlgorithmName | bases.Oracle = "auto",
         pruner: PrunerName | Pruner | None = None,
         directory: str | os.PathLike[str] | None = None,
         project_name: str = "search",
