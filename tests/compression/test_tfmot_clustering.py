@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import compression
-from tests.compression.common import values
+from keras_strategies.compression.clustering import _centroid_init
 
 pytestmark = pytest.mark.tensorflow
 
@@ -127,14 +127,6 @@ def _start_weights():
     return np.where(np.abs(weights) < 0.5, 0, weights)
 
 
-def _first_values(weights, **arguments):
-    """The values of a kernel right after `cluster`: its first centroids."""
-    model = keras.Sequential([keras.Input(weights.shape[:1]), keras.layers.Dense(40)])
-    model.layers[0].kernel.assign(weights)
-    compression.cluster(model, 8, **arguments)
-    return np.unique(values(model.layers[0].kernel))
-
-
 def test_centroids_start_where_tfmot_starts_them(tmp_path):
     weights = _start_weights()
     np.savez(tmp_path / "data.npz", start=weights)
@@ -145,11 +137,12 @@ def test_centroids_start_where_tfmot_starts_them(tmp_path):
         ("LINEAR", "linear", 1e-5),
         ("DENSITY_BASED", "density", 1.2 * grid),
     ):
-        for preserve in (False, True):
-            theirs = np.array(starts[f"{way} {preserve}"])
-            assert (theirs == 0).sum() == preserve
-            ours = _first_values(weights, init=name, preserve_sparsity=preserve)
-            np.testing.assert_allclose(ours, theirs, atol=tolerance)
+        got = _centroid_init.initial_centroids(weights, 8, name)
+        np.testing.assert_allclose(got, starts[f"{way} False"], atol=tolerance)
+        got = _centroid_init.initial_centroids_by_sign(weights, 7, name)
+        theirs = np.array(starts[f"{way} True"])
+        assert (theirs == 0).sum() == 1
+        np.testing.assert_allclose(got, theirs[theirs != 0], atol=tolerance)
 
 
 @pytest.mark.slow
