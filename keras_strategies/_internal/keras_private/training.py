@@ -59,15 +59,6 @@ def compiled_metrics(model):
     ]
 
 
-def compile_arguments(model):
-    """The objects that a compiled model was given in `compile`, by argument.
-
-    The public `get_compile_config` serializes them, which fails for functions and
-    classes that are not registered. Keras 3.12 to 3.15.
-    """
-    return dict(model._compile_config.config)
-
-
 def current_values(model, variables):
     """Tensors with the values of weights, also in the middle of an epoch.
 
