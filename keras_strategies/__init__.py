@@ -24,11 +24,11 @@ from keras_strategies import (
 )
 
 if TYPE_CHECKING:
-    from keras_strategies import ablation, compat, tuning
+    from keras_strategies import ablation, compat, explain, tuning
 
     __version__: str
 
-_LAZY = ("ablation", "compat", "tuning")
+_LAZY = ("ablation", "compat", "explain", "tuning")
 
 __all__ = [
     "__version__",
@@ -38,6 +38,7 @@ __all__ = [
     "compat",
     "compression",
     "constraints",
+    "explain",
     "export",
     "initializers",
     "layers",

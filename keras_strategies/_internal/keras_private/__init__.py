@@ -17,7 +17,11 @@ from keras_strategies._internal.keras_private.frozen_layers import (
     own_variables_of_layer,
     set_own_flag,
 )
-from keras_strategies._internal.keras_private.gradients import gradients
+from keras_strategies._internal.keras_private.gradients import (
+    first_gradients,
+    gradients,
+    gradients_within,
+)
 from keras_strategies._internal.keras_private.graphs import (
     carries_mask,
     default_name,
@@ -99,8 +103,10 @@ __all__ = [
     "default_name",
     "direct_layers",
     "exact_scopes",
+    "first_gradients",
     "flatten_layers",
     "gradients",
+    "gradients_within",
     "graph_nodes",
     "has_functional_constructor",
     "has_inner_regularizers",
