@@ -13,6 +13,7 @@ _EXTRAS = {
     "nltk": "text",
     "optuna": "tuning",
     "pandas": "tuning",
+    "shap": "explain",
     "sklearn": "tuning",
     "torch": "torch",
 }

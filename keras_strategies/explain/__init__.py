@@ -21,18 +21,33 @@ from keras_strategies.explain._gradients import (
     saliency,
     smooth_grad,
 )
+from keras_strategies.explain._perturbations import (
+    PermutationReport,
+    kernel_shap,
+    occlusion,
+    permutation_importance,
+    rise,
+)
+from keras_strategies.explain._sequences import attention_rollout, token_attributions
 
 __all__ = [
+    "PermutationReport",
     "Region",
     "Similarity",
+    "attention_rollout",
     "eigen_cam",
     "find_cam_layer",
     "grad_cam",
     "grad_cam_plus_plus",
     "grad_times_input",
     "integrated_gradients",
+    "kernel_shap",
     "layer_cam",
+    "occlusion",
+    "permutation_importance",
+    "rise",
     "saliency",
     "score_cam",
     "smooth_grad",
+    "token_attributions",
 ]

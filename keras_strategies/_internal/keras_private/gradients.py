@@ -58,7 +58,7 @@ _BACKENDS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
 
 
 def first_gradients(function, tensors):
-    """`(value, aux, gradients)` as `gradients` has them, but not to differentiate again.
+    """`(value, aux, gradients)` as `gradients`, but not to differentiate again.
 
     Half the memory on Torch. A tensor that cannot have any influence has the gradient
     `None` on TensorFlow and Torch and zeros on JAX, which does not tell. Keras 3.12 to

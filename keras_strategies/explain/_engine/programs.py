@@ -1,5 +1,6 @@
 """Functions of a model, compiled once and kept as long as the model lives."""
 
+import functools
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -74,13 +75,19 @@ def _compiled_by_tensorflow(model, function):
         specs = tuple((x.dtype, tuple(x.shape[1:])) for x in arrays)
         if specs not in traced:
             signature = [tf.TensorSpec([None, *shape], kind) for kind, shape in specs]
+            # A partial, as TensorFlow warns of many traces by the code they come from.
             traced[specs] = tf.function(
-                lambda *tensors: function(model(), list(tensors)),
+                functools.partial(_call, model, function),
                 input_signature=signature,
+                autograph=False,
             )
         return traced[specs](*arrays)
 
     return run
+
+
+def _call(model, function, *tensors):
+    return function(model(), list(tensors))
 
 
 def _compiled_by_jax(model, function):

@@ -100,27 +100,60 @@ def integrated_gradients(
     explained.inputs.check_differentiable()
     explained.fix_target()
     line = _Line(explained, baseline)
-    count, rows = (points or min(8, max_points)), np.arange(explained.count)
     found = [np.zeros_like(line.ends[i]) for i in explained.inputs.differentiable]
-    errors = np.zeros(explained.count)
+    errors = refine(found, line, points, tolerance, max_points)
+    if points is None and not return_error:
+        warn_of_errors(errors, tolerance, max_points)
+    result = packed(explained, found)
+    return (result, errors) if return_error else result
+
+
+def refine(
+    found: list[np.ndarray],
+    line: Any,
+    points: int | None,
+    tolerance: float,
+    max_points: int,
+) -> np.ndarray:
+    """Fills `found` with attributions; returns the error of each sample.
+
+    Args:
+        found: Arrays for the attributions, samples first.
+        line: What has `integral(rows, count)`, the attributions of some samples, and
+            `difference`, that of the scores at the ends.
+        points: A number of points, or `None` for as many as are needed.
+        tolerance: The error to reach.
+        max_points: The most points.
+    """
+    count, rows = (points or min(8, max_points)), np.arange(len(found[0]))
+    errors = np.zeros(len(rows))
     while len(rows):
         for total, part in zip(found, line.integral(rows, count), strict=True):
             total[rows] = part
-        errors[rows] = line.errors(found)[rows]
+        errors[rows] = completeness_errors(found, line.difference)[rows]
         if points is not None or count >= max_points:
             break
         rows = np.flatnonzero(errors > tolerance)
         count = min(2 * count, max_points)
+    return errors
+
+
+def warn_of_errors(errors: np.ndarray, tolerance: float, max_points: int) -> None:
+    """Warns of samples whose attributions do not add up."""
     missed = int((errors > tolerance).sum())
-    if missed and points is None and not return_error:
+    if missed:
         warnings.warn(
             f"The attributions of {missed} of {len(errors)} samples add up with an "
             f"error of more than {tolerance:g} (at most {errors.max():.3g}) at "
             f"{max_points} points. Raise `max_points`, or choose another baseline.",
-            stacklevel=2,
+            stacklevel=3,
         )
-    result = packed(explained, found)
-    return (result, errors) if return_error else result
+
+
+def quadrature(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre points in [0, 1] and their weights, which add up to 1."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return ((nodes + 1) / 2).astype("float32"), weights / 2
 
 
 class _Line:
@@ -136,8 +169,7 @@ class _Line:
 
     def integral(self, rows: np.ndarray, count: int) -> list[np.ndarray]:
         """The attributions of some samples by `count` points."""
-        nodes, weights = np.polynomial.legendre.leggauss(count)
-        parameters = ((nodes + 1) / 2).astype("float32")
+        parameters, weights = quadrature(count)
         inputs = self.explained.inputs
         totals = [
             np.zeros((len(rows), *self.ends[i].shape[1:]), "float64")
@@ -156,7 +188,7 @@ class _Line:
             for total, gradient in zip(totals, gradients, strict=True):
                 grouped = gradient.reshape(len(part), count, *gradient.shape[1:])
                 total[begin : begin + step] = np.tensordot(
-                    weights / 2, grouped, axes=(0, 1)
+                    weights, grouped, axes=(0, 1)
                 )
         return [
             (total * (self.ends[i][rows] - self.starts[i][rows])).astype("float32")
@@ -177,14 +209,8 @@ class _Line:
                 flat.append(end[rows])
         return flat
 
-    def errors(self, found: list[np.ndarray]) -> np.ndarray:
-        """How far the attributions of each sample are from adding up, relative."""
-        return completeness_errors(found, self.difference)
 
-
-def completeness_errors(
-    found: list[np.ndarray], difference: np.ndarray
-) -> np.ndarray:
+def completeness_errors(found: list[np.ndarray], difference: np.ndarray) -> np.ndarray:
     """The error of each sample relative to the difference of the scores."""
     flat = np.concatenate([x.reshape(len(x), -1) for x in found], axis=1)
     flat = flat.astype("float64")

@@ -37,7 +37,7 @@ def smooth_grad(
 
     Source: Smilkov et al. (2017), "SmoothGrad: removing noise by adding noise",
     https://arxiv.org/abs/1706.03825. `"square"` is that of Hooker et al. (2019),
-    https://arxiv.org/abs/1806.10758, and `"variance"` is VarGrad, Adebayo et al. (2018),
+    https://arxiv.org/abs/1806.10758; `"variance"` is VarGrad, Adebayo et al. (2018),
     https://arxiv.org/abs/1810.03307.
 
     Args:
