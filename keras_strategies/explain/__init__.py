@@ -5,6 +5,11 @@ Attributions have the shape of the inputs; class activation maps have the height
 width of the images.
 """
 
+from keras_strategies.explain._calibration import (
+    CalibrationReport,
+    calibration,
+    temperature_scaling,
+)
 from keras_strategies.explain._cams import (
     eigen_cam,
     find_cam_layer,
@@ -15,6 +20,7 @@ from keras_strategies.explain._cams import (
 )
 from keras_strategies.explain._engine.region import Region
 from keras_strategies.explain._engine.similarity import Similarity
+from keras_strategies.explain._evaluation import FaithfulnessReport, evaluate
 from keras_strategies.explain._gradients import (
     grad_times_input,
     integrated_gradients,
@@ -28,14 +34,24 @@ from keras_strategies.explain._perturbations import (
     permutation_importance,
     rise,
 )
+from keras_strategies.explain._pictures import (
+    ExplanationCallback,
+    overlay,
+    plot_attributions,
+)
 from keras_strategies.explain._sequences import attention_rollout, token_attributions
 
 __all__ = [
+    "CalibrationReport",
+    "ExplanationCallback",
+    "FaithfulnessReport",
     "PermutationReport",
     "Region",
     "Similarity",
     "attention_rollout",
+    "calibration",
     "eigen_cam",
+    "evaluate",
     "find_cam_layer",
     "grad_cam",
     "grad_cam_plus_plus",
@@ -44,10 +60,13 @@ __all__ = [
     "kernel_shap",
     "layer_cam",
     "occlusion",
+    "overlay",
     "permutation_importance",
+    "plot_attributions",
     "rise",
     "saliency",
     "score_cam",
     "smooth_grad",
+    "temperature_scaling",
     "token_attributions",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal import checks
 from keras_strategies._internal.interception import intercepting, replacing
 from keras_strategies._internal.model_graph import is_open, read
 from keras_strategies._internal.select import layer_targets
@@ -133,3 +134,78 @@ def without(activation: FinalActivation | None) -> Iterator[None]:
 
 def _identity(position, call, args, kwargs):
     return args[0]
+
+
+_LINEAR = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+)
+
+
+def logits_layer(model: keras.Model, example: Any) -> Any:
+    """The layer whose weights the logits of a model with one output are linear in.
+
+    Refuses a model whose last layer, but for softmax or sigmoid, is another one, is
+    called twice, or has other weights than a kernel and a bias.
+    """
+    layer = _graph_logits(model) if is_open(model) else _run_logits(model, example)
+    plain = (
+        isinstance(layer, _LINEAR)
+        and getattr(layer, "quantization_mode", None) is None
+        and not getattr(layer, "lora_enabled", False)
+    )
+    linear = keras.activations.linear
+    ends = (linear, *(getattr(keras.activations, kind) for kind in _PROBABILITIES))
+    if not plain or layer.activation not in ends:
+        checks.fail(
+            "The model must end in a Dense, EinsumDense or convolution layer, which is "
+            "called once, and softmax or sigmoid or nothing behind it",
+            fix="Merge LoRA and scale the temperature before quantization.",
+            model=model.name,
+            layer=getattr(layer, "name", None),
+        )
+    return layer
+
+
+def _graph_logits(model):
+    graph = read(model)
+    calls = [call.operation for call in graph.calls if not call.is_entry]
+    call = graph.outputs[0].producer
+    while call is not None and call.inputs:
+        end = _activation(call.operation)
+        has_weights = bool(getattr(call.operation, "weights", ()))
+        if has_weights or not (_passes_on(call.operation) or end is not None):
+            break
+        call = call.inputs[0].producer
+    if call is None or sum(other is call.operation for other in calls) != 1:
+        return None
+    return call.operation
+
+
+def _run_logits(model, example):
+    """In a model without a graph: the layer that made what the last ones passed on."""
+    layers = [target.item for target in layer_targets(model)]
+    makers: dict[int, tuple[Any, Any]] = {}
+    kept, counts = [], {}
+
+    def note(position, call, args, kwargs):
+        result = call(*args, **kwargs)
+        layer = layers[position]
+        counts[id(layer)] = counts.get(id(layer), 0) + 1
+        kept.append(result)
+        makers.setdefault(id(result), (layer, args[0] if args else None))
+        return result
+
+    with intercepting(layers, note):
+        value = keras.tree.flatten(model(example, training=False))[0]
+    layer, before = makers.get(id(value), (None, None))
+    while (
+        layer is not None
+        and not layer.weights
+        and (_passes_on(layer) or _activation(layer) is not None)
+    ):
+        layer, before = makers.get(id(before), (None, None))
+    return layer if layer is not None and counts[id(layer)] == 1 else None

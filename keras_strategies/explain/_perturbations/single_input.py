@@ -49,6 +49,12 @@ def positions_shape(array: np.ndarray) -> tuple[int, ...]:
     return array.shape[1:-1] if _last(array) else array.shape[2:]
 
 
+def position_axes(array: np.ndarray) -> tuple[int, ...]:
+    """The axes of an array of samples that are positions."""
+    first = 1 if array.ndim not in _WITH_CHANNELS or _last(array) else 2
+    return tuple(range(first, first + len(positions_shape(array))))
+
+
 def _last(array):
     return array.ndim == 3 or keras.config.image_data_format() == "channels_last"
 
