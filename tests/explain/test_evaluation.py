@@ -9,7 +9,7 @@ from keras import layers as kl
 
 from keras_strategies import explain
 from keras_strategies.explain._evaluation import measures
-from tests.explain.models import images, moved, reference, reference_input
+from tests.explain.models import images, reference, reference_input
 
 
 def linear(side=6):
@@ -124,16 +124,14 @@ def test_rank_correlation_is_spearmans():
 
 
 def _network():
-    return moved(
-        keras.Sequential(
-            [
-                keras.Input((12, 12, 3)),
-                kl.Conv2D(6, 3, activation="relu"),
-                kl.Conv2D(6, 3, activation="relu"),
-                kl.Flatten(),
-                kl.Dense(3, activation="softmax"),
-            ]
-        )
+    return keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            kl.Conv2D(6, 3, activation="relu"),
+            kl.Conv2D(6, 3, activation="relu"),
+            kl.Flatten(),
+            kl.Dense(3, activation="softmax"),
+        ]
     )
 
 
