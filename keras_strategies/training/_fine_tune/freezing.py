@@ -85,7 +85,7 @@ def unfreeze(
     layers beside it stay frozen. To leave the statistics of BatchNormalization as
     they are, exclude those layers:
 
-    ```python
+    ```
     is_norm = lambda layer: isinstance(layer, keras.layers.BatchNormalization)
     training.unfreeze(model, "^backbone", exclude=is_norm)
     ```
