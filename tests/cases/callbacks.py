@@ -74,7 +74,7 @@ CALLBACKS = [
     Case(
         "callbacks.GradualUnfreezing",
         "callback",
-        make=lambda: {"schedule": {1: "dense/", 3: ["dense/bias"]}},
+        make=lambda: {"schedule": {1: "dense"}},
         setting="freezing",
     ),
     Case(
