@@ -8,6 +8,7 @@
 
     scripts/benchmark transfer [--only cache|digits|distill] [--seeds N] [--first N]
                                [--images N] [--epochs N ...] [--rounds N] [--data F.npz]
+                               [--results F.jsonl]
 
 Figures of `digits` and `distill` are differences in points of test accuracy, paired by
 seed, with their interval of 95 % (Student's t). `--first` is the first seed: settings
@@ -16,7 +17,10 @@ with MNIST's arrays, a third data set for `distill`; `KERAS_BACKEND` is the back
 """
 
 import argparse
+import functools
+import json
 import os
+import pathlib
 import statistics
 import time
 
@@ -51,6 +55,24 @@ def told(name, scores, baseline=None):
 
 def accuracy(model, x, y):
     return float(np.mean(model.predict(x, verbose=0).argmax(axis=-1) == y))
+
+
+def seeds(given, name, once):
+    """What `once(seed)` returns for each seed; results in the file are not repeated."""
+    rows = {}
+    path = pathlib.Path(given.results) if given.results else None
+    if path is not None and path.exists():
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = {line["seed"]: line["scores"] for line in lines if line["name"] == name}
+    numbers = range(given.first, given.first + given.seeds)
+    for seed in numbers:
+        if seed not in rows:
+            rows[seed] = once(seed)
+            if path is not None:
+                line = {"name": name, "seed": seed, "scores": rows[seed]}
+                with path.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+    return [rows[seed] for seed in numbers]
 
 
 # ---- cache
@@ -114,7 +136,7 @@ def _digits():
 def _network():
     """Four convolutions with BatchNormalization."""
     x = inputs = keras.Input((8, 8, 1))
-    for number, (filters, stride) in enumerate(((32, 1), (32, 1), (64, 2), (64, 1))):
+    for number, (filters, stride) in enumerate(((16, 1), (16, 1), (32, 2), (32, 1))):
         x = kl.Conv2D(filters, 3, stride, padding="same", use_bias=False)(x)
         x = kl.BatchNormalization()(x)
         x = kl.ReLU(name=f"block_{number}")(x)
@@ -125,10 +147,10 @@ def _with_head(backbone):
     return training.attach_head(backbone, classes=5, dropout=0.0)
 
 
-def _trained(model, x, y, epochs, rate=1e-3):
+def _trained(model, x, y, epochs, batch_size=BATCH):
     """Plain Keras: one `compile`, one `fit`."""
-    model.compile(keras.optimizers.Adam(rate), LOSS, metrics=["accuracy"])
-    model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
+    model.compile("adam", LOSS, metrics=["accuracy"])
+    model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0)
     return model
 
 
@@ -146,7 +168,7 @@ def digits_once(seed):
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     source = _with_head(_network())
-    _trained(source, x[y < 5], y[y < 5], 20)
+    _trained(source, x[y < 5], y[y < 5], 20, 32)
     start = source.get_layer("backbone").get_weights()
     x, y = x[y > 4], y[y > 4] - 5
     train, test = _split(y, np.random.default_rng(seed))
@@ -177,7 +199,7 @@ def digits_once(seed):
 
 
 def digits(given):
-    rows = [digits_once(given.first + k) for k in range(given.seeds)]
+    rows = seeds(given, "digits", digits_once)
     scores = {name: [row[name] for row in rows] for name in rows[0]}
     ours = scores.pop("fine_tune")
     told("fine_tune", ours)
@@ -216,6 +238,7 @@ def _file(path):
     with np.load(path) as arrays:
         parts = [arrays[k] for k in ("x_train", "y_train", "x_test", "y_test")]
     x, y, x_test, y_test = parts
+    y, y_test = (v.astype("int32") for v in (y, y_test))
     x, x_test = ((v / 255.0).astype("float32")[..., None] for v in (x, x_test))
 
     def load(seed):
@@ -241,13 +264,10 @@ def distill_once(load, seed):
     keras.utils.clear_session()
     (x, y), samples, (x_test, y_test) = load(seed)
     shape = x.shape[1:]
-    teachers = []
-    for number in range(3):
-        keras.utils.set_random_seed(1000 * (number + 1) + seed)
-        teacher = _classifier(shape, (32, 64), 128)
-        teachers.append(_trained(teacher, x, y, 20))
+    keras.utils.set_random_seed(1000 + seed)
+    teacher = _trained(_classifier(shape, (16, 32), 64), x, y, 20, 32)
     data = x[:samples], y[:samples]
-    scores = {"teacher": accuracy(teachers[0], x_test, y_test)}
+    scores = {"teacher": accuracy(teacher, x_test, y_test)}
 
     def student():
         keras.utils.set_random_seed(seed)
@@ -256,23 +276,22 @@ def distill_once(load, seed):
         return model
 
     plain = student()
-    plain.fit(*data, batch_size=32, epochs=40, verbose=0)
+    plain.fit(*data, batch_size=32, epochs=30, verbose=0)
     scores["labels alone"] = accuracy(plain, x_test, y_test)
     ways = {
         "logits": {},
         "decoupled": {"kind": "decoupled", "decoupled": (1.0, 2.0)},
         "relational": {"kind": {"logits": 1.0, "relational": 1.0}},
-        "three teachers": {"teacher": teachers},
         "its own average": {"teacher": "ema"},
     }
     for name, way in ways.items():
         model = student()
-        options = {"teacher": teachers[0], **way}
+        options = {"teacher": teacher, **way}
         training.distill(
             options.pop("teacher"),
             model,
             data,
-            epochs=40,
+            epochs=30,
             alpha=0.7,
             temperature=4.0,
             seed=seed,
@@ -288,7 +307,7 @@ def distill(given):
     if given.data:
         sets[os.path.basename(given.data)] = _file(given.data)
     for name, load in sets.items():
-        rows = [distill_once(load, given.first + k) for k in range(given.seeds)]
+        rows = seeds(given, name, functools.partial(distill_once, load))
         scores = {key: [row[key] for row in rows] for key in rows[0]}
         teacher, plain = scores.pop("teacher"), scores.pop("labels alone")
         print(f"{name}: teacher {100 * np.mean(teacher):.2f}")
@@ -305,10 +324,11 @@ def main():
     parser.add_argument("--only", choices=list(PARTS))
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--images", type=int, default=320)
+    parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--epochs", type=int, nargs="+", default=[10, 30])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--data")
+    parser.add_argument("--results", help="file of results by seed, to go on from")
     given = parser.parse_args()
     for name in [given.only] if given.only else PARTS:
         PARTS[name](given)
