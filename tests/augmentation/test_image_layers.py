@@ -91,28 +91,23 @@ def test_in_tf_data_on_every_backend(name, batched):
     assert np.abs(got - again).max() > 0.1
 
 
-@every_layer
-@pytest.mark.parametrize("batched", [True, False])
-def test_parallel_pipelines_repeat_with_a_seed(name, batched):
+@pytest.mark.parametrize("name", ["ChannelShuffle", "GridMask", "RandomMosaic"])
+def test_parallel_pipelines_repeat_with_a_seed(name):
     import tensorflow as tf
 
-    if name == "RandomMosaic" and not batched:
-        return
-    images = np.random.default_rng(3).uniform(size=(48, 9, 12, 3)).astype("float32")
+    images = np.random.default_rng(3).uniform(size=(24, 9, 12, 3)).astype("float32")
 
     def epochs():
-        layer = _layer(name)
         dataset = tf.data.Dataset.from_tensor_slices(images)
-        dataset = dataset.batch(4) if batched else dataset
+        dataset = dataset.batch(4) if name == "RandomMosaic" else dataset
         # A shuffled order and threads: neither decides what an element draws.
-        dataset = dataset.shuffle(48).map(layer, num_parallel_calls=4)
+        dataset = dataset.shuffle(24).map(_layer(name), num_parallel_calls=4)
         rows = [np.stack(list(dataset.as_numpy_iterator())) for _ in range(2)]
-        return [np.sort(row.reshape(48, -1), axis=0) for row in rows]
+        return [np.sort(row.reshape(24, -1), axis=0) for row in rows]
 
-    runs = [epochs() for _ in range(3)]
-    assert not np.array_equal(*runs[0])
-    for run in runs[1:]:
-        np.testing.assert_array_equal(run, runs[0])
+    first = epochs()
+    assert not np.array_equal(*first)
+    np.testing.assert_array_equal(epochs(), first)
 
 
 @every_layer
