@@ -49,8 +49,8 @@ recipe:
   command line win.
 
 files: trainings.jsonl and study.json, from which the same command goes on, report.html
-  (with Matplotlib: pictures), results.json and code.py, the lines that apply what
-  helped.
+  (with Matplotlib: pictures), results.json and strategies_code.py, the lines that
+  apply what helped.
 
 exit codes:
   0 done, 2 bad use, 130 interrupted.
@@ -205,7 +205,7 @@ def _studied(options, folder, quiet):
     result.save_report(folder / "report.html")
     result.save_report(folder / "results.json")
     chosen = None if best is None else best.strategies
-    (folder / "code.py").write_text(result.code(chosen), encoding="utf-8")
+    (folder / "strategies_code.py").write_text(result.code(chosen), encoding="utf-8")
     return result, best
 
 

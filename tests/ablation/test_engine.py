@@ -24,7 +24,7 @@ class DrawnRunner:
         self.log, self.effects, self.noise = log, effects, noise
         self.together, self.most, self.seed = together, most, seed
         self.deadline = self.progress = None
-        self.trained = []
+        self.trained, self.notes = [], []
 
     def run(self, jobs, remaining=0):
         for job in jobs:
