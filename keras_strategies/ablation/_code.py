@@ -65,9 +65,7 @@ def script(
 
     With sample weights it has `w_train` and `w_val` too.
     """
-    arguments = applying.fit_arguments(
-        strategies, epochs=epochs, batch_size=batch_size
-    )
+    arguments = applying.fit_arguments(strategies, epochs=epochs, batch_size=batch_size)
     about = Script(model, samples, arguments)
     texts = [_texts(strategy, about) for strategy in strategies]
     pairs = list(zip(strategies, texts, strict=True))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keras_strategies.ablation._engine import Engine
     from keras_strategies.ablation._study_result import StudyResult
 
+
 def confirm(
     engine: "Engine", result: "StudyResult", seeds: int, verbose: int
 ) -> BestResult:

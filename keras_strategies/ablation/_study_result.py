@@ -230,9 +230,7 @@ class StudyResult(Report):
             model = applying.built(setup.build_fn, setup.splits.samples, 0)
             chosen = [setup.strategies[name] for name in names]
             samples = setup.splits.samples.rows(setup.splits.of(0).training)
-            return _code.script(
-                chosen, model, samples, setup.epochs, setup.batch_size
-            )
+            return _code.script(chosen, model, samples, setup.epochs, setup.batch_size)
 
 
 def _row(result):

@@ -82,7 +82,12 @@ def ran(monkeypatch):
         weights = None if weight is None else np.full(90, weight)
         model = build_fn()
         text = _code.script(strategies, model, Samples(x, y, weights), 3, 32)
-        scope = {"model": model, "strategies": OWN, "w_train": weights, "w_val": weights}
+        scope = {
+            "model": model,
+            "strategies": OWN,
+            "w_train": weights,
+            "w_val": weights,
+        }
         scope |= {"x_train": x, "y_train": y, "x_val": x, "y_val": y}
         exec(compile(text, "<code>", "exec"), scope)
         return text, caught
@@ -96,7 +101,9 @@ def test_losses_and_metrics_that_are_functions(ran, name):
     text, caught = ran([CATALOG[name]])
     assert f"from {__name__} import share" in text
     model = caught["data"][0]
-    assert model.compiled and model.get_compile_config()["loss"]["config"] == "flat_loss"
+    assert (
+        model.compiled and model.get_compile_config()["loss"]["config"] == "flat_loss"
+    )
 
 
 def test_a_loss_without_a_name(ran):

@@ -62,7 +62,7 @@ class Runner:
         self._workers = workers
         self._pool: Executor | None = None
         self._payload: tuple[str, bytes] | None = None
-        self._file: Any = None
+        self._file: str | None = None
         self._scattered: Any = None
         self.notes: list[str] = []
 
@@ -105,7 +105,7 @@ class Runner:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
         if self._file is not None:
-            self._file.close()
+            pathlib.Path(self._file).unlink(missing_ok=True)
             self._file = None
         self._scattered = None
 
@@ -218,10 +218,10 @@ class Runner:
         digest, payload = self._pickled()
         if executor is self._pool:
             if self._file is None:
-                self._file = tempfile.NamedTemporaryFile(prefix="study-", suffix=".pkl")
-                self._file.write(payload)
-                self._file.flush()
-            return remote_train, digest, self._file.name
+                handle, self._file = tempfile.mkstemp(prefix="study-", suffix=".pkl")
+                with os.fdopen(handle, "wb") as file:
+                    file.write(payload)
+            return remote_train, digest, self._file
         client = dask_client(executor)
         if client is not None:
             if self._scattered is None:

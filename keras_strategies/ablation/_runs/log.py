@@ -1,8 +1,8 @@
 """What a study has trained, kept in its folder.
 
 `study.json` says what the study is, `trainings.jsonl` has a line for each training
-that ended, `plans.json` the execution plans. All are written aside and renamed, so that a process killed at any moment
-leaves a whole file; the study goes on from there.
+that ended, `plans.json` the execution plans. All are written aside and renamed, so
+that a process killed at any moment leaves a whole file; the study goes on from there.
 """
 
 import base64

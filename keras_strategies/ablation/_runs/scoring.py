@@ -113,9 +113,7 @@ def _number(scalar):
 def _results(judge, y, outputs, weight=None):
     """All metrics of `compile` for outputs."""
     judge.reset_metrics()
-    return judge.compute_metrics(
-        None, _tensors(y), _tensors(outputs), _tensors(weight)
-    )
+    return judge.compute_metrics(None, _tensors(y), _tensors(outputs), _tensors(weight))
 
 
 def _tensors(nest):

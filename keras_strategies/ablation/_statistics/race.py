@@ -199,7 +199,9 @@ class Race:
         reach = self.reach(standing.look, seen, ALPHA / len(self.standings))
         low, high = seen.mean - reach, seen.mean + reach
         if standing.state == DIFFERENT:
-            low, high = (max(low, 0.0), high) if seen.mean > 0 else (low, min(high, 0.0))
+            low, high = (
+                (max(low, 0.0), high) if seen.mean > 0 else (low, min(high, 0.0))
+            )
         return low, high
 
     def _give_up(self, number, name):
