@@ -213,11 +213,12 @@ def main(studies):
     for strategies in REAL:
         for effect in EFFECTS:
             row = summary(strategies, effect, studies)
+            power = f"{cell(row['power'], '6.2f')} ({cell(row['fixed power'], '.2f')})"
             print(
                 f"{strategies:10d} {effect:6.1f} {row['wrong']:6.3f} "
-                f"{row['called helpful']:7.3f} {row['outside']:7.3f} {cell(row['power'], '6.2f')} "
-                f"({cell(row['fixed power'], '.2f')}) {row['trainings']:16.1f} "
-                f"{row['saved']:6.0%} {cell(row['saved at equal power'], '7.0%')}",
+                f"{row['called helpful']:7.3f} {row['outside']:7.3f} {power} "
+                f"{row['trainings']:16.1f} {row['saved']:6.0%} "
+                f"{cell(row['saved at equal power'], '7.0%')}",
                 flush=True,
             )
     print("null studies of 12 strategies where the assumptions do not hold")
@@ -231,11 +232,8 @@ def main(studies):
     print("studies with any effect outside its interval, all strategies real, d = 2")
     for strategies in (5, 12):
         for first in (FIRST, LAST):
-            share = coverage(strategies, first, studies)
-            print(
-                f"  {strategies} strategies, looks {looks_of(first, LAST)}: {share:.3f}",
-                flush=True,
-            )
+            share, looks = coverage(strategies, first, studies), looks_of(first, LAST)
+            print(f"  {strategies} strategies, looks {looks}: {share:.3f}", flush=True)
     print("screening of 15 strategies, 3 of them real, then a race of 4")
     for effect in (0.0, 1.0):
         row = screening(studies, effect)

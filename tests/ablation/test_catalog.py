@@ -8,6 +8,7 @@ from keras_strategies import ablation, layers, optimizers
 from keras_strategies.ablation import _code, _preparation
 from keras_strategies.ablation._catalog import models
 from keras_strategies.ablation._runs import applying
+from keras_strategies.ablation._runs.samples import Samples
 from keras_strategies.ablation._runs.training import Job, prepare, train
 from tests.ablation import networks
 

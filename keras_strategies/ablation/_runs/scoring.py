@@ -169,9 +169,10 @@ def _replicates(name, judge, y, outputs, seed, weight):
 
 
 def _compiled(name, judge, y, outputs, weight):
-    """A function from targets, outputs and perhaps weights to the metric, compiled if it is one object.
+    """A function from targets, outputs and perhaps weights to the metric.
 
-    Metrics such as AUC take a tenth of a second outside a compiled function.
+    It is compiled if the metric is one object: metrics such as AUC take a tenth of a
+    second outside a compiled function.
     """
     found = [metric for metric in compiled_metrics(judge) if metric.name == name]
     is_single = hasattr(outputs, "shape") and hasattr(y, "shape")
