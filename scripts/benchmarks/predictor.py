@@ -88,10 +88,12 @@ def main():
             rows.append(_row(label, model, x, rounds, calls))
     backend = keras.backend.backend()
     header = [backend, "us", "x predict", "x predict_on_batch", "difference"]
-    print(text_table(header, rows))
-    print("Aims for one row of the MLP: {} x predict, {} x predict_on_batch".format(
-        *AIMS[backend]
-    ))
+    print(text_table(header, rows, [True, False, False, False, False]))
+    print(
+        "Aims for one row of the MLP: {} x predict, {} x predict_on_batch".format(
+            *AIMS[backend]
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,10 @@ TOLERANCE, HALF_TOLERANCE = 1e-4, 2.0**-6
 class Predictor:
     """A model as a quick function of NumPy arrays. See `training.predictor`.
 
+    Args:
+        model: Model. One that is not built yet is built by the first call.
+        batch_size: Rows of the largest batch. Defaults to `None`: by the inputs' size.
+
     Attributes:
         model: The model that predicts.
         batch_size: Rows of the largest batch. `None` until the first call where it
