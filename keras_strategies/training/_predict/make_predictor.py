@@ -32,7 +32,8 @@ def predictor(model: keras.Model, batch_size: int | None = None) -> Predictor:
     Args:
         model: Model. One that is not built yet is built by the first call.
         batch_size: Rows of the largest batch; more rows are predicted in pieces.
-            Defaults to `None`: inputs of about 4 MiB, between 32 and 1,024 rows.
+            Defaults to `None`: about 2 MiB where a row is largest, between 32 and
+            1,024 rows.
 
     Returns:
         A `Predictor`: call it with what `model.predict` takes, as arrays.

@@ -1,5 +1,6 @@
 """The callable that predicts."""
 
+import math
 import threading
 import time
 import warnings
@@ -9,7 +10,11 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import flatten_layers, sync_state
+from keras_strategies._internal.keras_private import (
+    flatten_layers,
+    graph_nodes,
+    sync_state,
+)
 from keras_strategies.training._predict import batching, programs
 
 # Programs kept at once. A free time axis makes one for each length.
@@ -35,6 +40,19 @@ class Predictor:
             was not given.
         programs: How each shape runs, from `(rows, *row shape)` of each input to
             `"xla"`, `"graph"`, `"trace"` or `"eager"`.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_strategies import training
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+    predict = training.Predictor(model, batch_size=64)
+    predict(np.zeros((3, 8), "float32"))
+    print(predict.programs)  # {((4, 8),): "xla"} on TensorFlow and JAX
+    ```
     """
 
     def __init__(self, model: keras.Model, batch_size: int | None = None) -> None:
@@ -80,7 +98,7 @@ class Predictor:
         if self._current_variables() != self._variables:
             self._reset()
         if self.batch_size is None:
-            self.batch_size = batching.default_batch_size(_row_bytes(arrays))
+            self.batch_size = batching.default_batch_size(self._row_bytes(arrays))
         if rows == 0:
             return self._without_rows(x, arrays)
         if rows <= self.batch_size:
@@ -211,6 +229,14 @@ class Predictor:
         half = getattr(policy, "compute_dtype", "") in ("float16", "bfloat16")
         return HALF_TOLERANCE if half else TOLERANCE
 
+    def _row_bytes(self, arrays):
+        """Returns the bytes of a row where it is largest: in the inputs or a layer."""
+        sizes = [sum(a.itemsize * math.prod(a.shape[1:]) for a in arrays)]
+        for _, _, _, outputs in graph_nodes(self.model) or ():
+            for tensor in outputs:
+                sizes.append(4 * math.prod(size or 1 for size in tensor.shape[1:]))
+        return max(sizes)
+
     def _current_variables(self):
         """Identities of the weights: `quantize` and `enable_lora` replace some."""
         return tuple(map(id, self.model.variables))
@@ -247,10 +273,6 @@ def _number_of_rows(arrays):
             )
         )
     return shapes[0][0]
-
-
-def _row_bytes(arrays):
-    return sum(a.itemsize * int(np.prod(a.shape[1:])) for a in arrays)
 
 
 def _values(model):
