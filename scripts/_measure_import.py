@@ -25,6 +25,7 @@ HEAVY = (
     "nltk",
     "optuna",
     "pandas",
+    "shap",
     "sklearn",
     "tensorboard",
     "tensorflow",

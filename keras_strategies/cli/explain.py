@@ -189,13 +189,16 @@ def _image(model, path, scale):
     channels, *size = shape if first else (shape[-1], *shape[:-1])
     if channels not in (1, 3):
         raise UsageError(f"The model takes images of {channels} channels, not 1 or 3.")
-    with common.usage_errors():
+    try:
         image = keras.utils.load_img(
             path,
             color_mode="grayscale" if channels == 1 else "rgb",
             target_size=None if None in size else tuple(size),
             interpolation="bilinear",
         )
+    except (OSError, ValueError) as error:
+        reason = common.one_line(error)
+        raise UsageError(f"{path} cannot be read as an image ({reason})") from error
     return np.asarray(keras.utils.img_to_array(image))[None] / scale
 
 

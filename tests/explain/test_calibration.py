@@ -250,8 +250,9 @@ def test_other_kinds_of_models(tmp_path):
     before, after = (np.log(m.predict(x, verbose=0)) for m in (model, copy))
     ratio = (before[:, 1] - before[:, 2]) / (after[:, 1] - after[:, 2])
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-2)
-    model, x = moved(segmentation()), images(6, 8, 1)
-    y = np.random.default_rng(0).integers(0, 2, (6, 8, 8))
+    model, x = moved(segmentation()), 8 * images(6, 8, 1)
+    said = model.predict(x, verbose=0)[..., 1]
+    y = (np.random.default_rng(0).random((6, 8, 8)) < said).astype(int)
     copy = explain.temperature_scaling(model, (x, y))
     report = explain.calibration(copy, (x, y), resamples=50)
     assert report.log_loss <= explain.calibration(model, (x, y), resamples=50).log_loss
