@@ -68,6 +68,31 @@ def add_parser(commands: common.Subparsers) -> None:
         metavar="FILE",
         help="the picture, or .npy (%(default)s)",
     )
+    _add_method(parser)
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="divide the values of an image by this, 255 for models of 0 to 1",
+    )
+    parser.add_argument(
+        "--count",
+        type=common.whole_number(1, 10_000),
+        default=_COUNT,
+        metavar="N",
+        help="most samples to explain of a file of arrays (%(default)s)",
+    )
+    parser.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run code inside the .keras file (lambdas); only for files you trust",
+    )
+    common.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_method(parser):
     parser.add_argument(
         "--method",
         choices=METHODS,
@@ -93,27 +118,6 @@ def add_parser(commands: common.Subparsers) -> None:
         action="store_true",
         help="explain what comes out of a last softmax or sigmoid, not what goes in",
     )
-    parser.add_argument(
-        "--scale",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="divide the values of an image by this, 255 for models of 0 to 1",
-    )
-    parser.add_argument(
-        "--count",
-        type=common.whole_number(1, 10_000),
-        default=_COUNT,
-        metavar="N",
-        help="most samples to explain of a file of arrays (%(default)s)",
-    )
-    parser.add_argument(
-        "--unsafe",
-        action="store_true",
-        help="run code inside the .keras file (lambdas); only for files you trust",
-    )
-    common.add_json(parser)
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -96,7 +96,7 @@ def marked_digits(share, seed=0):
     return x.astype("float32"), y
 
 
-def trained(x, y, epochs=6):
+def trained(x, y, epochs=6, count=1200):
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [
@@ -110,7 +110,7 @@ def trained(x, y, epochs=6):
     )
     rate = keras.optimizers.Adam(0.005)
     model.compile(rate, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(x[:1200], y[:1200], epochs=epochs, verbose=0)
+    model.fit(x[:count], y[:count], epochs=epochs, verbose=0)
     return model
 
 
@@ -139,15 +139,16 @@ def pictures(folder):
     )
     print(report)
     report.plot().figure.savefig(folder / "explain_curves.png", dpi=80)
-    long = trained(
-        honest_x[:], np.where(np.arange(len(y)) % 4, y, (y * 7 + 1) % 10), 30
-    )
-    half, last = slice(1200, 1500), slice(1500, None)
-    before = explain.calibration(long, (honest_x[last], wrong[last]))
+    # A tenth of the labels is wrong, and learned by heart: overconfidence.
+    random = np.random.default_rng(0)
+    wrong = np.where(random.random(len(y)) < 0.9, y, random.integers(0, 10, len(y)))
+    long = trained(honest_x, wrong, epochs=60, count=600)
+    half, last = slice(600, 1000), slice(1000, None)
+    before = explain.calibration(long, (honest_x[last], wrong[last]), bins=8)
     mended, temperature = explain.temperature_scaling(
         long, (honest_x[half], wrong[half]), return_temperature=True
     )
-    after = explain.calibration(mended, (honest_x[last], wrong[last]))
+    after = explain.calibration(mended, (honest_x[last], wrong[last]), bins=8)
     print(before, after, temperature, sep="\n")
     import matplotlib.pyplot as plt
 

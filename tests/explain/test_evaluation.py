@@ -1,7 +1,5 @@
 """Measures of faithfulness: closed forms, and methods that deserve their marks."""
 
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -267,13 +265,14 @@ def trained(seed):
 LOCAL = {
     "saliency": {},
     "grad_times_input": {},
-    "integrated_gradients": {"max_points": 32, "return_error": False, "points": 16},
+    "integrated_gradients": {"points": 16},
     "smooth_grad": {"samples": 8},
     "grad_cam_plus_plus": {},
     "layer_cam": {},
     "score_cam": {},
     "occlusion": {"window": 4, "stride": 2},
-    "rise": {"masks": 400, "cells": 5},
+    # Without a patch in sight the model says one class with a probability near 1.
+    "rise": {"masks": 800, "cells": 5, "logits": True},
     "grad_cam": {},
 }
 
@@ -282,7 +281,6 @@ LOCAL = {
 def test_a_planted_patch_is_found_by_every_map():
     """At least 95 % of the largest values over five seeds."""
     shares = {name: [] for name in LOCAL}
-    random_shares = []
     for seed in range(5):
         model = trained(seed)
         x, y, masks = planted(100 + seed, 40)
@@ -297,7 +295,5 @@ def test_a_planted_patch_is_found_by_every_map():
             maps = method(model, x, y, **options)
             maps = np.abs(maps).sum(axis=-1) if maps.ndim == 4 else maps
             shares[name].append(measures.hits(maps, wide).mean())
-        random_shares.append(wide.mean())
     found = {name: float(np.mean(values)) for name, values in shares.items()}
-    print(found, np.mean(random_shares), file=sys.stderr)
     assert min(found.values()) >= 0.95, found

@@ -134,7 +134,6 @@ def test_bad_masks():
 
 def test_kernel_shap_gives_the_shapley_values():
     """By all subsets of the columns, as their definition says."""
-    pytest.importorskip("shap")
     model, background = _network(), X[1:] + 0.5
     state = np.random.get_state()[1].copy()
     found = explain.kernel_shap(model, X[:1], 1, background=background)
@@ -159,7 +158,6 @@ def test_kernel_shap_gives_the_shapley_values():
 
 
 def test_kernel_shap_of_each_sample_explains_its_own_class():
-    pytest.importorskip("shap")
     model, background = _network(), X[:2]
     found = explain.kernel_shap(model, X, background=background)
     logits = _logits(model, X)

@@ -90,7 +90,7 @@ class CalibrationReport(Report):
                 marker="o" if is_all else None,
                 linewidth=2.2 if is_all else 0.8,
                 color="black" if is_all else None,
-                alpha=1 if is_all else 0.7,
+                alpha=1 if is_all else 0.4,
                 zorder=3 if is_all else 2,
                 label=name if few or is_all else None,
             )

@@ -1,5 +1,6 @@
 """Shapley values of the columns of a table."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -79,7 +80,7 @@ def kernel_shap(
     explained = Explained(model, inputs, target, logits=logits, batch_size=batch_size)
     table, rows = _tables(explained, background)
     explained.fix_target()
-    shap = require("shap", "`explain.kernel_shap`")
+    shap = _shap()
     values = np.empty(table.shape, "float32")
     # `shap` draws from NumPy's global generator: the user's is put back.
     state = np.random.get_state()  # noqa: NPY002
@@ -94,6 +95,14 @@ def kernel_shap(
     finally:
         np.random.set_state(state)  # noqa: NPY002
     return values
+
+
+def _shap():
+    with warnings.catch_warnings():
+        # Its import calls what Matplotlib is going to remove.
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return require("shap", "`explain.kernel_shap`")
 
 
 def _scores_of(explained, index):
