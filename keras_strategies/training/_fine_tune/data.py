@@ -102,7 +102,19 @@ def checked_data(name: str, value: Any) -> Data:
             error=TypeError,
             **{name: type(value).__name__},
         )
+    if _is_endless(value):
+        checks.fail(
+            f"`{name}` must be a data set that ends",
+            fix="Leave out `repeat()`: each epoch reads the data once.",
+            **{name: type(value).__name__},
+        )
     return Data(name, value)
+
+
+def _is_endless(data):
+    """Whether a `tf.data.Dataset` says that it has no end."""
+    cardinality = getattr(data, "cardinality", None)
+    return callable(cardinality) and int(cardinality()) == -1  # tf.data.INFINITE
 
 
 def _arrays(value):

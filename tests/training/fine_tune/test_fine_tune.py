@@ -292,6 +292,8 @@ def test_a_dataset_of_unknown_length():
     )
     assert not result.rows[0]["cached"]
     assert "the data are no arrays" in result.notes[0]
+    with pytest.raises(ValueError, match="data set that ends"):
+        training.fine_tune(model, dataset.batch(16).repeat())
 
 
 def test_images_that_were_scaled_before_are_refused():
