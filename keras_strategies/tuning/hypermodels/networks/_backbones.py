@@ -52,7 +52,7 @@ def _per_channel(values: Sequence[float]) -> np.ndarray:
 
 
 def unfreeze(backbone: keras.Model, fraction: float) -> None:
-    """Makes the layers nearest to the output trainable: a fraction of those with weights.
+    """Makes those layers trainable that are nearest to the output: a fraction of all.
 
     BatchNormalization keeps the statistics it was trained with: in `fit` only its flag
     holds it at inference, not the `training=False` that the backbone was called with.
