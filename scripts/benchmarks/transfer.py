@@ -289,7 +289,6 @@ def distill_once(load, seed):
     ways = {
         "logits": {},
         "decoupled": {"kind": "decoupled", "decoupled": (1.0, 2.0)},
-        "relational": {"kind": {"logits": 1.0, "relational": 1.0}},
         "its own average": {"teacher": "ema"},
     }
     for name, way in ways.items():

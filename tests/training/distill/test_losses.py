@@ -1,7 +1,7 @@
 """Each distance against the formula of its paper, Keras and torchdistill.
 
-The numbers of torchdistill are those of its 1.1.5: `KDLoss` times `T**2`, `ATLoss` in its
-mode "code", `RKDLoss`. It has no decoupled distillation; those were computed by hand.
+The numbers of torchdistill are those of its 1.1.5: `KDLoss` times `T**2`, `ATLoss` in
+its mode "code", `RKDLoss`. It has no decoupled distillation.
 """
 
 import keras
