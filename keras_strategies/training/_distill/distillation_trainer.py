@@ -164,6 +164,9 @@ class DistillationTrainer(bases.Model):
             teacher_from_logits, len(self.teacher_weights)
         )
         self.student, self.teachers = student, models
+        names = output_kinds.output_names(student)
+        if names:  # by these losses and metrics of several outputs are given
+            self.output_names = names
         self._find_layers()
         self.projections = self._make_projections()
         self.student_loss_tracker = keras.metrics.Mean(name="student_loss")

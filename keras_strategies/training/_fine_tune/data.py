@@ -181,6 +181,13 @@ def check_targets(model: keras.Model, data: Data, y: Any) -> None:
                 shape_of_labels=shape,
             )
         labels = np.asarray(y)
+        if labels.dtype.kind not in "biuf":
+            checks.fail(
+                f"Labels must be integers in [0, {size - 1}]",
+                fix="Number the classes, for example by numpy.unique(labels, "
+                "return_inverse=True).",
+                dtype=labels.dtype,
+            )
         if labels.min() < 0 or labels.max() >= size or (labels != labels // 1).any():
             least = int(labels.max()) + 1
             checks.fail(

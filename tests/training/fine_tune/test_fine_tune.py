@@ -346,6 +346,7 @@ def test_a_variable_that_moves_at_inference_is_reported():
         ({"data": (X, Y + 1)}, ValueError, r"integers in \[0, 2\]"),
         ({"data": (X, Y - 1)}, ValueError, r"integers in \[0, 2\]"),
         ({"data": (X, np.eye(4)[Y])}, ValueError, "classes=4"),
+        ({"data": (X, Y.astype(str))}, ValueError, "Number the classes"),
         ({"data": (X, Y[:-1])}, ValueError, "as many targets as inputs"),
         ({"data": X}, TypeError, "`data` must be a tuple"),
         ({"data": iter([(X, Y)])}, TypeError, "more than once"),
