@@ -63,7 +63,7 @@ def dask_client(executor: Any) -> Any:
     """The client behind Dask's executor; `None` for others."""
     client = getattr(executor, "_client", None)
     return (
-        client if hasattr(client, "scatter") and hasattr(client, "nthreads") else None
+        client if hasattr(client, "submit") and hasattr(client, "nthreads") else None
     )
 
 
