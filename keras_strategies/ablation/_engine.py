@@ -144,11 +144,8 @@ class Engine:
         effects = {}
         for name in race.running:
             contrast = design.effects[name]
-            ended = [run for run in runs if self._has_ended(contrast, run)]
-            whole = [
-                run for run, first in zip(ended, runs, strict=False) if run == first
-            ]
-            effects[name] = self.effect(contrast, whole)
+            ended = itertools.takewhile(functools.partial(self._ended, contrast), runs)
+            effects[name] = self.effect(contrast, ended)
             race.failures[name] = effects[name].failures
         race.look(number, {name: item.evidence for name, item in effects.items()})
         for name in effects:

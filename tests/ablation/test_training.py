@@ -242,9 +242,8 @@ def test_weights_count_as_in_evaluate():
     x, y = rng.normal(size=(40, 4)).astype("float32"), rng.integers(3, size=40)
     weight = rng.uniform(0, 2, size=40).astype("float32")
     model = judged(["accuracy"])
-    model.compile(
-        "sgd", networks.LOSS, metrics=["accuracy"], weighted_metrics=[networks.LOSS]
-    )
+    weighted = [networks.LOSS]
+    model.compile("sgd", networks.LOSS, metrics=["accuracy"], weighted_metrics=weighted)
     outputs_ = model.predict(x, verbose=0)
     expected = model.evaluate(
         x, y, sample_weight=weight, batch_size=40, verbose=0, return_dict=True
