@@ -12,6 +12,11 @@ from keras_strategies._internal.keras_private.calls import (
     runs_in_tf_data,
     seeds_from,
 )
+from keras_strategies._internal.keras_private.fit_loop import (
+    build_for_fit,
+    callback_list,
+    changed_step,
+)
 from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
     own_variables_of_layer,
@@ -33,6 +38,7 @@ from keras_strategies._internal.keras_private.lora import lora_weights, merge_lo
 from keras_strategies._internal.keras_private.optimizers import (
     assign_optimizer_variables,
     iterations_variable,
+    lasting_variables,
     moving_average,
     own_variables,
     owns,
@@ -90,7 +96,10 @@ __all__ = [
     "assign_in_a_call",
     "assign_optimizer_variables",
     "backend_ops",
+    "build_for_fit",
+    "callback_list",
     "carries_mask",
+    "changed_step",
     "checkpoint_state",
     "compile_arguments",
     "compile_function",
@@ -111,6 +120,7 @@ __all__ = [
     "is_built_for",
     "is_frozen_by_scope",
     "iterations_variable",
+    "lasting_variables",
     "lora_weights",
     "merge_lora",
     "metric_values",

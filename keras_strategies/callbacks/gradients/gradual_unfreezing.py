@@ -14,7 +14,10 @@ from keras_strategies._internal.select import (
     weight_targets,
 )
 from keras_strategies._internal.traversal import optimizer_paths
-from keras_strategies.callbacks._common.optimizers import updating_optimizers
+from keras_strategies.callbacks._common.optimizers import (
+    need_built,
+    updating_optimizers,
+)
 from keras_strategies.callbacks._common.stateful_callback import StatefulCallback
 from keras_strategies.optimizers.freeze import Freeze
 from keras_strategies.optimizers.gradient_transform import GradientTransform
@@ -98,7 +101,8 @@ class GradualUnfreezing(StatefulCallback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self.model
-        updating_optimizers(model, "GradualUnfreezing")
+        need_built(model, "GradualUnfreezing")
+        updating_optimizers(model, self)
         optimizers = _freezing_optimizers(model.optimizer)
         if not optimizers:
             checks.fail(
@@ -108,12 +112,6 @@ class GradualUnfreezing(StatefulCallback):
                 optimizer=model.optimizer.name,
             )
         if not model.optimizer.built:
-            if not model.built:
-                checks.fail(
-                    "GradualUnfreezing needs a built model, to know its weights",
-                    fix="Give the model an Input, or call model.build() before fit().",
-                    model=model.name,
-                )
             model.optimizer.build(model.trainable_variables)
         trainable = {id(variable) for variable in model.trainable_variables}
         targets = [t for t in weight_targets(model) if id(t.item) in trainable]

@@ -11,6 +11,7 @@ from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import print_message
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor
+from keras_strategies.callbacks._common.optimizers import all_optimizers
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.stopping import _prechelt
 
@@ -289,7 +290,7 @@ class EarlyStopping(ResumableCallback, bases.EarlyStopping):
         if self.restore_best_weights:
             self.best_weights = copy.deepcopy(self.model.get_weights())
         if self.restore_optimizer:
-            self.best_optimizer = snapshots.read(self.model.optimizer.variables)
+            self.best_optimizer = snapshots.read(self._optimizer_variables())
 
     def _training_value(self, logs):
         name = self._monitors[0].name.removeprefix("val_")
@@ -331,4 +332,7 @@ class EarlyStopping(ResumableCallback, bases.EarlyStopping):
             )
         self.model.set_weights(self.best_weights)
         if self.best_optimizer is not None:
-            snapshots.write(self.model.optimizer.variables, self.best_optimizer)
+            snapshots.write(self._optimizer_variables(), self.best_optimizer)
+
+    def _optimizer_variables(self):
+        return snapshots.of_optimizers(all_optimizers(self.model))
