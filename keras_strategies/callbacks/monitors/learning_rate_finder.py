@@ -36,7 +36,7 @@ class LearningRateFinder(ResumableCallback):
     good rate is where the loss falls fastest, and a rate at which it explodes is too
     high. `find` runs the test in one call. As a callback it needs a `fit` of at least
     `steps` batches without other callbacks. Afterwards weights, optimizers, random
-    states of the layers and metrics are as before, and after `find` `model.history` too.
+    states of the layers and metrics are as before, after `find` also `model.history`.
 
     ```
     rate(i) = min * (max / min) ** (i / (steps - 1))    exponential
