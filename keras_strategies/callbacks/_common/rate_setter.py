@@ -1,7 +1,7 @@
 """Callbacks that set learning rates, and those that reduce them, in one fit."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -34,9 +34,9 @@ class RateSetter(bases.Callback):
     _scales: list[float] | None = None
 
     @property
-    def sets_rates(self) -> bool:
-        """Whether rates are set whatever they are at the time."""
-        return True
+    def rate_role(self) -> Literal["sets", "changes", "reduces"]:
+        """Sets rates whatever they are, changes the current ones, or reduces them."""
+        return "sets"
 
     def rate_was_reduced(self, variable: keras.Variable, factor: float) -> None:
         """Hears that a rate was multiplied by `factor`, and keeps it so."""
@@ -53,12 +53,13 @@ class RateSetter(bases.Callback):
         own = {id(variable) for variable in variables}
         for other in siblings(self):
             if isinstance(other, RateSetter):
-                if not (self.sets_rates or other.sets_rates):
+                roles = {self.rate_role, other.rate_role}
+                if roles not in ({"sets"}, {"sets", "changes"}):
                     continue
                 theirs = learning_rate_variables(other.model, other._acted)
                 if not any(id(variable) in own for variable in theirs):
                     continue
-            elif not (self.sets_rates and isinstance(other, _OF_KERAS)):
+            elif self.rate_role != "sets" or not isinstance(other, _OF_KERAS):
                 continue
             fix = "Leave one out, or give each its own `optimizer`."
             if isinstance(other, keras.callbacks.ReduceLROnPlateau):

@@ -23,6 +23,15 @@ def siblings(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callbac
     return [item for item in _opened(owner.callbacks) if item is not callback]
 
 
+def is_before(
+    callback: keras.callbacks.Callback, other: keras.callbacks.Callback
+) -> bool:
+    """Whether `callback` is called before `other` in the running `fit`."""
+    owner = callback_list(callback)
+    members = [] if owner is None else list(_opened(owner.callbacks))
+    return next((m is callback for m in members if m in (callback, other)), False)
+
+
 def wrap_list(
     first: keras.callbacks.Callback, last: keras.callbacks.Callback | None = None
 ) -> None:

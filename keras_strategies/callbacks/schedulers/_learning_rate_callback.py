@@ -60,6 +60,7 @@ class LearningRateCallback(PositionCallback, RateSetter):
         self._rates = None
         self._scales = None
         self._previous_rates = None  # set before `rates`
+        self._end_rates: list[list[float]] = []  # at the ends of the last epochs
         self._rate_variables = None  # the learning-rate variables of the current model
         self._noted: list[tuple[keras.Variable, float]] = []  # before training begins
         self._noted_count = 0
@@ -95,7 +96,7 @@ class LearningRateCallback(PositionCallback, RateSetter):
         self._check_length()
         self._begin(is_continued)
         self._rate_variables, self._base_rates = variables, base_rates
-        self._rates, self._previous_rates = current, None
+        self._rates, self._previous_rates, self._end_rates = current, None, []
         self._scales = self._scales or [1.0] * len(variables)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -161,15 +162,18 @@ class LearningRateCallback(PositionCallback, RateSetter):
         """Whether nobody changed the rates since this callback set them.
 
         If a fit failed between the assignment and the next step, the rates set last
-        have not reached the variables: then those before them are compared.
+        have not reached the variables: then those before them are compared. A callback
+        that restores the best state restores the rate of an earlier epoch.
         """
-        candidates = [r for r in (self._rates, self._previous_rates) if r is not None]
+        candidates = [self._rates, self._previous_rates, *self._end_rates]
+        candidates = [rates for rates in candidates if rates is not None]
         tolerance = _tolerance()
         return any(
             np.allclose(rates, current, rtol=tolerance, atol=0) for rates in candidates
         )
 
     def _logged(self) -> dict[str, Any]:
+        self._end_rates.append([read_learning_rate(v) for v in self._rate_variables])
         return learning_rate_logs(self._fit_model, self._acted)
 
 

@@ -92,9 +92,9 @@ class LearningRateScheduler(PositionCallback, RateSetter):
         self._resumed = False
 
     @property
-    def sets_rates(self) -> bool:
-        """Whether the rate does not depend on the current one."""
-        return not self._takes_rate
+    def rate_role(self) -> Literal["sets", "changes", "reduces"]:
+        """`"changes"` if the schedule is a function of the current rate."""
+        return "changes" if self._takes_rate else "sets"
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)

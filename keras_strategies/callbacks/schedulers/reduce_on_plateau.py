@@ -129,9 +129,9 @@ class ReduceOnPlateau(ResumableCallback, RateSetter):
         self._monitor.reset()
 
     @property
-    def sets_rates(self) -> bool:
-        """Whether there is a warm-up."""
-        return self.start_from_epoch > 0
+    def rate_role(self) -> Literal["sets", "changes", "reduces"]:
+        """`"sets"` with a warm-up."""
+        return "sets" if self.start_from_epoch > 0 else "reduces"
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -142,8 +142,7 @@ class ReduceOnPlateau(ResumableCallback, RateSetter):
         self._acted.begin(self.model)
         self._rates = scalable_learning_rates(self.model, self._acted)
         self._rate_variables = [raw_learning_rate(r.optimizer) for r in self._rates]
-        if self.sets_rates:
-            self._refuse_other_setters(self._rate_variables)
+        self._refuse_other_setters(self._rate_variables)
         if self._base_values is None:
             # A backup that is restored before this has put its own rate there.
             noted = {id(variable): value for variable, value in self._noted}

@@ -10,6 +10,7 @@ import numpy as np
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import print_message
 from keras_strategies.callbacks._common import snapshots
+from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor
 from keras_strategies.callbacks._common.optimizers import all_optimizers
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
@@ -21,7 +22,7 @@ _CRITERIA = ("patience", "gl", "pq", "up")
 _THRESHOLDS = {"gl": 5.0, "pq": 0.5, "up": 3.0}
 
 
-class EarlyStopping(ResumableCallback, bases.EarlyStopping):
+class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
     """Stops training when it no longer improves, by one rule or by several.
 
     A drop-in superset of `keras.callbacks.EarlyStopping`: the same arguments in the
@@ -88,7 +89,7 @@ class EarlyStopping(ResumableCallback, bases.EarlyStopping):
     Raises:
         ValueError: If an argument is out of its range or does not go with another;
             in `fit`, if the metric is unknown or, with mode `"auto"`, has no direction
-            that Keras knows.
+            that Keras knows, or if another callback sets the weights at the end.
 
     Example:
 
@@ -237,8 +238,14 @@ class EarlyStopping(ResumableCallback, bases.EarlyStopping):
         for monitor in self._monitors:
             monitor.reset()
 
+    @property
+    def sets_final_weights(self) -> bool:
+        """Whether the best weights are restored."""
+        return self.restore_best_weights
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
+        self._refuse_others_at_the_end()
         if self.best_weights is not None and self.model.built:
             snapshots.check_shapes(self.best_weights, self.model.weights, self)
 

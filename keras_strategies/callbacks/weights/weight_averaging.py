@@ -17,11 +17,12 @@ from keras_strategies._internal.keras_private import (
 from keras_strategies._internal.keras_private.averages import DeviceAverages
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.batch_counter import BatchCounter
+from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.weights import _batch_norm
 
 
-class WeightAveraging(ResumableCallback):
+class WeightAveraging(ResumableCallback, FinalWeights):
     """Averages the weights during training, evaluates and ends with the average.
 
     An average over the last steps or epochs is often better and more stable than the
@@ -73,7 +74,8 @@ class WeightAveraging(ResumableCallback):
 
     Raises:
         ValueError: If an argument is out of its range; in `fit`, for SWA of a model
-            with `BatchNormalization` without `batch_norm_data`.
+            with `BatchNormalization` without `batch_norm_data`, or if another callback
+            restores weights at the end that are not averages.
 
     Example:
 
@@ -156,6 +158,11 @@ class WeightAveraging(ResumableCallback):
         self._averages, self._spare = device, None
 
     @property
+    def hands_on_weights(self) -> bool:
+        """Whether later callbacks see the averages at the end of each epoch."""
+        return self.swap_on_epoch
+
+    @property
     def _pending(self) -> int:
         if self._restored is not None:
             return self._restored
@@ -180,6 +187,7 @@ class WeightAveraging(ResumableCallback):
         if not self._resumed:
             self.restore()  # in case the validation of the last fit raised
         super().on_train_begin(logs)
+        self._refuse_others_at_the_end()
         if (
             self.method == "swa"
             and self.batch_norm_data is None
