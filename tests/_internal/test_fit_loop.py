@@ -87,7 +87,9 @@ def test_a_model_is_built_before_its_first_step_without_taking_a_batch():
 
     builds, model = Builds(), compiled(keras.layers.Dense(1))
     assert not build_for_fit(model)  # not in a fit
-    model.fit(batches(), steps_per_epoch=3, callbacks=[builds], verbose=0)
+    model.fit(
+        batches(), steps_per_epoch=3, shuffle=False, callbacks=[builds], verbose=0
+    )
     assert builds.built == (True, True)
     assert builds.steps == 3 and taken == [0, 1, 2]
     assert model.layers[0].kernel.shape == (2, 1)

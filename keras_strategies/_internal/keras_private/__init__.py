@@ -22,7 +22,10 @@ from keras_strategies._internal.keras_private.frozen_layers import (
     own_variables_of_layer,
     set_own_flag,
 )
-from keras_strategies._internal.keras_private.gradients import gradients
+from keras_strategies._internal.keras_private.gradients import (
+    dense_gradient,
+    gradients,
+)
 from keras_strategies._internal.keras_private.graphs import (
     carries_mask,
     default_name,
@@ -106,6 +109,7 @@ __all__ = [
     "compiled_metrics",
     "current_values",
     "default_name",
+    "dense_gradient",
     "direct_layers",
     "exact_scopes",
     "flatten_layers",
