@@ -110,6 +110,22 @@ def cells():
                 yield (*pair, scenario, order)
 
 
+def table():
+    """The matrix as a Markdown table: `=`, by hand in all scenarios; `!`, an error."""
+    names = list(CALLBACKS)
+    shared = set(pairs())
+    rows = [["", *[str(i) for i in range(1, len(names) + 1)]]]
+    rows.append(["---"] * (len(names) + 1))
+    for i, first in enumerate(names):
+        row = [f"{i + 1} {first}"]
+        for second in names:
+            pair = (first, second) if (first, second) in shared else (second, first)
+            known = pair in shared
+            row.append(("!" if named_error(*pair) else "=") if known else "")
+        rows.append(row)
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
 class Distance(keras.metrics.MeanMetricWrapper):
     def __init__(self):
         super().__init__(lambda y, p: keras.ops.abs(p - by_hand.GOAL), name="distance")

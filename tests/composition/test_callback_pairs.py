@@ -1,18 +1,24 @@
 """Every pair of callbacks of which one writes what the other reads, by hand."""
 
 import random
+from pathlib import Path
 
 import pytest
 
 from tests.composition import callback_pairs
 
 CELLS = list(callback_pairs.cells())
-SAMPLE = random.Random(20261130).sample(CELLS, 40)
+SAMPLE = random.Random(20261130).sample(CELLS, 30)
 
 
 @pytest.fixture(scope="module")
 def model():
     return callback_pairs.make_model()
+
+
+def test_the_table_of_the_documents_is_that_of_the_tests():
+    page = Path(__file__).parents[2] / "docs" / "callbacks.md"
+    assert callback_pairs.table() in page.read_text()
 
 
 def run(cell, model):

@@ -371,7 +371,7 @@ def test_later_fits_trace_nothing(make):
     private.wrap_method(model, "train_step", counted)
     callback = make()
     compiled = []
-    for _ in range(4):
-        fit(model, callback, batch_size=8)
+    for used in (callback, callback, callback, make()):  # another object, too
+        fit(model, used, batch_size=8)
         compiled.append(len(traces))
     assert compiled[1] == compiled[3]

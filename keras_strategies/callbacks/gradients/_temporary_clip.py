@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.kept_parts import give_back_part, take_part
 from keras_strategies._internal.keras_private import (
     changed_step,
     sync_state,
@@ -41,8 +42,6 @@ class TemporaryClip:
         self._acted = acted
         self.memory: dict[str, np.ndarray] = {}
         self._installed = None  # [(model, optimizer, outer, transform, variables)]
-        # {optimizer: (its weights, transform, variables)}: what a traced step has.
-        self._kept = weakref.WeakKeyDictionary()
 
     def add(self, model: keras.Model) -> None:
         """Adds the transform, to the training step too."""
@@ -64,18 +63,23 @@ class TemporaryClip:
             self._installed = entries
 
     def _transform(self, optimizer):
-        """The transform for an optimizer, made once, and its variables."""
+        """The transform for an optimizer, and its variables with what they remember."""
         weights = updated_variables(optimizer)
-        kept = self._kept.get(optimizer)
-        ids = [id(weight) for weight in weights]
-        if kept is None or kept[0] != ids:
+
+        def make():
             cls = {"adaptive": AdaptiveClip, "percentile": PercentileClip}[self.mode]
-            transform, store = cls(**self.arguments), _VariableStore(optimizer)
+            transform, store = cls(**self.arguments), _VariableStore(optimizer.name)
             transform.attach(store, weights)
-            kept = self._kept[optimizer] = (ids, transform, store.variables)
-        _, transform, variables = kept
+            return transform, store.variables
+
+        transform, variables = take_part(optimizer, self._part(optimizer), make)
         self._write_memory(optimizer, variables)
         return transform, variables
+
+    def _part(self, optimizer):
+        """All that a transform depends on."""
+        ids = tuple(id(weight) for weight in updated_variables(optimizer))
+        return self.mode, tuple(self.arguments.items()), ids
 
     def _write_memory(self, optimizer, variables):
         """Sets the variables to what is remembered, or to zeros."""
@@ -132,6 +136,8 @@ class TemporaryClip:
                 optimizer.remove_temporary(transform)
                 untrack_unsaved_state(optimizer, list(variables.values()), outer)
                 _active.pop(optimizer, None)
+                part = transform, variables
+                give_back_part(optimizer, self._part(optimizer), part)
             self._installed = None
 
     def _refuse_second(self, optimizer):
@@ -153,8 +159,8 @@ class TemporaryClip:
 class _VariableStore:
     """Creates the variables of a transform in place of the optimizer."""
 
-    def __init__(self, optimizer):
-        self.name, self.variables = optimizer.name, {}
+    def __init__(self, name):
+        self.name, self.variables = name, {}
 
     def add_variable(self, shape, dtype, name):
         self.variables[name] = keras.Variable(

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.kept_parts import give_back_part, take_part
 from keras_strategies._internal.keras_private import (
     callback_list,
     changed_step,
@@ -44,7 +45,7 @@ class GradientMonitor(ResumableCallback):
     epoch to epoch, show vanishing and exploding gradients long before the loss does.
     The sums are accumulated on the device inside the training step and read once per
     epoch: no step waits for them. The training step with them is compiled once, and
-    kept for later fits of the same object.
+    kept with the model for later fits.
 
     ```
     mean = sum over the steps of ||g|| / number of steps      ||g|| of a layer, or of
@@ -123,8 +124,6 @@ class GradientMonitor(ResumableCallback):
         self.exclude: Selector | None = exclude
         self._selection = Selection(include, exclude)
         self._installed = None
-        # Of the last fit, for a step that need not be traced again:
-        self._kept = None  # (what decides it, accumulator, sums)
         self._reset()
 
     def _reset(self) -> None:
@@ -164,22 +163,25 @@ class GradientMonitor(ResumableCallback):
         groups = _groups(_selected(model, variables, self._selection), self.by)
         self._names = ["all", *groups]
         optimizer = _unscaled_optimizer(root)
-        key = [id(optimizer), self._names, list(groups.values())]
-        if self._kept is None or self._kept[0] != key:
-            sums = norm_sums(len(self._names))
-            accumulator = GradientNormAccumulator(optimizer, sums, key[2])
-            self._kept = key, accumulator, sums
-        _, accumulator, self._sums = self._kept
         for monitor in list(_monitors.setdefault(optimizer, weakref.WeakSet())):
             if monitor.params is not self.params:  # of a fit that failed
                 monitor.restore()
         _monitors[optimizer].add(self)
+        key = "gradient norms", tuple(tuple(ids) for ids in groups.values())
+        accumulator = take_part(
+            optimizer,
+            key,
+            lambda: GradientNormAccumulator(
+                optimizer, norm_sums(len(self._names)), list(groups.values())
+            ),
+        )
+        self._sums = accumulator.sums
         # JAX keeps only variables that a base optimizer tracks; these are not saved.
         tracker, *outer = optimizer_paths(root)[0]
         with changed_step(model, [root]):
             track_unsaved_state(tracker, [self._sums], outer)
             wrap_method(optimizer, "apply", accumulator)
-            self._installed = (model, root, optimizer, accumulator, tracker, outer)
+            self._installed = (model, root, optimizer, accumulator, tracker, outer, key)
 
     def _variables(self, model, root):
         """The trainable weights that the optimizer updates."""
@@ -223,11 +225,12 @@ class GradientMonitor(ResumableCallback):
         """
         if self._installed is None:
             return
-        model, root, optimizer, accumulator, tracker, outer = self._installed
+        model, root, optimizer, accumulator, tracker, outer, key = self._installed
         self._installed = None
         with changed_step(model, [root]):
             unwrap_method(optimizer, "apply", accumulator)
             untrack_unsaved_state(tracker, [self._sums], outer)
+        give_back_part(optimizer, key, accumulator)
 
     def table(self) -> str:
         """Returns the last epoch as text: mean, maximum, number of nonfinite steps."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import keras
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.kept_parts import give_back_part, take_part
 from keras_strategies._internal.keras_private import (
     assign_optimizer_variables,
     callback_list,
@@ -56,9 +57,6 @@ class HyperparameterVariables:
         # (optimizer, attribute name, optimizers around it, variable or None)
         self._entries = []
         self._model = None
-        # {(optimizer, name): variable} of the last fit: with the same variables the
-        # step need not be traced again.
-        self._variables = weakref.WeakKeyDictionary()
 
     def install(self, model: keras.Model) -> None:
         """Replaces the numbers by variables, in the training step too."""
@@ -72,15 +70,12 @@ class HyperparameterVariables:
         for path, name in zip(paths, names, strict=True):
             self._refuse_second(path[0], name)
         self._model = model
-        dtype = self._dtype or _weights_dtype(model)
+        dtype = keras.backend.standardize_dtype(self._dtype or _weights_dtype(model))
         # The step must be traced with the variables instead of the numbers.
         with changed_step(model, roots):
             for (optimizer, *outer), name in zip(paths, names, strict=True):
-                kept = self._variables.setdefault(optimizer, {})
-                variable = swap_in_variable(
-                    optimizer, name, outer, dtype, kept.get((name, dtype))
-                )
-                kept[name, dtype] = variable
+                kept = take_part(optimizer, (name, dtype), lambda: None)
+                variable = swap_in_variable(optimizer, name, outer, dtype, kept)
                 self._entries.append((optimizer, name, outer, variable))
                 _active.setdefault(optimizer, {})[name] = self
 
@@ -99,8 +94,10 @@ class HyperparameterVariables:
         if not self._entries:
             return
         with changed_step(self._model, [path[-1] for path in self._paths()]):
-            for optimizer, name, outer, *_ in self._entries:
+            for optimizer, name, outer, variable in self._entries:
                 swap_out_variable(optimizer, name, outer)
+                if variable is not None:
+                    give_back_part(optimizer, (name, variable.dtype), variable)
                 _active[optimizer].pop(name, None)
             self._entries = []
 

@@ -7,7 +7,11 @@ from typing import Any, Literal
 import keras
 
 from keras_strategies._internal import bases, checks
-from keras_strategies._internal.keras_private import build_for_fit, print_message
+from keras_strategies._internal.keras_private import (
+    build_for_fit,
+    callback_list,
+    print_message,
+)
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.learning_rates import scalable_learning_rates
 from keras_strategies.callbacks._common.optimizers import (
@@ -126,6 +130,7 @@ class NaNRecovery(ResumableCallback):
         # The others then see weights that are rolled back, and what they remember is
         # copied when they all have seen the batch before.
         wrap_list(self, self._copier)
+        self._is_alone = callback_list(self) is None  # its hooks are called by hand
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
@@ -139,7 +144,7 @@ class NaNRecovery(ResumableCallback):
         if self._failed:
             self._first_valid = batch
             self._recover()
-        if not siblings(self):  # its hooks are called by hand
+        if self._is_alone:
             self.copy_if_due(batch)
 
     def copy_if_due(self, batch: int) -> None:

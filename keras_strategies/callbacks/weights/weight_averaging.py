@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.kept_parts import give_back_part, take_part
 from keras_strategies._internal.keras_private import (
     build_for_fit,
     callback_list,
@@ -20,6 +21,8 @@ from keras_strategies.callbacks._common.batch_counter import BatchCounter
 from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.weights import _batch_norm
+
+_PART = "weight averages"
 
 
 class WeightAveraging(ResumableCallback, FinalWeights):
@@ -123,7 +126,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         self._fit_model = None  # while a fit runs
         self._raw_model = None  # the model that `_raw` belongs to
         self._raw = None  # the raw weights while the averages are in the model
-        self._averages = self._spare = None
+        self._averages = None
         self._batches = BatchCounter()
         self._in_epoch = False
         self._reset()
@@ -140,22 +143,23 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         Entries that are not floating point, which have no average, are `None`.
         """
         if self._averages is None:
-            return None
+            return self._last_averages
         arrays = iter(self._averages.arrays())
         return [next(arrays) if is_float else None for is_float in self._is_float]
 
     @averages.setter
     def averages(self, arrays: Sequence[np.ndarray | None] | None) -> None:
-        # What was compiled for the averages of an earlier fit is used again.
-        device = self._averages or self._spare
-        self._averages, self._spare = None, device
+        device, self._averages, self._last_averages = self._averages, None, None
         if arrays is None:
             return
         self._is_float = [array is not None for array in arrays]
         floats = [array for array in arrays if array is not None]
+        if device is None and self._fit_model is not None:
+            # What was compiled for the averages of an earlier fit is used again.
+            device = take_part(self._fit_model, _PART, lambda: None)
         if device is None or not device.assign(floats):
             device = DeviceAverages(floats)
-        self._averages, self._spare = device, None
+        self._averages = device
 
     @property
     def hands_on_weights(self) -> bool:
@@ -280,6 +284,10 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         # its own average over it in `finalize_variable_values`.
         self._raw = None
         self._assign_averages(model)
+        # They stay to be read, on the host; the next fit may take what was compiled.
+        self._last_averages = self.averages
+        give_back_part(model, _PART, self._averages)
+        self._averages = None
 
     def restore(self) -> None:
         """Assigns the raw weights after a fit that failed in validation.
