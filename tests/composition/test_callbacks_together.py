@@ -375,3 +375,39 @@ def test_later_fits_trace_nothing(make):
         fit(model, used, batch_size=8)
         compiled.append(len(traces))
     assert compiled[1] == compiled[3]
+
+
+def test_the_best_optimizer_of_fewer_weights_comes_back():
+    layers = [keras.layers.Dense(3, name="backbone"), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.5), loss="mse")
+    stopper = callbacks.EarlyStopping(
+        "loss", mode="max", restore_best_weights=True, restore_optimizer=True
+    )
+    unfreezing = callbacks.GradualUnfreezing({1: "backbone"})
+    history = fit(model, stopper, unfreezing, epochs=2)
+    assert len(history["loss"]) == 2 and stopper.best_epoch == 0
+    path = layers[1].kernel.path.replace("/", "_")
+    values = dict(zip(stopper._best_paths, stopper.best_optimizer, strict=True))
+    (best,) = [value for name, value in values.items() if path in name]
+    (now,) = [v for v in model.optimizer.variables if path in v.path]
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(now), best)
+    assert int(model.optimizer.iterations) == 4
+
+
+def test_a_roll_back_beside_layers_that_thaw():
+    x, weights = X.copy(), []
+    x[2:] = np.nan
+    for epochs in (1, 2):  # each epoch has one good batch and three that are undone
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(3, name="backbone"), keras.layers.Dense(1)]
+        model = keras.Sequential([keras.Input((2,)), *layers])
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.5), loss="mse")
+        recovery = callbacks.NaNRecovery(verbose=0, factor=1.0, max_retries=9)
+        unfreezing = callbacks.GradualUnfreezing({1: "backbone"})
+        arguments = {"batch_size": 2, "shuffle": False, "verbose": 0, "epochs": epochs}
+        model.fit(x, Y, callbacks=[unfreezing, recovery], **arguments)
+        weights.append(model.get_weights())
+        assert recovery.retries >= epochs
+    for first, second in zip(*weights, strict=True):  # all of both is undone
+        np.testing.assert_array_equal(first, second)

@@ -119,6 +119,7 @@ class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
         "best_epoch",
         "best_weights",
         "best_optimizer",
+        "_best_paths",
         "wait",
         "stopped_epoch",
         "_bests",
@@ -232,6 +233,7 @@ class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
         self.best: float | None = None
         self.best_weights: list[np.ndarray] | None = None
         self.best_optimizer: list[np.ndarray] | None = None
+        self._best_paths: list[str] = []
         self._bests = [None] * len(self._monitors)
         self._waits = [0] * len(self._monitors)
         self._errors, self._training_errors = [], []
@@ -297,7 +299,9 @@ class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
         if self.restore_best_weights:
             self.best_weights = copy.deepcopy(self.model.get_weights())
         if self.restore_optimizer:
-            self.best_optimizer = snapshots.read(self._optimizer_variables())
+            variables = self._optimizer_variables()
+            self.best_optimizer = snapshots.read(variables)
+            self._best_paths = [variable.path for variable in variables]
 
     def _training_value(self, logs):
         name = self._monitors[0].name.removeprefix("val_")
@@ -339,7 +343,16 @@ class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
             )
         self.model.set_weights(self.best_weights)
         if self.best_optimizer is not None:
-            snapshots.write(self._optimizer_variables(), self.best_optimizer)
+            self._write_optimizer()
+
+    def _write_optimizer(self):
+        variables, values = self._optimizer_variables(), self.best_optimizer
+        if [tuple(v.shape) for v in variables] != [np.shape(v) for v in values]:
+            # Layers have been frozen or have thawed since: what is there of both.
+            by_path = dict(zip(self._best_paths, values, strict=True))
+            variables = [v for v in variables if v.path in by_path]
+            values = [by_path[variable.path] for variable in variables]
+        snapshots.write(variables, values)
 
     def _optimizer_variables(self):
         return snapshots.of_optimizers(all_optimizers(self.model))
