@@ -26,6 +26,7 @@ OTHERS = [
     "augmentation.distribute",
     "augmentation.fuse",
     "callbacks.LearningRateFinder",
+    "callbacks.Stateful",
     "callbacks.get_state",
     "callbacks.set_state",
     "compat.tfmot",

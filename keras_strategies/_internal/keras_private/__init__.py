@@ -12,12 +12,20 @@ from keras_strategies._internal.keras_private.calls import (
     runs_in_tf_data,
     seeds_from,
 )
+from keras_strategies._internal.keras_private.fit_loop import (
+    build_for_fit,
+    callback_list,
+    changed_step,
+)
 from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
     own_variables_of_layer,
     set_own_flag,
 )
-from keras_strategies._internal.keras_private.gradients import gradients
+from keras_strategies._internal.keras_private.gradients import (
+    dense_gradient,
+    gradients,
+)
 from keras_strategies._internal.keras_private.graphs import (
     carries_mask,
     default_name,
@@ -33,6 +41,7 @@ from keras_strategies._internal.keras_private.lora import lora_weights, merge_lo
 from keras_strategies._internal.keras_private.optimizers import (
     assign_optimizer_variables,
     iterations_variable,
+    lasting_variables,
     moving_average,
     own_variables,
     owns,
@@ -90,13 +99,17 @@ __all__ = [
     "assign_in_a_call",
     "assign_optimizer_variables",
     "backend_ops",
+    "build_for_fit",
+    "callback_list",
     "carries_mask",
+    "changed_step",
     "checkpoint_state",
     "compile_arguments",
     "compile_function",
     "compiled_metrics",
     "current_values",
     "default_name",
+    "dense_gradient",
     "direct_layers",
     "exact_scopes",
     "flatten_layers",
@@ -111,6 +124,7 @@ __all__ = [
     "is_built_for",
     "is_frozen_by_scope",
     "iterations_variable",
+    "lasting_variables",
     "lora_weights",
     "merge_lora",
     "metric_values",
