@@ -37,9 +37,11 @@ def compile_model(
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if classes:
-        model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile(
+            optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
     else:
-        model.compile(optimizer, "mse", ["mae"])
+        model.compile(optimizer, "mse", metrics=["mae"])
 
 
 def best_weights(epochs: int) -> list[Any]:

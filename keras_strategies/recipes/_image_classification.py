@@ -154,19 +154,24 @@ def _network(
         ]
     checks.integer("filters", filters, low=1)
     inputs = keras.Input(images.shape[1:], name="image")
+
+    def normalize():
+        # Statistics that follow within tens of steps: small data have no more.
+        return keras.layers.BatchNormalization(momentum=0.9)
+
     normalization = keras.layers.Normalization(axis=-1, name="normalization")
     normalization.adapt(images)
     x = normalization(inputs)
     for layer in augmentation:
         x = layer(x)
     x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-    x = keras.layers.BatchNormalization()(x)
+    x = normalize()(x)
     x = keras.layers.ReLU()(x)
     size, channels = min(images.shape[1:3]), filters
-    x = layers.ResidualBlock(channels)(x)
+    x = layers.ResidualBlock(channels, normalization=normalize())(x)
     while size >= 8:
         size, channels = size // 2, min(2 * channels, 16 * filters)
-        x = layers.ResidualBlock(channels, strides=2)(x)
+        x = layers.ResidualBlock(channels, strides=2, normalization=normalize())(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(dropout, seed=seed)(x)
     outputs = keras.layers.Dense(classes, activation="softmax", name="class")(x)

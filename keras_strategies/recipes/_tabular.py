@@ -89,7 +89,7 @@ def tabular(
     space = _feature_space(table, features or {}, train)
     parts = [
         _data.batches(
-            {name: column[rows] for name, column in table.items()},
+            {name: column[rows, None] for name, column in table.items()},
             targets[rows],
             batch_size,
             shuffle=rows is train,
@@ -104,7 +104,8 @@ def tabular(
     core = _network(width, targets[train], classes, units, dropout, seed)
     model = core
     if keras.backend.backend() == "tensorflow":
-        inputs = space.get_inputs()
+        # A plain dict: `fit` warns of the tracked one of FeatureSpace.
+        inputs = dict(space.get_inputs())
         model = keras.Model(inputs, core(space.get_encoded_features()), name="tabular")
     else:
         parts = encoded
@@ -221,7 +222,7 @@ def _network(
     for number, size in enumerate(units):
         checks.integer("units", size, low=1)
         x = keras.layers.Dense(size, use_bias=False, name=f"hidden_{number}")(x)
-        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
         x = keras.layers.ReLU()(x)
         x = keras.layers.Dropout(dropout, seed=seed)(x)
     if classes is not None:

@@ -32,10 +32,10 @@ def text_classification(
     """Returns a network for texts such as reviews, with data and callbacks.
 
     `"lstm"` reads the words in both directions and keeps what it knows at the end;
-    `"transformer"` has blocks of self-attention and a learned weighting of the words. Both ignore the padding. On TensorFlow the model begins
-    with `TextVectorization`, so that the saved model takes strings; on JAX and Torch,
-    which have no strings, the data sets are vectorized and `recipe.preprocessing`
-    vectorizes new texts.
+    `"transformer"` has blocks of self-attention and a learned weighting of the words.
+    Both ignore the padding. On TensorFlow the model begins with `TextVectorization`,
+    so that the saved model takes strings; on JAX and Torch, which have no strings,
+    the data sets are vectorized and `recipe.preprocessing` vectorizes new texts.
 
     For a phone export `recipe.network`, which takes word numbers: `.tflite` without
     Flex has no strings. A recurrent network is exported for one text at a time.

@@ -51,4 +51,5 @@ class Recipe(NamedTuple):
             "validation_data": self.validation,
             "epochs": self.epochs,
             "callbacks": self.callbacks,
+            "shuffle": False,  # the data set shuffles
         }

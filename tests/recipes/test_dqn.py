@@ -71,7 +71,8 @@ def test_the_algorithm_of_the_article_gives_its_weights():
 def test_targets():
     q_target = np.array([[1.0, 5.0], [2.0, 3.0]], "float32")
     q_online = np.array([[9.0, 0.0], [0.0, 9.0]], "float32")
-    returns, discounts = np.array([1.0, 2.0]), np.array([0.5, 0.0])
+    q_target, q_online = ops.array(q_target), ops.array(q_online)
+    returns, discounts = ops.array([1.0, 2.0]), ops.array([0.5, 0.0])
     one = _targets.td_targets(returns, discounts, q_target)
     two = _targets.td_targets(returns, discounts, q_target, q_online)
     np.testing.assert_allclose(ops.convert_to_numpy(one), [3.5, 2.0])
@@ -359,7 +360,7 @@ if BACKEND == "jax":
 
     def test_the_program_on_the_device_goes_on_exactly(tmp_path):
         options = {**SMALL, "num_envs": 2, "priority_exponent": 0.6, "n_steps": 3}
-        agent = recipes.dqn("jax", **options)
+        agent = recipes.dqn("jax", **options, buffer_size=64)
         agent.train(120)
         agent.save(tmp_path / "agent.npz")
         loaded = recipes.DQNAgent.load(tmp_path / "agent.npz")

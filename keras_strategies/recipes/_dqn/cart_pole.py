@@ -102,7 +102,7 @@ class CartPole:
         Returns:
             A dict of tensors whose first dimension is `num_envs`.
         """
-        physics = ops.cast(uniform, "float32") * 0.1 - 0.05
+        physics = 0.1 * ops.convert_to_tensor(uniform, "float32") - 0.05
         return {"physics": physics, "steps": ops.zeros(physics.shape[:1], "int32")}
 
     def observe(self, state: dict[str, Any]) -> Tensor:
@@ -126,8 +126,9 @@ class CartPole:
         Returns:
             A named tuple `(state, rewards, terminated, truncated)`.
         """
-        physics = cart_pole_step(state["physics"], actions)
-        steps = state["steps"] + 1
+        physics = ops.convert_to_tensor(state["physics"])
+        physics = cart_pole_step(physics, ops.convert_to_tensor(actions))
+        steps = ops.convert_to_tensor(state["steps"]) + 1
         position, angle = physics[..., 0], physics[..., 2]
         terminated = (ops.abs(position) > _MAX_POSITION) | (ops.abs(angle) > _MAX_ANGLE)
         truncated = steps >= self.max_episode_steps
