@@ -48,7 +48,7 @@ def series(count=400):
 
 
 def image_recipe(**options):
-    settings = {"filters": 8, "epochs": 8, "batch_size": 32} | options
+    settings = {"filters": 8, "epochs": 12, "batch_size": 32} | options
     return recipes.image_classification(*images(), **settings)
 
 
