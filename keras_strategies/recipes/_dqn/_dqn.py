@@ -13,20 +13,21 @@ from keras_strategies.recipes._dqn.dqn_agent import DQNAgent, make_environments
 def dqn(
     env: Any = "CartPole-v1",
     *,
-    units: Sequence[int] = (128, 128),
+    units: Sequence[int] = (64, 64),
     dueling: bool = False,
     optimizer: Any = None,
     loss: Any = "huber",
     num_envs: int = 1,
+    n_steps: int = 3,
     seed: int | None = None,
     **settings: Any,
 ) -> DQNAgent:
     """Returns a deep Q-learning agent, ready to be trained.
 
     The defaults solve CartPole-v1 within minutes on two cores: Double DQN with a
-    slowly moving target, a learning rate that falls, and clipped gradients. Options
-    are a dueling network, returns of several steps (`n_steps`) and prioritized replay
-    (`priority_exponent`), the parts of Rainbow (Hessel et al. 2018,
+    slowly moving target, returns of three steps, a learning rate that falls, and
+    clipped gradients. Options are a dueling network and prioritized replay
+    (`priority_exponent`), the other parts of Rainbow (Hessel et al. 2018,
     https://arxiv.org/abs/1710.02298).
 
     Args:
@@ -34,13 +35,14 @@ def dqn(
             vector environment, an object such as `CartPole`, or `"jax"`: CartPole
             with environment, replay and learning in one program, on the JAX backend.
             Defaults to `"CartPole-v1"`.
-        units: Widths of the hidden layers. Defaults to `(128, 128)`.
+        units: Widths of the hidden layers. Defaults to `(64, 64)`.
         dueling: Whether the network adds the value of a state and the advantages of
             actions. Defaults to `False`.
         optimizer: Keras optimizer. Defaults to `None`: Adam whose rate falls from
-            1e-3 to 2e-5 over 60,000 updates, gradients clipped to a norm of 10.
+            1e-3 to 2e-5 over 40,000 updates, gradients clipped to a norm of 10.
         loss: Loss of the values of chosen actions. Defaults to `"huber"`.
         num_envs: Environments that are stepped together. Defaults to `1`.
+        n_steps: Rewards summed before the value of a state is used. Defaults to `3`.
         seed: Seed of initial weights, exploration, sampling and environments; `None`
             draws one. Defaults to `None`.
         **settings: Further arguments of `DQNAgent`.
@@ -74,9 +76,11 @@ def dqn(
         environments.observation_shape, environments.num_actions, units, dueling
     )
     if optimizer is None:
-        rate = keras.optimizers.schedules.PolynomialDecay(1e-3, 60_000, 2e-5)
+        rate = keras.optimizers.schedules.PolynomialDecay(1e-3, 40_000, 2e-5)
         optimizer = keras.optimizers.Adam(rate, global_clipnorm=10.0)
     network.compile(optimizer, loss=loss)
     if env is not environments and hasattr(environments, "close"):
         environments.close()
-    return DQNAgent(env, network, num_envs=num_envs, seed=seed, **settings)
+    return DQNAgent(
+        env, network, num_envs=num_envs, n_steps=n_steps, seed=seed, **settings
+    )
