@@ -24,11 +24,11 @@ from keras_strategies import (
 )
 
 if TYPE_CHECKING:
-    from keras_strategies import ablation, compat, tuning
+    from keras_strategies import ablation, compat, recipes, tuning
 
     __version__: str
 
-_LAZY = ("ablation", "compat", "tuning")
+_LAZY = ("ablation", "compat", "recipes", "tuning")
 
 __all__ = [
     "__version__",
@@ -42,6 +42,7 @@ __all__ = [
     "initializers",
     "layers",
     "optimizers",
+    "recipes",
     "regularizers",
     "schedules",
     "surgery",

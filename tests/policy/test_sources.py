@@ -21,6 +21,7 @@ HEAVY = {
     "sklearn",
     "pandas",
     "nltk",
+    "gymnasium",
     "jax",
     "torch",
     "rich",
