@@ -12,12 +12,20 @@ from keras_strategies._internal.keras_private.calls import (
     runs_in_tf_data,
     seeds_from,
 )
+from keras_strategies._internal.keras_private.exponential_averages import (
+    averages_deferred,
+    has_averaged,
+    moving_average_variables,
+)
 from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
     own_variables_of_layer,
     set_own_flag,
 )
-from keras_strategies._internal.keras_private.gradients import gradients
+from keras_strategies._internal.keras_private.gradients import (
+    dense_gradient,
+    gradients,
+)
 from keras_strategies._internal.keras_private.graphs import (
     carries_mask,
     default_name,
@@ -31,6 +39,7 @@ from keras_strategies._internal.keras_private.graphs import (
 )
 from keras_strategies._internal.keras_private.lora import lora_weights, merge_lora
 from keras_strategies._internal.keras_private.optimizers import (
+    add_variable_like,
     assign_optimizer_variables,
     iterations_variable,
     moving_average,
@@ -86,9 +95,11 @@ from keras_strategies._internal.keras_private.variables import (
 
 __all__ = [
     "BaseImagePreprocessingLayer",
+    "add_variable_like",
     "additional_loss",
     "assign_in_a_call",
     "assign_optimizer_variables",
+    "averages_deferred",
     "backend_ops",
     "carries_mask",
     "checkpoint_state",
@@ -97,11 +108,13 @@ __all__ = [
     "compiled_metrics",
     "current_values",
     "default_name",
+    "dense_gradient",
     "direct_layers",
     "exact_scopes",
     "flatten_layers",
     "gradients",
     "graph_nodes",
+    "has_averaged",
     "has_functional_constructor",
     "has_inner_regularizers",
     "hold_at_inference",
@@ -115,6 +128,7 @@ __all__ = [
     "merge_lora",
     "metric_values",
     "moving_average",
+    "moving_average_variables",
     "operations",
     "outermost",
     "output_operations",

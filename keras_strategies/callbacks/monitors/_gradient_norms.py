@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal.keras_private import updated_variables
+from keras_strategies._internal.keras_private import dense_gradient, updated_variables
 from keras_strategies.optimizers._gradients import global_norm
 
 
@@ -58,7 +58,7 @@ class GradientNormAccumulator:
     def _add(self, gradients, variable_ids):
         scale = self._optimizer.loss_scale_factor or 1.0
         by_variable = {
-            variable_id: ops.cast(ops.convert_to_tensor(gradient), "float32") / scale
+            variable_id: ops.cast(dense_gradient(gradient), "float32") / scale
             for variable_id, gradient in zip(variable_ids, gradients, strict=True)
             if gradient is not None
         }
