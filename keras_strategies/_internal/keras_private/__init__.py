@@ -12,6 +12,11 @@ from keras_strategies._internal.keras_private.calls import (
     runs_in_tf_data,
     seeds_from,
 )
+from keras_strategies._internal.keras_private.exponential_averages import (
+    averages_deferred,
+    has_averaged,
+    moving_average_variables,
+)
 from keras_strategies._internal.keras_private.fit_loop import (
     build_for_fit,
     callback_list,
@@ -37,8 +42,12 @@ from keras_strategies._internal.keras_private.graphs import (
     output_operations,
     output_structure,
 )
-from keras_strategies._internal.keras_private.lora import lora_weights, merge_lora
+from keras_strategies._internal.keras_private.lora import (
+    lora_weights,
+    merge_lora,
+)
 from keras_strategies._internal.keras_private.optimizers import (
+    add_variable_like,
     assign_optimizer_variables,
     iterations_variable,
     lasting_variables,
@@ -95,9 +104,11 @@ from keras_strategies._internal.keras_private.variables import (
 
 __all__ = [
     "BaseImagePreprocessingLayer",
+    "add_variable_like",
     "additional_loss",
     "assign_in_a_call",
     "assign_optimizer_variables",
+    "averages_deferred",
     "backend_ops",
     "build_for_fit",
     "callback_list",
@@ -115,6 +126,7 @@ __all__ = [
     "flatten_layers",
     "gradients",
     "graph_nodes",
+    "has_averaged",
     "has_functional_constructor",
     "has_inner_regularizers",
     "hold_at_inference",
@@ -129,6 +141,7 @@ __all__ = [
     "merge_lora",
     "metric_values",
     "moving_average",
+    "moving_average_variables",
     "operations",
     "outermost",
     "output_operations",
