@@ -1,6 +1,6 @@
 """Rows, columns and cells of the matrix; what each cell must be.
 
-A row is an optimizer or wrapper with its formula by hand, a column is a way of training.
+A row is an optimizer or wrapper with its formula by hand, a column a way of training.
 A cell trains the same network by `fit` and by hand and compares all weights. What must
 not be equal is in `EXPECTED`, with its reason: an error by its message, or a defect of
 Keras, which the test would notice if it were mended.

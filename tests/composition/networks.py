@@ -180,7 +180,7 @@ class TwoOptimizers(keras.Sequential):
 
 
 def fit_two_optimizers(network, first, second):
-    """As the steps of `TwoOptimizers`; on JAX by hand, where `fit` has one optimizer."""
+    """The steps of `TwoOptimizers`; on JAX by hand, where `fit` has one optimizer."""
     if BACKEND != "jax":
         network.compile(first, loss="mse", jit_compile=False)
         network.second = second

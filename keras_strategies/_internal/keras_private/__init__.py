@@ -29,7 +29,9 @@ from keras_strategies._internal.keras_private.frozen_layers import (
 )
 from keras_strategies._internal.keras_private.gradients import (
     dense_gradient,
+    first_gradients,
     gradients,
+    gradients_within,
 )
 from keras_strategies._internal.keras_private.graphs import (
     carries_mask,
@@ -123,8 +125,10 @@ __all__ = [
     "dense_gradient",
     "direct_layers",
     "exact_scopes",
+    "first_gradients",
     "flatten_layers",
     "gradients",
+    "gradients_within",
     "graph_nodes",
     "has_averaged",
     "has_functional_constructor",
