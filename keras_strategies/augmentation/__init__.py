@@ -13,6 +13,10 @@ Texts: `SynonymReplacement`, `RandomInsertion`, `RandomSwap`, `RandomDeletion` (
 `TypoNoise` and `BackTranslation`; `TextAugmenter` returns the enlarged data set.
 `WordNetThesaurus` and `EmbeddingThesaurus` provide synonyms.
 
+Signals: `SpecAugment`, `RandomTimeShift`, `RandomTimeWarp`, `RandomMagnitudeScale`,
+`RandomJitter`, `RandomWindowSlice` and `SequenceMixUp` take `(batch, time, channels)`.
+Tables: `SwapNoise`, `TabularMixUp` and `FeatureDropout` take `(batch, features)`.
+
 `distribute` runs pipelines on the workers of the tf.data service.
 """
 
@@ -25,6 +29,18 @@ from keras_strategies.augmentation.random_affine import RandomAffine
 from keras_strategies.augmentation.random_color_affine import RandomColorAffine
 from keras_strategies.augmentation.random_cutout import RandomCutout
 from keras_strategies.augmentation.random_mosaic import RandomMosaic
+from keras_strategies.augmentation.signal.random_jitter import RandomJitter
+from keras_strategies.augmentation.signal.random_magnitude_scale import (
+    RandomMagnitudeScale,
+)
+from keras_strategies.augmentation.signal.random_time_shift import RandomTimeShift
+from keras_strategies.augmentation.signal.random_time_warp import RandomTimeWarp
+from keras_strategies.augmentation.signal.random_window_slice import RandomWindowSlice
+from keras_strategies.augmentation.signal.sequence_mix_up import SequenceMixUp
+from keras_strategies.augmentation.signal.spec_augment import SpecAugment
+from keras_strategies.augmentation.tabular.feature_dropout import FeatureDropout
+from keras_strategies.augmentation.tabular.swap_noise import SwapNoise
+from keras_strategies.augmentation.tabular.tabular_mix_up import TabularMixUp
 from keras_strategies.augmentation.text.back_translation import BackTranslation
 from keras_strategies.augmentation.text.embedding_thesaurus import EmbeddingThesaurus
 from keras_strategies.augmentation.text.random_deletion import RandomDeletion
@@ -40,6 +56,7 @@ __all__ = [
     "BackTranslation",
     "ChannelShuffle",
     "EmbeddingThesaurus",
+    "FeatureDropout",
     "GridMask",
     "ImageDataGenerator",
     "RandomAffine",
@@ -47,9 +64,18 @@ __all__ = [
     "RandomCutout",
     "RandomDeletion",
     "RandomInsertion",
+    "RandomJitter",
+    "RandomMagnitudeScale",
     "RandomMosaic",
     "RandomSwap",
+    "RandomTimeShift",
+    "RandomTimeWarp",
+    "RandomWindowSlice",
+    "SequenceMixUp",
+    "SpecAugment",
+    "SwapNoise",
     "SynonymReplacement",
+    "TabularMixUp",
     "TextAugmenter",
     "TrivialAugmentWide",
     "TypoNoise",
