@@ -7,6 +7,10 @@ Layers that support XLA and run in `tf.data` on every backend: `RandomAffine` ap
 all geometric operations in one resample, `RandomColorAffine` all color operations with
 one matrix, `TrivialAugmentWide` one operation of random magnitude per image;
 `GridMask`, `RandomCutout`, `RandomMosaic` and `ChannelShuffle` remove, mix and reorder.
+`RandomOpticalDistortion`, `RandomGridDistortion` and `RandomBoxSafeCrop` move pixels,
+`RandomJPEGCompression`, `RandomMotionBlur`, `RandomGaussianNoise` and `RandomISONoise`
+spoil them, `RandomBoxDropout` hides parts of objects.
+Masks, boxes and keypoints follow.
 `fuse` replaces a stack of Keras's geometric layers by one `RandomAffine`.
 
 Texts: `SynonymReplacement`, `RandomInsertion`, `RandomSwap`, `RandomDeletion` (EDA),
@@ -22,6 +26,22 @@ Tables: `SwapNoise`, `TabularMixUp` and `FeatureDropout` take `(batch, features)
 
 from keras_strategies.augmentation._distribute import distribute
 from keras_strategies.augmentation._fuse import fuse
+from keras_strategies.augmentation._image.random_box_dropout import RandomBoxDropout
+from keras_strategies.augmentation._image.random_box_safe_crop import RandomBoxSafeCrop
+from keras_strategies.augmentation._image.random_gaussian_noise import (
+    RandomGaussianNoise,
+)
+from keras_strategies.augmentation._image.random_grid_distortion import (
+    RandomGridDistortion,
+)
+from keras_strategies.augmentation._image.random_iso_noise import RandomISONoise
+from keras_strategies.augmentation._image.random_jpeg_compression import (
+    RandomJPEGCompression,
+)
+from keras_strategies.augmentation._image.random_motion_blur import RandomMotionBlur
+from keras_strategies.augmentation._image.random_optical_distortion import (
+    RandomOpticalDistortion,
+)
 from keras_strategies.augmentation.channel_shuffle import ChannelShuffle
 from keras_strategies.augmentation.grid_mask import GridMask
 from keras_strategies.augmentation.image_data_generator import ImageDataGenerator
@@ -60,13 +80,21 @@ __all__ = [
     "GridMask",
     "ImageDataGenerator",
     "RandomAffine",
+    "RandomBoxDropout",
+    "RandomBoxSafeCrop",
     "RandomColorAffine",
     "RandomCutout",
     "RandomDeletion",
+    "RandomGaussianNoise",
+    "RandomGridDistortion",
+    "RandomISONoise",
     "RandomInsertion",
+    "RandomJPEGCompression",
     "RandomJitter",
     "RandomMagnitudeScale",
     "RandomMosaic",
+    "RandomMotionBlur",
+    "RandomOpticalDistortion",
     "RandomSwap",
     "RandomTimeShift",
     "RandomTimeWarp",

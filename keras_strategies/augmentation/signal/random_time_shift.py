@@ -83,7 +83,8 @@ class RandomTimeShift(RandomLayer):
         shift = ops.floor(draws.uniform((count, 1), low, high) * length + 0.5)
         source = times(steps, ops) - shift
         if self.fill_mode == "wrap":
-            source = source - ops.floor(source / length) * length
+            # Half a step, so that rounding does not move a whole period.
+            source = source - ops.floor((source + 0.5) / length) * length
         inside = ops.logical_and(source >= 0.0, source < length)
         source = ops.minimum(ops.maximum(source, 0.0), length - 1.0)
         shifted = take_steps(batch, ops.cast(source, "int32"), ops)
