@@ -6,6 +6,7 @@ with it, and is covered by `tests/_internal/test_keras_private*.py`.
 
 from keras_strategies._internal.keras_private.calls import (
     BaseImagePreprocessingLayer,
+    DataLayer,
     backend_ops,
     exact_scopes,
     outermost,
@@ -106,6 +107,7 @@ from keras_strategies._internal.keras_private.variables import (
 
 __all__ = [
     "BaseImagePreprocessingLayer",
+    "DataLayer",
     "add_variable_like",
     "additional_loss",
     "assign_in_a_call",
