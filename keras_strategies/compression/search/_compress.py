@@ -82,6 +82,9 @@ def compress(
     losses without classes, the second term is the mean squared difference of the
     outputs.
 
+    A file must also pass the verdict of `export.to_tflite` against its own Keras model,
+    with a limit widened to the budget: a mean metric hides a rare class that is gone.
+
     If no candidate is within the budget, the one that loses least is returned, with
     `met=False` and a warning.
 

@@ -60,6 +60,26 @@ def loop_warning(layers: Sequence[str]) -> str:
     )
 
 
+def calibrated_on_warning(samples: int) -> str:
+    """The check saw what the calibration saw."""
+    return (
+        f"Checked on the same {samples} samples that the ranges come from, which are "
+        "too few to hold some out: errors on other data may be many times larger. Give "
+        "100 to 500, or others as `verify`."
+    )
+
+
+def overshoot_warnings(fractions: Mapping[str, float]) -> list[str]:
+    """The ranges do not cover what the model gets."""
+    return [
+        f"{fraction:.1%} of the samples checked have values of '{name}' outside of the "
+        "range of the representative data, where int8 clips: give representative data "
+        "with such values."
+        for name, fraction in fractions.items()
+        if fraction > 0
+    ]
+
+
 def constant_output_warnings(reference: Mapping[str, np.ndarray]) -> list[str]:
     """A model with the same output for every input agrees with any artifact."""
     constant = [

@@ -1,4 +1,4 @@
-"""Reference outputs of the Keras model, and the comparison with an artifact's."""
+"""Reference outputs of the Keras model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,21 +11,11 @@ from keras_strategies.export._common import (
     NamedArrays,
     exception_text,
     model_signature,
+    model_state,
     sample_data,
 )
 from keras_strategies.export.verify import _agreement
 
-FIGURES = ("agreement", "max_difference", "mean_difference")
-_CLASSIFIER_LOSSES = (
-    keras.losses.CategoricalCrossentropy,
-    keras.losses.CategoricalFocalCrossentropy,
-    keras.losses.SparseCategoricalCrossentropy,
-)
-_CLASSIFIER_LOSS_NAMES = (
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "sparse_categorical_crossentropy",
-)
 _BATCH_SIZE = 32
 
 
@@ -34,12 +24,15 @@ def reference_outputs(
 ) -> NamedArrays:
     """Returns the model's own outputs on `samples` as named arrays.
 
+    The model's state is afterwards what it was: the file starts from it, too.
+
     Raises:
         ExportError: reason `"reference"`: the model cannot be called, or its outputs
             are not finite.
     """
     try:
-        outputs = _predict(model, structure, samples)
+        with model_state.preserved_state(model):
+            outputs = _predict(model, structure, samples)
     except Exception as error:
         message = _predict_failed_message(model, error)
         raise ExportError(message, "reference") from error
@@ -72,74 +65,6 @@ def _as_standard_type(values):
     """Casts half precision, which has no arithmetic worth comparing, to float32."""
     is_standard = values.dtype.kind in "biuf" and values.dtype != "float16"
     return values if is_standard else values.astype("float32")
-
-
-def is_classifier(model: keras.Model) -> bool:
-    """Whether the model was compiled with one categorical cross-entropy loss."""
-    loss = getattr(model, "loss", None)
-    return isinstance(loss, _CLASSIFIER_LOSSES) or (
-        isinstance(loss, str) and loss in _CLASSIFIER_LOSS_NAMES
-    )
-
-
-def compare_outputs(
-    model: keras.Model,
-    reference: Mapping[str, np.ndarray],
-    actual: Mapping[str, np.ndarray],
-    tolerance: float,
-    min_agreement: float,
-) -> dict[str, Any]:
-    """Returns the figures of the comparison, or raises `ExportError`."""
-    wrong_shapes = {
-        name: {"keras": value.shape, "artifact": getattr(actual.get(name), "shape", 0)}
-        for name, value in reference.items()
-        if name not in actual or actual[name].shape != value.shape
-    }
-    if wrong_shapes:
-        raise ExportError(
-            "The artifact's outputs have other shapes than the model's: "
-            f"{wrong_shapes}.",
-            "disagreement",
-            wrong_shapes,
-        )
-    names = _agreement.non_finite(actual)
-    if names:
-        raise ExportError(
-            f"The artifact gives NaN or infinity in {names} where the Keras model is "
-            'finite. Try quantization="float32", or "dynamic" in place of "float16".',
-            "non-finite",
-            {"outputs": names},
-        )
-    # The loss decides for logits, which do not look like probabilities.
-    classes = True if len(reference) == 1 and is_classifier(model) else None
-    outputs = {
-        name: _agreement.compare_output(value, actual[name], tolerance, classes)
-        for name, value in reference.items()
-    }
-    worst = min(outputs, key=lambda name: outputs[name]["agreement"])
-    figures = {
-        "outputs": outputs,
-        "agreement": outputs[worst]["agreement"],
-        "max_difference": max(o["max_difference"] for o in outputs.values()),
-        "mean_difference": float(
-            np.mean([o["mean_difference"] for o in outputs.values()])
-        ),
-    }
-    if figures["agreement"] < min_agreement:
-        message = _disagreement_message(worst, outputs[worst], min_agreement)
-        raise ExportError(message, "disagreement", figures)
-    return figures
-
-
-def _disagreement_message(name, output, min_agreement):
-    return (
-        f"The artifact agrees with the Keras model on {output['agreement']:.4f} of the "
-        f"verification data (output '{name}', {output['kind']}), less than the "
-        f"{min_agreement:g} that `min_agreement` asks for; the largest difference is "
-        f"{output['max_difference']:.3g}. Nothing was written. Use another "
-        "`quantization`, more representative data, real data in `verify`, or a lower "
-        "`min_agreement`."
-    )
 
 
 def _predict_failed_message(model, error):
