@@ -143,7 +143,7 @@ def load_labels(path: str) -> "np.ndarray":
 
 
 def load_data(
-    path: str, inputs: Sequence[str], option: str
+    path: str, inputs: Sequence[str], option: str = "--data"
 ) -> "np.ndarray | dict[str, np.ndarray]":
     """Returns the array of a `.npy` file, or what a `.npz` holds for `inputs`.
 

@@ -278,7 +278,7 @@ def _run_job(job, config, target, keep_rejected):
     """Runs the job; keeps an artifact that it refuses only if asked for."""
     parts = None if config is None else _auto_quantization.split_samples(job)
     try:
-        with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
+        with tempfile.TemporaryDirectory(dir=job.client.workspace()) as folder:
             job.start(folder)
             if config is None:
                 return job.export()

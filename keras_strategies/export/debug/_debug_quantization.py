@@ -132,7 +132,7 @@ def debug_quantization(
         ),
     )
     job.prepare(data, None)
-    with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
+    with tempfile.TemporaryDirectory(dir=job.client.workspace()) as folder:
         job.start(folder)
         measured = _measure(job, samples, sensitivity_layers)
         artifact = job.create_artifact(parsed, "judged")

@@ -103,17 +103,6 @@ def check(figures: Mapping[str, Any], criteria: Criteria, consequence: str) -> N
         )
     if criteria.lets_all_pass:
         return
-    refused = {name: v for name, v in verdicts.items() if not v.passed}
-    if refused:
-        name = max(refused, key=lambda key: _excess(refused[key]))
-        raise ExportError(
-            f"Output '{name}' of the artifact does not agree with the Keras model's, "
-            f"judged as {verdicts[name].kind} on {verdicts[name].samples} samples. "
-            f"{verdicts[name].reason} It agrees on {figures['agreement']:.4f} of the "
-            f"data. {consequence}",
-            "disagreement",
-            details(figures),
-        )
     bound = criteria.min_agreement
     if bound is not None and figures["agreement"] < bound:
         worst = min(
@@ -125,6 +114,17 @@ def check(figures: Mapping[str, Any], criteria: Criteria, consequence: str) -> N
             f"{figures['outputs'][worst]['kind']}), less than the {bound:g} that "
             "`min_agreement` asks for; the largest difference is "
             f"{figures['max_difference']:.3g}. {consequence}",
+            "disagreement",
+            details(figures),
+        )
+    refused = {name: v for name, v in verdicts.items() if not v.passed}
+    if refused:
+        name = max(refused, key=lambda key: _excess(refused[key]))
+        raise ExportError(
+            f"Output '{name}' of the artifact does not agree with the Keras model's, "
+            f"judged as {verdicts[name].kind} on {verdicts[name].samples} samples. "
+            f"{verdicts[name].reason} It agrees on {figures['agreement']:.4f} of the "
+            f"data. {consequence}",
             "disagreement",
             details(figures),
         )
