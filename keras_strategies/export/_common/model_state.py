@@ -38,10 +38,16 @@ def _untrained_variables(model):
     variables = {id(v): v for v in model.variables if not v.trainable}
     for layer in [model, *traversal.all_layers(model)]:
         for value in vars(layer).values():
-            if isinstance(value, keras.Variable | list | tuple | dict):
-                variables |= {
-                    id(leaf): leaf
-                    for leaf in keras.tree.flatten(value)
-                    if isinstance(leaf, keras.Variable) and not leaf.trainable
-                }
+            variables |= {id(v): v for v in _variables_in(value) if not v.trainable}
     return list(variables.values())
+
+
+def _variables_in(value):
+    """Variables in an attribute, also in lists and dicts (of keys of any type)."""
+    if isinstance(value, keras.Variable):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
+        return []
+    return [variable for entry in value for variable in _variables_in(entry)]

@@ -70,8 +70,10 @@ def _serve(requests: Iterable[str], replies: TextIO) -> None:
 def main() -> None:
     """Serves requests until stdin closes."""
     parent, workspace = int(sys.argv[1]), sys.argv[2]
-    watch = {"target": _exit_with_parent, "args": (parent, workspace)}
-    threading.Thread(**watch, daemon=True).start()
+    watch = threading.Thread(
+        target=_exit_with_parent, args=(parent, workspace), daemon=True
+    )
+    watch.start()
     # Whatever libraries print goes to stderr; replies have a stream of their own.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -81,6 +83,8 @@ def main() -> None:
     replies.write(json.dumps({"ready": True}) + "\n")
     replies.flush()
     _serve(sys.stdin, replies)
+    # An ending parent closes our stdin first: then there is still its workspace.
+    watch.join(timeout=10.0)
 
 
 if __name__ == "__main__":
