@@ -141,6 +141,12 @@ def computes_in_half_precision(model: keras.Model) -> bool:
     return any(x.dtype_policy.compute_dtype in _HALF_PRECISION for x in layers)
 
 
+def rounds_activations(model: keras.Model) -> bool:
+    """Whether Keras's own quantization rounds the activations of any layer."""
+    layers = traversal.all_layers(model)
+    return any(getattr(x, "inputs_quantizer", None) is not None for x in layers)
+
+
 def as_float32_outputs(outputs: dict[str, Any]) -> dict[str, Any]:
     """Casts half precision outputs of a TensorFlow call, which LiteRT lacks.
 

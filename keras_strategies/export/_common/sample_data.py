@@ -268,3 +268,16 @@ def full_batches(
         count = min(size, total - start)
         rows = np.minimum(np.arange(start, start + size), total - 1)
         yield select_samples(samples, rows), count
+
+
+def rows_of_batch(
+    outputs: Mapping[str, np.ndarray], size: int, count: int
+) -> NamedArrays:
+    """Returns the first `count` rows of the outputs of a batch of `size` samples.
+
+    An output without a batch axis becomes a single row.
+    """
+    return {
+        name: value[:count] if value.shape[:1] == (size,) else value[None]
+        for name, value in outputs.items()
+    }

@@ -63,9 +63,9 @@ def _failure(process, path, action):
     details = {"returncode": process.returncode, "stderr": stderr[-2000:]}
     if _is_out_of_memory(process.returncode, stderr):
         return ExportError(
-            f"The process was ended while {action} '{path}', most likely as it took the "
-            "last of the memory: nothing is known about the file. Use a machine with "
-            "more, close other programs, or give smaller inputs.",
+            f"The process was ended while {action} '{path}', most likely as it took "
+            "the last of the memory: nothing is known about the file. Use a machine "
+            "with more, close other programs, or give smaller inputs.",
             "crash",
             details,
         )

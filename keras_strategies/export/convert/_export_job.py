@@ -93,6 +93,8 @@ class ExportJob(ModelConverter):
             # The reference itself has outputs of 11 bits or fewer.
             limits = limits.loosened(loosest(["float16"]))
             self.warnings.append(_messages.HALF_PRECISION_WARNING)
+        if model_signature.rounds_activations(model):
+            limits = limits.loosened(loosest(["dynamic"]))
         self.criteria = dataclasses.replace(
             self.criteria,
             limits=limits,
@@ -134,7 +136,9 @@ class ExportJob(ModelConverter):
     def reference_outputs(self, samples: Mapping[str, np.ndarray]) -> NamedArrays:
         """Returns the outputs of the Keras model, which must be finite."""
         report_step("running the Keras model")
-        return _reference.reference_outputs(self.model, self.structure, samples)
+        return _reference.reference_outputs(
+            self.model, self.structure, samples, self.artifact_batch
+        )
 
     def export(self) -> tuple[bytes, dict[str, Any]]:
         """Returns the artifact's bytes and its figures, or raises."""

@@ -20,11 +20,23 @@ _BATCH_SIZE = 32
 
 
 def reference_outputs(
-    model: keras.Model, structure: Any, samples: Mapping[str, np.ndarray]
+    model: keras.Model,
+    structure: Any,
+    samples: Mapping[str, np.ndarray],
+    batch_size: int | None = None,
 ) -> NamedArrays:
     """Returns the model's own outputs on `samples` as named arrays.
 
-    The model's state is afterwards what it was: the file starts from it, too.
+    The model's state is afterwards what it was: the file starts from it, too. An output
+    without a batch axis, such as a mean over the batch or a constant, depends on the
+    batch: it is computed in the artifact's batches, one row each.
+
+    Args:
+        model: The model.
+        structure: Arguments of its call.
+        samples: Inputs by name.
+        batch_size: Batch size of the artifact. Defaults to `None`, a free one, which
+            is run on single samples.
 
     Raises:
         ExportError: reason `"reference"`: the model cannot be called, or its outputs
@@ -32,7 +44,7 @@ def reference_outputs(
     """
     try:
         with model_state.preserved_state(model):
-            outputs = _predict(model, structure, samples)
+            outputs = _predict(model, structure, samples, batch_size or 1)
     except Exception as error:
         message = _predict_failed_message(model, error)
         raise ExportError(message, "reference") from error
@@ -42,23 +54,39 @@ def reference_outputs(
     return outputs
 
 
-def _predict(model, structure, samples):
+def _predict(model, structure, samples, artifact_batch):
     size = model_signature.fixed_batch(model) or _BATCH_SIZE
     parts = []
     for batch, count in sample_data.full_batches(samples, size):
-        arguments = keras.tree.pack_sequence_as(structure, list(batch.values()))
-        if len(arguments) == 1 and keras.backend.backend() != "tensorflow":
-            outputs = model.predict_on_batch(arguments[0])
-        else:  # eagerly: tracing a function takes longer than these few batches
-            outputs = model(*arguments, training=False)
-        named = model_signature.named_outputs(model, outputs)
-        parts.append(
-            {
-                name: _as_standard_type(keras.ops.convert_to_numpy(value))[:count]
-                for name, value in named.items()
-            }
-        )
+        named = _call(model, structure, batch)
+        if size != artifact_batch and any(
+            value.shape[:1] != (size,) for value in named.values()
+        ):
+            return _predict_in(model, structure, samples, artifact_batch)
+        parts.append(sample_data.rows_of_batch(named, size, count))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _predict_in(model, structure, samples, size):
+    """Runs in batches of `size`; outputs without a batch axis get one of batches."""
+    parts = [
+        sample_data.rows_of_batch(_call(model, structure, batch), size, count)
+        for batch, count in sample_data.full_batches(samples, size)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _call(model, structure, batch):
+    arguments = keras.tree.pack_sequence_as(structure, list(batch.values()))
+    if len(arguments) == 1 and keras.backend.backend() != "tensorflow":
+        outputs = model.predict_on_batch(arguments[0])
+    else:  # eagerly: tracing a function takes longer than these few batches
+        outputs = model(*arguments, training=False)
+    named = model_signature.named_outputs(model, outputs)
+    return {
+        name: _as_standard_type(keras.ops.convert_to_numpy(value))
+        for name, value in named.items()
+    }
 
 
 def _as_standard_type(values):
