@@ -83,6 +83,7 @@ OTHERS = [
     "export.ComparisonResult",
     "export.ExportError",
     "export.ExportResult",
+    "export.OutputVerdict",
     "export.QuantizationReport",
     "export.TFLiteModel",
     "export.TrainableResult",
