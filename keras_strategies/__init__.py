@@ -24,11 +24,11 @@ from keras_strategies import (
 )
 
 if TYPE_CHECKING:
-    from keras_strategies import ablation, compat, explain, tuning
+    from keras_strategies import ablation, compat, explain, recipes, tuning
 
     __version__: str
 
-_LAZY = ("ablation", "compat", "explain", "tuning")
+_LAZY = ("ablation", "compat", "explain", "recipes", "tuning")
 
 __all__ = [
     "__version__",
@@ -43,6 +43,7 @@ __all__ = [
     "initializers",
     "layers",
     "optimizers",
+    "recipes",
     "regularizers",
     "schedules",
     "surgery",

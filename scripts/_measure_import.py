@@ -23,6 +23,7 @@ HEAVY = (
     "keras_tuner",
     "matplotlib",
     "nltk",
+    "gymnasium",
     "optuna",
     "pandas",
     "shap",

@@ -22,6 +22,7 @@ HEAVY = {
     "pandas",
     "shap",
     "nltk",
+    "gymnasium",
     "jax",
     "torch",
     "rich",

@@ -1,4 +1,4 @@
-"""Gradients of a function of tensors, which Keras leaves to the backends."""
+"""Gradients of a function of tensors and of embeddings, which differ by backend."""
 
 import keras
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
@@ -23,6 +23,21 @@ def gradients(function, tensors):
     value, aux, results = run(function, tensors)
     pairs = zip(results, tensors, strict=True)
     return value, aux, [keras.ops.zeros_like(t) if g is None else g for g, t in pairs]
+
+
+def dense_gradient(gradient):
+    """A gradient as an ordinary tensor; `None` stays `None`.
+
+    Gradients of embeddings are `IndexedSlices` on TensorFlow, with an entry for each
+    use of a row. Keras's `convert_to_tensor` returns them as they are, its `square`
+    and `sum` act on the entries and not on their sum by row, and Python's operators
+    fail. TensorFlow comes from Keras's own lazy import. Keras 3.12 to 3.15.
+    """
+    if gradient is None:
+        return None
+    if keras.backend.backend() == "tensorflow":
+        return lazy_tensorflow.convert_to_tensor(gradient)
+    return keras.ops.convert_to_tensor(gradient, sparse=False)
 
 
 def _tensorflow(function, tensors):
