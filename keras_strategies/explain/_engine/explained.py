@@ -207,13 +207,13 @@ class Explained:
         """
         function = functools.partial(_gradients_at, self.plan, layer, edit, len(extra))
         full_key = ("at", layer, key, *self.plan.key)
-        arguments = self._all(count, make)
+        count, make = self._all(count, make)
         scores, values, gradients = self.evaluate(
-            full_key, function, *arguments, extra=extra
+            full_key, function, count, make, extra
         )
         return scores, values, gradients
 
-    def _all(self, count, make):
+    def _all(self, count: int | None, make: Make | None) -> tuple[int, Make]:
         if count is None or make is None:
             return self.count, self.originals
         return count, make
