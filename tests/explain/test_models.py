@@ -268,3 +268,22 @@ def test_only_the_last_programs_are_kept():
     for _ in range(3):
         explain.eigen_cam(conv, images(1))
     assert len(programs._PROGRAMS[conv]) == 1
+
+
+def test_every_structure_of_inputs_is_taken_without_a_warning():
+    model = two_inputs()
+    x = [images(2, 8, 1), np.ones((2, 4), "float32")]
+    named = keras.Model({t.name: t for t in model.inputs}, model.output)
+    one = keras.Model([model.inputs[1]], kl.Dense(2)(model.inputs[1]))
+    expected = explain.saliency(model, x, 0)
+    for other, inputs, keys in (
+        (model, tuple(x), (0, 1)),
+        (model, {"image": x[0], "table": x[1]}, ("image", "table")),
+        (named, {"table": x[1], "image": x[0]}, ("image", "table")),
+    ):
+        found = explain.saliency(other, inputs, 0)
+        for key, array in zip(keys, expected, strict=True):
+            np.testing.assert_allclose(found[key], array, rtol=1e-5)
+    alone = explain.saliency(one, x[1], 0)
+    np.testing.assert_allclose(alone, explain.saliency(one, [x[1]], 0))
+    assert alone.shape == (2, 4)

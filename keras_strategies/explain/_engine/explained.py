@@ -79,7 +79,9 @@ class Explained:
         self.batch_size: int = checks.integer("batch_size", batch_size, low=1)
         checks.boolean("logits", logits)
         self.model: keras.Model = model
-        self.example: Any = self.inputs.pack([x[:1] for x in self.inputs.flat])
+        self.example: Any = self.inputs.call_structure(
+            [x[:1] for x in self.inputs.flat]
+        )
         self.plan: Plan = self._plan(target, logits)
 
     def _plan(self, target, logits):
@@ -90,7 +92,7 @@ class Explained:
             self._check_no_probabilities(output)
         count = len(self.inputs.flat)
         plan = Plan(
-            self.inputs.pack(list(range(count))),
+            self.inputs.skeleton,
             count,
             self.inputs.differentiable,
             output,
