@@ -47,7 +47,7 @@ class DQNAgent:
             optimizer may have a schedule, clipping and so on.
         num_envs: Environments that are stepped together. Defaults to `1`.
         buffer_size: Transitions that are stored. Defaults to `100_000`.
-        batch_size: Transitions of one update. Defaults to `64`.
+        batch_size: Transitions of one update. Defaults to `128`.
         discount: Factor γ of a reward one step later. Defaults to `0.99`.
         n_steps: Rewards summed before the value of a state is used. Defaults to `1`.
         double: Whether the online network chooses the action that the target network
@@ -104,7 +104,7 @@ class DQNAgent:
         *,
         num_envs: int = 1,
         buffer_size: int = 100_000,
-        batch_size: int = 64,
+        batch_size: int = 128,
         discount: float = 0.99,
         n_steps: int = 1,
         double: bool = True,
