@@ -180,6 +180,19 @@ def test_the_end_of_an_episode_is_not_the_beginning_of_the_next(mode):
         )
 
 
+def test_weights_set_by_the_caller_are_those_that_act():
+    agent = recipes.dqn(**SMALL)
+    agent.train(25)
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
+    weights = agent.network.get_weights()
+    actions = agent.act(x)
+    weights[-1] = weights[-1] - 1e3 * np.array([1, 0], "float32")
+    agent.network.set_weights(weights)
+    assert (agent.act(x) == 1).all() and not (actions == 1).all()
+    agent.train(1)
+    np.testing.assert_allclose(agent.network.get_weights()[-1][0], -1e3, rtol=0.01)
+
+
 def test_evaluation_leaves_training_as_it_is():
     one, two = recipes.dqn(**SMALL), recipes.dqn(**SMALL)
     one.train(30)

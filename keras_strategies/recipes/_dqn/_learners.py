@@ -176,6 +176,8 @@ class JaxLearner(Learner):
         import jax
 
         self.refresh()
+        # Compiled evaluations, by environment and number of episodes.
+        self.programs = {}
         self._greedy = jax.jit(self.greedy)
         self._fused = jax.jit(self.step, donate_argnums=0)
 
