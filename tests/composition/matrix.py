@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_strategies import optimizers
-from tests.composition import by_hand, networks
+from tests.composition import formulas, networks
 
 BACKEND = networks.BACKEND
 
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 
 def _hand(rule, rate, options):
-    return by_hand.Optimizer(
+    return formulas.Optimizer(
         rule,
         rate,
         options.get("weight_decay"),
@@ -59,7 +59,7 @@ def _muon(**options):
 
 
 def _muon_by_hand(names, **options):
-    hand = _hand(by_hand.muon, 0.05, options)
+    hand = _hand(formulas.muon, 0.05, options)
     hand.states = [{"is_embedding": "embeddings" in name} for name in names]
     hand.sums = [0.0] * len(names)
     return hand
@@ -76,8 +76,8 @@ def _transform(name, make, function=None, factors=None, accept=None):
     """
 
     def hand(names, **options):
-        return by_hand.Transformed(
-            _hand(by_hand.sgd, 0.05, options),
+        return formulas.Transformed(
+            _hand(formulas.sgd, 0.05, options),
             function and function(),
             factors and (lambda weights: factors(names)),
             accept,
@@ -187,7 +187,7 @@ def _multipliers(inner):
 
 
 def _multipliers_by_hand(inner, names):
-    return by_hand.Transformed(inner, _centralize, lambda weights: _multiplied(names))
+    return formulas.Transformed(inner, _centralize, lambda weights: _multiplied(names))
 
 
 def _scaled(optimizer):
@@ -198,40 +198,40 @@ WRAPPERS = [
     Row(
         "Lookahead(RAdam)",
         lambda **o: optimizers.Lookahead(optimizers.RAdam(0.05, **o), 2),
-        lambda names, **o: by_hand.Lookahead(_hand(by_hand.radam(), 0.05, o)),
+        lambda names, **o: formulas.Lookahead(_hand(formulas.radam(), 0.05, o)),
     ),
     Row(
         "Lookahead(GradientTransform(SGD))",
         lambda **o: optimizers.Lookahead(_multipliers(_sgd(**o)), 2),
-        lambda names, **o: by_hand.Lookahead(
-            _multipliers_by_hand(_hand(by_hand.sgd, 0.05, o), names)
+        lambda names, **o: formulas.Lookahead(
+            _multipliers_by_hand(_hand(formulas.sgd, 0.05, o), names)
         ),
     ),
     Row(
         "GradientTransform(Lookahead(SGD))",
         lambda **o: _multipliers(optimizers.Lookahead(_sgd(**o), 2)),
         lambda names, **o: _multipliers_by_hand(
-            by_hand.Lookahead(_hand(by_hand.sgd, 0.05, o)), names
+            formulas.Lookahead(_hand(formulas.sgd, 0.05, o)), names
         ),
     ),
     Row(
         "GradientTransform(Adam)",
         lambda **o: _multipliers(keras.optimizers.Adam(0.02, **o)),
         lambda names, **o: _multipliers_by_hand(
-            _hand(by_hand.adam, 0.02, o), names
+            _hand(formulas.adam, 0.02, o), names
         ),
     ),
     Row(
         "LossScaleOptimizer(SGD)",
         lambda **o: _scaled(_sgd(**o)),
-        lambda names, **o: _hand(by_hand.sgd, 0.05, o),
+        lambda names, **o: _hand(formulas.sgd, 0.05, o),
         is_scaled=True,
     ),
     Row(
         "LossScaleOptimizer(Lookahead(GradientTransform(SGD)))",
         lambda **o: _scaled(optimizers.Lookahead(_multipliers(_sgd(**o)), 2)),
-        lambda names, **o: by_hand.Lookahead(
-            _multipliers_by_hand(_hand(by_hand.sgd, 0.05, o), names)
+        lambda names, **o: formulas.Lookahead(
+            _multipliers_by_hand(_hand(formulas.sgd, 0.05, o), names)
         ),
         is_scaled=True,
     ),
@@ -245,35 +245,35 @@ WRAPPERS = [
         lambda **o: optimizers.Lookahead(_scaled(_sgd(**o))),
         lambda names, **o: None,
     ),
-    Row("SharpnessAware", _sgd, lambda names, **o: _hand(by_hand.sgd, 0.05, o), 0.05),
+    Row("SharpnessAware", _sgd, lambda names, **o: _hand(formulas.sgd, 0.05, o), 0.05),
     Row(
         "SharpnessAware(adaptive)",
         _sgd,
-        lambda names, **o: _hand(by_hand.sgd, 0.05, o),
+        lambda names, **o: _hand(formulas.sgd, 0.05, o),
         0.5,
         True,
     ),
 ]
 
 ROWS = [
-    _plain("SGD", by_hand.sgd, 0.05, momentum=0.9),
-    _plain("RMSprop", by_hand.rmsprop, 0.02),
-    _plain("Adam", by_hand.adam, 0.02),
-    _plain("AdamW", by_hand.adam, 0.02, weight_decay=0.004),
-    _plain("Adadelta", by_hand.adadelta, 1.0),
-    _plain("Adagrad", by_hand.adagrad, 0.05),
-    _plain("Adamax", by_hand.adamax, 0.02),
-    _plain("Adafactor", by_hand.adafactor, 0.05),
-    _plain("Nadam", by_hand.nadam, 0.02),
-    _plain("Ftrl", by_hand.ftrl, 0.1),
-    _plain("Lion", by_hand.lion, 0.01),
-    _plain("Lamb", by_hand.lamb, 0.02),
+    _plain("SGD", formulas.sgd, 0.05, momentum=0.9),
+    _plain("RMSprop", formulas.rmsprop, 0.02),
+    _plain("Adam", formulas.adam, 0.02),
+    _plain("AdamW", formulas.adam, 0.02, weight_decay=0.004),
+    _plain("Adadelta", formulas.adadelta, 1.0),
+    _plain("Adagrad", formulas.adagrad, 0.05),
+    _plain("Adamax", formulas.adamax, 0.02),
+    _plain("Adafactor", formulas.adafactor, 0.05),
+    _plain("Nadam", formulas.nadam, 0.02),
+    _plain("Ftrl", formulas.ftrl, 0.1),
+    _plain("Lion", formulas.lion, 0.01),
+    _plain("Lamb", formulas.lamb, 0.02),
     Row("Muon", _muon, _muon_by_hand),
-    _plain("ScheduleFreeAdamW", by_hand.schedule_free, 0.02),
-    _plain("RAdam", by_hand.radam(b2=0.9), 0.05, optimizers.RAdam, beta_2=0.9),
+    _plain("ScheduleFreeAdamW", formulas.schedule_free, 0.02),
+    _plain("RAdam", formulas.radam(b2=0.9), 0.05, optimizers.RAdam, beta_2=0.9),
     _plain(
         "RAdam(amsgrad)",
-        by_hand.radam(True, 0.9),
+        formulas.radam(True, 0.9),
         0.05,
         optimizers.RAdam,
         beta_2=0.9,
@@ -281,14 +281,14 @@ ROWS = [
     ),
     _plain(
         "AdaBelief",
-        by_hand.ada_belief(),
+        formulas.ada_belief(),
         0.02,
         optimizers.AdaBelief,
         epsilon=1e-8,
     ),
     _plain(
         "AdaBelief(amsgrad, rectify)",
-        by_hand.ada_belief(True, True, 0.9),
+        formulas.ada_belief(True, True, 0.9),
         0.02,
         optimizers.AdaBelief,
         epsilon=1e-8,
@@ -336,7 +336,7 @@ COLUMNS = [
 CELLS = [(row, column) for row in ROWS for column in COLUMNS]
 
 
-def trained(row, column):
+def trained(row, column, run_eagerly=False):
     """The weights after `fit`."""
     keras.config.set_dtype_policy(column.policy)
     optimizer = row.make(**column.options)
@@ -348,7 +348,9 @@ def trained(row, column):
     if column.cls is networks.TwoOptimizers:
         networks.fit_two_optimizers(network, optimizer, row.make(**column.options))
     else:
-        settings = {"jit_compile": False, **column.compile}
+        settings = {"jit_compile": BACKEND == "jax", **column.compile}
+        if run_eagerly:
+            settings = {"jit_compile": False, "run_eagerly": True}
         network.compile(optimizer, loss="mse", **settings)
         networks.fit(network, column.is_embedding)
     return [w.astype("float64") for w in network.get_weights()]
@@ -366,7 +368,7 @@ def expected_weights(row, column):
     if column.cls is networks.TwoOptimizers:
         parts = [slice(0, 2), slice(2, 4)]
     hands = [
-        by_hand.Averaged(row.hand(network.names[part], **column.options), *ema)
+        formulas.Averaged(row.hand(network.names[part], **column.options), *ema)
         for part in parts
     ]
     for x, y in networks.batches(column.is_embedding):
