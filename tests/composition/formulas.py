@@ -6,9 +6,8 @@ returns the new weights; `Averaged` goes around the outermost of them.
 
 import numpy as np
 
-
-# A rule is a function `(w, g, state, t, rate)` that returns the new weight: `state` is a
-# dict that stays from step to step, `t` counts from 1.
+# A rule is a function `(w, g, state, t, rate)` that returns the new weight: `state` is
+# a dict that stays from step to step, `t` counts from 1.
 
 
 def moments(state, g, t, b1=0.9, b2=0.999):
@@ -226,9 +225,7 @@ class Transformed(Wrapper):
         factors = [1.0] * len(weights)
         if self.factors is not None:
             factors = self.factors(weights)
-        return [
-            w + f * (n - w) for w, n, f in zip(weights, new, factors, strict=True)
-        ]
+        return [w + f * (n - w) for w, n, f in zip(weights, new, factors, strict=True)]
 
 
 class Lookahead(Wrapper):

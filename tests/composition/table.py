@@ -24,7 +24,9 @@ def _text(row, column):
         return "="
     parts = []
     for mark, backends in marks.items():
-        where = "" if len(backends) == 3 else " " + ", ".join(SHORT[b] for b in backends)
+        where = (
+            "" if len(backends) == 3 else " " + ", ".join(SHORT[b] for b in backends)
+        )
         parts.append(mark + where)
     return "; ".join(parts)
 
