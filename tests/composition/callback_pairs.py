@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_strategies import callbacks
-from tests.composition import by_hand
+from tests.composition import callbacks_by_hand as by_hand
 
 X = np.reshape(np.float32(by_hand.GRADIENTS), (-1, 1))
 ONE = np.ones((1, 1), "float32")

@@ -6,11 +6,17 @@ with it, and is covered by `tests/_internal/test_keras_private*.py`.
 
 from keras_strategies._internal.keras_private.calls import (
     BaseImagePreprocessingLayer,
+    DataLayer,
     backend_ops,
     exact_scopes,
     outermost,
     runs_in_tf_data,
     seeds_from,
+)
+from keras_strategies._internal.keras_private.exponential_averages import (
+    averages_deferred,
+    has_averaged,
+    moving_average_variables,
 )
 from keras_strategies._internal.keras_private.fit_loop import (
     build_for_fit,
@@ -24,7 +30,9 @@ from keras_strategies._internal.keras_private.frozen_layers import (
 )
 from keras_strategies._internal.keras_private.gradients import (
     dense_gradient,
+    first_gradients,
     gradients,
+    gradients_within,
 )
 from keras_strategies._internal.keras_private.graphs import (
     carries_mask,
@@ -37,8 +45,12 @@ from keras_strategies._internal.keras_private.graphs import (
     output_operations,
     output_structure,
 )
-from keras_strategies._internal.keras_private.lora import lora_weights, merge_lora
+from keras_strategies._internal.keras_private.lora import (
+    lora_weights,
+    merge_lora,
+)
 from keras_strategies._internal.keras_private.optimizers import (
+    add_variable_like,
     assign_optimizer_variables,
     iterations_variable,
     lasting_variables,
@@ -95,9 +107,12 @@ from keras_strategies._internal.keras_private.variables import (
 
 __all__ = [
     "BaseImagePreprocessingLayer",
+    "DataLayer",
+    "add_variable_like",
     "additional_loss",
     "assign_in_a_call",
     "assign_optimizer_variables",
+    "averages_deferred",
     "backend_ops",
     "build_for_fit",
     "callback_list",
@@ -112,9 +127,12 @@ __all__ = [
     "dense_gradient",
     "direct_layers",
     "exact_scopes",
+    "first_gradients",
     "flatten_layers",
     "gradients",
+    "gradients_within",
     "graph_nodes",
+    "has_averaged",
     "has_functional_constructor",
     "has_inner_regularizers",
     "hold_at_inference",
@@ -129,6 +147,7 @@ __all__ = [
     "merge_lora",
     "metric_values",
     "moving_average",
+    "moving_average_variables",
     "operations",
     "outermost",
     "output_operations",

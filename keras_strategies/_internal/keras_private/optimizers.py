@@ -162,12 +162,13 @@ def _with_own_variables(optimizer, method, store):
 def moving_average(optimizer, variable):
     """The variable that holds the moving average of `variable`, or `None`.
 
-    Kept for `use_ema=True` under a private name only. Keras 3.12 to 3.15.
+    Kept for `use_ema=True` under a private name only; the flag is off while a wrapper
+    defers the averaging. Keras 3.12 to 3.15.
     """
-    if not optimizer.use_ema:
+    averages = getattr(optimizer, "_model_variables_moving_average", None)
+    if averages is None:
         return None
-    index = optimizer._get_variable_index(variable)
-    return optimizer._model_variables_moving_average[index]
+    return averages[optimizer._get_variable_index(variable)]
 
 
 def track(optimizer, variable):
@@ -177,6 +178,21 @@ def track(optimizer, variable):
     already. Keras 3.12 to 3.15.
     """
     optimizer._track_variable(variable)
+
+
+def add_variable_like(optimizer, reference, name, dtype):
+    """A variable of the optimizer, of the shape and place of `reference`.
+
+    `add_variable_from_reference` is public but takes the dtype too from the reference.
+    The layout of a distributed variable has a private name. Keras 3.12 to 3.15.
+    """
+    path = getattr(reference, "path", None) or reference.name
+    return optimizer.add_variable(
+        tuple(reference.shape),
+        dtype=dtype,
+        layout=getattr(reference, "_layout", None),
+        name=f"{path.replace('/', '_').replace(':', '_')}_{name}",
+    )
 
 
 def own_variables(optimizer):

@@ -63,7 +63,7 @@ class Runner:
         self._pool: Executor | None = None
         self._payload: tuple[str, bytes] | None = None
         self._file: str | None = None
-        self._scattered: Any = None
+        self._at_workers: Any = None
         self.notes: list[str] = []
 
     @property
@@ -107,7 +107,7 @@ class Runner:
         if self._file is not None:
             pathlib.Path(self._file).unlink(missing_ok=True)
             self._file = None
-        self._scattered = None
+        self._at_workers = None
 
     def _check_time(self):
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -224,9 +224,10 @@ class Runner:
             return remote_train, digest, self._file
         client = dask_client(executor)
         if client is not None:
-            if self._scattered is None:
-                self._scattered = client.scatter([payload], broadcast=True)[0]
-            return remote_train, digest, self._scattered
+            if self._at_workers is None:
+                # A task, not scattered data: Dask makes it anew when workers die.
+                self._at_workers = client.submit(bytes, payload)
+            return remote_train, digest, self._at_workers
         return remote_train, digest, payload
 
     def _pickled(self):

@@ -62,9 +62,7 @@ def _forks(executor):
 def dask_client(executor: Any) -> Any:
     """The client behind Dask's executor; `None` for others."""
     client = getattr(executor, "_client", None)
-    return (
-        client if hasattr(client, "scatter") and hasattr(client, "nthreads") else None
-    )
+    return client if hasattr(client, "submit") and hasattr(client, "nthreads") else None
 
 
 def capacity_of(executor: Any) -> int:

@@ -142,8 +142,9 @@ def run(
     named = named_arrays.load(samples)
     runner = Runner(artifact)
     parts = []
-    for batch, count in sample_data.full_batches(named, batch_size or 1):
-        parts.append(sample_data.first_samples(runner.run(batch), count))
+    size = batch_size or 1
+    for batch, count in sample_data.full_batches(named, size):
+        parts.append(sample_data.rows_of_batch(runner.run(batch), size, count))
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     named_arrays.save(outputs, joined)
     # The last batch again, whose inputs are already set.

@@ -18,6 +18,7 @@ from keras_strategies.training._distill.capturing import (
 from keras_strategies.training._distill.objective import (
     Answers,
     Objective,
+    added_losses,
     checked_kinds,
     checked_layers,
     flat,
@@ -39,6 +40,7 @@ class DistillationTrainer(bases.Model):
 
     ```
     loss = (1 - alpha) * own loss + alpha * sum of weight * distance
+           + regularization of the student
     ```
 
     | kind | distance |
@@ -162,6 +164,9 @@ class DistillationTrainer(bases.Model):
             teacher_from_logits, len(self.teacher_weights)
         )
         self.student, self.teachers = student, models
+        names = output_kinds.output_names(student)
+        if names:  # by these losses and metrics of several outputs are given
+            self.output_names = names
         self._find_layers()
         self.projections = self._make_projections()
         self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
@@ -233,9 +238,11 @@ class DistillationTrainer(bases.Model):
     ):
         outputs, features = self._student_answers(y_pred)
         self._traces_training = bool(training)
-        own = 0.0
+        own = added = 0.0
+        # First: losses that a teacher's layers add must not count.
+        if training:
+            added = added_losses(self)
         if not training or self.alpha < 1:
-            # First: losses that a teacher's layers add must not count.
             own = super().compute_loss(
                 x=x,
                 y=y,
@@ -250,7 +257,8 @@ class DistillationTrainer(bases.Model):
             teachers.move_average(self.teachers[0], self.student, self.ema_momentum)
         self.student_loss_tracker.update_state(own)
         self.distance_tracker.update_state(distance)
-        return (1 - self.alpha) * own + self.alpha * distance
+        # Regularization is part of the own loss, and counts in full.
+        return (1 - self.alpha) * own + self.alpha * (distance + added)
 
     def _distance(self, x, y, outputs, features, sample_weight):
         student = Answers(keras.tree.flatten(outputs), features)

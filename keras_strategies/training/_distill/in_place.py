@@ -7,7 +7,12 @@ import keras
 
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill import teachers
-from keras_strategies.training._distill.objective import Answers, Objective, flat
+from keras_strategies.training._distill.objective import (
+    Answers,
+    Objective,
+    added_losses,
+    flat,
+)
 
 
 @contextlib.contextmanager
@@ -28,6 +33,7 @@ def distilling(
     from_logits = None
 
     def compute_loss(x=None, y=None, y_pred=None, sample_weight=None, **training):
+        added = added_losses(student)
         own = plain(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **training)
         distance = objective(
             Answers(keras.tree.flatten(y_pred)),
@@ -37,7 +43,7 @@ def distilling(
             flat(y),
             flat(sample_weight),
         )
-        return (1 - alpha) * own + alpha * distance
+        return (1 - alpha) * own + alpha * (distance + added)
 
     student.compute_loss = compute_loss
     try:

@@ -1,6 +1,7 @@
 """What the outputs of models are: logits, probabilities or other values."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -118,6 +119,52 @@ def check_same(student: Any, teacher: Any, what: str = "teacher") -> None:
             student=[tuple(shape[1:]) for shape in student],
             **{what: [tuple(shape[1:]) for shape in teacher]},
         )
+
+
+def check_same_order(student: keras.Model, teacher: keras.Model) -> None:
+    """Refuses several outputs that would be compared with others of the same shape.
+
+    Outputs are compared one by one. Those in dicts belong together by their keys, those
+    in lists by their position, which the names must not contradict.
+    """
+    if shapes_of(student) is None or shapes_of(teacher) is None:
+        return
+    names = [_names_in_order(model) for model in (student, teacher)]
+    dicts = [isinstance(output_structure(m), Mapping) for m in (student, teacher)]
+    swapped = names[0] != names[1] and sorted(names[0]) == sorted(names[1])
+    if len(names[0]) > 1 and (any(dicts) and names[0] != names[1] or swapped):
+        checks.fail(
+            "Teacher and student must have the same outputs, in the same order",
+            fix="Give outputs in dicts the same keys, outputs in lists the same order.",
+            student=names[0],
+            teacher=names[1],
+        )
+
+
+def keys_in_order(student: keras.Model, keys: Sequence[str]) -> list[str]:
+    """The names of several outputs of a file in the order of the student's, flat."""
+    for names in (_names_in_order(student), output_names(student)):
+        if sorted(names) == sorted(keys):
+            return names
+    numbers = [re.fullmatch(r"output_(\d+)", key) for key in keys]
+    if all(numbers):  # what exporters call the outputs in a list
+        return sorted(keys, key=lambda key: int(key.rpartition("_")[2]))
+    return checks.fail(
+        "The outputs of a file must have the names of the student's, or be numbered",
+        fix="Give the student's output layers the names that the file has.",
+        student=output_names(student),
+        file=sorted(keys),
+    )
+
+
+def _names_in_order(model):
+    """Keys of a dict, or names of output layers, in the order of the flat outputs."""
+    if shapes_of(model) is None:
+        return []
+    structure = output_structure(model)
+    if isinstance(structure, Mapping):
+        return sorted(structure)
+    return output_names(model)
 
 
 def output_names(model: keras.Model) -> list[str]:
