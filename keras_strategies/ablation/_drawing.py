@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_strategies.ablation._runs.training import arm_name
+from keras_strategies.ablation._runs.training import FIRST_CONFIRMATION, arm_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def curves(result: Any, engine: Any, ax: "Axes", chosen: Sequence[str] | None) -
         }
     key = f"val_{result.metric}"
     for number, (label, arm) in enumerate(arms.items()):
-        histories = engine.log.histories(arm_name(arm), key)
+        histories = engine.log.histories(arm_name(arm), key, FIRST_CONFIRMATION)
         if not histories:
             continue
         length = min(map(len, histories))

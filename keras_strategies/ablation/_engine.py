@@ -148,7 +148,7 @@ class Engine:
         self, contrast: Contrast, runs: Iterable[int], part: str | None = None
     ) -> Effect:
         """The evidence on a contrast; `part` names the scores if not the test part."""
-        differences, parts, complete = [], [], []
+        differences, parts, complete, alike = [], [], [], True
         failures, message, runs = 0, "", list(runs)
         example: dict[str, Any] | None = None
         for run in runs:
@@ -166,10 +166,11 @@ class Engine:
             differences.append(sum(w * scores[a]["value"] for a, w in contrast.items()))
             parts.append(sum(w * scores[a]["parts"] for a, w in contrast.items()))
             complete.append(run)
-        seen = self._evidence(differences, parts, example, part)
+            alike = alike and _are_alike(records.values())
+        seen = self._evidence(differences, parts, example, part, alike)
         return Effect(seen, complete, failures, message)
 
-    def _evidence(self, differences, parts, example, part):
+    def _evidence(self, differences, parts, example, part, alike):
         """All runs have the same test samples, but for splits of their own."""
         fixed = self.setup.splits.is_fixed or part is not None
         if example is None:
@@ -180,6 +181,7 @@ class Engine:
             by_sample=example["by_sample"],
             overlap=0.0 if fixed else self.setup.splits.overlap,
             samples=len(example["parts"]) if example["is_share"] else None,
+            alike=alike,
         )
 
     def screen(self, names: Sequence[str]) -> dict[str, _designs.MainEffect]:
@@ -205,11 +207,18 @@ class Engine:
             self.out_of_time = True
         ended = []
         for replicate, rows in arms.items():
-            for arm in rows:
+            # Where strategies exclude each other two rows may be one training.
+            for arm in dict.fromkeys(rows):
                 record = self.log.get((arm_name(arm), replicate))
                 if record is not None and "error" not in record:
                     ended.append((replicate, arm, record["value"]))
         return _designs.main_effects(names, ended)
+
+
+def _are_alike(records):
+    """Whether trainings went the same way, not only to scores that are equal."""
+    first, *others = (record.get("history") for record in records)
+    return all(other == first for other in others)
 
 
 def failure_reason(effect: Effect, runs: int) -> str:

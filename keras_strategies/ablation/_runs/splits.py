@@ -100,7 +100,7 @@ def _resampled(data, classes, splits, validation_split, runs, rng):
         checks.integer("splits", splits, low=2)
         pairs = _folds(rest, classes, splits, runs, rng)
     else:
-        pairs = _given(splits, rest, len(data), runs)
+        pairs = _given(splits, rest, classes, len(data), runs)
     parts = []
     for outside, test in pairs:
         training, validation = divide(
@@ -123,8 +123,11 @@ def _folds(rows, classes, folds, runs, rng):
     return pairs[:runs]
 
 
-def _given(splits, rest, count, runs):
-    pairs = [tuple(np.asarray(side) for side in pair) for pair in splits]
+def _given(splits, rest, classes, count, runs):
+    try:
+        pairs = [tuple(np.asarray(side) for side in pair) for pair in splits]
+    except TypeError:
+        pairs = []  # no pairs at all
     if len(pairs) < runs or any(len(pair) != 2 for pair in pairs):
         checks.fail(
             "`splits` must be a number of folds, or a pair of training and test "
@@ -133,13 +136,30 @@ def _given(splits, rest, count, runs):
             max_seeds=runs,
         )
     checked = []
-    for training, test in pairs[:runs]:
+    for number, (training, test) in enumerate(pairs[:runs]):
         both = np.concatenate([training, test])
         if both.dtype.kind not in "iu" or both.min() < 0 or both.max() >= count:
             checks.fail("`splits` must hold positions of samples", samples=count)
         if np.intersect1d(training, test).size:
             checks.fail("training and test positions in `splits` must not overlap")
-        checked.append((np.intersect1d(training, rest), np.intersect1d(test, rest)))
+        training, test = (np.intersect1d(side, rest) for side in (training, test))
+        if min(len(training), len(test)) < _FEWEST:
+            checks.fail(
+                "each pair in `splits` must leave samples for training and test",
+                split=number,
+                training=len(training),
+                test=len(test),
+            )
+        if classes is not None:
+            missing = np.setdiff1d(classes[test], classes[training])
+            if missing.size:
+                checks.fail(
+                    "the training part of each pair in `splits` must have every class "
+                    "of its test part",
+                    split=number,
+                    missing_classes=missing.tolist(),
+                )
+        checked.append((training, test))
     return checked
 
 

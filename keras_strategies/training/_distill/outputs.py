@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import output_structure
 from keras_strategies.training._fine_tune.data import last_activations
 
 # Losses whose outputs are one distribution over classes, or one for each number.
@@ -74,7 +75,7 @@ def gives_logits(model: keras.Model, count: int) -> list[bool]:
     found = [activation is None for activation in last_activations(model)]
     found = found if len(found) == count else found[:1] * count
     if getattr(model, "compiled", False) and model.loss is not None:
-        outputs = model.output if shapes_of(model) else [None] * count
+        outputs = output_structure(model) if shapes_of(model) else [None] * count
         kinds = kinds_of(model.loss, outputs, output_names(model))
         for position, kind in enumerate(kinds):
             if kind is not None and kind[0] != "values":
