@@ -12,7 +12,6 @@ from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill import teachers, trainer_checks
 from keras_strategies.training._distill.capturing import (
     capturing,
-    feature_shapes,
     layer_at,
 )
 from keras_strategies.training._distill.objective import (
@@ -23,6 +22,8 @@ from keras_strategies.training._distill.objective import (
     checked_layers,
     flat,
 )
+from keras_strategies.training._distill.projections import channels, projections
+from keras_strategies.training._fine_tune.data import last_activations
 
 #: Keys of inputs that carry the stored answers of each teacher.
 INPUTS, TEACHERS = "student_inputs", "teacher_answers"
@@ -52,7 +53,8 @@ class DistillationTrainer(bases.Model):
     | `"relational"` | Huber of distances and angles between the samples of a batch |
 
     What the outputs are, logits or probabilities, classes or values, comes from the
-    compiled loss; several outputs are compared one by one.
+    compiled loss, or from the last activation where the loss is not one of Keras's;
+    several outputs are compared one by one.
 
     Reference:
 
@@ -194,29 +196,14 @@ class DistillationTrainer(bases.Model):
             return []
         own, theirs = self._layer_box.content
         if theirs:
-            shapes = feature_shapes(self.teachers[0], theirs)
-            axis = _channel_axis(shapes)
-            sizes = [shape[a] for shape, a in zip(shapes, axis, strict=True)]
+            self.feature_sizes = channels(self.teachers[0], theirs)
         elif self.feature_sizes is None or len(self.feature_sizes) != len(own):
             checks.fail(
                 "`feature_sizes` must have the channels of each layer of the teacher",
                 feature_sizes=self.feature_sizes,
                 layers=self.pairs,
             )
-        else:
-            sizes = self.feature_sizes
-        self.feature_sizes = list(sizes)
-        shapes = feature_shapes(self.student, own)
-        projections = []
-        for number, (shape, a) in enumerate(
-            zip(shapes, _channel_axis(shapes), strict=True)
-        ):
-            layer = keras.layers.Dense(
-                sizes[number], name=f"projection_{number}", dtype="float32"
-            )
-            layer.build((None, shape[a]))
-            projections.append(layer)
-        return projections
+        return projections(channels(self.student, own), self.feature_sizes)
 
     def build(self, input_shape):
         self.built = True
@@ -263,7 +250,9 @@ class DistillationTrainer(bases.Model):
     def _distance(self, x, y, outputs, features, sample_weight):
         student = Answers(keras.tree.flatten(outputs), features)
         names = output_kinds.output_names(self.student)
-        kinds = output_kinds.kinds_of(self.loss, outputs, names)
+        kinds = output_kinds.kinds_of(
+            self.loss, outputs, names, last_activations(self.student)
+        )
         x, stored = _opened(x)
         total = 0.0
         for number, weight in enumerate(self.teacher_weights):
@@ -393,8 +382,3 @@ def _opened(inputs):
 
 def _shapes(values):
     return [tuple(value.shape) for value in values]
-
-
-def _channel_axis(shapes):
-    last = keras.config.image_data_format() == "channels_last"
-    return [-1 if last or len(shape) < 4 else 1 for shape in shapes]

@@ -13,6 +13,7 @@ from keras_strategies.training._distill.objective import (
     added_losses,
     flat,
 )
+from keras_strategies.training._fine_tune.data import last_activations
 
 
 @contextlib.contextmanager
@@ -29,6 +30,7 @@ def distilling(
     plain = student.compute_loss
     objective = Objective({"logits": 1.0}, temperature)
     names = output_kinds.output_names(student)
+    activations = last_activations(student)
     # A copy of the teacher, or made like it: its outputs are of the same kind.
     from_logits = None
 
@@ -38,7 +40,7 @@ def distilling(
         distance = objective(
             Answers(keras.tree.flatten(y_pred)),
             teachers.answers(teacher, (), x),
-            output_kinds.kinds_of(student.loss, y_pred, names),
+            output_kinds.kinds_of(student.loss, y_pred, names, activations),
             from_logits,
             flat(y),
             flat(sample_weight),

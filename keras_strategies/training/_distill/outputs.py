@@ -12,14 +12,23 @@ from keras_strategies._internal.keras_private import output_structure
 from keras_strategies.training._fine_tune.data import last_activations
 
 # Losses whose outputs are one distribution over classes, or one for each number.
-_CATEGORICAL = ("categoricalcrossentropy", "categoricalfocalcrossentropy")
+_CATEGORICAL = (
+    "categoricalcrossentropy",
+    "categoricalfocalcrossentropy",
+    "categoricalgeneralizedcrossentropy",
+    "kldivergence",
+)
 _BINARY = ("binarycrossentropy", "binaryfocalcrossentropy")
 
 
-def kind_of(loss: Any) -> tuple[str, bool]:
+_BY_ACTIVATION = {"softmax": ("categorical", False), "sigmoid": ("binary", False)}
+
+
+def kind_of(loss: Any, activation: str | None = None) -> tuple[str, bool]:
     """`(kind, from_logits)` of the outputs that a compiled loss is made for.
 
-    `kind` is `"categorical"`, `"binary"` or, for every other loss, `"values"`.
+    `kind` is `"categorical"`, `"binary"` or, for every other loss, `"values"`. Of one
+    that is not Keras's own only `activation`, the last of the model, is known.
     """
     found = keras.losses.get(loss)
     name = getattr(found, "__name__", type(found).__name__)
@@ -29,11 +38,17 @@ def kind_of(loss: Any) -> tuple[str, bool]:
         from_logits = bool(found.get_config().get("from_logits", False))
     if name in _CATEGORICAL:
         return "categorical", from_logits
+    module = getattr(found, "__module__", None) or type(found).__module__
+    if not module.startswith("keras.") and activation in _BY_ACTIVATION:
+        return _BY_ACTIVATION[activation]
     return ("binary" if name in _BINARY else "values"), from_logits
 
 
 def kinds_of(
-    loss: Any, outputs: Any, names: list[str]
+    loss: Any,
+    outputs: Any,
+    names: list[str],
+    activations: Sequence[str | None] = (),
 ) -> list[tuple[str, bool] | None]:
     """`kind_of` for each output, flat; `None` for an output without a loss.
 
@@ -41,6 +56,7 @@ def kinds_of(
         loss: What `compile` was given: one loss, or a list or dict of them.
         outputs: The outputs of the model, in its structure.
         names: The names of the model's outputs, which a dict of losses may have.
+        activations: The last activation of each output; empty if they are not known.
     """
     if loss is None:
         checks.fail(
@@ -65,7 +81,11 @@ def kinds_of(
             losses=len(losses),
             outputs=count,
         )
-    return [None if item is None else kind_of(item) for item in losses]
+    known = list(activations) if len(activations) == count else [None] * count
+    return [
+        None if item is None else kind_of(item, activation)
+        for item, activation in zip(losses, known, strict=True)
+    ]
 
 
 def gives_logits(model: keras.Model, count: int) -> list[bool]:

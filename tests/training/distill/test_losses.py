@@ -193,12 +193,28 @@ def test_maps_of_two_sizes_meet_at_the_smaller():
         ("sparse_categorical_crossentropy", ("categorical", False)),
         (keras.losses.CategoricalCrossentropy(from_logits=True), ("categorical", True)),
         (keras.losses.BinaryFocalCrossentropy(), ("binary", False)),
+        ("kl_divergence", ("categorical", False)),
         ("mse", ("values", False)),
         (keras.losses.Huber(), ("values", False)),
     ],
 )
 def test_the_compiled_loss_says_what_outputs_are(loss, expected):
     assert output_kinds.kind_of(loss) == expected
+
+
+def test_of_a_loss_of_ones_own_the_activation_says_it():
+    def loss(y_true, y_pred):
+        return keras.ops.mean(y_pred, axis=-1)
+
+    class Loss(keras.losses.Loss):
+        call = staticmethod(loss)
+
+    for own in (loss, Loss()):
+        assert output_kinds.kind_of(own, "softmax") == ("categorical", False)
+        assert output_kinds.kind_of(own, "sigmoid") == ("binary", False)
+        assert output_kinds.kind_of(own, None) == ("values", False)
+    assert output_kinds.kind_of("mse", "softmax") == ("values", False)
+    assert output_kinds.kinds_of(loss, [0], [], ["softmax"]) == [("categorical", False)]
 
 
 def test_losses_of_several_outputs():
