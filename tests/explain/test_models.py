@@ -285,5 +285,7 @@ def test_every_structure_of_inputs_is_taken_without_a_warning():
         for key, array in zip(keys, expected, strict=True):
             np.testing.assert_allclose(found[key], array, rtol=1e-5)
     alone = explain.saliency(one, x[1], 0)
-    np.testing.assert_allclose(alone, explain.saliency(one, [x[1]], 0))
+    [in_a_list] = explain.saliency(one, [x[1]], 0)
+    np.testing.assert_allclose(alone, in_a_list)
+    np.testing.assert_allclose(alone, explain.saliency(one, x[1].tolist(), 0))
     assert alone.shape == (2, 4)

@@ -61,7 +61,8 @@ def check_inputs(
     checks.instance("model", model, keras.Model, fix="Give a Keras model.")
     specs = _specs(model)
     several = isinstance(inputs, dict) or (
-        isinstance(inputs, list | tuple) and (specs is None or len(specs) > 1)
+        isinstance(inputs, list | tuple)
+        and (specs is None or len(specs) > 1 or _is_list_of_one(inputs, specs[0]))
     )
     structure = inputs if several else np.asarray(inputs)
     flat = [np.asarray(leaf) for leaf in keras.tree.flatten(structure)]
@@ -93,6 +94,11 @@ def check_inputs(
             flat[position] = flat[position].astype("int32")
     skeleton = _skeleton(model, structure, order)
     return CheckedInputs(structure, flat, differentiable, skeleton, order)
+
+
+def _is_list_of_one(inputs, spec):
+    """Whether a list holds the array of the only input, not numbers of samples."""
+    return len(inputs) == 1 and np.ndim(inputs[0]) == len(spec.shape)
 
 
 def _skeleton(model, structure, order):
