@@ -6,7 +6,8 @@
 Layers that support XLA and run in `tf.data` on every backend: `RandomAffine` applies
 all geometric operations in one resample, `RandomColorAffine` all color operations with
 one matrix, `TrivialAugmentWide` one operation of random magnitude per image;
-`GridMask`, `RandomCutout`, `RandomMosaic` and `ChannelShuffle` remove, mix and reorder.
+`GridMask`, `RandomCutout`, `RandomMosaic`, `MixUp`, `CutMix` and `ChannelShuffle`
+remove, mix and reorder.
 `RandomOpticalDistortion`, `RandomGridDistortion` and `RandomBoxSafeCrop` move pixels,
 `RandomJPEGCompression`, `RandomMotionBlur`, `RandomGaussianNoise` and `RandomISONoise`
 spoil them, `RandomBoxDropout` hides parts of objects.
@@ -26,6 +27,8 @@ Tables: `SwapNoise`, `TabularMixUp` and `FeatureDropout` take `(batch, features)
 
 from keras_strategies.augmentation._distribute import distribute
 from keras_strategies.augmentation._fuse import fuse
+from keras_strategies.augmentation._image.cut_mix import CutMix
+from keras_strategies.augmentation._image.mix_up import MixUp
 from keras_strategies.augmentation._image.random_box_dropout import RandomBoxDropout
 from keras_strategies.augmentation._image.random_box_safe_crop import RandomBoxSafeCrop
 from keras_strategies.augmentation._image.random_gaussian_noise import (
@@ -75,10 +78,12 @@ from keras_strategies.augmentation.trivial_augment_wide import TrivialAugmentWid
 __all__ = [
     "BackTranslation",
     "ChannelShuffle",
+    "CutMix",
     "EmbeddingThesaurus",
     "FeatureDropout",
     "GridMask",
     "ImageDataGenerator",
+    "MixUp",
     "RandomAffine",
     "RandomBoxDropout",
     "RandomBoxSafeCrop",

@@ -9,7 +9,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.types import Tensor
 
 
-def symmetric_beta(uniform: Tensor, alpha: float, ops: Any = keras.ops) -> Tensor:
+def symmetric_beta(uniform: Tensor, alpha: Any, ops: Any = keras.ops) -> Tensor:
     """Converts uniform numbers `(batch, 3)` to Beta(alpha, alpha), `(batch,)`.
 
     ```

@@ -155,6 +155,7 @@ def speed(rounds, backends):
     for _ in range(rounds):
         for name in names:
             rates[name].append(child(name))
+            print(f"{name}: {rates[name][-1]:,.2f}", file=sys.stderr, flush=True)
     first = rates[names[0]]
     print("| | Steps a second | Ratio | Aim |\n|---|---|---|---|")
     for name in names:

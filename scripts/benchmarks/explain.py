@@ -51,9 +51,7 @@ def methods():
 
 def measure(names, rounds):
     keras.utils.set_random_seed(0)
-    model = keras.applications.MobileNetV2(
-        (SIZE, SIZE, 3), weights=None, classes=10, alpha=0.35
-    )
+    model = keras.applications.MobileNetV2((SIZE, SIZE, 3), weights=None, classes=10)
     x = np.random.default_rng(0).random((IMAGES, SIZE, SIZE, 3)).astype("float32")
     chosen = {name: pair for name, pair in methods().items() if name in names}
 

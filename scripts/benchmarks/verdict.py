@@ -15,6 +15,7 @@ The limits of the verdict are those of the package, fixed before these models we
 
 import argparse
 import collections
+import json
 import os
 import pathlib
 import sys
@@ -342,6 +343,7 @@ def main() -> None:
     parser.add_argument("--cache", default="build/verdict", type=pathlib.Path)
     parser.add_argument("--tasks", default=":", help="FROM:TO, numbers of tasks")
     parser.add_argument("--no-report", action="store_true")
+    parser.add_argument("--rows", type=pathlib.Path, help="JSON file of all verdicts")
     parser.add_argument("--worst", type=int, default=0, help="list so many errors")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
@@ -355,7 +357,12 @@ def main() -> None:
             print(f"made {task.name}", flush=True)
     if arguments.no_report:
         return
-    rows = [row for task in chosen for row in judge(task, arguments.cache)]
+    rows = []
+    for task in chosen:
+        rows += judge(task, arguments.cache)
+        print(f"judged {task.name}", file=sys.stderr, flush=True)
+    if arguments.rows:
+        arguments.rows.write_text(json.dumps(rows))
     print(
         f"{len(chosen)} models, {len(rows) // DRAWS} artifacts, {DRAWS} draws of "
         f"{SAMPLES} samples: missed / falsely refused, in per cent\n"

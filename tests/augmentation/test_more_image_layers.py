@@ -266,7 +266,9 @@ def test_compression_is_that_of_a_file(quality, channels):
         read = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
         expected = read.reshape(50, 41, channels)[..., ::-1].astype("float32")
         loss = np.abs(expected - image).mean()
-        assert np.abs(compressed - expected).mean() < max(0.1 * loss, 0.3)
+        # Colors are rounded in another order.
+        limit = 0.3 if channels == 1 else 0.12 * loss + 0.7
+        assert np.abs(compressed - expected).mean() < limit
     scaled = augmentation.RandomJPEGCompression(quality, value_range=(-1, 1))
     np.testing.assert_allclose(
         _numpy(scaled(images / 127.5 - 1)), got / 127.5 - 1, atol=0.02

@@ -68,6 +68,8 @@ def test_inspect(use, folder):
     assert found["ops"] == {"FULLY_CONNECTED": 1}
     assert found["tensor_types"]["float32"]["bytes"] >= 4 * 3 * 4
     assert found["sparsity"]["total"] == 0 and found["flex_ops"] == []
+    assert [entry["ops"] for entry in found["delegates"]] == [[], []]
+    assert all(entry["source"].startswith("https://") for entry in found["delegates"])
     assert found["signatures"]["serving_default"]["inputs"]["x1"]["shape"] == [None, 4]
     assert found["metadata"]["labels"] == ["a", "b", "c"]
 
@@ -75,6 +77,10 @@ def test_inspect(use, folder):
 def test_benchmark(use):
     code, printed = use("benchmark model.tflite --runs 5 --no-xnnpack")
     assert code == 0 and "median" in printed.out and "off" in printed.out
+    code, printed = use("benchmark model.tflite --data x.npy --json")
+    found = json.loads(printed.out)
+    assert code == 0 and found["inputs"] == "given" and found["runs"] >= 50
+    assert found["p90_ms"] <= found["p99_ms"]
     code, printed = use("benchmark model.tflite --runs 7 --threads 2 --json")
     found = json.loads(printed.out)
     assert code == 0 and (found["runs"], found["threads"]) == (7, 2)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from tests.composition import by_hand
+from tests.composition import formulas
 
 BACKEND = keras.backend.backend()
 SAMPLES, BATCH = 32, 4
@@ -41,7 +41,7 @@ def batches(is_embedding):
 
 
 def by_hand_network(is_embedding):
-    return by_hand.Embedded() if is_embedding else by_hand.TwoDense()
+    return formulas.Embedded() if is_embedding else formulas.TwoDense()
 
 
 def _given(value):
@@ -180,7 +180,14 @@ class TwoOptimizers(keras.Sequential):
 
 
 def fit_two_optimizers(network, first, second):
-    """The steps of `TwoOptimizers`; on JAX by hand, where `fit` has one optimizer."""
+    """As the steps of `TwoOptimizers`; on JAX by hand, where `fit` has one optimizer.
+
+    Each is built for its own weights: `fit` would build the first one for all, on
+    Torch.
+    """
+    parts = [(first, slice(0, 2)), (second, slice(2, 4))]
+    for optimizer, part in parts:
+        optimizer.build(network.trainable_variables[part])
     if BACKEND != "jax":
         network.compile(first, loss="mse", jit_compile=False)
         network.second = second
@@ -188,11 +195,7 @@ def fit_two_optimizers(network, first, second):
     import jax
 
     values = [v.value for v in network.trainable_variables]
-    parts = [(first, slice(0, 2)), (second, slice(2, 4))]
-    states = []
-    for optimizer, part in parts:
-        optimizer.build(network.trainable_variables[part])
-        states.append([v.value for v in optimizer.variables])
+    states = [[v.value for v in optimizer.variables] for optimizer, _ in parts]
 
     def loss(chosen, values, part, x, y, scale):
         values = [*values[: part.start], *chosen, *values[part.stop :]]

@@ -223,3 +223,24 @@ def test_an_unbuilt_model_is_built():
     assert explain.saliency(model, np.ones((2, 3)), 0).shape == (2, 3)
     model = subclassed()
     assert explain.saliency(model, images(1)).shape == (1, 12, 12, 3)
+
+
+def test_of_several_images_the_one_that_the_layer_sees():
+    a, b = keras.Input((8, 8, 1), name="a"), keras.Input((6, 6, 1), name="b")
+    ends = [
+        kl.GlobalMaxPooling2D()(kl.Conv2D(3, 3, activation="relu", name=name)(x))
+        for name, x in (("of_a", a), ("of_b", b))
+    ]
+    joined = kl.Concatenate()(ends)
+    model = moved(keras.Model([b, a], kl.Dense(2)(joined)))
+    x = {"a": images(2, 8, 1), "b": images(2, 6, 1)}
+    with pytest.raises(ValueError, match="`layer` must be given"):
+        explain.grad_cam(model, x, 0)
+    assert explain.grad_cam(model, x, 0, layer="of_a").shape == (2, 8, 8)
+    assert explain.score_cam(model, x, 0, layer="of_b").shape == (2, 6, 6)
+    assert explain.grad_cam(model, [x["b"], x["a"]], 0, layer="of_b").shape == (2, 6, 6)
+    shared = kl.Conv2D(3, 3, activation="relu", name="shared")
+    ends = [kl.GlobalMaxPooling2D()(shared(x)) for x in (a, b)]
+    model = keras.Model([a, b], kl.Dense(2)(kl.Concatenate()(ends)))
+    with pytest.raises(ValueError, match="called once"):
+        explain.grad_cam(model, x, 0, layer="shared")

@@ -229,6 +229,7 @@ def test_an_erased_foreground_of_three_per_cent():
     assert not verdict.passed and "class 1" in verdict.reason.lower()
     integers = (masks[..., 0] > 0.5).astype("int32")
     assert not _judge(integers, np.zeros_like(integers)).passed
+    assert not _judge(integers, np.zeros_like(integers), labels=integers).passed
     one = integers.copy()
     one[0, 0, 0] = 1
     assert _judge(integers, one).passed
@@ -271,6 +272,9 @@ def test_embeddings():
     assert _judge(unit, near).passed
     far = unit + 0.4 * RNG.normal(size=unit.shape).astype("float32")
     assert not _judge(unit, far).passed
+    classes = RNG.integers(0, 5, 300)
+    assert _judge(unit, near, labels=classes).passed
+    assert not _judge(unit, far, labels=classes).passed
     # Consistent with itself, but not with a gallery of the Keras model's.
     assert not _judge(unit, -unit).passed
 

@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from keras_strategies import export, recipes
-from keras_strategies.recipes._dqn import _targets
+from keras_strategies.recipes._dqn import _sum_tree, _sum_tree_jax, _targets
 from keras_strategies.recipes._dqn._environments import GymnasiumEnvironments
 from tests.recipes import listing
 
@@ -178,6 +178,19 @@ def test_the_end_of_an_episode_is_not_the_beginning_of_the_next(mode):
         GymnasiumEnvironments(
             gymnasium.vector.SyncVectorEnv([Ends], autoreset_mode=modes.DISABLED), 1
         )
+
+
+def test_weights_set_by_the_caller_are_those_that_act():
+    agent = recipes.dqn(**SMALL)
+    agent.train(25)
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
+    weights = agent.network.get_weights()
+    actions = agent.act(x)
+    weights[-1] = weights[-1] - 1e3 * np.array([1, 0], "float32")
+    agent.network.set_weights(weights)
+    assert (agent.act(x) == 1).all() and not (actions == 1).all()
+    agent.train(1)
+    np.testing.assert_allclose(agent.network.get_weights()[-1][0], -1e3, rtol=0.01)
 
 
 def test_evaluation_leaves_training_as_it_is():
@@ -403,6 +416,21 @@ if BACKEND == "jax":
                 getattr(ours, name), getattr(theirs, name), atol=1e-6, err_msg=name
             )
         np.testing.assert_array_equal(ours.next_observations, theirs.next_observations)
+
+    def test_the_tree_on_the_device_is_that_of_the_buffer():
+        rng = np.random.default_rng(0)
+        theirs = np.zeros(2 * _sum_tree.leaf_count(50))
+        ours = ops.zeros(theirs.shape)
+        for _ in range(5):
+            indices = rng.choice(50, 20, replace=False)
+            values = rng.integers(0, 5, 20)  # exact in float32 too
+            _sum_tree.set_leaves(theirs, indices, values)
+            values = ops.array(values, "float32")
+            ours = _sum_tree_jax.set_leaves(ours, ops.array(indices), values)
+        np.testing.assert_array_equal(ours, theirs)
+        at = rng.integers(0, int(theirs[1]), 40) + 0.5
+        drawn = _sum_tree_jax.find(ours, ops.array(at, "float32"))
+        np.testing.assert_array_equal(drawn, _sum_tree.find(theirs, at))
 
     @pytest.mark.slow
     def test_cartpole_is_solved():

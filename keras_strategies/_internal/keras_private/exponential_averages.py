@@ -13,7 +13,7 @@ from keras import ops
 
 @contextlib.contextmanager
 def averages_deferred(optimizers):
-    """Has the optimizers take their averages at the end of the block, not in `apply`.
+    """Has built optimizers take their averages at the end of the block, not in `apply`.
 
     Inside the block they seem to have no `use_ema`, so that of nested blocks the
     outermost one averages. If `apply` was undone in the block, the step counter

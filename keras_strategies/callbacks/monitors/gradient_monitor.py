@@ -124,6 +124,7 @@ class GradientMonitor(ResumableCallback):
         self.exclude: Selector | None = exclude
         self._selection = Selection(include, exclude)
         self._installed = None
+        self._sums_of_state = None
         self._reset()
 
     def _reset(self) -> None:
@@ -135,7 +136,7 @@ class GradientMonitor(ResumableCallback):
         }
 
     def get_state(self) -> dict[str, Any]:
-        sums = None
+        sums = self._sums_of_state
         if self._installed is not None:
             self.model  # noqa: B018  JAX: see `on_epoch_begin`
             sums = np.array(keras.ops.convert_to_numpy(self._sums))
@@ -146,6 +147,7 @@ class GradientMonitor(ResumableCallback):
         state = dict(state)
         sums = state.pop("sums", None)
         super().set_state(state)
+        self._sums_of_state = sums
         if callback_list(self) is not None and self._installed and sums is not None:
             self.model  # noqa: B018
             self._sums.assign(sums)
@@ -153,7 +155,7 @@ class GradientMonitor(ResumableCallback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self.restore()
-        model = self.model
+        model, self._sums_of_state = self.model, None
         need_built(model, "GradientMonitor")
         self._acted.begin(model)
         self._acted.updating(model)

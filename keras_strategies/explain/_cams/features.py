@@ -7,12 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_strategies._internal import checks
 from keras_strategies._internal.interception import intercepting
 from keras_strategies._internal.select import Selector
 from keras_strategies.explain._engine.cam_layers import (
     CamLayer,
     cam_layer,
-    spatial_input,
+    spatial_inputs,
 )
 from keras_strategies.explain._engine.explained import Explained
 from keras_strategies.explain._engine.resizing import resize
@@ -58,10 +59,29 @@ class Site:
 
 def site(explained: Explained, layer: Selector | None) -> Site:
     """The layer to take features from, and the input a map of it is for."""
-    position = spatial_input(explained.inputs.flat)
-    rank = explained.inputs.flat[position].ndim
+    inputs = explained.inputs
+    positions = spatial_inputs(inputs.flat)
+    rank = inputs.flat[positions[0]].ndim
+    if len(positions) > 1 and layer is None:
+        checks.fail(
+            "`layer` must be given for a model with several images",
+            fix="The map is of the image that the layer sees.",
+            shapes=[array.shape for array in inputs.flat],
+        )
     chosen = cam_layer(explained.model, explained.example, rank, layer)
-    return Site(explained, position, chosen)
+    if len(positions) > 1:
+        order = inputs.order or range(len(inputs.flat))
+        sources = chosen.sources
+        seen = [i for i in positions if sources is None or order[i] in sources]
+        if len(seen) != 1:
+            checks.fail(
+                "`layer` must see one of the images",
+                fix="Use saliency or integrated_gradients, which explain all inputs.",
+                layer=chosen.path,
+                images=len(seen),
+            )
+        positions = seen
+    return Site(explained, positions[0], chosen)
 
 
 def features_and_gradients(where: Site) -> tuple[np.ndarray, np.ndarray]:

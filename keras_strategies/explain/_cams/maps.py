@@ -48,12 +48,17 @@ def eigen_cam_map(features: np.ndarray) -> np.ndarray:
     of at least 0, as features behind a ReLU have.
     """
     samples, channels = len(features), features.shape[-1]
-    flat = features.reshape(samples, -1, channels)
-    _, _, vectors = np.linalg.svd(flat, full_matrices=False)
-    projections = np.einsum("nic,nc->ni", flat, vectors[:, 0])
+    flat = features.reshape(samples, -1, channels).astype("float64")
+    # By the smaller of both Gram matrices: A v = s u, with v of A^T A and u of A A^T.
+    if flat.shape[1] < channels:
+        squares, vectors = np.linalg.eigh(flat @ flat.swapaxes(1, 2))
+        projections = np.sqrt(np.maximum(squares[:, -1:], 0)) * vectors[..., -1]
+    else:
+        _, vectors = np.linalg.eigh(flat.swapaxes(1, 2) @ flat)
+        projections = np.einsum("nic,nc->ni", flat, vectors[..., -1])
     signs = np.where(projections.sum(axis=1, keepdims=True) < 0, -1, 1)
     maps = np.maximum(signs * projections, 0)
-    return maps.reshape(features.shape[:-1])
+    return maps.reshape(features.shape[:-1]).astype("float32")
 
 
 def normalized_channels(features: np.ndarray) -> np.ndarray:

@@ -50,11 +50,14 @@ class CamLayer:
         path: Its path in the model.
         layer: The layer or operation.
         channels_last: Whether the channels are on the last axis.
+        sources: Positions of the inputs that it depends on; `None` where there is no
+            graph to tell.
     """
 
     path: str
     layer: Any
     channels_last: bool
+    sources: frozenset[int] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,7 @@ class _Call:
     target: Target
     shape: tuple[int | None, ...]
     is_end: bool  # whether it makes an output of the model
+    sources: frozenset[int] | None = None  # the inputs it depends on
 
 
 def cam_layer(
@@ -84,7 +88,8 @@ def cam_layer(
     data_format = getattr(chosen.target.item, "data_format", None)
     data_format = data_format or keras.config.image_data_format()
     channels_last = rank == 3 or data_format == "channels_last"
-    return CamLayer(chosen.target.path, chosen.target.item, channels_last)
+    target = chosen.target
+    return CamLayer(target.path, target.item, channels_last, chosen.sources)
 
 
 def _fits(call, rank):
@@ -162,12 +167,22 @@ def _calls(model, example):
     if not is_open(model):
         return _calls_of_run(model, example)
     graph = read(model)
-    targets = call_targets(graph)
+    targets, sources = call_targets(graph), _sources(graph)
     return [
-        _Call(target, call.outputs[0].shape, _is_end(call))
+        _Call(target, call.outputs[0].shape, _is_end(call), sources[call.outputs[0]])
         for call, target in targets.items()
         if len(call.outputs) == 1
     ]
+
+
+def _sources(graph):
+    """The positions of the model's inputs that each tensor depends on."""
+    found = {tensor: frozenset([i]) for i, tensor in enumerate(graph.inputs)}
+    for call in graph.calls:
+        if not call.is_entry:
+            before = [found.get(tensor, frozenset()) for tensor in call.inputs]
+            found |= dict.fromkeys(call.outputs, frozenset().union(*before))
+    return found
 
 
 def _is_end(call):
@@ -201,19 +216,12 @@ def _calls_of_run(model, example):
     ]
 
 
-def spatial_input(inputs: list[np.ndarray], rank: int | None = None) -> int:
-    """The position of the input that a map is for: the only one with feature maps."""
-    ranks = [rank] if rank is not None else sorted(_RANKS, reverse=True)
-    for wanted in ranks:
-        found = [i for i, array in enumerate(inputs) if array.ndim == wanted]
-        if len(found) == 1:
-            return found[0]
+def spatial_inputs(inputs: list[np.ndarray]) -> list[int]:
+    """The positions of the inputs that a map could be for, all of one rank."""
+    for rank in sorted(_RANKS, reverse=True):
+        found = [i for i, array in enumerate(inputs) if array.ndim == rank]
         if found:
-            checks.fail(
-                "A class activation map needs a model with one image as its input",
-                fix="Use saliency or integrated_gradients, which explain all inputs.",
-                shapes=[array.shape for array in inputs],
-            )
+            return found
     return checks.fail(
         "A class activation map needs images, volumes or sequences of vectors",
         fix="Use saliency, integrated_gradients or kernel_shap for a table.",

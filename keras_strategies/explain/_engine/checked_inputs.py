@@ -17,11 +17,14 @@ class CheckedInputs:
         structure: The inputs as they were given.
         flat: Their arrays, samples first, floating-point ones as float32.
         differentiable: Positions of the arrays that gradients exist for.
+        order: For each array the position among the inputs of the model; `None` where
+            that is not known.
     """
 
     structure: Any
     flat: list[np.ndarray]
     differentiable: tuple[int, ...]
+    order: tuple[int, ...] | None = None
 
     @property
     def count(self) -> int:
@@ -44,7 +47,9 @@ class CheckedInputs:
             )
 
 
-def check_inputs(model: keras.Model, inputs: Any, name: str = "inputs"):
+def check_inputs(
+    model: keras.Model, inputs: Any, name: str = "inputs"
+) -> CheckedInputs:
     """Checks the inputs of a model; returns them as `CheckedInputs`."""
     checks.instance("model", model, keras.Model, fix="Give a Keras model.")
     specs = _specs(model)
@@ -61,9 +66,9 @@ def check_inputs(model: keras.Model, inputs: Any, name: str = "inputs"):
             f"`{name}` must have the same number of samples, at least one",
             samples=[len(array) for array in flat],
         )
-    floats = [None] * len(flat)
+    floats, order = [None] * len(flat), None
     if specs is not None:
-        floats = _checked_shapes(specs, structure, flat, name)
+        floats, order = _checked_shapes(specs, structure, flat, name)
     differentiable = tuple(
         position
         for position, (array, is_float) in enumerate(zip(flat, floats, strict=True))
@@ -79,7 +84,7 @@ def check_inputs(model: keras.Model, inputs: Any, name: str = "inputs"):
     for position in set(range(len(flat))) - set(differentiable):
         if flat[position].dtype == np.int64:  # Keras's own default for integers
             flat[position] = flat[position].astype("int32")
-    return CheckedInputs(structure, flat, differentiable)
+    return CheckedInputs(structure, flat, differentiable, order)
 
 
 def _specs(model):
@@ -88,11 +93,13 @@ def _specs(model):
 
 
 def _checked_shapes(specs, structure, flat, name):
-    """Refuses other shapes than the model takes; returns which inputs are floats."""
+    """Refuses other shapes than the model takes; which are floats, and their order."""
+    order = list(range(len(specs)))
     if isinstance(structure, dict):
-        by_name = {spec.name: spec for spec in specs}
+        by_name = {spec.name: index for index, spec in enumerate(specs)}
         if set(structure) <= set(by_name):
-            specs = [by_name[key] for key in sorted(structure)]
+            order = [by_name[key] for key in sorted(structure)]
+            specs = [specs[index] for index in order]
     if len(specs) != len(flat):
         checks.fail(
             f"`{name}` must have an array for each input of the model",
@@ -111,4 +118,5 @@ def _checked_shapes(specs, structure, flat, name):
                 model=tuple(spec.shape),
                 received=array.shape,
             )
-    return [keras.backend.is_float_dtype(spec.dtype) for spec in specs]
+    floats = [keras.backend.is_float_dtype(spec.dtype) for spec in specs]
+    return floats, tuple(order)

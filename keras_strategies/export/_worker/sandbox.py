@@ -14,7 +14,7 @@ import tempfile
 from typing import Any
 
 from keras_strategies._internal.process_exit import signal_name
-from keras_strategies.export._common import ExportError
+from keras_strategies.export._common import ExportError, named_arrays
 
 PROBE_TIME_LIMIT = 120.0
 _SCRIPT = pathlib.Path(__file__).with_name("sandbox_main.py")
@@ -32,12 +32,15 @@ def benchmark(
     return _run(content, path, "timing", time_limit, command="benchmark", **arguments)
 
 
-def _run(content, path, action, time_limit, **arguments):
+def _run(content, path, action, time_limit, feed=None, **arguments):
     with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
         # A copy: the file itself may have changed since its bytes were read.
         copy = pathlib.Path(folder, "model.tflite")
         copy.write_bytes(content)
         arguments["path"] = str(copy)
+        if feed is not None:
+            arguments["feed"] = str(pathlib.Path(folder, "feed.npz"))
+            named_arrays.save(arguments["feed"], feed)
         try:
             process = subprocess.run(
                 [sys.executable, "-P", str(_SCRIPT), json.dumps(arguments)],

@@ -53,10 +53,7 @@ class Runner:
     ) -> NamedArrays:
         """Returns the outputs of one inference as a dict of new arrays."""
         signature = self.signature if signature is None else signature
-        values = {
-            name: self._to_integers(feed[name], entry)
-            for name, entry in self.inputs[signature].items()
-        }
+        values = self.raw_inputs(feed, signature)
         if self._is_primary:
             self._set_inputs(values)
             self.interpreter.invoke()
@@ -71,6 +68,13 @@ class Runner:
         return {
             name: self._to_reals(value, self.outputs[signature][name])
             for name, value in outputs.items()
+        }
+
+    def raw_inputs(self, feed: Mapping[str, np.ndarray], signature: str) -> NamedArrays:
+        """Returns the arrays that the interpreter is fed with: integers quantized."""
+        return {
+            name: self._to_integers(feed[name], entry)
+            for name, entry in self.inputs[signature].items()
         }
 
     def repeated_call(self) -> Callable[[], Any]:

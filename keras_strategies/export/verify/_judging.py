@@ -201,11 +201,12 @@ class _SpanJudgement:
     def _lost_answers(self):
         """Right answers of Keras less those of the artifact, by position."""
         truth = self.truth
-        if self.span.kind in ("integer", "embedding"):
-            # Neighbours have no answer of their own: nothing is lost here.
-            right = [x == truth for x in (self.reference, self.actual)]
-            is_integer = self.span.kind == "integer"
-            return (right[0] * 1.0 - right[1]).ravel() if is_integer else np.zeros(1)
+        if self.span.kind == "embedding":
+            # An answer is a neighbour, which changes with all the other samples.
+            return np.zeros(1)
+        if self.span.kind == "integer":
+            before, after = (x == truth for x in (self.reference, self.actual))
+            return (before * 1.0 - after).mean(axis=1)
         p, q = self.probabilities()
         if self.span.kind.startswith("binary"):
             right = [(x > 0.5) == (truth > 0.5) for x in (p, q)]

@@ -13,7 +13,7 @@ from keras_strategies.recipes._dqn.dqn_agent import DQNAgent, make_environments
 def dqn(
     env: Any = "CartPole-v1",
     *,
-    units: Sequence[int] = (64, 64),
+    units: Sequence[int] = (128, 128),
     dueling: bool = False,
     optimizer: Any = None,
     loss: Any = "huber",
@@ -35,11 +35,11 @@ def dqn(
             vector environment, an object such as `CartPole`, or `"jax"`: CartPole
             with environment, replay and learning in one program, on the JAX backend.
             Defaults to `"CartPole-v1"`.
-        units: Widths of the hidden layers. Defaults to `(64, 64)`.
+        units: Widths of the hidden layers. Defaults to `(128, 128)`.
         dueling: Whether the network adds the value of a state and the advantages of
             actions. Defaults to `False`.
         optimizer: Keras optimizer. Defaults to `None`: Adam whose rate falls from
-            1e-3 to 2e-5 over 40,000 updates, gradients clipped to a norm of 10.
+            1e-3 to 2e-5 over 60,000 updates, gradients clipped to a norm of 10.
         loss: Loss of the values of chosen actions. Defaults to `"huber"`.
         num_envs: Environments that are stepped together. Defaults to `1`.
         n_steps: Rewards summed before the value of a state is used. Defaults to `3`.
@@ -76,7 +76,7 @@ def dqn(
         environments.observation_shape, environments.num_actions, units, dueling
     )
     if optimizer is None:
-        rate = keras.optimizers.schedules.PolynomialDecay(1e-3, 40_000, 2e-5)
+        rate = keras.optimizers.schedules.PolynomialDecay(1e-3, 60_000, 2e-5)
         optimizer = keras.optimizers.Adam(rate, global_clipnorm=10.0)
     network.compile(optimizer, loss=loss)
     if env is not environments and hasattr(environments, "close"):

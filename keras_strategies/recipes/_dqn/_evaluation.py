@@ -43,21 +43,28 @@ def on_device(learner: Any, env: Any, episodes: int, seed: int) -> np.ndarray:
     """Returns of one episode in each of `episodes` environments, in one program."""
     import jax
 
-    key = jax.random.PRNGKey(seed)
-    uniform = jax.random.uniform(key, (episodes, env.num_random))
+    program = learner.programs.get((env, episodes))
+    if program is None:
 
-    def running_step(carry):
+        def play(learner_state, key):
+            return _play(learner, env, learner_state, episodes, key)
+
+        program = learner.programs[env, episodes] = jax.jit(play)
+    return np.asarray(program(learner.state, jax.random.PRNGKey(seed)))
+
+
+def _play(learner: Any, env: Any, learner_state: Any, episodes: int, key: Any) -> Any:
+    import jax
+
+    def step(carry):
         state, returns, running = carry
         after = env.step(state, learner.greedy(learner_state, env.observe(state)))
         returns = returns + after.rewards * ops.cast(running, "float32")
         running = running & ~(after.terminated | after.truncated)
         return after.state, returns, running
 
-    learner_state = learner.state
-    start = (
-        env.initial_state(uniform),
-        ops.zeros((episodes,)),
-        ops.ones((episodes,), "bool"),
-    )
-    _, returns, _ = jax.lax.while_loop(lambda c: c[2].any(), running_step, start)
-    return np.asarray(returns)
+    uniform = jax.random.uniform(key, (episodes, env.num_random))
+    running = ops.ones((episodes,), "bool")
+    start = (env.initial_state(uniform), ops.zeros((episodes,)), running)
+    _, returns, _ = jax.lax.while_loop(lambda carry: carry[2].any(), step, start)
+    return returns

@@ -86,7 +86,10 @@ class _EagerLearner(Learner):
     """Learning by assignment to variables, for TensorFlow and Torch."""
 
     def _online(self, x, training):
-        return self.network(x, training=training)
+        q_values = self.network(x, training=training)
+        if training:  # penalties of this call, not of the one for the targets
+            self._penalties = list(self.network.losses)
+        return q_values
 
     def _target(self, x):
         return self.target(x, training=False)
@@ -94,7 +97,7 @@ class _EagerLearner(Learner):
     def _total_loss(self, batch):
         loss, errors = self.loss_and_errors(self._online, self._target, batch)
         total = loss
-        for penalty in self.network.losses:
+        for penalty in self._penalties:
             total = total + penalty
         return total, loss, errors
 
@@ -176,6 +179,8 @@ class JaxLearner(Learner):
         import jax
 
         self.refresh()
+        # Compiled evaluations, by environment and number of episodes.
+        self.programs = {}
         self._greedy = jax.jit(self.greedy)
         self._fused = jax.jit(self.step, donate_argnums=0)
 

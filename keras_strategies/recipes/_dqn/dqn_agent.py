@@ -47,7 +47,7 @@ class DQNAgent:
             optimizer may have a schedule, clipping and so on.
         num_envs: Environments that are stepped together. Defaults to `1`.
         buffer_size: Transitions that are stored. Defaults to `100_000`.
-        batch_size: Transitions of one update. Defaults to `64`.
+        batch_size: Transitions of one update. Defaults to `128`.
         discount: Factor γ of a reward one step later. Defaults to `0.99`.
         n_steps: Rewards summed before the value of a state is used. Defaults to `1`.
         double: Whether the online network chooses the action that the target network
@@ -104,7 +104,7 @@ class DQNAgent:
         *,
         num_envs: int = 1,
         buffer_size: int = 100_000,
-        batch_size: int = 64,
+        batch_size: int = 128,
         discount: float = 0.99,
         n_steps: int = 1,
         double: bool = True,
@@ -216,15 +216,19 @@ class DQNAgent:
         start = time.monotonic()
         deadline = None if time_limit is None else start + time_limit
         end, before = self.step + steps, self._seconds
-        while self.step < end and (deadline is None or time.monotonic() < deadline):
-            self._runner.run(min(every, end - self.step), deadline)
-            self._seconds = before + time.monotonic() - start
-            if evaluates:
+        self._learner.refresh()  # the caller may have changed weights
+        try:
+            while self.step < end and (deadline is None or time.monotonic() < deadline):
+                self._runner.run(min(every, end - self.step), deadline)
+                self._seconds = before + time.monotonic() - start
+                if not evaluates:
+                    continue
                 mean = float(np.mean(self._evaluate(None, evaluation_episodes, None)))
                 self._history.add_evaluation(self.step, mean, self._seconds)
                 if target_return is not None and mean >= target_return:
                     break
-        self._learner.sync()
+        finally:
+            self._learner.sync()
         return self.history
 
     def evaluate(
@@ -244,7 +248,9 @@ class DQNAgent:
         Returns:
             The sum of rewards of each episode, shape `(episodes,)`.
         """
-        return self._evaluate(env, checks.integer("episodes", episodes, low=1), seed)
+        checks.integer("episodes", episodes, low=1)
+        self._learner.refresh()
+        return self._evaluate(env, episodes, seed)
 
     def _evaluate(self, env: Any, episodes: int, seed: int | None) -> np.ndarray:
         env = resolve(self._env if env is None else env)
@@ -283,6 +289,7 @@ class DQNAgent:
                 fix="Put a single observation into a list.",
                 shape=observations.shape,
             )
+        self._learner.refresh()
         return self._learner.act(observations.astype(self.network.inputs[0].dtype))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -296,7 +303,6 @@ class DQNAgent:
         Args:
             path: A file, usually `"agent.npz"`.
         """
-        self._learner.sync()
         about = {
             "settings": dataclasses.asdict(self.settings),
             "environment": self._env if isinstance(self._env, str) else None,

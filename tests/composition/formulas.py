@@ -6,12 +6,8 @@ returns the new weights; `Averaged` goes around the outermost of them.
 
 import numpy as np
 
-
-class Rule:
-    """The update of one weight. `state` is a dict that stays, `t` counts from 1."""
-
-    def __call__(self, w, g, state, t, rate):
-        raise NotImplementedError
+# A rule is a function `(w, g, state, t, rate)` that returns the new weight: `state` is
+# a dict that stays from step to step, `t` counts from 1.
 
 
 def moments(state, g, t, b1=0.9, b2=0.999):
@@ -194,13 +190,6 @@ class Optimizer:
             self.rule(w * decay, s / self.accumulation, state, self.updates, self.rate)
             for w, s, state in zip(weights, sums, self.states, strict=True)
         ]
-
-    def state(self):
-        copies = [dict(state) for state in self.states or []]
-        return self.batches, self.sums, copies or None
-
-    def set_state(self, state):
-        self.batches, self.sums, self.states = state
 
 
 class Wrapper:
