@@ -256,14 +256,9 @@ def _file(path):
     return load
 
 
-def _classifier(shape, filters, units):
-    stack = [keras.Input(shape)]
-    if len(shape) == 3:
-        for count in filters:
-            stack.append(kl.Conv2D(count, 3, padding="same", activation="relu"))
-            stack.append(kl.MaxPooling2D())
-        stack.append(kl.Flatten())
-    stack.append(kl.Dense(units, activation="relu"))
+def _classifier(shape, *units):
+    stack = [keras.Input(shape), kl.Flatten()]
+    stack += [kl.Dense(count, activation="relu") for count in units]
     return keras.Sequential([*stack, kl.Dense(10, activation="softmax")])
 
 
@@ -273,18 +268,18 @@ def distill_once(load, seed):
     (x, y), samples, (x_test, y_test) = load(seed)
     shape = x.shape[1:]
     keras.utils.set_random_seed(1000 + seed)
-    teacher = _trained(_classifier(shape, (16, 32), 64), x, y, 20, 32)
+    teacher = _trained(_classifier(shape, 128, 128), x, y, 20, 32)
     labelled = x[:samples], y[:samples]
     scores = {"teacher": accuracy(teacher, x_test, y_test)}
 
     def student():
         keras.utils.set_random_seed(seed)
-        model = _classifier(shape, (4, 8), 16)
+        model = _classifier(shape, 10)
         model.compile(keras.optimizers.Adam(3e-3), LOSS)
         return model
 
     plain = student()
-    plain.fit(*labelled, batch_size=32, epochs=30, verbose=0)
+    plain.fit(*labelled, batch_size=32, epochs=100, verbose=0)
     scores["labels alone"] = accuracy(plain, x_test, y_test)
     # Of the others only the teacher knows something: with `alpha=1` no label counts.
     unlabelled = x, np.zeros(len(x), "int32")
@@ -298,7 +293,7 @@ def distill_once(load, seed):
     }
     for name, (data, way) in ways.items():
         model = student()
-        epochs = 30 * samples // len(data[0])  # as many steps for all
+        epochs = 100 * samples // len(data[0])  # as many steps for all
         training.distill(
             teacher, model, data, epochs=epochs, seed=seed, verbose=0, **way
         )
