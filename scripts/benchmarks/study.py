@@ -205,7 +205,7 @@ def planted(given):
     strategy = ablation.Strategy
     false, missed, trainings = 0, {"he": 0, "clean": 0}, 0
     began = time.process_time()
-    for number in range(given.studies):
+    for number in range(given.first, given.first + given.studies):
         data, test_data, clean = digits(300, 0.4, seed=number)
         truth = {
             image.tobytes(): label for image, label in zip(data[0], clean, strict=True)
@@ -229,7 +229,8 @@ def planted(given):
                 "clean": strategy("clean", data=cleaned),
             },
             metric="accuracy",
-            epochs=8,
+            epochs=6,
+            batch_size=64,
             test_data=test_data,
             directory=given.directory and pathlib.Path(given.directory, str(number)),
             seed=number,
@@ -318,6 +319,7 @@ def main():
     parser.add_argument("--short", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--data", help="a .npz of images or a .tsv of texts")
     parser.add_argument("--studies", type=int, default=None)
+    parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
