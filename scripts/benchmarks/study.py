@@ -8,10 +8,9 @@ scripts/benchmark study --data F      twelve strategies on images, or on texts (
 """
 
 import argparse
+import multiprocessing
 import os
 import pathlib
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -286,24 +285,26 @@ def _stored(directory):
 
 def kill(given):
     """Kills the same study again and again, then lets it end."""
-    command = [sys.executable, __file__, "--short"]
     rng = np.random.default_rng(given.seed)
+    # Copies of this process, which has trained nothing yet: no time for imports.
+    fork = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
-        whole = without_times(short_study(pathlib.Path(folder, "whole")))
         directory = pathlib.Path(folder, "killed")
         ended = 0
         for _ in range(given.kills):
             # While it starts, or in a training after a few more.
             goal = _stored(directory) + int(rng.integers(0, 4))
-            process = subprocess.Popen([*command, "--directory", str(directory)])
-            while process.poll() is None and _stored(directory) < goal:
+            process = fork.Process(target=short_study, args=(directory,))
+            process.start()
+            while process.is_alive() and _stored(directory) < goal:
                 time.sleep(0.01)
             time.sleep(float(rng.uniform(0, 1)))
-            ended += process.poll() is not None
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            ended += not process.is_alive()
+            process.kill()
+            process.join()
             print(f"{_stored(directory)} trainings stored", flush=True)
         again = without_times(short_study(directory))
+        whole = without_times(short_study(pathlib.Path(folder, "whole")))
     print(
         f"{given.kills} kills ({ended} came too late): the table is "
         f"{'identical' if again == whole else 'NOT identical'}"
@@ -316,7 +317,6 @@ def main():
     parser.add_argument("--simulate", action="store_true")
     parser.add_argument("--planted", action="store_true")
     parser.add_argument("--kill", action="store_true")
-    parser.add_argument("--short", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--data", help="a .npz of images or a .tsv of texts")
     parser.add_argument("--studies", type=int, default=None)
     parser.add_argument("--first", type=int, default=0, help="number of the first")
@@ -338,8 +338,6 @@ def main():
         planted(given)
     elif given.kill:
         sys.exit(0 if kill(given) else 1)
-    elif given.short:
-        short_study(given.directory)
     elif given.data:
         study_file(given)
     else:
