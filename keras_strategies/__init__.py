@@ -24,11 +24,11 @@ from keras_strategies import (
 )
 
 if TYPE_CHECKING:
-    from keras_strategies import ablation, compat, recipes, tuning
+    from keras_strategies import ablation, compat, explain, recipes, tuning
 
     __version__: str
 
-_LAZY = ("ablation", "compat", "recipes", "tuning")
+_LAZY = ("ablation", "compat", "explain", "recipes", "tuning")
 
 __all__ = [
     "__version__",
@@ -38,6 +38,7 @@ __all__ = [
     "compat",
     "compression",
     "constraints",
+    "explain",
     "export",
     "initializers",
     "layers",

@@ -26,6 +26,7 @@ HEAVY = (
     "gymnasium",
     "optuna",
     "pandas",
+    "shap",
     "sklearn",
     "tensorboard",
     "tensorflow",

@@ -14,6 +14,7 @@ _EXTRAS = {
     "nltk": "text",
     "optuna": "tuning",
     "pandas": "tuning",
+    "shap": "explain",
     "sklearn": "tuning",
     "torch": "torch",
 }

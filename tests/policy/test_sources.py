@@ -20,6 +20,7 @@ HEAVY = {
     "matplotlib",
     "sklearn",
     "pandas",
+    "shap",
     "nltk",
     "gymnasium",
     "jax",
