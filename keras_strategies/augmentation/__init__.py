@@ -6,18 +6,45 @@
 Layers that support XLA and run in `tf.data` on every backend: `RandomAffine` applies
 all geometric operations in one resample, `RandomColorAffine` all color operations with
 one matrix, `TrivialAugmentWide` one operation of random magnitude per image;
-`GridMask`, `RandomCutout`, `RandomMosaic` and `ChannelShuffle` remove, mix and reorder.
+`GridMask`, `RandomCutout`, `RandomMosaic`, `MixUp`, `CutMix` and `ChannelShuffle`
+remove, mix and reorder.
+`RandomOpticalDistortion`, `RandomGridDistortion` and `RandomBoxSafeCrop` move pixels,
+`RandomJPEGCompression`, `RandomMotionBlur`, `RandomGaussianNoise` and `RandomISONoise`
+spoil them, `RandomBoxDropout` hides parts of objects.
+Masks, boxes and keypoints follow.
 `fuse` replaces a stack of Keras's geometric layers by one `RandomAffine`.
 
 Texts: `SynonymReplacement`, `RandomInsertion`, `RandomSwap`, `RandomDeletion` (EDA),
 `TypoNoise` and `BackTranslation`; `TextAugmenter` returns the enlarged data set.
 `WordNetThesaurus` and `EmbeddingThesaurus` provide synonyms.
 
+Signals: `SpecAugment`, `RandomTimeShift`, `RandomTimeWarp`, `RandomMagnitudeScale`,
+`RandomJitter`, `RandomWindowSlice` and `SequenceMixUp` take `(batch, time, channels)`.
+Tables: `SwapNoise`, `TabularMixUp` and `FeatureDropout` take `(batch, features)`.
+
 `distribute` runs pipelines on the workers of the tf.data service.
 """
 
 from keras_strategies.augmentation._distribute import distribute
 from keras_strategies.augmentation._fuse import fuse
+from keras_strategies.augmentation._image.cut_mix import CutMix
+from keras_strategies.augmentation._image.mix_up import MixUp
+from keras_strategies.augmentation._image.random_box_dropout import RandomBoxDropout
+from keras_strategies.augmentation._image.random_box_safe_crop import RandomBoxSafeCrop
+from keras_strategies.augmentation._image.random_gaussian_noise import (
+    RandomGaussianNoise,
+)
+from keras_strategies.augmentation._image.random_grid_distortion import (
+    RandomGridDistortion,
+)
+from keras_strategies.augmentation._image.random_iso_noise import RandomISONoise
+from keras_strategies.augmentation._image.random_jpeg_compression import (
+    RandomJPEGCompression,
+)
+from keras_strategies.augmentation._image.random_motion_blur import RandomMotionBlur
+from keras_strategies.augmentation._image.random_optical_distortion import (
+    RandomOpticalDistortion,
+)
 from keras_strategies.augmentation.channel_shuffle import ChannelShuffle
 from keras_strategies.augmentation.grid_mask import GridMask
 from keras_strategies.augmentation.image_data_generator import ImageDataGenerator
@@ -25,6 +52,18 @@ from keras_strategies.augmentation.random_affine import RandomAffine
 from keras_strategies.augmentation.random_color_affine import RandomColorAffine
 from keras_strategies.augmentation.random_cutout import RandomCutout
 from keras_strategies.augmentation.random_mosaic import RandomMosaic
+from keras_strategies.augmentation.signal.random_jitter import RandomJitter
+from keras_strategies.augmentation.signal.random_magnitude_scale import (
+    RandomMagnitudeScale,
+)
+from keras_strategies.augmentation.signal.random_time_shift import RandomTimeShift
+from keras_strategies.augmentation.signal.random_time_warp import RandomTimeWarp
+from keras_strategies.augmentation.signal.random_window_slice import RandomWindowSlice
+from keras_strategies.augmentation.signal.sequence_mix_up import SequenceMixUp
+from keras_strategies.augmentation.signal.spec_augment import SpecAugment
+from keras_strategies.augmentation.tabular.feature_dropout import FeatureDropout
+from keras_strategies.augmentation.tabular.swap_noise import SwapNoise
+from keras_strategies.augmentation.tabular.tabular_mix_up import TabularMixUp
 from keras_strategies.augmentation.text.back_translation import BackTranslation
 from keras_strategies.augmentation.text.embedding_thesaurus import EmbeddingThesaurus
 from keras_strategies.augmentation.text.random_deletion import RandomDeletion
@@ -39,17 +78,37 @@ from keras_strategies.augmentation.trivial_augment_wide import TrivialAugmentWid
 __all__ = [
     "BackTranslation",
     "ChannelShuffle",
+    "CutMix",
     "EmbeddingThesaurus",
+    "FeatureDropout",
     "GridMask",
     "ImageDataGenerator",
+    "MixUp",
     "RandomAffine",
+    "RandomBoxDropout",
+    "RandomBoxSafeCrop",
     "RandomColorAffine",
     "RandomCutout",
     "RandomDeletion",
+    "RandomGaussianNoise",
+    "RandomGridDistortion",
+    "RandomISONoise",
     "RandomInsertion",
+    "RandomJPEGCompression",
+    "RandomJitter",
+    "RandomMagnitudeScale",
     "RandomMosaic",
+    "RandomMotionBlur",
+    "RandomOpticalDistortion",
     "RandomSwap",
+    "RandomTimeShift",
+    "RandomTimeWarp",
+    "RandomWindowSlice",
+    "SequenceMixUp",
+    "SpecAugment",
+    "SwapNoise",
     "SynonymReplacement",
+    "TabularMixUp",
     "TextAugmenter",
     "TrivialAugmentWide",
     "TypoNoise",

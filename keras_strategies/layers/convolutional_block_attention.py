@@ -87,6 +87,9 @@ class ConvolutionalBlockAttention(bases.Layer):
         channels = _axes.static_size(input_shape, axis, "ConvolutionalBlockAttention")
         hidden_units = max(channels // self.ratio, 1)
         policy = self.dtype_policy
+        # On CPUs Torch cannot derive a float16 convolution by a kernel of one filter
+        # ("slow_conv2d: grad_weight must be contiguous", 2.13).
+        spatial_policy = "float32" if self.compute_dtype == "float16" else policy
         self.hidden: keras.layers.Dense = keras.layers.Dense(
             hidden_units, "relu", name="hidden", dtype=policy
         )
@@ -101,7 +104,7 @@ class ConvolutionalBlockAttention(bases.Layer):
             activation="sigmoid",
             use_bias=False,
             name="spatial",
-            dtype=policy,
+            dtype=spatial_policy,
         )
         self.hidden.build((None, channels))
         self.channels.build((None, hidden_units))
@@ -128,7 +131,7 @@ class ConvolutionalBlockAttention(bases.Layer):
         ]
         # Masked positions are to the convolution what is outside of the map.
         maps = _masks.zero_masked(ops.concatenate(maps, axis=axis), valid)
-        return x * self.spatial(maps)
+        return x * ops.cast(self.spatial(maps), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

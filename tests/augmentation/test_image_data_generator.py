@@ -316,6 +316,25 @@ def test_any_number_of_workers_sees_the_same_batches():
 
 
 @pytest.mark.tensorflow
+def test_steps_per_epoch_go_on_from_epoch_to_epoch(monkeypatch):
+    """As in Keras 2: no epoch is cut short, no batch is left out."""
+    flow = ImageDataGenerator().flow(np.ones((10, 4, 4, 1)), np.ones(10), batch_size=4)
+    compute, seen = flow._compute, []
+    monkeypatch.setattr(
+        flow, "_compute", lambda *key: seen.append(key) or compute(*key)
+    )
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    history = model.fit(flow, steps_per_epoch=10 // 4, epochs=4, verbose=0)
+    assert int(model.optimizer.iterations) == 8 and len(history.history["mae"]) == 4
+    order = [divmod(step, 3) for step in range(8)]
+    assert [key for key in dict.fromkeys(seen) if key in order] == order
+    seen.clear()
+    model.fit(flow, epochs=1, verbose=0)
+    epoch, _ = max(seen)  # one that has not begun yet, whole; Keras looks ahead before
+    assert epoch > 2 and sorted(seen[-3:]) == [(epoch, 0), (epoch, 1), (epoch, 2)]
+
+
 def test_as_dataset_goes_through_the_epochs():
     x = np.stack([photograph(8, 8, seed=s) for s in range(10)]).astype("uint8")
     generator = ImageDataGenerator(**EVERYTHING)

@@ -58,18 +58,6 @@ def test_identity_at_inference():
     np.testing.assert_array_equal(_numpy(out), images)
 
 
-def test_without_training_it_augments_alone_but_not_in_a_model():
-    images = _images()
-    layer = _layer()
-    assert np.abs(_numpy(layer(images)) - images).max() > 0.1
-    for model in (
-        keras.Sequential([keras.Input((9, 12, 3)), layer]),
-        keras.Sequential([layer]),
-    ):
-        np.testing.assert_array_equal(_numpy(model(images)), images)
-        assert np.abs(_numpy(model(images, training=True)) - images).max() > 0.1
-
-
 def test_images_differ_and_calls_differ_and_seeds_repeat():
     images = np.repeat(_images(1), 8, axis=0)
     layer = _layer()

@@ -6,6 +6,7 @@ with it, and is covered by `tests/_internal/test_keras_private*.py`.
 
 from keras_strategies._internal.keras_private.calls import (
     BaseImagePreprocessingLayer,
+    DataLayer,
     backend_ops,
     exact_scopes,
     outermost,
@@ -17,6 +18,11 @@ from keras_strategies._internal.keras_private.exponential_averages import (
     has_averaged,
     moving_average_variables,
 )
+from keras_strategies._internal.keras_private.fit_loop import (
+    build_for_fit,
+    callback_list,
+    changed_step,
+)
 from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
     own_variables_of_layer,
@@ -24,7 +30,9 @@ from keras_strategies._internal.keras_private.frozen_layers import (
 )
 from keras_strategies._internal.keras_private.gradients import (
     dense_gradient,
+    first_gradients,
     gradients,
+    gradients_within,
 )
 from keras_strategies._internal.keras_private.graphs import (
     carries_mask,
@@ -37,11 +45,15 @@ from keras_strategies._internal.keras_private.graphs import (
     output_operations,
     output_structure,
 )
-from keras_strategies._internal.keras_private.lora import lora_weights, merge_lora
+from keras_strategies._internal.keras_private.lora import (
+    lora_weights,
+    merge_lora,
+)
 from keras_strategies._internal.keras_private.optimizers import (
     add_variable_like,
     assign_optimizer_variables,
     iterations_variable,
+    lasting_variables,
     moving_average,
     own_variables,
     owns,
@@ -95,13 +107,17 @@ from keras_strategies._internal.keras_private.variables import (
 
 __all__ = [
     "BaseImagePreprocessingLayer",
+    "DataLayer",
     "add_variable_like",
     "additional_loss",
     "assign_in_a_call",
     "assign_optimizer_variables",
     "averages_deferred",
     "backend_ops",
+    "build_for_fit",
+    "callback_list",
     "carries_mask",
+    "changed_step",
     "checkpoint_state",
     "compile_arguments",
     "compile_function",
@@ -111,8 +127,10 @@ __all__ = [
     "dense_gradient",
     "direct_layers",
     "exact_scopes",
+    "first_gradients",
     "flatten_layers",
     "gradients",
+    "gradients_within",
     "graph_nodes",
     "has_averaged",
     "has_functional_constructor",
@@ -124,6 +142,7 @@ __all__ = [
     "is_built_for",
     "is_frozen_by_scope",
     "iterations_variable",
+    "lasting_variables",
     "lora_weights",
     "merge_lora",
     "metric_values",

@@ -36,10 +36,13 @@ def assign_optimizer_variables(model, variables, values):
     """
     state = getattr(model, "_jax_state", None)
     detached = bool(state) and not model._jax_state_synced
+    # An optimizer that only the user's own step knows is not in that state.
+    slots = _slots(variables, model.optimizer) if detached else None
+    detached = slots is not None
     if detached and keras.distribution.distribution() is None:
         if not isinstance(model.train_function, _PatchedTrainFunction):
             model.train_function = _PatchedTrainFunction(model)
-        model.train_function.patch(variables, values)
+        model.train_function.patch(slots, variables, values)
         return
     if detached:  # Sharded values need the placement that `assign` does.
         model.jax_state_sync()
@@ -51,6 +54,20 @@ def assign_optimizer_variables(model, variables, values):
             variable.assign(value)
 
 
+def _slots(variables, optimizer):
+    """The positions of variables among the optimizer's; `None` if one is not there."""
+    slots = {id(v): i for i, v in enumerate(getattr(optimizer, "variables", ()))}
+    found = [slots.get(id(variable)) for variable in variables]
+    return None if None in found else found
+
+
+def unpatched(train_function):
+    """The train function that `assign_optimizer_variables` put itself around."""
+    if isinstance(train_function, _PatchedTrainFunction):
+        return train_function.train_function
+    return train_function
+
+
 class _PatchedTrainFunction:
     """JAX's train function with a list of values to put into its next call."""
 
@@ -58,13 +75,11 @@ class _PatchedTrainFunction:
         self.model, self.train_function = model, model.train_function
         self.pending, self.target_state = {}, None
 
-    def patch(self, variables, values):
+    def patch(self, slots, variables, values):
         if self.target_state is not self.model._jax_state:
             self.pending = {}
         self.target_state = self.model._jax_state
-        tracked = self.model.optimizer.variables
-        for variable, value in zip(variables, values, strict=True):
-            slot = next(i for i, item in enumerate(tracked) if item is variable)
+        for slot, variable, value in zip(slots, variables, values, strict=True):
             self.pending[slot] = np.asarray(value, dtype=variable.dtype)
 
     def __call__(self, state, iterator):
@@ -86,17 +101,20 @@ def owns(optimizer, variable):
     return optimizer._var_key(variable) in optimizer._trainable_variables_indices
 
 
-def track_unsaved_state(optimizer, variables, outer=()):
+def track_unsaved_state(optimizer, variables, outer=(), temporary=True):
     """Makes `variables` state of an optimizer's step without saving them with it.
 
     A training step on JAX keeps only the optimizer's variables from what happens
     during an update, and no public call adds any. A file with more variables than
     the loaded optimizer has loses all of them: so these are left out, which also
     means that they come last. `outer` are the optimizers that wrap this one: they
-    save its variables once more with their own. Keras 3.12 to 3.15.
+    save its variables once more with their own. `temporary` ones are a callback's, for
+    one fit: `lasting_variables` leaves them out. Keras 3.12 to 3.15.
     """
     for variable in variables:
         optimizer._track_variable(variable)
+        if temporary:
+            variable.__dict__["_is_temporary"] = True
     for item in (optimizer, *outer):
         # In an object that saving does not look into: it would follow the pairs.
         unsaved = item.__dict__.setdefault(
@@ -118,6 +136,15 @@ def untrack_unsaved_state(optimizer, variables, outer=()):
         if not unsaved.pairs:
             for name in ("save_own_variables", "load_own_variables", "_unsaved_state"):
                 item.__dict__.pop(name, None)
+
+
+def lasting_variables(optimizer):
+    """The variables of an optimizer without those that callbacks add for one fit.
+
+    A copy of the state that is put back later must not have them: they may have gone
+    by then, and belong to the state of the callback. Keras 3.12 to 3.15.
+    """
+    return [v for v in optimizer.variables if not v.__dict__.get("_is_temporary")]
 
 
 def _with_own_variables(optimizer, method, store):

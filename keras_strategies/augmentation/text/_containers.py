@@ -1,4 +1,4 @@
-"""Texts in lists, arrays and TensorFlow tensors."""
+"""Texts in lists, arrays, pandas Series and TensorFlow tensors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,20 +8,29 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.types import Tensor
 
-_FIX = "Give a str, a list of str, a NumPy array or a tf.string tensor."
+_FIX = "Give a str, a list of str, a NumPy array, a Series or a tf.string tensor."
 
 
 def _decode(text: str | bytes) -> str:
     text = text.decode("utf-8") if isinstance(text, bytes) else text
     if not isinstance(text, str):
         rule = "texts must be str"
-        checks.fail(rule, fix=_FIX, error=TypeError, text=text)
+        # What pandas reads from an empty field of a file.
+        is_missing = text is None or text != text or type(text).__name__ == "NAType"
+        fix = "Drop missing texts or fill them with ''." if is_missing else _FIX
+        checks.fail(rule, fix=fix, error=TypeError, text=text)
     return str(text)
 
 
 def is_tensor(texts: Any) -> bool:
     """Returns whether `texts` is a TensorFlow tensor, eager or symbolic."""
     return type(texts).__module__.partition(".")[0] == "tensorflow"
+
+
+def is_series(texts: Any) -> bool:
+    """Returns whether `texts` is a pandas Series."""
+    kind = type(texts)
+    return kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "Series"
 
 
 def as_list(texts: Any) -> list[str]:
@@ -34,6 +43,9 @@ def to_container(
     result: list[str], texts: Any, shape: tuple[int, ...] | None = None
 ) -> Any:
     """Converts a list of `str` to the type of container of `texts`."""
+    if is_series(texts):
+        index = texts.index.repeat(len(result) // max(len(texts), 1))
+        return type(texts)(result, index=index, name=texts.name, dtype=texts.dtype)
     if not isinstance(texts, np.ndarray):
         return type(texts)(result) if isinstance(texts, list | tuple) else result
     shape = texts.shape if shape is None else shape
@@ -50,27 +62,29 @@ def to_container(
 def checked(texts: Any) -> Any:
     """Checks texts that are no tensor."""
     is_array = isinstance(texts, np.ndarray) and texts.dtype.kind in "SUO"
-    if not is_array and not isinstance(texts, list | tuple):
+    if not is_array and not isinstance(texts, list | tuple) and not is_series(texts):
         kind = type(texts).__name__
         rule = "`texts` must be texts"
         checks.fail(rule, fix=_FIX, error=TypeError, texts=kind)
     return texts
 
 
-def map_texts(function: Callable[[list[str]], list[str]], texts: Any) -> Any:
-    """Applies a function of a list of `str` to texts in any container."""
+def map_texts(function: Callable[..., list[str]], texts: Any) -> Any:
+    """Applies `function(list of str, in_pipeline)` to texts in any container."""
     if isinstance(texts, str | bytes):
-        return function([_decode(texts)])[0]
+        return function([_decode(texts)], False)[0]
     if is_tensor(texts):
         return _map_tensor(function, texts)
-    return to_container(function(as_list(checked(texts))), texts)
+    return to_container(function(as_list(checked(texts)), False), texts)
 
 
-def _map_tensor(function: Callable[[list[str]], list[str]], texts: Any) -> Tensor:
+def _map_tensor(function: Callable[..., list[str]], texts: Any) -> Tensor:
     import tensorflow as tf
 
+    in_pipeline = not tf.executing_eagerly()
+
     def run(array: Any) -> Any:
-        result = function(as_list(np.asarray(array, dtype=object)))
+        result = function(as_list(np.asarray(array, dtype=object)), in_pipeline)
         encoded = np.empty(len(result), dtype=object)
         encoded[:] = [text.encode("utf-8") for text in result]
         return encoded.reshape(np.shape(array))

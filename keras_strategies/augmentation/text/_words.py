@@ -1,14 +1,14 @@
 """Words of a text and the operations of EDA as pure functions.
 
-A text is `gaps[0] words[0] gaps[1] ... words[-1] gaps[-1]`: punctuation and spaces are
-in the gaps and are not moved. `random` is a `numpy.random.Generator`.
+A text is `gaps[0] words[0] gaps[1] ... words[-1] gaps[-1]`: punctuation, spaces and
+protected spans are in the gaps and are not moved. `random` is a
+`numpy.random.Generator`.
 """
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+from keras_strategies.augmentation.text._protected import Splitter, graphemes
 
 # English function words.
 _FUNCTION_WORDS = """
@@ -23,11 +23,6 @@ _FUNCTION_WORDS = """
     you your yours yourself yourselves
 """
 STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
-
-
-def split(text: str) -> tuple[list[str], list[str]]:
-    """Splits a text to `(words, gaps)`; there is one more gap than words."""
-    return _WORD.findall(text), _WORD.split(text)
 
 
 def join(words: list[str], gaps: list[str]) -> str:
@@ -69,9 +64,10 @@ def replace_synonyms(
     lookup: Callable[[str], Sequence[str]],
     stop_words: Collection[str],
     random: Any,
+    split: Splitter,
 ) -> str:
     """Replaces all occurrences of a fraction of the words by synonyms."""
-    words, gaps = split(text)
+    words, gaps, _ = split(text)
     count = num_changes(alpha, words)
     chosen = {}
     for word in _content_words(words, stop_words, random) if count else ():
@@ -92,9 +88,10 @@ def insert_synonyms(
     lookup: Callable[[str], Sequence[str]],
     stop_words: Collection[str],
     random: Any,
+    split: Splitter,
 ) -> str:
     """Inserts synonyms of a fraction of the words at random positions."""
-    words, gaps = split(text)
+    words, gaps, _ = split(text)
     candidates = []
     count = num_changes(alpha, words)
     for word in _content_words(words, stop_words, random) if count else ():
@@ -113,9 +110,9 @@ def insert_synonyms(
     return join(words, gaps)
 
 
-def swap_words(text: str, alpha: float, random: Any) -> str:
+def swap_words(text: str, alpha: float, random: Any, split: Splitter) -> str:
     """Swaps two random words, for a fraction of the words."""
-    words, gaps = split(text)
+    words, gaps, _ = split(text)
     if len(words) < 2:
         return text
     for _ in range(num_changes(alpha, words)):
@@ -124,9 +121,9 @@ def swap_words(text: str, alpha: float, random: Any) -> str:
     return join(words, gaps)
 
 
-def delete_words(text: str, alpha: float, random: Any) -> str:
+def delete_words(text: str, alpha: float, random: Any, split: Splitter) -> str:
     """Removes each word with probability `alpha`; at least one remains."""
-    words, gaps = split(text)
+    words, gaps, spans = split(text)
     if len(words) < 2:
         return text
     keep = random.random(len(words)) >= alpha
@@ -134,14 +131,37 @@ def delete_words(text: str, alpha: float, random: Any) -> str:
         keep[random.integers(len(words))] = True
     if keep.all():
         return text
-    kept_words, kept_gaps = [], [gaps[0]]
-    for i, (word, gap) in enumerate(zip(words, gaps[1:], strict=True)):
+    kept_words, kept_gaps, kept_spans = [], [gaps[0]], [spans[0]]
+    for i, (word, gap, span) in enumerate(zip(words, gaps[1:], spans[1:], strict=True)):
         if keep[i]:
             kept_words.append(word)
             kept_gaps.append(gap)
+            kept_spans.append(span)
+        elif span or kept_spans[-1]:
+            is_outer = i == len(words) - 1, not kept_words
+            kept_gaps[-1], kept_spans[-1] = _merge_around_spans(
+                (kept_gaps[-1], kept_spans[-1]), (gap, span), *is_outer
+            )
         elif kept_words:
             kept_gaps[-1] = _merge_gaps(kept_gaps[-1], gap, i == len(words) - 1)
     return join(kept_words, kept_gaps)
+
+
+def _merge_around_spans(before: Any, after: Any, is_last: bool, is_first: bool) -> Any:
+    """Merges two gaps `(text, span)` of which one has a protected span."""
+    (before, span), (after, after_span) = before, after
+    end = span[1] if span else 0
+    start = after_span[0] if after_span else len(after)
+    between = before[end:], after[:start]
+    if is_first and not span:
+        # What is before the first word remains, as where nothing is protected.
+        middle = between[0]
+    else:
+        middle = _merge_gaps(*between, is_last and not after_span)
+    text = before[:end] + middle + after[start:]
+    shift = end + len(middle) - start
+    first = span[0] if span else after_span[0] + shift
+    return text, (first, after_span[1] + shift if after_span else end)
 
 
 def _merge_gaps(before: str, after: str, is_last: bool) -> str:
@@ -179,27 +199,34 @@ NEIGHBOUR_KEYS = _neighbour_keys()
 
 def mistype(word: str, kind: str, random: Any) -> str:
     """Returns a word of at least two letters with one typing error."""
-    i = int(random.integers(len(word)))
-    letter = word[i]
+    letters = graphemes(word)
+    i = int(random.integers(len(letters)))
     if kind == "swap":
-        i = min(i, len(word) - 2)
-        return word[:i] + word[i + 1] + word[i] + word[i + 2 :]
-    if kind == "delete":
-        return word[:i] + word[i + 1 :]
-    # A letter that is not on the keyboard is typed twice.
-    typed = match_case(
-        _choose(NEIGHBOUR_KEYS.get(letter.lower(), letter), random), letter
-    )
-    return word[:i] + typed + word[i + (kind == "replace") :]
+        i = min(i, len(letters) - 2)
+        changed = (*letters[:i], letters[i + 1], letters[i], *letters[i + 2 :])
+    elif kind == "delete":
+        changed = (*letters[:i], *letters[i + 1 :])
+    else:
+        letter = letters[i]
+        # A letter that is not on the keyboard is typed twice.
+        options = NEIGHBOUR_KEYS.get(letter.lower(), (letter,))
+        typed = match_case(_choose(options, random), letter)
+        changed = (*letters[:i], typed, *letters[i + (kind == "replace") :])
+    return "".join(changed)
 
 
 def add_typos(
-    text: str, alpha: float, kinds: Sequence[str], min_length: int, random: Any
+    text: str,
+    alpha: float,
+    kinds: Sequence[str],
+    min_length: int,
+    random: Any,
+    split: Splitter,
 ) -> str:
     """Mistypes each word of `min_length` letters with probability `alpha`."""
-    words, gaps = split(text)
+    words, gaps, _ = split(text)
     is_mistyped = random.random(len(words)) < alpha
     for i, word in enumerate(words):
-        if is_mistyped[i] and len(word) >= min_length:
+        if is_mistyped[i] and len(graphemes(word)) >= min_length:
             words[i] = mistype(word, _choose(kinds, random), random)
     return join(words, gaps)

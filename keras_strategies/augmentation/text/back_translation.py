@@ -21,9 +21,10 @@ class BackTranslation(TextOperation):
     y = back(translate(x))
     ```
 
-    Takes a `str`, a list, a NumPy array or a `tf.string` tensor and returns the same,
-    so that it can be passed to `map` of `tf.data`; further arguments, such as labels,
-    pass through.
+    Takes a `str`, a list, a NumPy array, a pandas Series or a `tf.string` tensor and
+    returns the same, so that it can be passed to `map` of `tf.data`; further arguments,
+    such as labels, pass through. With a seed, the draws in a pipeline depend on the
+    text and how often it was seen, so that parallel calls repeat them.
 
     Reference: Sennrich et al., 2016, [Improving Neural Machine Translation Models with
     Monolingual Data](https://arxiv.org/abs/1511.06709).

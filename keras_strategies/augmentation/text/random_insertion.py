@@ -1,26 +1,28 @@
 """Random insertion of synonyms."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from keras_strategies.augmentation.text._operation import (
-    TextOperation,
+    WordOperation,
     checked_alpha,
     checked_stop_words,
 )
+from keras_strategies.augmentation.text._protected import PROTECT
 from keras_strategies.augmentation.text._thesaurus import Thesaurus, lookup_of
 from keras_strategies.augmentation.text._words import insert_synonyms
 
 
-class RandomInsertion(TextOperation):
+class RandomInsertion(WordOperation):
     """Inserts synonyms of some words at random positions of each text (EDA's RI).
 
     Adds related words, and noise in the grammar. Of the `l` words of a text, synonyms
     of `n = max(1, int(alpha l))` that are no stop words are inserted.
 
-    Takes a `str`, a list, a NumPy array or a `tf.string` tensor and returns the same,
-    so that it can be passed to `map` of `tf.data`; further arguments, such as labels,
-    pass through.
+    Takes a `str`, a list, a NumPy array, a pandas Series or a `tf.string` tensor and
+    returns the same, so that it can be passed to `map` of `tf.data`; further arguments,
+    such as labels, pass through. With a seed, the draws in a pipeline depend on the
+    text and how often it was seen, so that parallel calls repeat them.
 
     Reference: Wei and Zou, 2019, [EDA](https://arxiv.org/abs/1901.11196).
 
@@ -33,6 +35,11 @@ class RandomInsertion(TextOperation):
             English, `()` for none. Defaults to `None`.
         seed: Integer that makes the draws reproducible, or `None`.
             Defaults to `None`.
+        protect: What remains whole and is neither changed nor moved nor removed: a list
+            of some of `"html"` (tags, comments), `"entity"`, `"email"`, `"url"`,
+            `"mention"` (and hashtags) and `"number"` (with a decimal point, a currency
+            or a percent sign, times), and of regular expressions of the
+            [regex](https://pypi.org/project/regex) package. Defaults to all six kinds.
 
     Raises:
         TypeError: If `thesaurus` is neither a dict nor callable, or `texts` are no
@@ -55,13 +62,14 @@ class RandomInsertion(TextOperation):
         alpha: float = 0.1,
         stop_words: Iterable[str] | None = None,
         seed: int | None = None,
+        protect: Sequence[str] = PROTECT,
     ) -> None:
-        super().__init__(seed)
+        super().__init__(protect, seed)
         self.thesaurus: Thesaurus = thesaurus
         self.alpha: float = checked_alpha(alpha)
         self.stop_words: frozenset[str] = checked_stop_words(stop_words)
         self._lookup = lookup_of(thesaurus)
 
     def change(self, texts: list[str], random: Any) -> list[str]:
-        settings = self.alpha, self._lookup, self.stop_words, random
+        settings = self.alpha, self._lookup, self.stop_words, random, self._split
         return [insert_synonyms(text, *settings) for text in texts]

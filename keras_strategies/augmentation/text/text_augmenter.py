@@ -15,6 +15,7 @@ from keras_strategies.augmentation.text._containers import (
     to_container,
 )
 from keras_strategies.augmentation.text._operation import TextOperation
+from keras_strategies.augmentation.text._protected import PROTECT
 from keras_strategies.augmentation.text._thesaurus import Thesaurus
 from keras_strategies.augmentation.text.random_deletion import RandomDeletion
 from keras_strategies.augmentation.text.random_insertion import RandomInsertion
@@ -37,9 +38,9 @@ class TextAugmenter(TextOperation):
     `TextAugmenter.eda` has the four operations of EDA. Augment only training data,
     after the split: a copy of a training text in the validation set is a leak.
 
-    Takes lists, NumPy arrays and `tf.string` tensors of rank 1, or one text. In
-    `tf.data`, `dataset.map(augmenter)` enlarges each batch (or each text, followed by
-    `.unbatch()`).
+    Takes lists, NumPy arrays, pandas Series and `tf.string` tensors of rank 1, or one
+    text. In `tf.data`, `dataset.map(augmenter)` enlarges each batch (or each text,
+    followed by `.unbatch()`).
 
     Reference: Wei and Zou, 2019, [EDA](https://arxiv.org/abs/1901.11196).
 
@@ -102,6 +103,7 @@ class TextAugmenter(TextOperation):
         n_aug: int = 4,
         stop_words: Iterable[str] | None = None,
         seed: int | None = None,
+        protect: Sequence[str] = PROTECT,
     ) -> Self:
         """Returns an augmenter with the four operations of EDA.
 
@@ -114,12 +116,13 @@ class TextAugmenter(TextOperation):
             n_aug: Changed copies of each text. Defaults to `4`.
             stop_words: As in `SynonymReplacement`. Defaults to `None`.
             seed: Integer that makes the draws reproducible. Defaults to `None`.
+            protect: As in `RandomSwap`. Defaults to all six kinds.
         """
         operations = [
-            SynonymReplacement(thesaurus, alpha, stop_words),
-            RandomInsertion(thesaurus, alpha, stop_words),
-            RandomSwap(alpha),
-            RandomDeletion(alpha),
+            SynonymReplacement(thesaurus, alpha, stop_words, protect=protect),
+            RandomInsertion(thesaurus, alpha, stop_words, protect=protect),
+            RandomSwap(alpha, protect=protect),
+            RandomDeletion(alpha, protect=protect),
         ]
         return cls(operations, copies=n_aug, seed=seed)
 
@@ -140,12 +143,15 @@ class TextAugmenter(TextOperation):
         return (enlarged, *[_repeat(label, len(batch), times) for label in labels])
 
     def change(self, texts: list[str], random: Any) -> list[str]:
+        return self._apply(texts, random, in_pipeline=False)
+
+    def _apply(self, texts: list[str], random: Any, in_pipeline: bool) -> list[str]:
         count = len(texts)
         copies = [[text] * self.copies for text in texts]
         if self.mode == "all":
             flat = [text for row in copies for text in row]
             for operation in self.operations:
-                flat = self._apply(operation, flat, random)
+                flat = self._operate(operation, flat, random, in_pipeline)
             copies = [
                 flat[i * self.copies : (i + 1) * self.copies] for i in range(count)
             ]
@@ -160,7 +166,11 @@ class TextAugmenter(TextOperation):
                     if assigned[row][column] == i
                 ]
                 inputs = [texts[row] for row, _ in indices]
-                changed = self._apply(operation, inputs, random) if inputs else []
+                changed = (
+                    self._operate(operation, inputs, random, in_pipeline)
+                    if inputs
+                    else []
+                )
                 for (row, column), text in zip(indices, changed, strict=True):
                     copies[row][column] = text
         originals = [[text] if self.originals else [] for text in texts]
@@ -170,11 +180,15 @@ class TextAugmenter(TextOperation):
             for text in (*original, *row)
         ]
 
-    def _apply(
-        self, operation: TextOperation, texts: list[str], random: Any
+    def _operate(
+        self,
+        operation: TextOperation,
+        texts: list[str],
+        random: Any,
+        in_pipeline: bool,
     ) -> list[str]:
         if self.seed is None:
-            return operation._change(texts)
+            return operation._change(texts, in_pipeline)
         return operation.change(texts, random)
 
     def _assign_operations(self, random: Any) -> np.ndarray:
@@ -193,6 +207,10 @@ def _repeat(labels: Any, count: int, times: int) -> Any:
     ):
         _check_length(len(labels), count)
         return type(labels)([item for item in labels for _ in range(times)])
+
+    if hasattr(labels, "iloc"):  # a Series or a data frame of pandas
+        _check_length(len(labels), count)
+        return labels.iloc[np.repeat(np.arange(count), times)]
 
     def repeat(array: Any) -> Any:
         if is_tensor(array):
@@ -218,7 +236,7 @@ def _check_length(length: int | None, count: int) -> None:
 
 
 def _enlarge_tensors(
-    change: Callable[[list[str]], list[str]],
+    change: Callable[..., list[str]],
     times: int,
     texts: Tensor,
     labels: Sequence[Any],
@@ -231,8 +249,10 @@ def _enlarge_tensors(
     is_single = texts.shape.rank == 0
     flat = texts[None] if is_single else texts
 
+    in_pipeline = not tf.executing_eagerly()
+
     def run(array: Any) -> Any:
-        result = change(as_list(array))
+        result = change(as_list(array), in_pipeline)
         encoded = np.empty(len(result), dtype=object)
         encoded[:] = [text.encode("utf-8") for text in result]
         return encoded

@@ -41,7 +41,7 @@ class GradientNormAccumulator:
         sums: keras.Variable,
         groups: Sequence[Sequence[int]],
     ):
-        self._optimizer, self._sums, self._groups = optimizer, sums, groups
+        self._optimizer, self.sums, self._groups = optimizer, sums, groups
 
     def __call__(
         self,
@@ -75,9 +75,9 @@ class GradientNormAccumulator:
         has_gradient = ops.convert_to_tensor(np.float32(has_gradient))
         values = ops.where(ops.isfinite(norms), norms, 0.0)
         total, maximum, steps, nonfinite = ops.unstack(
-            ops.convert_to_tensor(self._sums), 4
+            ops.convert_to_tensor(self.sums), 4
         )
-        self._sums.assign(
+        self.sums.assign(
             ops.stack(
                 [
                     total + values,

@@ -102,7 +102,9 @@ def test_in_tf_data():
     data = tf.data.Dataset.from_tensor_slices((TEXTS, [1, 2, 3]))
     ((texts, labels),) = data.batch(3, drop_remainder=True).map(make())
     assert texts.shape == (12,)
-    assert [text.decode() for text in texts.numpy()] == expected
+    texts = [text.decode() for text in texts.numpy()]
+    # Other draws than outside of a pipeline, which depend on the batch alone.
+    assert texts[::4] == expected[::4] and texts != expected
     assert labels.numpy().tolist() == np.repeat([1, 2, 3], 4).tolist()
     single = list(data.map(make()).unbatch().as_numpy_iterator())
     assert len(single) == 12
