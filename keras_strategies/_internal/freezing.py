@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import keras_private
+from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.select import Target, layer_targets
 
 _RECORD = "_frozen_record"
@@ -58,6 +58,18 @@ def refresh(model: keras.Model) -> None:
     with keras_private.variables_scope(model):
         keras_private.rebuild_optimizer(model.optimizer, model.trainable_variables)
     keras_private.retrace_training(model)
+
+
+def check_built(model: keras.Model) -> None:
+    """Refuses a model some of whose layers have no weights yet."""
+    unbuilt = [t.path for t in layer_targets(model) if not t.item.built]
+    if unbuilt or not model.built:
+        checks.fail(
+            "All layers of the model must be built",
+            fix="Give the model an Input, or call it once on a batch of data.",
+            model=model.name,
+            unbuilt=unbuilt,
+        )
 
 
 def is_frozen(layer: keras.layers.Layer) -> bool:

@@ -9,15 +9,17 @@ from keras_strategies.ablation._best_result import BestResult
 from keras_strategies.ablation._designs import Arm
 from keras_strategies.ablation._progress import progress
 from keras_strategies.ablation._runs import applying
-from keras_strategies.ablation._runs.training import Job, arm_name, prepare
+from keras_strategies.ablation._runs.training import (
+    FIRST_CONFIRMATION,
+    Job,
+    arm_name,
+    prepare,
+)
 from keras_strategies.ablation._statistics.race import ALPHA
 
 if TYPE_CHECKING:
     from keras_strategies.ablation._engine import Engine
     from keras_strategies.ablation._study_result import StudyResult
-
-# Beyond every run of a race: seeds that no verdict has seen.
-FIRST_RUN = 1_000_000
 
 
 def confirm(
@@ -31,7 +33,7 @@ def confirm(
     if not candidates:
         note = "No strategy was shown to help, so there is nothing to confirm."
         return BestResult(engine, [], [], note)
-    runs = range(FIRST_RUN, FIRST_RUN + seeds)
+    runs = range(FIRST_CONFIRMATION, FIRST_CONFIRMATION + seeds)
     jobs = [
         engine.job(arm, run, confirm=True) for run in runs for arm in ((), *candidates)
     ]
@@ -44,7 +46,7 @@ def confirm(
     rows = [_row(engine, arm, runs) for arm in candidates]
     _decide(rows, engine.sign)
     chosen = _chosen(rows, engine.sign)
-    note = _note(rows, chosen, combination, left_out)
+    note = _note(rows, chosen, combination, left_out, engine.sign)
     return BestResult(engine, rows, chosen, note)
 
 
@@ -86,12 +88,17 @@ def _row(engine, arm, runs) -> dict[str, Any]:
     if seen.pairs >= 3 and np.isfinite(seen.error) and seen.error > 0:
         t = engine.sign * seen.mean / seen.error
         row["error"] = seen.error
-        row["p_value"] = float(stats.t.sf(t, seen.pairs - 1))
+        # One that fails now and then is not confirmed, however good it is otherwise.
+        if not effect.failures:
+            row["p_value"] = float(stats.t.sf(t, seen.pairs - 1))
     return row
 
 
 def _decide(rows, sign):
-    """Holm's procedure, one-sided: only better than the baseline is of interest."""
+    """Holm's procedure, one-sided: only better than the baseline is of interest.
+
+    Intervals are Bonferroni's, so that they hold for whichever candidate is chosen.
+    """
     from scipy import stats
 
     order = sorted(range(len(rows)), key=lambda i: rows[i]["p_value"])
@@ -99,12 +106,16 @@ def _decide(rows, sign):
     for position, index in enumerate(order):
         row = rows[index]
         share = len(rows) - position
-        passed = passed and share * row["p_value"] <= ALPHA / 2 and not row["failures"]
+        passed = passed and share * row["p_value"] <= ALPHA / 2
         row["confirmed"] = passed
         row["p_value"] = min(1.0, 2 * share * row["p_value"])
         if row["error"] is not None:
-            reach = row["error"] * stats.t.isf(ALPHA / share / 2, row["freedom"])
-            row["interval"] = (row["difference"] - reach, row["difference"] + reach)
+            level = ALPHA / len(rows) / 2
+            reach = row["error"] * stats.t.isf(level, row["freedom"])
+            low, high = row["difference"] - reach, row["difference"] + reach
+            if passed:
+                low, high = (max(low, 0.0), high) if sign > 0 else (low, min(high, 0.0))
+            row["interval"] = low, high
     for row in rows:
         del row["error"], row["freedom"]
 
@@ -116,7 +127,7 @@ def _chosen(rows, sign):
     return max(confirmed, key=lambda row: sign * row["score"])["strategies"]
 
 
-def _note(rows, chosen, combination, left_out):
+def _note(rows, chosen, combination, left_out, sign):
     notes = []
     if left_out:
         notes.append(
@@ -129,12 +140,26 @@ def _note(rows, chosen, combination, left_out):
             "more seeds or a larger test part."
         )
     elif len(combination) > 1 and chosen != list(combination):
-        whole = rows[0]["score"]
-        notes.append(
-            f"The combination of all that helped is worse than {' + '.join(chosen)} "
-            f"alone ({'failed' if whole is None else format(whole, '.4f')})."
-        )
+        notes.append(_about_combination(rows, " + ".join(chosen), sign))
     return " ".join(notes)
+
+
+def _about_combination(rows, chosen, sign):
+    """Why all that helped together is not the best."""
+    whole = rows[0]
+    mine = next(row for row in rows if row["candidate"] == chosen)
+    text = "The combination of all that helped"
+    if whole["score"] is None:
+        return f"{text} failed in every training."
+    if sign * whole["score"] < sign * mine["score"]:
+        return (
+            f"{text} is worse than {chosen} alone: {whole['score']:.4f} to "
+            f"{mine['score']:.4f}."
+        )
+    why = "is not confirmed"
+    if whole["failures"]:
+        why = f"failed in {whole['failures']} trainings"
+    return f"{text} scored {whole['score']:.4f} but {why}; more seeds may confirm it."
 
 
 def trained(engine: "Engine", arm: Arm, run: int) -> keras.Model:

@@ -25,19 +25,13 @@ def judged(
     seen = standing.evidence
     if seen is None or not seen.pairs:
         return _never_ended(name, effect, standing.reason, common)
-    interval = reach = None
-    if seen.identical:
-        interval = (0.0, 0.0)
-    elif seen.pairs >= 3:
-        reach = race.reach(standing.look, seen, ALPHA / standing.share)
-        interval = (seen.mean - reach, seen.mean + reach)
     verdict = _verdict(standing.state, engine.sign * seen.mean)
     open_ = verdict == "undecided"
     return StrategyResult(
         name=name,
         verdict=verdict,
         difference=seen.mean,
-        interval=interval,
+        interval=race.interval(name),
         p_value=race.adjusted()[name],
         seeds=seen.pairs,
         reason=_reason(race, name, effect, open_),

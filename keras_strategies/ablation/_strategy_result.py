@@ -20,7 +20,9 @@ class StrategyResult:
             units of the metric; `None` if nothing was trained. For a loss, less than
             0 is better.
         interval: Confidence interval of `difference`, which holds for all strategies
-            of the study together and however often it looked: `(low, high)`.
+            of the study together and however often it looked (Bonferroni): `(low,
+            high)`. That of a verdict ends at 0 where it would go beyond, since the
+            verdict's test (Holm) is a little sharper.
         p_value: p-value of `difference`, corrected for the number of strategies and
             of looks.
         seeds: Pairs of trainings that it is based on.

@@ -232,7 +232,7 @@ def _survivors(names, effects, sign):
 
 
 def _warnings(engine, design, runs, prepared):
-    lines = list(prepared.warnings)
+    lines = [*prepared.warnings, *engine.runner.notes]
     if engine.out_of_time:
         lines.append("The time limit ended the study: undecided may mean unfinished.")
     arms = dict.fromkeys(arm for item in design.effects.values() for arm in item)

@@ -10,6 +10,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.reports import Column, Report
 from keras_strategies.ablation import _code, _drawing
 from keras_strategies.ablation._best_result import BestResult
+from keras_strategies.ablation._runs.training import FIRST_CONFIRMATION
 from keras_strategies.ablation._strategy_result import StrategyResult
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class StudyResult(Report):
         self.baseline: float = reference["mean"]
         self.baseline_deviation: float | None = reference["deviation"]
         self.interactions: list[dict[str, Any]] = [dict(row) for row in interactions]
-        self.trainings: int = len(engine.log)
+        self.trainings: int = engine.log.count(FIRST_CONFIRMATION)
         self.warnings: tuple[str, ...] = tuple(warnings)
         self.rows: list[dict[str, Any]] = [
             _row(result) for result in self.strategies.values()
@@ -213,7 +214,8 @@ class StudyResult(Report):
         """Python lines that apply strategies in a script of your own.
 
         They stand behind the making of `model` (as `build_fn` returns it), `x_train`,
-        `y_train`, `x_val` and `y_val`, and end with its `fit`.
+        `y_train`, `x_val` and `y_val` (with sample weights also `w_train` and
+        `w_val`), and end with its `fit`.
 
         Args:
             strategies: Names of strategies. Defaults to `None`: those that help.
@@ -227,7 +229,8 @@ class StudyResult(Report):
         with applying.clean_keras(setup.keras_settings):
             model = applying.built(setup.build_fn, setup.splits.samples, 0)
             chosen = [setup.strategies[name] for name in names]
-            return _code.script(chosen, model, setup.epochs, setup.batch_size)
+            samples = setup.splits.samples.rows(setup.splits.of(0).training)
+            return _code.script(chosen, model, samples, setup.epochs, setup.batch_size)
 
 
 def _row(result):
@@ -261,5 +264,7 @@ def _outlook(result, max_seeds):
             f"{max_seeds} seeds would find a difference of {result.detectable:.4f}"
         )
     if result.smallest_tolerance is not None:
-        parts.append(f"no difference larger than {result.smallest_tolerance:.4f}")
+        parts.append(
+            f"with tolerance={result.smallest_tolerance:.4f} it would be no difference"
+        )
     return "; ".join(parts)

@@ -16,15 +16,15 @@ class Data:
     """`train`, `validation` and `test` as pairs of arrays, None where absent."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        path, arrays = arguments.data, _arrays(arguments.data)
-        self.train = _pair(arrays, path, ("x", "y"), ("x_train", "y_train"))
+        path, arrays = arguments.data, read_arrays(arguments.data)
+        self.train = pair_of(arrays, path, ("x", "y"), ("x_train", "y_train"))
         if self.train is None:
             raise UsageError(
                 f"`--data` must hold x and y, or x_train and y_train. Received: {path} "
                 f"with {', '.join(arrays) or 'nothing'}"
             )
-        self.validation = _pair(arrays, path, ("x_val", "y_val"))
-        self.test = _pair(arrays, path, ("x_test", "y_test"))
+        self.validation = pair_of(arrays, path, ("x_val", "y_val"))
+        self.test = pair_of(arrays, path, ("x_test", "y_test"))
         split = arguments.validation_split
         if self.validation is not None:
             if split is not None or arguments.folds is not None:
@@ -54,7 +54,8 @@ class Data:
         self.validation = x[validation], y[validation]
 
 
-def _arrays(path):
+def read_arrays(path: str) -> dict[str, Any]:
+    """Returns the arrays of a .npz file by name."""
     import zipfile
 
     import numpy as np
@@ -76,7 +77,10 @@ def _arrays(path):
     return arrays
 
 
-def _pair(arrays, path, *names):
+def pair_of(
+    arrays: dict[str, Any], path: str, *names: tuple[str, str]
+) -> tuple[Any, Any] | None:
+    """Returns the first pair of arrays of these names that the file has, or `None`."""
     for pair in names:
         present = [name for name in pair if name in arrays]
         if not present:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from keras_strategies.cli import common
+from keras_strategies.cli import common, compare
 from keras_strategies.cli.errors import UsageError
 
 EXAMPLE = """example:
@@ -28,9 +28,15 @@ def add_parser(commands: common.Subparsers) -> None:
     parser.add_argument(
         "--runs",
         type=common.whole_number(1, 10**6),
-        default=50,
+        default=None,
         metavar="N",
-        help="timed inferences (50)",
+        help="timed inferences (as many as take a second, at least 50)",
+    )
+    parser.add_argument(
+        "--data",
+        default=None,
+        metavar="FILE",
+        help="real inputs as .npy or .npz (random ones)",
     )
     parser.add_argument(
         "--threads",
@@ -60,6 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
     from keras_strategies.export import ExportError
 
     model = common.open_artifact(arguments.path)
+    data = None
+    if arguments.data is not None:
+        [*inputs] = model.signatures[model.default_signature]["inputs"]
+        data = compare.load_data(arguments.data, inputs)
     with common.usage_errors():
         try:
             result = model.benchmark(
@@ -67,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
                 threads=arguments.threads,
                 xnnpack=not arguments.no_xnnpack,
                 batch_size=arguments.batch_size,
+                inputs=data,
             )
         except ExportError as error:
             raise UsageError(common.one_line(error)) from error

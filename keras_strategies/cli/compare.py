@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
@@ -16,7 +16,8 @@ EXAMPLE = """data:
   single array of any name, or else the array called x_test, or else x, is taken.
 
 exit codes:
-  0 they agree, 1 they agree less than --min-agreement or the file gives NaN, 2 bad use.
+  0 they agree, 1 an output is refused or they agree less than --min-agreement, 2 bad
+  use.
 
 example:
   keras-strategies compare model.keras model.tflite --data x_test.npy
@@ -31,9 +32,9 @@ def add_parser(commands: common.Subparsers) -> None:
         "compare",
         help="check a .tflite file against its Keras model",
         description=(
-            "Runs a Keras model and a .tflite file on the same data and reports "
-            "their agreement: by the top-1 class for class probabilities, else "
-            "within a tolerance that depends on the quantization."
+            "Runs a Keras model and a .tflite file on the same data and judges each "
+            "output by what it means: classes by the accuracy that the file is "
+            "expected to lose, values by the error of each channel."
         ),
         epilog=EXAMPLE,
     )
@@ -58,6 +59,14 @@ def add_parser(commands: common.Subparsers) -> None:
         "(0.001 to 0.15 by the file's quantization)",
     )
     parser.add_argument(
+        "--labels", metavar="FILE", help="targets as .npy or .npz (y_test, y or labels)"
+    )
+    parser.add_argument(
+        "--quantization",
+        metavar="MODE",
+        help="judge the file as one of this mode (the one that its tensors show)",
+    )
+    parser.add_argument(
         "--unsafe",
         action="store_true",
         help="run code inside the .keras file (lambdas); only for files you trust",
@@ -72,13 +81,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     artifact = common.open_artifact(arguments.path)  # damaged files are bad use
     [*inputs] = artifact.signatures[artifact.default_signature]["inputs"]
-    data = load_data(arguments.data, inputs)
+    data: Any = load_data(arguments.data, inputs, "--data")
+    if arguments.labels:
+        data = data, load_labels(arguments.labels)
     with common.usage_errors():
         try:
             result = export.compare(
                 arguments.model,
                 arguments.path,
                 data,
+                quantization=arguments.quantization,
                 tolerance=arguments.tolerance,
                 safe_mode=not arguments.unsafe,
             )
@@ -92,14 +104,18 @@ def run(arguments: argparse.Namespace) -> int:
                 "asked for. Pass --unsafe if you trust the file."
             ) from error
     min_agreement = arguments.min_agreement
-    passed = min_agreement is None or result.agreement >= min_agreement
+    is_below = min_agreement is not None and result.agreement < min_agreement
+    passed = not is_below and (result.passed or min_agreement == 0)
     if arguments.json:
         verdict = {"min_agreement": min_agreement, "passed": passed}
         common.print_json(result.to_dict() | verdict)
     else:
         common.print_report(result)
-    if not passed:
+    if is_below:
         return _failed(f"agreement {result.agreement:.4f} is below {min_agreement:g}")
+    if not passed:
+        refused = [name for name, v in result.verdicts.items() if not v.passed]
+        return _failed(f"refused: {', '.join(refused)}")
     return 0
 
 
@@ -108,8 +124,34 @@ def _failed(message):
     return 1
 
 
-def load_data(path: str, inputs: Sequence[str]) -> "np.ndarray | dict[str, np.ndarray]":
-    """Returns the array of a `.npy` file, or what a `.npz` holds for `inputs`."""
+# Names of the array with targets in a .npz file.
+LABEL_NAMES = ("y_test", "y", "labels")
+
+
+def load_labels(path: str) -> "np.ndarray":
+    """Returns the array of a `.npy` file, or the targets in a `.npz` file."""
+    arrays = load_data(path, LABEL_NAMES, "--labels")
+    if not isinstance(arrays, dict):
+        return arrays
+    for name in LABEL_NAMES:
+        if name in arrays:
+            return arrays[name]
+    raise UsageError(
+        f"`--labels` must hold y_test, y or labels. Received: {path} with "
+        f"{', '.join(arrays)}"
+    )
+
+
+def load_data(
+    path: str, inputs: Sequence[str], option: str = "--data"
+) -> "np.ndarray | dict[str, np.ndarray]":
+    """Returns the array of a `.npy` file, or what a `.npz` holds for `inputs`.
+
+    Args:
+        path: The file.
+        inputs: Names of the arrays.
+        option: The option that named the file, for messages.
+    """
     import zipfile
 
     import numpy as np
@@ -123,7 +165,7 @@ def load_data(path: str, inputs: Sequence[str]) -> "np.ndarray | dict[str, np.nd
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = common.one_line(error)
         raise UsageError(
-            f"`--data` must be a .npy or .npz file of numbers. Received: {path} "
+            f"`{option}` must be a .npy or .npz file of numbers. Received: {path} "
             f"({reason})"
         ) from error
     # Several inputs are matched by name later.
@@ -135,6 +177,6 @@ def load_data(path: str, inputs: Sequence[str]) -> "np.ndarray | dict[str, np.nd
         if name in named:
             return named[name]
     raise UsageError(
-        f"`--data` must hold one array, or one called {inputs[0]}, x_test or x. "
+        f"`{option}` must hold one array, or one called {inputs[0]}, x_test or x. "
         f"Received: {path} with {', '.join(named) or 'nothing'}"
     )

@@ -31,8 +31,6 @@ examples:
   keras-strategies export model.keras -o model.tflite --layer 'conv=int8' \\
       --layer 'dense=dynamic' --representative train.npz
 """
-# Names of the array with targets in a .npz file.
-_LABEL_NAMES = ("y_test", "y", "labels")
 
 
 def add_parser(commands: common.Subparsers) -> None:
@@ -101,7 +99,12 @@ _ARGUMENTS: dict[str, tuple[tuple[str, dict[str, Any], str], ...]] = {
         (
             "min-agreement",
             {"type": common.fraction, "metavar": "F"},
-            "lowest agreement that passes, 0 to 1 (0.9 to 0.99 by the mode)",
+            "lowest agreement that passes beside the verdict, 0 to 1; 0 lets all pass",
+        ),
+        (
+            "max-loss",
+            {"type": float, "metavar": "F"},
+            "largest loss that passes (0.05, 0.2 or 1 for float32, float16 or int8)",
         ),
         (
             "max-metric-drop",
@@ -116,7 +119,7 @@ _ARGUMENTS: dict[str, tuple[tuple[str, dict[str, Any], str], ...]] = {
         (
             "margin",
             {"type": common.fraction, "metavar": "F"},
-            "agreement above --min-agreement that auto requires while it searches",
+            "part of the limits that auto keeps in reserve while it searches (0.5)",
         ),
         ("allow-flex", {"action": "store_true"}, "accept operations LiteRT lacks"),
         (
@@ -183,6 +186,13 @@ def _add_checks(parser):
         metavar="FILE",
         help="targets of --verify as .npy, or .npz with y_test, y or labels",
     )
+    group.add_argument(
+        "--output-kind",
+        action="append",
+        metavar="[OUTPUT=]KIND",
+        help="meaning of the outputs: probabilities, logits, binary_probabilities, "
+        "binary_logits, regression, embedding or integer (told by the model)",
+    )
     _add_arguments(group, "checks")
 
 
@@ -229,8 +239,13 @@ def run(arguments: argparse.Namespace) -> int:
         model, inputs = _model(arguments)
         verify = arguments.verify
         options = {
-            "representative_data": _data(arguments.representative, inputs),
-            "verify": verify if verify in (None, True) else _data(verify, inputs),
+            "representative_data": _data(
+                arguments.representative, inputs, "--representative"
+            ),
+            "verify": verify
+            if verify in (None, True)
+            else _data(verify, inputs, "--verify"),
+            "output_kind": _output_kind(arguments.output_kind),
             "labels": _labels(arguments.labels),
             "quantization": quantization,
             "include": arguments.include,
@@ -251,7 +266,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.report:
             result.save_report(arguments.report)
     if arguments.json:
-        common.print_json(result.to_dict())
+        common.print_json(result.to_dict() | {"passed": result.passed})
     else:
         common.print_report(result)
     return 0
@@ -315,25 +330,29 @@ def _model(arguments):
     return model, [spec.name for spec in specs]
 
 
-def _data(path, inputs):
+def _data(path, inputs, option):
     if path is None or os.path.isdir(path):
         return path
-    return compare.load_data(path, inputs)
+    return compare.load_data(path, inputs, option)
+
+
+def _output_kind(texts):
+    """Returns the kinds of `[OUTPUT=]KIND` as `to_tflite` takes them."""
+    if not texts:
+        return None
+    if len(texts) == 1 and "=" not in texts[0]:
+        return texts[0]
+    pairs = [text.partition("=")[::2] for text in texts]
+    if not all(kind for _, kind in pairs):
+        raise UsageError(
+            "`--output-kind` must be OUTPUT=KIND where it is given more than once. "
+            f"Received: {', '.join(texts)}"
+        )
+    return dict(pairs)
 
 
 def _labels(path):
-    if path is None:
-        return None
-    arrays = compare.load_data(path, _LABEL_NAMES)
-    if not isinstance(arrays, dict):
-        return arrays
-    for name in _LABEL_NAMES:
-        if name in arrays:
-            return arrays[name]
-    raise UsageError(
-        f"`--labels` must hold y_test, y or labels. Received: {path} with "
-        f"{', '.join(arrays)}"
-    )
+    return None if path is None else compare.load_labels(path)
 
 
 @contextlib.contextmanager

@@ -19,8 +19,9 @@ def add_parser(commands: common.Subparsers) -> None:
         "inspect",
         help="contents of a .tflite file",
         description=(
-            "Lists size, signatures, operations, tensor types, zeros and metadata of "
-            "a .tflite file from any converter, also of one that cannot be run here. "
+            "Lists size, signatures, operations (and which of them the GPU delegate "
+            "and the Edge TPU do not list), tensor types, zeros and metadata of a "
+            ".tflite file from any converter, also of one that cannot be run here. "
             "Exit code 2: there is no such file, or it is damaged."
         ),
         epilog=EXAMPLE,
@@ -65,6 +66,14 @@ def _print_contents(contents: dict[str, Any]) -> None:
     common.print_table("Signatures", ("signature", "role", "name", "tensor"), tensors)
     ops = contents["ops"].items()
     common.print_table("Operations", ("operation", ">count"), ops)
+    delegates = [
+        (entry["delegate"], ", ".join(entry["ops"]) or "none", entry["needs"])
+        for entry in contents["delegates"]
+    ]
+    heads = ("accelerator", "not on its list", "needs")
+    common.print_table("Accelerators", heads, delegates)
+    for entry in contents["delegates"]:
+        print(f"{entry['delegate']}: {entry['source']}")  # noqa: T201
     types = [
         (kind, entry["tensors"], f"{entry['bytes']:,}")
         for kind, entry in contents["tensor_types"].items()

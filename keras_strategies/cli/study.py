@@ -1,14 +1,15 @@
 """`keras-strategies study`: which strategies help on a model and its data."""
 
+import argparse
 import contextlib
 import importlib
 import os
 import re
 import sys
 
-from keras_strategies.cli import artifacts
+from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
-from keras_strategies.cli.output import check_folder
+from keras_strategies.cli.output_folder import check_folder
 
 # Arguments and their defaults; a recipe has the same names.
 DEFAULTS = {
@@ -49,8 +50,8 @@ recipe:
   command line win.
 
 files: trainings.jsonl and study.json, from which the same command goes on, report.html
-  (with Matplotlib: pictures), results.json and code.py, the lines that apply what
-  helped.
+  (with Matplotlib: pictures), results.json and strategies_code.py, the lines that
+  apply what helped.
 
 exit codes:
   0 done, 2 bad use, 130 interrupted.
@@ -62,8 +63,9 @@ example:
 """
 
 
-def add_parser(commands):
-    parser = artifacts.add_command(
+def add_parser(commands: common.Subparsers) -> None:
+    """Adds the command."""
+    parser = common.add_command(
         commands,
         "study",
         help="which strategies help on your model and your data",
@@ -80,7 +82,7 @@ def add_parser(commands):
     parser.add_argument("-o", "--output", metavar="DIR", help="folder (study)")
     _add_strategies(parser)
     _add_study(parser)
-    artifacts.add_json(parser)
+    common.add_json(parser)
     # What is not given must not hide what the recipe says.
     parser.set_defaults(**dict.fromkeys(DEFAULTS), run=run)
 
@@ -107,11 +109,11 @@ def _add_study(parser):
         ("seed", 0, "seed of the study"),
         ("time-limit", 1, "seconds after which no training begins (no limit)"),
     ):
-        kind = artifacts.whole(low, 10**9)
+        kind = common.whole_number(low, 10**9)
         group.add_argument(f"--{name}", type=kind, metavar="N", help=text)
     group.add_argument(
         "--validation-split",
-        type=artifacts.fraction,
+        type=common.fraction,
         metavar="F",
         help="part of the training data that callbacks see (0.2)",
     )
@@ -129,7 +131,8 @@ def _add_study(parser):
     )
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the study and writes its files; returns the exit code."""
     options = _options(arguments)
     folder = check_folder(options["output"])
     # With --json nothing else goes to stdout, whatever the model prints.
@@ -139,7 +142,7 @@ def run(arguments):
     if arguments.json:
         summary = result.to_dict()
         summary["best"] = None if best is None else best.to_dict()
-        artifacts.print_json(summary)
+        common.print_json(summary)
     else:
         tables = [result.table()] + ([] if best is None else [best.table()])
         sys.stdout.write("\n\n".join(tables) + "\n")
@@ -164,7 +167,7 @@ def _options(arguments):
 def _recipe(path):
     import tomllib
 
-    with artifacts.usage_errors():
+    with common.usage_errors():
         try:
             with open(path, "rb") as file:
                 recipe = tomllib.load(file)
@@ -188,7 +191,7 @@ def _studied(options, folder, quiet):
         *("metric", "design", "seeds", "max_seeds", "epochs", "batch_size"),
         *("validation_split", "tolerance", "time_limit", "workers", "seed"),
     )
-    with artifacts.usage_errors():
+    with common.usage_errors():
         try:
             result = ablation.study(
                 build_fn,
@@ -201,11 +204,11 @@ def _studied(options, folder, quiet):
             )
             best = result.best(verbose=0 if quiet else 1) if options["best"] else None
         except RuntimeError as error:
-            raise UsageError(artifacts.one_line(error)) from error
+            raise UsageError(common.one_line(error)) from error
     result.save_report(folder / "report.html")
     result.save_report(folder / "results.json")
     chosen = None if best is None else best.strategies
-    (folder / "code.py").write_text(result.code(chosen), encoding="utf-8")
+    (folder / "strategies_code.py").write_text(result.code(chosen), encoding="utf-8")
     return result, best
 
 
@@ -213,14 +216,14 @@ def _data(path):
     """Training and test data of the file, the second `None` if it has none."""
     from keras_strategies.cli import _tune_inputs
 
-    arrays = _tune_inputs._arrays(path)
-    data = _tune_inputs._pair(arrays, path, ("x", "y"), ("x_train", "y_train"))
+    arrays = _tune_inputs.read_arrays(path)
+    data = _tune_inputs.pair_of(arrays, path, ("x", "y"), ("x_train", "y_train"))
     if data is None:
         raise UsageError(
             f"`--data` must hold x and y, or x_train and y_train. Received: {path} "
             f"with {', '.join(arrays) or 'nothing'}"
         )
-    return data, _tune_inputs._pair(arrays, path, ("x_test", "y_test"))
+    return data, _tune_inputs.pair_of(arrays, path, ("x_test", "y_test"))
 
 
 def _strategies(options):
@@ -230,7 +233,7 @@ def _strategies(options):
     found = {}
     if options["catalog"]:
         task = None if options["catalog"] == "all" else options["catalog"]
-        with artifacts.usage_errors():
+        with common.usage_errors():
             found |= ablation.catalog(task)
     if options["strategies"]:
         own = _imported("--strategies", options["strategies"])

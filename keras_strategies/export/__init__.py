@@ -1,7 +1,8 @@
 """Export to LiteRT (`.tflite`), checked before it is written.
 
 `to_tflite` converts a Keras model in a worker process, runs the artifact in the
-LiteRT interpreter, compares it with the model and writes it only if both agree.
+LiteRT interpreter, judges each output by what it means and writes the file only if it
+agrees with the model.
 It returns an `ExportResult`, or raises an `ExportError` with the way out.
 `TFLiteModel` runs, scores, times and lists a file; `compare` checks it against a model.
 
@@ -26,12 +27,14 @@ from keras_strategies.export.trainable._to_trainable_tflite import to_trainable_
 from keras_strategies.export.trainable.trainable_result import TrainableResult
 from keras_strategies.export.verify._comparison import compare
 from keras_strategies.export.verify.comparison_result import ComparisonResult
+from keras_strategies.export.verify.output_verdict import OutputVerdict
 
 __all__ = [
     "BenchmarkResult",
     "ComparisonResult",
     "ExportError",
     "ExportResult",
+    "OutputVerdict",
     "QuantizationReport",
     "TFLiteModel",
     "TrainableResult",

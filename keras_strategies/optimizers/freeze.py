@@ -25,6 +25,11 @@ class Freeze(Transform):
 
     Gradients of frozen weights are still computed in the backward pass.
 
+    An optimizer knows weights only: BatchNormalization goes on collecting statistics
+    and Dropout goes on drawing, so that what a frozen part computes still drifts.
+    `training.freeze` and `callbacks.GradualUnfreezing` hold all of a layer;
+    `training.trainable_report` shows what moves.
+
     Args:
         include: The variables to freeze at first: a regular expression that is searched
             in the path of a variable (`"sequential/backbone/kernel"`), a layer or

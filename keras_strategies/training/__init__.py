@@ -22,6 +22,8 @@ from keras_strategies.training._fine_tune import (
     unfreeze,
 )
 from keras_strategies.training._fit import fit
+from keras_strategies.training._predict.make_predictor import predictor
+from keras_strategies.training._predict.predictor import Predictor
 from keras_strategies.training._xla_report import XlaReport, xla_report
 from keras_strategies.training.execution_plan import ExecutionPlan
 
@@ -30,6 +32,7 @@ __all__ = [
     "DistillationTrainer",
     "ExecutionPlan",
     "FineTuneResult",
+    "Predictor",
     "TrainableReport",
     "XlaReport",
     "accelerate",
@@ -38,6 +41,7 @@ __all__ = [
     "fine_tune",
     "fit",
     "freeze",
+    "predictor",
     "trainable_report",
     "unfreeze",
     "xla_report",

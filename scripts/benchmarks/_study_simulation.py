@@ -6,6 +6,7 @@ given number of pairs of every strategy, paired t tests and Holm's procedure.
 """
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -43,14 +44,30 @@ def differences(rng, strategies, effect, noise=normal):
     return drawn
 
 
-def race(drawn, spread=0.0, rng=None):
-    """Runs one study; returns which are different, which helpful, and trainings.
+class Outcome(NamedTuple):
+    """What came out of one study.
+
+    Attributes:
+        different: Which strategies are called different.
+        helpful: Which are called helpful.
+        intervals: An interval for each strategy, shape (strategies, 2).
+        trainings: Trainings of the study.
+    """
+
+    different: np.ndarray
+    helpful: np.ndarray
+    intervals: np.ndarray
+    trainings: int
+
+
+def race(drawn, spread=0.0, rng=None, first=FIRST):
+    """Runs one study.
 
     With a `spread` every strategy has an error of this deviation that no seed changes,
     as a test set makes; the rule estimates it from 300 samples.
     """
     names = [str(number) for number in range(len(drawn))]
-    looks = looks_of(FIRST, LAST)
+    looks = looks_of(first, LAST)
     running, done, trainings = Race(names, looks), 0, 0
     parts = None
     if spread:
@@ -77,7 +94,13 @@ def race(drawn, spread=0.0, rng=None):
     standings = running.standings.values()
     different = np.array([item.state == "different" for item in standings])
     better = np.array([item.evidence.mean > 0 for item in standings])
-    return different, different & better, trainings
+    intervals = np.array([running.interval(name) for name in names])
+    return Outcome(different, different & better, intervals, trainings)
+
+
+def missed(intervals, truth):
+    """Whether any strategy's effect is outside its interval."""
+    return bool(((intervals[:, 0] > truth) | (intervals[:, 1] < truth)).any())
 
 
 def fixed(drawn, pairs):
@@ -96,15 +119,17 @@ def summary(strategies, effect, studies, noise=normal, spread=0.0, seed=1):
     """One row of the table."""
     rng = np.random.default_rng(seed)
     real = REAL[strategies] if effect else 0
-    wrong = helpful = power = trainings = 0
+    truth = np.where(np.arange(strategies) < real, effect, 0.0)
+    wrong = helpful = outside = power = trainings = 0
     powers = np.zeros(LAST + 1)
     for _ in range(studies):
         drawn = differences(rng, strategies, effect, noise)
-        different, better, used = race(drawn, spread=spread, rng=rng)
-        wrong += different[real:].any()
-        helpful += better[real:].any()
-        power += different[:real].mean() if real else 0
-        trainings += used / studies
+        outcome = race(drawn, spread=spread, rng=rng)
+        wrong += outcome.different[real:].any()
+        helpful += outcome.helpful[real:].any()
+        outside += missed(outcome.intervals, truth)
+        power += outcome.different[:real].mean() if real else 0
+        trainings += outcome.trainings / studies
         if real:
             for pairs in range(3, LAST + 1):
                 powers[pairs] += fixed(drawn, pairs)[:real].mean() / studies
@@ -113,6 +138,7 @@ def summary(strategies, effect, studies, noise=normal, spread=0.0, seed=1):
         "effect": effect,
         "wrong": wrong / studies,
         "called helpful": helpful / studies,
+        "outside": outside / studies,
         "power": power / studies if real else None,
         "trainings": trainings,
         "saved": 1 - trainings / (LAST * (strategies + 1)),
@@ -126,6 +152,17 @@ def summary(strategies, effect, studies, noise=normal, spread=0.0, seed=1):
         pairs = 3 + enough[0]
         row["saved at equal power"] = 1 - trainings / (pairs * (strategies + 1))
     return row
+
+
+def coverage(strategies, first, studies, effect=2.0, seed=1):
+    """Share of studies in which an effect is outside its interval; all are real."""
+    rng = np.random.default_rng(seed)
+    outside = 0
+    for _ in range(studies):
+        scores = rng.normal(size=(strategies + 1, LAST)) * np.sqrt(0.5)
+        drawn = scores[1:] - scores[0] + effect
+        outside += missed(race(drawn, first=first).intervals, effect)
+    return outside / studies
 
 
 def screening(studies, effect, strategies=15, real=3, seed=1):
@@ -146,7 +183,7 @@ def screening(studies, effect, strategies=15, real=3, seed=1):
         scores = rng.normal(size=(5, LAST)) * np.sqrt(0.5)
         drawn = scores[1:] - scores[0]
         drawn += np.array([[truth[name]] for name in best])
-        different, _, used = race(drawn)
+        different, _, _, used = race(drawn)
         is_real = np.array([int(name) < real and effect > 0 for name in best])
         wrong += (different & ~is_real).any()
         power += (different & is_real).sum() / real
@@ -170,17 +207,18 @@ def main(studies):
         "1 of 1, 2 of 5, 3 of 12 strategies real"
     )
     print(
-        "strategies effect  wrong helpful  power (fixed 20)  trainings  saved  "
+        "strategies effect  wrong helpful outside  power (fixed 20)  trainings  saved  "
         "at equal power"
     )
     for strategies in REAL:
         for effect in EFFECTS:
             row = summary(strategies, effect, studies)
+            power = f"{cell(row['power'], '6.2f')} ({cell(row['fixed power'], '.2f')})"
             print(
                 f"{strategies:10d} {effect:6.1f} {row['wrong']:6.3f} "
-                f"{row['called helpful']:7.3f} {cell(row['power'], '6.2f')} "
-                f"({cell(row['fixed power'], '.2f')}) {row['trainings']:16.1f} "
-                f"{row['saved']:6.0%} {cell(row['saved at equal power'], '7.0%')}",
+                f"{row['called helpful']:7.3f} {row['outside']:7.3f} {power} "
+                f"{row['trainings']:16.1f} {row['saved']:6.0%} "
+                f"{cell(row['saved at equal power'], '7.0%')}",
                 flush=True,
             )
     print("null studies of 12 strategies where the assumptions do not hold")
@@ -191,6 +229,11 @@ def main(studies):
     ):
         row = summary(12, 0.0, studies, **settings)
         print(f"  {title}: wrong {row['wrong']:.3f}", flush=True)
+    print("studies with any effect outside its interval, all strategies real, d = 2")
+    for strategies in (5, 12):
+        for first in (FIRST, LAST):
+            share, looks = coverage(strategies, first, studies), looks_of(first, LAST)
+            print(f"  {strategies} strategies, looks {looks}: {share:.3f}", flush=True)
     print("screening of 15 strategies, 3 of them real, then a race of 4")
     for effect in (0.0, 1.0):
         row = screening(studies, effect)

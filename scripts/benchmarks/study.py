@@ -17,6 +17,8 @@ import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The folder has a compression.py; JAX takes it for a module of Python's.
+sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
 
 import keras
 import numpy as np
@@ -229,6 +231,7 @@ def planted(given):
             metric="accuracy",
             epochs=8,
             test_data=test_data,
+            directory=given.directory and pathlib.Path(given.directory, str(number)),
             seed=number,
             verbose=0,
         )
@@ -274,6 +277,12 @@ def without_times(result):
     return rows
 
 
+def _stored(directory):
+    """Number of trainings that a study has stored."""
+    path = directory / "trainings.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
 def kill(given):
     """Kills the same study again and again, then lets it end."""
     command = [sys.executable, __file__, "--short"]
@@ -283,17 +292,16 @@ def kill(given):
         directory = pathlib.Path(folder, "killed")
         ended = 0
         for _ in range(given.kills):
+            # While it starts, or in a training after a few more.
+            goal = _stored(directory) + int(rng.integers(0, 4))
             process = subprocess.Popen([*command, "--directory", str(directory)])
-            try:
-                # From the start of Python to the middle of trainings.
-                process.wait(timeout=float(rng.uniform(5, 30)))
-                ended += 1
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-            path = directory / "trainings.jsonl"
-            lines = path.read_text().splitlines() if path.exists() else []
-            print(f"{len(lines)} trainings stored", flush=True)
+            while process.poll() is None and _stored(directory) < goal:
+                time.sleep(0.01)
+            time.sleep(float(rng.uniform(0, 1)))
+            ended += process.poll() is not None
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            print(f"{_stored(directory)} trainings stored", flush=True)
         again = without_times(short_study(directory))
     print(
         f"{given.kills} kills ({ended} came too late): the table is "
@@ -319,6 +327,7 @@ def main():
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
     if given.simulate:
+        sys.path.append(str(pathlib.Path(__file__).parent))
         import _study_simulation
 
         _study_simulation.main(given.studies or 2000)

@@ -87,3 +87,8 @@ def setup(build_fn=build, changes=None, data=None, metric="accuracy", **options)
         keras_settings=applying.current_settings(),
         **settings,
     )
+
+
+@keras.saving.register_keras_serializable("tests")
+class SlowAdam(keras.optimizers.Adam):
+    """An optimizer of the user's own."""

@@ -8,6 +8,7 @@ from keras_strategies import ablation, layers, optimizers
 from keras_strategies.ablation import _code, _preparation
 from keras_strategies.ablation._catalog import models
 from keras_strategies.ablation._runs import applying
+from keras_strategies.ablation._runs.samples import Samples
 from keras_strategies.ablation._runs.training import Job, prepare, train
 from tests.ablation import networks
 
@@ -96,7 +97,8 @@ def test_it_applies_and_its_code_does_the_same(name, monkeypatch):
     keras.utils.clear_session(free_memory=False)
     x, y = images()
     scope = {"model": cnn(), "x_train": x, "y_train": y, "x_val": x, "y_val": y}
-    text = _code.script([CATALOG[name]], scope["model"], 10, 32)
+    samples = Samples(x, y)
+    text = _code.script([CATALOG[name]], scope["model"], samples, 10, 32)
     exec(compile(text, f"<{name}>", "exec"), scope)
     theirs = caught["model"]
     assert without_names(theirs.get_config()) == without_names(ours.model.get_config())

@@ -24,7 +24,7 @@ class DrawnRunner:
         self.log, self.effects, self.noise = log, effects, noise
         self.together, self.most, self.seed = together, most, seed
         self.deadline = self.progress = None
-        self.trained = []
+        self.trained, self.notes = [], []
 
     def run(self, jobs, remaining=0):
         for job in jobs:
@@ -153,14 +153,34 @@ def test_a_baseline_that_diverges_everywhere():
 
 
 def test_the_time_limit():
+    """It is a look of fewer pairs: verdict, interval and p-value agree."""
     work = engine({"good": 0.2, "null": 0.0}, most=9)
     results = judged(work)
     assert work.out_of_time
+    assert results["good"].verdict == "helps"
+    assert results["good"].interval[0] >= 0 and results["good"].p_value <= 0.05
+    assert results["null"].verdict == "undecided"
+    assert results["null"].reason == "the time limit"
+    low, high = results["null"].interval
+    assert low < 0 < high and results["null"].p_value > 0.05
     for result in results.values():
-        assert result.verdict == "undecided"
-        assert result.reason == "the time limit"
         assert result.seeds == 3
-        assert result.interval is not None
+
+
+def test_what_ends_out_of_order_does_not_count_at_the_time_limit():
+    """Trainings that end early may have other scores than the others."""
+    work = engine({"null": 0.0}, looks=(8,), most=8)
+    run = work.runner.run
+    backwards = sorted((job_run for job_run in range(8)), reverse=True)
+
+    def disorderly(jobs, remaining=0):
+        first = [job for job in jobs if job.run < 2]
+        last = sorted(jobs, key=lambda job: backwards.index(job.run))
+        run([*first, *last], remaining)
+
+    work.runner.run = disorderly
+    result = judged(work)["null"]
+    assert len(work.log) == 8 and result.seeds == 2
 
 
 def test_no_time_for_a_single_pair():
@@ -206,6 +226,48 @@ def test_a_combination_that_is_worse_than_a_part():
     best = study_result(work).best(seeds=5, verbose=0)
     assert best.strategies == ["b"]
     assert "worse than b alone" in best.note
+
+
+def test_a_combination_that_is_better_but_fails_now_and_then():
+    """It is not called worse, and what is confirmed does not suffer from it."""
+    work = engine({"a": 0.1, "b": 0.15})
+    result = study_result(work)
+    record = work.runner._record
+    work.runner._record = lambda job: (
+        {"arm": "a + b", "run": job.run, "error": "ValueError: no"}
+        if job.arm == ("a", "b") and job.run == 1_000_001
+        else record(job)
+    )
+    best = result.best(seeds=5, verbose=0)
+    assert best.strategies == ["b"] and best.confirmed
+    assert "failed in 1 trainings; more seeds may confirm it" in best.note
+    assert "worse" not in best.note
+
+
+def test_a_confirmation_is_no_part_of_the_study():
+    """Its trainings are neither counted nor drawn, also after an interruption."""
+    work = engine({"a": 0.1, "null": 0.0})
+    before = study_result(work)
+    before.best(seeds=5, verbose=0)
+    after = study_result(work)
+    assert after.trainings == before.trainings == work.log.count(1_000_000)
+    assert len(work.log) == before.trainings + 10
+
+
+def test_equal_scores_of_different_trainings_are_a_coincidence():
+    work = engine({"null": 0.0}, noise=0.0)
+    record = work.runner._record
+
+    def drawn(job, alike):
+        score = record(job._replace(arm=()))
+        history = {"loss": [1.0 if alike or not job.arm else 2.0]}
+        return {**score, "arm": arm_name(job.arm), "history": history}
+
+    work.runner._record = lambda job: drawn(job, True)
+    assert judged(work)["null"].verdict == "no difference"
+    work = engine({"null": 0.0}, noise=0.0)
+    work.runner._record = lambda job: drawn(job, False)
+    assert judged(work)["null"].verdict == "undecided"
 
 
 def test_luck_is_not_confirmed():

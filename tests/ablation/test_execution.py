@@ -16,7 +16,11 @@ from keras_strategies import ablation
 from keras_strategies.ablation._runs import plans
 from keras_strategies.ablation._runs.execution import OutOfTime, Runner
 from keras_strategies.ablation._runs.log import Log
-from keras_strategies.ablation._runs.pools import as_executor
+from keras_strategies.ablation._runs.pools import (
+    Heartbeat,
+    as_executor,
+    capacity_of,
+)
 from keras_strategies.ablation._runs.training import Job
 from tests.ablation import networks
 
@@ -46,6 +50,91 @@ def test_an_executor_that_dies(tmp_path):
             runner.run(JOBS)
     with Log(tmp_path) as log:
         assert len(log) == 2
+
+
+class BrokenExecutor(concurrent.futures.Executor):
+    """Runs one job here, then fails in a way of its own."""
+
+    def __init__(self, kind):
+        self.kind, self.left = kind, 1
+
+    def submit(self, function, /, *arguments):
+        future = concurrent.futures.Future()
+        if self.left:
+            self.left -= 1
+            future.set_result(function(*arguments))
+        elif self.kind == "cancelled":
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        elif self.kind == "remote":
+            future.set_exception(ModuleNotFoundError("No module named 'mine'"))
+        else:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        return future
+
+
+@pytest.mark.parametrize("kind", ["cancelled", "remote", "shut down"])
+def test_executors_that_fail_in_other_ways(tmp_path, kind):
+    """One error that names what was lost; what had ended is stored."""
+    with Log(tmp_path) as log:
+        runner = Runner(networks.setup(epochs=1), log, BrokenExecutor(kind), 1)
+        expected = "executor must live.*stored=1, .*Call `study` with the same"
+        with pytest.raises(RuntimeError, match=expected):
+            runner.run(JOBS[:3])
+        assert len(log) == 1
+
+
+def test_executors_that_fork_are_refused():
+    """They would wait for ever: checked once by hand, for it never ends."""
+    import multiprocessing
+    import multiprocessing.pool
+
+    fork, spawn = (multiprocessing.get_context(name) for name in ("fork", "spawn"))
+    with (
+        concurrent.futures.ProcessPoolExecutor(1, mp_context=fork) as pool,
+        pytest.raises(ValueError, match="must not fork.*'spawn'"),
+    ):
+        as_executor(pool)
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        assert as_executor(pool) is pool
+    with multiprocessing.pool.ThreadPool(3) as pool:
+        assert capacity_of(as_executor(pool)) == 3
+
+
+class Client:
+    """What the study asks of Dask's client."""
+
+    workers: dict[str, int] = {}
+
+    def submit(self, function, value):
+        return function(value)
+
+    def nthreads(self):
+        return self.workers
+
+
+def test_a_cluster_without_workers():
+    """Dask would wait for ever."""
+    executor, client = BrokenExecutor("remote"), Client()
+    executor._client = client
+    client.workers = {"tcp://1": 3, "tcp://2": 2}
+    assert capacity_of(executor) == 5
+    heartbeat = Heartbeat(executor, patience=0.05)
+    time.sleep(0.1)
+    heartbeat.check()
+    client.workers = {}
+    heartbeat.check()
+    time.sleep(0.1)
+    with pytest.raises(RuntimeError, match="no worker for"):
+        heartbeat.check()
+    assert capacity_of(executor) == 1
+    Heartbeat(concurrent.futures.Executor()).check()
+
+
+def test_capacity():
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        assert capacity_of(pool) == 3
+    assert capacity_of(BrokenExecutor("remote")) == os.cpu_count()
 
 
 def test_threads_give_what_this_process_gives():
@@ -105,6 +194,32 @@ def test_plans_are_made_for_long_trainings_only():
     assert not plans.pays({"seconds": 40.0}, 3)
     assert plans.pays({"seconds": 40.0}, 20)
     assert not plans.pays({"error": "x"}, 100)
+
+
+def test_plans_leave_batches_to_callbacks():
+    catalog = ablation.catalog()
+    for name, acts in (("ema", True), ("one_cycle", True), ("early_stopping", False)):
+        callbacks = catalog[name].make_callbacks(10, 5)
+        assert any(map(plans.acts_on_batches, callbacks)) == acts, name
+
+
+def test_a_plan_is_stored_and_its_failure_noted(tmp_path, monkeypatch):
+    def eager():
+        model = networks.build()
+        model.compile("sgd", networks.LOSS, metrics=["accuracy"], run_eagerly=True)
+        return model
+
+    monkeypatch.setattr(plans, "pays", lambda record, trainings: True)
+    with Log(tmp_path) as log:
+        runner = Runner(networks.setup(eager, epochs=1), log, None, 1)
+        runner.run(JOBS[:1])
+        runner.run(JOBS[1:2], remaining=5)
+        assert len(runner.notes) == 1
+        assert runner.notes[0].startswith("baseline trained without an execution plan")
+    with Log(tmp_path) as log:
+        assert log.plans == {"baseline": None}
+        runner = Runner(networks.setup(eager, epochs=1), log, None, 1)
+        assert runner._planned(JOBS[2], 5).plan is None and not runner.notes
 
 
 @pytest.mark.slow

@@ -76,5 +76,5 @@ def test_curves_of_an_arm():
     with Log(None) as log:
         log.add(record(history={"loss": [2.0, 1.0]}))
         log.add(record(run=1, error="x"))
-        assert log.histories("baseline", "loss") == [[2.0, 1.0]]
-        assert log.histories("baseline", "val_loss") == []
+        assert log.histories("baseline", "loss", 9) == [[2.0, 1.0]]
+        assert log.histories("baseline", "val_loss", 9) == []

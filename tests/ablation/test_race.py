@@ -58,6 +58,37 @@ def test_a_verdict_is_an_interval_without_zero():
             assert beyond == (item.state == "different") == (p <= 0.05)
 
 
+@pytest.mark.parametrize("looks", [LOOKS, (10,)])
+def test_intervals_hold_together(looks):
+    """All effects are real: Holm's levels would miss one in a tenth of the studies."""
+    rng = np.random.default_rng(5)
+    studies, strategies, effect, outside = 200, 12, 2.0, 0
+    for _ in range(studies):
+        scores = rng.normal(size=(strategies + 1, 20)) * np.sqrt(0.5)
+        drawn = scores[1:] - scores[0] + effect
+        race = Race([str(k) for k in range(strategies)], looks)
+        for number, pairs in enumerate(looks):
+            if race.running:
+                race.look(
+                    number, {k: evidence(drawn[int(k), :pairs]) for k in race.running}
+                )
+        intervals = [race.interval(name) for name in race.standings]
+        outside += any(not low <= effect <= high for low, high in intervals)
+    # 5 % and three standard errors.
+    assert outside / studies <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / studies)
+
+
+def test_the_interval_of_a_verdict_ends_at_zero():
+    """Holm decides what Bonferroni would leave open."""
+    race = Race(["a", "b"], LOOKS)
+    bounds = race.bounds
+    between = (bounds.bound(0, 0.05 / 2) + bounds.bound(0, 0.05)) / 2
+    race.look(0, {"a": seen(50.0), "b": seen(-between)})
+    assert race.standings["b"].state == "different"
+    assert race.interval("b")[1] == 0 and race.interval("b")[0] < -between
+    assert race.interval("a")[0] > 0
+
+
 def test_hopeless_strategies_stop():
     race = Race(["a"], LOOKS)
     race.look(2, {"a": seen(0.01, pairs=10)})

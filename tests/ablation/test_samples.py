@@ -124,6 +124,9 @@ def test_folds_test_every_sample_once_a_round():
     assert not set(part.training) & set(part.test)
 
 
+EVEN = np.arange(0, 120, 2)  # all of class 0
+
+
 def test_given_splits():
     pairs = [(np.arange(60), np.arange(60, 120))] * 4
     found = parts_of(collect("data", blobs()), splits=pairs)
@@ -137,6 +140,9 @@ def test_given_splits():
         ({"splits": [(np.arange(5), np.arange(5, 9))]}, "for each of `max_seeds`"),
         ({"splits": [(np.arange(5), np.arange(9))] * 4}, "must not overlap"),
         ({"splits": [(np.arange(5), np.array([500]))] * 4}, "positions of samples"),
+        ({"splits": [(EVEN[:30], np.arange(60, 120))] * 4}, "missing_classes=\\[1"),
+        ({"splits": [(np.arange(9), np.arange(9, 10))] * 4}, "leave samples for"),
+        ({"splits": True}, "a number of folds, or a pair"),
         ({"test_data": Samples(*blobs(30, classes=1))}, "every class"),
         ({"test_data": Samples(np.zeros((9, 3)), np.zeros(9))}, "shape of `data`"),
     ],

@@ -236,6 +236,35 @@ def test_other_metrics_have_bootstrap_replicates():
     np.testing.assert_array_equal(found.parts, again.parts)
 
 
+def test_weights_count_as_in_evaluate():
+    """In the loss and in `weighted_metrics`, not in `metrics`."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 4)).astype("float32"), rng.integers(3, size=40)
+    weight = rng.uniform(0, 2, size=40).astype("float32")
+    model = judged(["accuracy"])
+    weighted = [networks.LOSS]
+    model.compile("sgd", networks.LOSS, metrics=["accuracy"], weighted_metrics=weighted)
+    outputs_ = model.predict(x, verbose=0)
+    expected = model.evaluate(
+        x, y, sample_weight=weight, batch_size=40, verbose=0, return_dict=True
+    )
+    for name in ("loss", "accuracy", networks.LOSS):
+        found = scoring.score(name, model, y, outputs_, 0, weight)
+        assert found.value == pytest.approx(expected[name], rel=1e-5), name
+        assert found.by_sample == (name != networks.LOSS)
+    plain = scoring.score("loss", model, y, outputs_, 0)
+    assert plain.value != pytest.approx(expected["loss"], rel=1e-3)
+
+
+def test_a_score_that_is_not_finite_is_a_failure():
+    def odd(y_true, y_pred):
+        return keras.ops.log(keras.ops.sum(y_pred, axis=-1) * 0)
+
+    y, p = outputs()
+    with pytest.raises(FloatingPointError, match="odd is -inf on the test part"):
+        scoring.score("odd", judged([odd]), y, p.astype("float32"), 0)
+
+
 def test_a_metric_that_the_baseline_does_not_have():
     y, p = outputs()
     with pytest.raises(ValueError, match=r"metrics=\['loss', 'accuracy'\]"):

@@ -74,8 +74,7 @@ CALLBACKS = [
     Case(
         "callbacks.GradualUnfreezing",
         "callback",
-        make=lambda: {"schedule": {1: "dense/", 3: ["dense/bias"]}},
-        setting="freezing",
+        make=lambda: {"schedule": {1: lambda layer: getattr(layer, "units", 0) == 8}},
     ),
     Case(
         "callbacks.LabelSmoothingScheduler",

@@ -37,6 +37,7 @@ def folder(tmp_path_factory):
     np.savez(folder / "two.npz", a=x, b=x)
     (folder / "cut.tflite").write_bytes((folder / "model.tflite").read_bytes()[:700])
     (folder / "text.tflite").write_text("no model")
+    (folder / "cut.keras").write_bytes((folder / "model.keras").read_bytes()[:700])
     return folder
 
 
@@ -67,6 +68,8 @@ def test_inspect(use, folder):
     assert found["ops"] == {"FULLY_CONNECTED": 1}
     assert found["tensor_types"]["float32"]["bytes"] >= 4 * 3 * 4
     assert found["sparsity"]["total"] == 0 and found["flex_ops"] == []
+    assert [entry["ops"] for entry in found["delegates"]] == [[], []]
+    assert all(entry["source"].startswith("https://") for entry in found["delegates"])
     assert found["signatures"]["serving_default"]["inputs"]["x1"]["shape"] == [None, 4]
     assert found["metadata"]["labels"] == ["a", "b", "c"]
 
@@ -74,6 +77,10 @@ def test_inspect(use, folder):
 def test_benchmark(use):
     code, printed = use("benchmark model.tflite --runs 5 --no-xnnpack")
     assert code == 0 and "median" in printed.out and "off" in printed.out
+    code, printed = use("benchmark model.tflite --data x.npy --json")
+    found = json.loads(printed.out)
+    assert code == 0 and found["inputs"] == "given" and found["runs"] >= 50
+    assert found["p90_ms"] <= found["p99_ms"]
     code, printed = use("benchmark model.tflite --runs 7 --threads 2 --json")
     found = json.loads(printed.out)
     assert code == 0 and (found["runs"], found["threads"]) == (7, 2)
@@ -87,10 +94,15 @@ def test_compare(use):
     code, printed = use(line)
     assert code == 1 and "is below 0.9" in printed.err
     assert printed.err.count("\n") == 1 and "agreement" in printed.out
+    labels = "compare model.keras model.tflite --data x.npy --labels data.npz"
+    code, printed = use(f"{labels} --quantization int8 --json")
+    found = json.loads(printed.out)
+    assert code == 0 and found["passed"] and found["quantization"] == "int8"
+    assert found["verdicts"]["scores"]["kind"] == "regression"
     code, printed = use(line + " --json")
     assert code == 1 and json.loads(printed.out)["passed"] is False
     code, printed = use(line + " --tolerance 1 --json")
-    assert json.loads(printed.out)["outputs"]["output_0"]["tolerance"] == 1
+    assert json.loads(printed.out)["outputs"]["scores"]["tolerance"] == 1
 
 
 def test_code_in_a_keras_file_is_refused_unless_asked_for(use):
@@ -99,7 +111,8 @@ def test_code_in_a_keras_file_is_refused_unless_asked_for(use):
     assert code == 2 and printed.err.count("\n") == 1
     assert "--unsafe" in printed.err
     code, printed = use(line + " --unsafe")
-    assert code == 0, printed.err
+    assert code == 1 and "refused: scores" not in printed.err
+    assert "refused: " in printed.err and "refused (regression)" in printed.out
 
 
 @pytest.mark.parametrize(
@@ -116,6 +129,19 @@ def test_code_in_a_keras_file_is_refused_unless_asked_for(use):
         ("compare model.keras model.tflite --data none.npz", "none.npz"),
         ("compare model.keras model.tflite --data cut.tflite", ".npy or .npz"),
         ("compare model.keras model.tflite --data two.npz", "called x1, x_test or x"),
+        (
+            "compare model.keras model.tflite --data x.npy --labels two.npz",
+            "`--labels` must hold",
+        ),
+        ("compare cut.keras model.tflite --data x.npy", "damaged or cut off"),
+        (
+            "export model.keras -o a.tflite --representative cut.tflite",
+            "`--representative` must be a .npy",
+        ),
+        (
+            "export model.keras -o a.tflite --verify two.npz",
+            "`--verify` must hold one array",
+        ),
     ],
 )
 def test_bad_files_are_one_line_and_exit_code_2(line, said, use):

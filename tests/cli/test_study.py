@@ -56,8 +56,13 @@ def test_a_study_and_its_files(folder, capsys):
     assert code == 0
     assert "adam" in out and "helps" in out
     names = {path.name for path in (folder / "study").iterdir()}
-    assert {"trainings.jsonl", "report.html", "results.json", "code.py"} <= names
-    assert "adam(optimizer)" in (folder / "study" / "code.py").read_text()
+    assert {
+        "trainings.jsonl",
+        "report.html",
+        "results.json",
+        "strategies_code.py",
+    } <= names
+    assert "adam(optimizer)" in (folder / "study" / "strategies_code.py").read_text()
     trained = (folder / "study" / "trainings.jsonl").read_text()
     # The same command again trains nothing, and prints one object with --json.
     assert run(*MODEL, "--data", "x.npz", *SMALL, "--seed", 0, "--json") == 0

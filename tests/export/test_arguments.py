@@ -68,8 +68,19 @@ def _tiny():
         ({"calibration": "max"}, ValueError, "`calibration` must be one of 'minmax'"),
         ({"percentile": 50}, ValueError, r"`percentile` must be in \(50, 100\]"),
         ({"quantizer": "aimet"}, ValueError, "`quantizer` must be one of"),
-        ({"labels": np.ones(4)}, ValueError, "go together"),
-        ({"max_metric_drop": 0.1}, ValueError, "go together"),
+        ({"labels": np.ones(4)}, ValueError, "need the inputs as `verify`"),
+        ({"max_loss": -1.0}, ValueError, "`max_loss` must be at least 0"),
+        ({"max_loss": {"x": "much"}}, TypeError, "`max_loss` must be a number"),
+        ({"output_kind": "boxes"}, ValueError, "`output_kind` must be one of None"),
+        ({"output_kind": {"other": "logits"}}, ValueError, "output names as keys"),
+        ({"output_kind": [("logits", 4)]}, ValueError, "must have 3 channels in all"),
+        ({"output_kind": ["logits"]}, ValueError, "pairs of a kind and a channel"),
+        (
+            {"labels": np.ones(3), "verify": X},
+            ValueError,
+            "`labels` must have one label for each sample",
+        ),
+        ({"max_metric_drop": 0.1}, ValueError, "`max_metric_drop` needs `labels`"),
         (
             {"labels": np.ones(4), "max_metric_drop": 0.1},
             ValueError,
@@ -123,8 +134,12 @@ def test_code_in_a_file_is_refused(tmp_path):
     (tmp_path / "text.keras").write_text("no model")
     with pytest.raises(ValueError, match="a .keras file that can be loaded"):
         export.to_tflite(tmp_path / "text.keras", tmp_path / "model.tflite")
+    whole = (tmp_path / "code.keras").read_bytes()
+    (tmp_path / "cut.keras").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"no archive.*damaged or cut off"):
+        export.to_tflite(tmp_path / "cut.keras", tmp_path / "model.tflite")
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"code.keras", "text.keras"}
+    assert names == {"code.keras", "cut.keras", "text.keras"}
 
 
 def _refuse(options, error, match, target):

@@ -1,5 +1,7 @@
 """The search for a quantization: real exports, and the choice by itself."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from keras_strategies import export
 from keras_strategies.export._worker import converter_client
 from keras_strategies.export.convert import _auto_quantization, _options
 from keras_strategies.export.verify import _metric_constraint
+from keras_strategies.export.verify._criteria import MODE_LIMITS, Criteria
 from tests.export import models
 
 pytestmark = pytest.mark.tensorflow
@@ -55,10 +58,11 @@ def test_the_smallest_that_keeps_to_the_limits(trained, digits, target):
     assert search["search_samples"] + search["gate_samples"] == len(x) - 1200
     assert result.samples == search["gate_samples"]
     assert search["gate_agreement"] == result.agreement >= 0.98
-    assert search["margin"] == pytest.approx(0.01)
+    assert search["gate_loss"] <= 1 and search["search_loss"] <= 0.5
+    assert search["margin"] == pytest.approx(0.5) and result.passed
     kept = [c for c in search["candidates"] if c["kept"]]
     assert {c["mode"] for c in search["candidates"]} >= {"float32", "int8", "dynamic"}
-    assert all(c["agreement"] >= 0.99 and c["metric_drop"] <= 0.01 for c in kept)
+    assert all(c["loss"] <= 0.5 and c["metric_drop"] <= 0.01 for c in kept)
     smallest = min(kept, key=lambda c: c["bytes"])
     assert smallest["mode"] == search["chosen"] == result.quantization
     assert smallest["bytes"] == result.bytes == target.stat().st_size
@@ -124,7 +128,7 @@ class _FakeJob:
 
     def __init__(self, costs, tmp_path, allowed):
         self.costs, self.folder, self.allowed = costs, tmp_path, allowed
-        self.min_agreement, self.tolerance = 1 - allowed, 0.1
+        self.criteria = Criteria(MODE_LIMITS["dynamic"])
         self.metric_constraint = None
         self.looping_layers, self.representative = [], {}
         self.layers, self.model = {}, None
@@ -180,14 +184,18 @@ def test_a_choice_that_fails_on_held_out_data_is_refused(
     trained, digits, target, monkeypatch
 ):
     x, _ = digits
-    judge = _auto_quantization._reference.compare_outputs
+    judge = _auto_quantization._outputs.compare_outputs
 
-    def harsher(model, reference, actual, tolerance, min_agreement):
-        # Only the check on held-out data asks for a level.
-        return judge(model, reference, actual, tolerance, 2.0 if min_agreement else 0.0)
+    def harsher(reference, actual, spans, criteria):
+        figures = judge(reference, actual, spans, criteria)
+        if not criteria.search_margin:  # only the check on held-out data
+            verdicts = figures["verdicts"].items()
+            failed = {n: dataclasses.replace(v, passed=False) for n, v in verdicts}
+            figures["verdicts"] = failed
+        return figures
 
     monkeypatch.setattr(
-        "keras_strategies.export.verify._reference.compare_outputs", harsher
+        "keras_strategies.export.verify._outputs.compare_outputs", harsher
     )
     target.write_bytes(b"kept")
     with pytest.raises(export.ExportError, match="held out.*larger `margin`") as caught:
@@ -199,7 +207,7 @@ def test_a_choice_that_fails_on_held_out_data_is_refused(
             verify=x[1200:1400],
         )
     details = caught.value.details
-    assert details["search"]["search_agreement"] >= 0.99
+    assert details["search"]["search_loss"] <= 0.5
     assert target.read_bytes() == b"kept"
 
 

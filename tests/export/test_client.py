@@ -9,7 +9,11 @@ import time
 import pytest
 
 from keras_strategies.export import ExportError
-from keras_strategies.export._worker import converter_client, converter_worker
+from keras_strategies.export._worker import (
+    converter_client,
+    converter_worker,
+    sandbox,
+)
 
 ECHO = """
 import json, os, signal, sys, time
@@ -208,3 +212,66 @@ def test_the_worker_reports_what_it_holds_not_what_it_once_memory_in_use():
     with_block = converter_worker._memory_in_use()
     del block
     assert converter_worker._memory_in_use() < with_block - 2**27
+
+
+TERMINATED = """
+import os, pathlib, signal, sys, time
+os.environ["TMPDIR"] = sys.argv[1]
+import keras
+from keras_strategies import export
+from keras_strategies.export.convert import _trace
+
+write = _trace.write_saved_model
+
+def write_and_end(*arguments, **settings):
+    write(*arguments, **settings)
+    assert list(pathlib.Path(sys.argv[1]).rglob("saved_model.pb"))
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+_trace.write_saved_model = write_and_end
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+export.to_tflite(model, sys.argv[2])
+"""
+
+
+@pytest.mark.tensorflow
+def test_an_ended_export_leaves_no_files(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    arguments = [
+        sys.executable,
+        "-c",
+        TERMINATED,
+        str(scratch),
+        str(tmp_path / "m.tflite"),
+    ]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    assert done.returncode == -15, done.stderr
+    # Autograph's own files are not ours to remove.
+    for _ in range(1200):
+        if not list(scratch.glob("keras_strategies_*")):
+            break
+        time.sleep(0.1)
+    assert not list(scratch.glob("keras_strategies_*"))
+    assert not list(scratch.rglob("saved_model.pb"))
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "match"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "crash", "last of the memory"),
+        ("raise MemoryError", "crash", "last of the memory"),
+        ("import os; os.kill(os.getpid(), 11)", "load", "SIGSEGV.*damaged"),
+        ("raise ValueError('no')", "run", "failed: ValueError: no"),
+    ],
+)
+def test_a_child_without_memory_is_no_damaged_file(
+    code, reason, match, tmp_path, monkeypatch
+):
+    script = tmp_path / "child.py"
+    script.write_text(code)
+    monkeypatch.setattr(sandbox, "_SCRIPT", script)
+    with pytest.raises(ExportError, match=match) as caught:
+        sandbox.probe(b"", "model.tflite")
+    assert caught.value.reason == reason

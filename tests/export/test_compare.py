@@ -46,7 +46,15 @@ def test_another_model_disagrees_and_the_gate_holds(two):
     model, path, samples = two
     other = keras.models.clone_model(model)
     found = export.compare(other, path, samples)
-    assert found.agreement < 0.9
+    assert found.agreement < 0.9 and not found.passed
+    assert {name: v.kind for name, v in found.verdicts.items()} == {
+        "kind": "probabilities",
+        "value": "regression",
+    }
+    assert "refused (regression)" in found.table()
+    with pytest.raises(export.ExportError, match="times what is allowed"):
+        export.compare(other, path, samples, max_loss=1)
+    assert not export.compare(other, path, samples, min_agreement=0).passed
     with pytest.raises(export.ExportError, match="less than the 0.9 that") as caught:
         export.compare(other, path, samples, min_agreement=0.9)
     assert caught.value.reason == "disagreement"
@@ -156,3 +164,81 @@ def test_bad_arguments_are_named(two, folder):
     with pytest.raises(export.ExportError, match="Keras model itself") as caught:
         export.compare(bad, path, samples)
     assert caught.value.reason == "reference"
+
+
+def _score_and_pixels():
+    """A detector's head [x, y, score], and a file whose score is a constant."""
+    inputs = keras.Input((4,), name="x")
+    pixels = L.Rescaling(640.0)(L.Dense(2, activation="sigmoid")(inputs))
+    score = L.Dense(1, activation="sigmoid", name="score")(inputs)
+    model = keras.Model(inputs, L.Concatenate(name="head")([pixels, score]))
+    broken = keras.models.clone_model(model)
+    broken.set_weights(model.get_weights())
+    kernel, bias = broken.get_layer("score").get_weights()
+    broken.get_layer("score").set_weights([0 * kernel, bias])
+    return model, broken
+
+
+def test_labels_the_mode_and_the_kind_are_taken_at_their_word(folder):
+    model, broken = _score_and_pixels()
+    path = folder / "score.tflite"
+    export.to_tflite(broken, path)
+    x = np.random.default_rng(0).normal(size=(300, 4)).astype("float32")
+    y = model.predict(x, verbose=0)
+    found = export.compare(model, path, x, quantization="int8")
+    assert not found.passed and found.quantization == "int8"
+    assert found.verdicts["head"].worst == "channel 2"
+    # With labels, too; a tuple is (inputs, labels) for a model with one input.
+    found = export.compare(model, path, (x, y), quantization="int8")
+    assert not found.passed
+    with pytest.raises(ValueError, match="one label for each sample"):
+        export.compare(model, path, (x, y[:9]))
+    # The file of a good model, judged as int8 and as what it is.
+    export.to_tflite(model, path)
+    assert export.compare(model, path, (x, y), quantization="int8").passed
+    found = export.compare(model, path, x, output_kind="regression")
+    assert found.passed and found.verdicts["head"].kind == "regression"
+
+
+def test_two_inputs_as_a_tuple_stay_two_inputs(two):
+    model, path, samples = two
+    pair = (samples["zeta"], samples["alpha"])
+    assert export.compare(model, path, pair).samples == 30
+    labels = {"kind": np.zeros(30, int), "value": np.zeros((30, 1))}
+    assert export.compare(model, path, (samples, labels)).passed
+    with pytest.raises(ValueError, match="output names as keys"):
+        export.compare(model, path, (samples, {"other": labels["kind"]}))
+
+
+def test_a_file_of_nan_does_not_pass(folder):
+    model = models.tiny()
+    broken = models.tiny()
+    path = folder / "nan.tflite"
+    export.to_tflite(broken, path)
+    content = path.read_bytes()
+    kernel = np.asarray(broken.layers[0].kernel).T.astype("float32")
+    assert kernel.tobytes() in content
+    path.write_bytes(content.replace(kernel.tobytes(), (kernel * np.nan).tobytes()))
+    x = np.ones((5, 4))
+    found = export.compare(model, path, x)
+    assert not found.passed and "NaN" in str(found)
+    with pytest.raises(export.ExportError) as caught:
+        export.compare(model, path, x, min_agreement=0)
+    assert caught.value.reason == "non-finite"
+
+
+def test_the_state_of_the_model_is_not_moved(folder):
+    lstm = L.LSTM(4, stateful=True)
+    model = keras.Sequential(
+        [keras.Input((4, 3), batch_size=1, name="x"), lstm, L.Dense(2)]
+    )
+    x = np.random.default_rng(0).normal(size=(20, 4, 3)).astype("float32")
+    model(x[:1])
+    before = [np.array(state) for state in lstm.states]
+    path = folder / "state.tflite"
+    result = export.to_tflite(model, path, verify=x)
+    assert result.passed
+    found = export.compare(model, path, x)
+    assert found.passed and found.max_difference < 1e-5
+    for state, value in zip(lstm.states, before, strict=True):
+        np.testing.assert_array_equal(np.array(state), value)

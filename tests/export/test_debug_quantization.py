@@ -89,8 +89,14 @@ def test_leaving_the_culprit_in_float_is_measured_and_true(culprit, tmp_path):
         quantization="int8",
         exclude=eval(excluded),
         representative_data=_images(),
+        max_loss=10.0,  # random weights: the outputs hardly vary
     )
     assert result.agreement == 1.0
+    # The verdict on the whole int8 file, on samples of its own.
+    verdict = report.verdicts["head"]
+    assert not report.passed and verdict.loss > 2 * result.verdicts["head"].loss
+    assert "20 of 64 samples" in report.verified_on and verdict.samples == 20
+    assert "verdict, head: refused (regression)" in str(report)
 
 
 def test_a_sound_model_gives_no_alarm(sound):

@@ -1,4 +1,4 @@
-"""The comparison against closed forms."""
+"""The count of agreement, and the comparison of all outputs, against closed forms."""
 
 import numpy as np
 import pytest
@@ -7,17 +7,35 @@ from hypothesis import strategies as st
 
 from keras_strategies.export import ExportError
 from keras_strategies.export.artifact import _interpreter
-from keras_strategies.export.verify import _agreement, _reference
+from keras_strategies.export.verify import _agreement, _outputs
+from keras_strategies.export.verify._criteria import MODE_LIMITS, Criteria
+from keras_strategies.export.verify._output_kinds import Span, output_spans
+
+
+def _count(reference, actual, kind=None, tolerance=0.1, rounding=0.0):
+    [spans] = output_spans(None, {"y": reference}, kind).values()
+    return _agreement.compare_output(reference, actual, spans, tolerance, rounding)
 
 
 def test_top_1_counts_equal_argmax_only():
     reference = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.5, 0.5]], "float32")
     actual = np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1], [0.5, 0.5]], "float32")
-    figures = _agreement.compare_output(reference, actual, 0.1)
+    figures = _count(reference, actual)
     assert figures["kind"] == "top-1"
     assert figures["agreement"] == 0.75
     assert figures["max_difference"] == pytest.approx(0.5)
     assert figures["mean_difference"] == pytest.approx((0.3 + 0.5 + 0.3 + 0) / 4)
+
+
+def test_what_the_model_itself_cannot_decide_is_no_difference():
+    reference = np.array([[0.5, 0.5], [0.501, 0.499], [0.9, 0.1]], "float32")
+    figures = _count(reference, 1 - reference, rounding=1 / 256)
+    assert figures["agreement"] == pytest.approx(2 / 3)
+    assert _count(reference, 1 - reference)["agreement"] == pytest.approx(1 / 3)
+    yes = np.array([[0.5], [0.501], [0.9]], "float32")
+    figures = _count(yes, 1 - yes, "binary_probabilities", rounding=1 / 256)
+    assert figures["kind"] == "yes or no"
+    assert figures["agreement"] == pytest.approx(2 / 3)
 
 
 def test_top_1_of_dense_predictions_counts_pixels():
@@ -25,34 +43,36 @@ def test_top_1_of_dense_predictions_counts_pixels():
     reference[..., 1] = 1
     actual = reference.copy()
     actual[0, 0, 0] = [1, 0, 0]
-    assert _agreement.compare_output(reference, actual, 0.1)["agreement"] == 31 / 32
+    assert _count(reference, actual)["agreement"] == 31 / 32
 
 
-def test_values_are_measured_against_the_range():
+def test_values_are_measured_against_the_range_of_their_channel():
     reference = np.array([[100.0], [101.0], [102.0]], "float32")
     actual = reference + np.array([[0.1], [0.3], [0.0]], "float32")
-    figures = _agreement.compare_output(reference, actual, 0.1)
+    figures = _count(reference, actual)
     assert figures["kind"] == "values"
     assert figures["agreement"] == pytest.approx(2 / 3)
+    # Beside a channel of thousands the same error counts the same.
+    wide = np.array([[0.0], [1000.0], [2000.0]], "float32")
+    both = np.hstack([wide, reference]), np.hstack([wide, actual])
+    assert _count(*both)["agreement"] == pytest.approx(2 / 3)
 
 
 def test_logits_are_values_unless_told_otherwise():
     reference = np.array([[5.0, -3.0], [2.0, 2.5]], "float32")
     actual = np.array([[9.0, -3.0], [2.0, 2.6]], "float32")
-    assert _agreement.compare_output(reference, actual, 0.1)["agreement"] == 0.5
-    assert (
-        _agreement.compare_output(reference, actual, 0.1, classes=True)["agreement"]
-        == 1
-    )
+    assert _count(reference, actual)["agreement"] == 0.5
+    assert _count(reference, actual, "logits")["agreement"] == 1
 
 
-def test_integers_and_booleans_must_be_equal():
+def test_integers_and_booleans_count_equal_elements():
     reference = np.array([[1, 200], [3, 4]], "int32")
     actual = np.array([[1, 201], [3, 4]], "int32")
-    assert _agreement.compare_output(reference, actual, 0.5)["agreement"] == 0.5
+    figures = _count(reference, actual, tolerance=0.5)
+    assert (figures["kind"], figures["agreement"]) == ("equal", 0.75)
     same = np.array([[True], [False]])
-    assert _agreement.compare_output(same, same, 0.5)["agreement"] == 1
-    assert _agreement.compare_output(same, ~same, 0.5)["agreement"] == 0
+    assert _count(same, same)["agreement"] == 1
+    assert _count(same, ~same)["agreement"] == 0
 
 
 @pytest.mark.parametrize(
@@ -64,8 +84,8 @@ def test_integers_and_booleans_must_be_equal():
         ([[0.0], [0.0]], 1.0),
     ],
 )
-def test_value_scale(values, scale):
-    assert _agreement.value_scale(np.array(values)) == pytest.approx(scale)
+def test_channel_scales(values, scale):
+    assert _agreement.channel_scales(np.array(values)) == pytest.approx(scale)
 
 
 def test_non_finite_names_the_output():
@@ -96,33 +116,50 @@ def test_quantize_round_trip_is_within_half_a_step(values, scale, dtype):
     assert np.abs(back - inside).max() <= scale * 0.5001
 
 
-def _compare(reference, actual, min_agreement=0.95):
-    return _reference.compare_outputs(None, reference, actual, 0.1, min_agreement)
+def _compare(reference, actual, **settings):
+    criteria = Criteria(MODE_LIMITS["int8"], **settings)
+    spans = {name: (Span("regression", 0, 1, "user"),) for name in reference}
+    return _outputs.compare_outputs(reference, actual, spans, criteria), criteria
 
 
 def test_comparison_takes_the_worst_output():
     good = np.array([[0.0], [1.0]], "float32")
-    figures = _compare(
-        {"a": good, "b": good}, {"a": good, "b": 1 - good}, min_agreement=0
-    )
+    figures, _ = _compare({"a": good, "b": good}, {"a": good, "b": 1 - good})
     assert figures["agreement"] == 0
     assert figures["outputs"]["a"]["agreement"] == 1
     assert figures["max_difference"] == 1
     assert figures["mean_difference"] == 0.5
+    assert figures["verdicts"]["a"].passed and not figures["verdicts"]["b"].passed
 
 
 @pytest.mark.parametrize(
-    ("actual", "reason"),
+    ("actual", "reason", "text"),
     [
-        ({"a": np.array([[0.0], [np.nan]], "float32")}, "non-finite"),
-        ({"a": np.array([[0.0], [np.inf]], "float32")}, "non-finite"),
-        ({"a": np.array([[0.5], [0.0]], "float32")}, "disagreement"),
-        ({"a": np.array([[0.0]], "float32")}, "disagreement"),
-        ({"b": np.array([[0.0], [1.0]], "float32")}, "disagreement"),
+        ({"a": np.array([[0.0], [np.nan]])}, "non-finite", "NaN"),
+        ({"a": np.array([[0.0], [np.inf]])}, "non-finite", "NaN"),
+        ({"a": np.array([[0.5], [0.0]])}, "disagreement", "times what is allowed"),
+        ({"a": np.array([[0.0]])}, "disagreement", "shape"),
+        ({"b": np.array([[0.0], [1.0]])}, "disagreement", "shape None"),
     ],
 )
-def test_comparison_refuses(actual, reason):
+def test_comparison_refuses(actual, reason, text):
     reference = {"a": np.array([[0.0], [1.0]], "float32")}
-    with pytest.raises(ExportError) as caught:
-        _compare(reference, actual)
+    figures, criteria = _compare(reference, actual)
+    assert not figures["verdicts"]["a"].passed
+    with pytest.raises(ExportError, match=text) as caught:
+        _outputs.check(figures, criteria, "Nothing was written.")
     assert caught.value.reason == reason
+
+
+def test_a_bound_of_the_agreement_counts_beside_the_verdict():
+    reference = {"a": np.linspace(0, 1, 40, dtype="float32")[:, None]}
+    actual = {"a": reference["a"].copy()}
+    actual["a"][3] += 0.2
+    figures, criteria = _compare(reference, actual, min_agreement=1.0, max_loss=5)
+    assert figures["verdicts"]["a"].passed
+    with pytest.raises(ExportError, match="agrees .* 0.9750 .*less than the 1 "):
+        _outputs.check(figures, criteria, "")
+    # 0 lets all pass that are finite and of the right shape.
+    figures, criteria = _compare(reference, {"a": -reference["a"]}, min_agreement=0)
+    _outputs.check(figures, criteria, "")
+    assert "Refused, output 'a'" in _outputs.warnings(figures)[0]

@@ -118,7 +118,9 @@ def test_learns_in_the_interpreter(make, optimizer, target):
     held_x, held_y = data(seed=1)
     start = _accuracy(runner, held_x, held_y)
     np.testing.assert_allclose(
-        runner("infer")(x=x)["output_0"], model.predict(x, verbose=0), atol=1e-5
+        next(iter(runner("infer")(x=x).values())),
+        model.predict(x, verbose=0),
+        atol=1e-5,
     )
     train, losses = runner("train"), []
     for step in range(50):
@@ -309,7 +311,7 @@ def _build(folder, model, data, optimizer=None):
     """What the worker does, here, so that parts of it can be broken."""
     x, y = data
     model.save(folder / "model.keras")
-    outputs = {"output_0": model.predict(x, verbose=0)}
+    outputs = {model.layers[-1].name: model.predict(x, verbose=0)}
     losses = _request.serialized_losses(model, SPARSE, outputs)
     named_arrays.save(folder / "samples.npz", {"x": x})
     named_arrays.save(folder / "targets.npz", {"y": y})

@@ -66,7 +66,7 @@ def _mapped(layer, imports=""):
         "imports": imports,
         "batches": f"augment = {layer}\n"
         "train_data = train_data.map(\n"
-        "    lambda x, y, augment=augment: (augment(x, training=True), y)\n)",
+        "    lambda x, *rest, augment=augment: (augment(x, training=True), *rest)\n)",
     }
 
 
@@ -121,9 +121,11 @@ def _mixer(x, y, name):
 _MIX_CODE = """
 mix = {layer}
 train_data = train_data.map(
-    lambda x, y: mix({{"images": x, "labels": y}}, training=True)
+    lambda x, y, *rest: (mix({{"images": x, "labels": y}}, training=True), *rest)
 )
-train_data = train_data.map(lambda batch: (batch["images"], batch["labels"]))
+train_data = train_data.map(
+    lambda batch, *rest: (batch["images"], batch["labels"], *rest)
+)
 """
 _ONE_HOT_CODE = """
 if y_train.ndim == 1:

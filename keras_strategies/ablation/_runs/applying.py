@@ -138,7 +138,7 @@ def training_data(
                 samples.x, samples.y, batch_size=batch_size, seed=seed
             )
         else:
-            result = _called(change, samples)
+            result = called(change, samples)
             if isinstance(result, keras.layers.Layer):
                 layers.append(fresh_layer(result, seed))
             else:
@@ -150,14 +150,19 @@ def training_data(
     return samples, None
 
 
-def _called(change, samples):
-    """The result of a function of the data."""
-    weighs = samples.weight is not None and _takes_weights(change)
-    result = change(*samples.parts) if weighs else change(samples.x, samples.y)
+def weighs(change: Any, samples: Samples) -> bool:
+    """Whether a function of the data is given the weights of the samples."""
+    return samples.weight is not None and _takes_weights(change)
+
+
+def called(change: Any, samples: Samples) -> Any:
+    """The result of a function of the data: `Samples`, a layer or a dataset."""
+    has_weights = weighs(change, samples)
+    result = change(*samples.parts) if has_weights else change(samples.x, samples.y)
     if not isinstance(result, tuple) or len(result) not in (2, 3):
         return result
     changed = Samples(*(_as_arrays(part) for part in result))
-    if weighs or samples.weight is None:
+    if has_weights or samples.weight is None:
         return changed
     if len(changed) != len(samples):
         checks.fail(

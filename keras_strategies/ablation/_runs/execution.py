@@ -1,22 +1,25 @@
 """Running the trainings of a study: here, or wherever an executor puts them."""
 
+import collections
 import concurrent.futures
 import contextlib
 import hashlib
 import multiprocessing
 import os
+import pathlib
 import pickle
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from typing import Any
 
 import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
-from keras_strategies.ablation._runs import plans
+from keras_strategies.ablation._runs import plans, pools
 from keras_strategies.ablation._runs.log import Log
 from keras_strategies.ablation._runs.training import Job, Setup, train
 
@@ -58,7 +61,9 @@ class Runner:
         self._workers = workers
         self._pool: Executor | None = None
         self._payload: tuple[str, bytes] | None = None
-        self._plans: dict[tuple[str, ...], str | None] = {}
+        self._file: str | None = None
+        self._at_workers: Any = None
+        self.notes: list[str] = []
 
     @property
     def is_local(self) -> bool:
@@ -98,6 +103,10 @@ class Runner:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+        if self._file is not None:
+            pathlib.Path(self._file).unlink(missing_ok=True)
+            self._file = None
+        self._at_workers = None
 
     def _check_time(self):
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -109,68 +118,88 @@ class Runner:
 
     def _planned(self, job, remaining):
         """The job with the execution plan of its arm, measured if that pays."""
-        if job.arm not in self._plans:
-            first = self.log.get((job.key[0], 0))
+        arm = job.key[0]
+        if arm not in self.log.plans:
+            first = self.log.get((arm, 0))
             if first is None or not plans.pays(first, remaining):
                 return job
-            self._plans[job.arm] = plans.measure(self.setup, job)
-        return job._replace(plan=self._plans[job.arm])
+            try:
+                plan = plans.measure(self.setup, job)
+            except ValueError as error:
+                plan = None
+                reason = str(error).strip().splitlines()[0]
+                self.notes.append(f"{arm} trained without an execution plan: {reason}")
+            self.log.add_plan(arm, plan)
+        return job._replace(plan=self.log.plans[arm])
 
     def _run_elsewhere(self, jobs):
-        """Keeps a few trainings ahead of the executor, so that a deadline holds."""
+        """Keeps the executor busy, and no more than that, so that a deadline holds."""
         executor = self._executor()
-        ahead = getattr(executor, "_max_workers", None) or 2 * (os.cpu_count() or 1)
-        queue, running = list(jobs), set()
+        send, alive = self._sender(executor), pools.Heartbeat(executor)
+        queue, running = collections.deque(jobs), {}
         try:
             while queue or running:
-                while queue and len(running) < ahead and not self._is_late():
-                    running.add(self._submitted(executor, queue.pop(0)))
+                while queue and len(running) < self._ahead(executor):
+                    if self._is_late():
+                        break
+                    job = queue.popleft()
+                    running[executor.submit(*send, job)] = job
                 if not running:
                     raise OutOfTime
                 done, _ = concurrent.futures.wait(
-                    running, return_when=concurrent.futures.FIRST_COMPLETED
+                    running,
+                    timeout=pools.HEARTBEAT,
+                    return_when=concurrent.futures.FIRST_COMPLETED,
                 )
+                alive.check()
                 for future in done:
                     self._store(future.result())
-                    running.remove(future)
-        except (concurrent.futures.BrokenExecutor, *_dead_errors()) as error:
+                    del running[future]
+        except OutOfTime:
+            raise
+        except Exception as error:
+            # A training catches what it raises: this is the executor or its transport.
             self._rescue(running)
-            raise RuntimeError(self._death(error)) from error
+            raise RuntimeError(self._death(error, running.values())) from error
         except BaseException:
-            for future in running:
-                future.cancel()
+            self._rescue(running)
             raise
 
     def _is_late(self):
         return self.deadline is not None and time.monotonic() > self.deadline
 
+    def _ahead(self, executor):
+        """How many trainings to hand over; some in store where no deadline forbids."""
+        capacity = pools.capacity_of(executor)
+        return capacity if self.deadline is not None else 2 * capacity
+
     def _rescue(self, running):
         """Stores trainings that had ended when the executor died."""
-        for future in running:
-            if future.done() and not future.cancelled() and not future.exception():
-                self._store(future.result())
+        for future, job in list(running.items()):
             future.cancel()
+            if future.done() and not future.cancelled() and not future.exception():
+                del running[future]
+                if job.key not in self.log:
+                    self._store(future.result())
 
-    def _death(self, error):
+    def _death(self, error, jobs):
         folder = self.log.folder
         fix = (
             "Give `directory=`, so that a study that was interrupted can go on."
             if folder is None
             else "Call `study` with the same directory again to go on."
         )
+        names = [f"{arm}, run {run}" for arm, run in (job.key for job in jobs)]
         return checks.message(
             "the executor must live until the study ends; a process of it died, "
-            "perhaps for lack of memory",
+            "perhaps for lack of memory, or it cannot run trainings",
             {
                 "error": f"{type(error).__name__}: {error}",
                 "trainings_stored": 0 if folder is None else len(self.log),
+                "trainings_lost": names,
             },
             fix,
         )
-
-    def _submitted(self, executor, job) -> Future:
-        digest, payload = self._pickled()
-        return executor.submit(remote_train, digest, payload, job)
 
     def _executor(self):
         if self._given is not None:
@@ -185,6 +214,23 @@ class Runner:
                 calls = [self._pool.submit(_nap) for _ in range(self._workers)]
                 concurrent.futures.wait(calls)
         return self._pool
+
+    def _sender(self, executor) -> tuple[Any, ...]:
+        """What to submit in front of each job: the setup travels once if it can."""
+        digest, payload = self._pickled()
+        if executor is self._pool:
+            if self._file is None:
+                handle, self._file = tempfile.mkstemp(prefix="study-", suffix=".pkl")
+                with os.fdopen(handle, "wb") as file:
+                    file.write(payload)
+            return remote_train, digest, self._file
+        client = pools.dask_client(executor)
+        if client is not None:
+            if self._at_workers is None:
+                # A task, not scattered data: Dask makes it anew when workers die.
+                self._at_workers = client.submit(bytes, payload)
+            return remote_train, digest, self._at_workers
+        return remote_train, digest, payload
 
     def _pickled(self):
         if self._payload is None:
@@ -210,16 +256,12 @@ def _nap():
     time.sleep(0.2)
 
 
-def _dead_errors():
-    """Errors by which executors of other packages say that a worker is gone."""
-    module = sys.modules.get("distributed")
-    return () if module is None else (module.scheduler.KilledWorker,)
-
-
-def remote_train(digest: str, payload: bytes, job: Job) -> dict[str, Any]:
-    """One training in another process."""
+def remote_train(digest: str, payload: bytes | str, job: Job) -> dict[str, Any]:
+    """One training in another process; the setup as bytes or in a file."""
     if digest not in _setups:
         _setups.clear()
+        if isinstance(payload, str):
+            payload = pathlib.Path(payload).read_bytes()
         _setups[digest] = pickle.loads(payload)
     return train(_setups[digest], job)
 

@@ -1,8 +1,8 @@
 """What a study has trained, kept in its folder.
 
 `study.json` says what the study is, `trainings.jsonl` has a line for each training
-that ended. Both are written aside and renamed, so that a process killed at any moment
-leaves a whole file; the study goes on from there.
+that ended, `plans.json` the execution plans. All are written aside and renamed, so
+that a process killed at any moment leaves a whole file; the study goes on from there.
 """
 
 import base64
@@ -32,6 +32,7 @@ class Log:
         )
         self._records: dict[tuple[str, int], dict[str, Any]] = {}
         self._lines: list[str] = []
+        self.plans: dict[str, str | None] = {}
         self._lock: int | None = None
 
     def __enter__(self) -> "Log":
@@ -55,6 +56,10 @@ class Log:
     def __len__(self) -> int:
         return len(self._records)
 
+    def count(self, below: int) -> int:
+        """Number of records of runs below this one."""
+        return sum(run < below for _, run in self._records)
+
     def __contains__(self, key: tuple[str, int]) -> bool:
         return key in self._records
 
@@ -62,12 +67,12 @@ class Log:
         """The record of an arm and a run, with arrays as arrays."""
         return self._records.get(key)
 
-    def histories(self, arm: str, key: str) -> list[list[float]]:
-        """The curve of each run of an arm that ended."""
+    def histories(self, arm: str, key: str, below: int) -> list[list[float]]:
+        """The curve of each run below this one of an arm that ended."""
         return [
             record["history"][key]
-            for (name, _), record in self._records.items()
-            if name == arm and key in record.get("history", {})
+            for (name, run), record in self._records.items()
+            if name == arm and run < below and key in record.get("history", {})
         ]
 
     def add(self, record: dict[str, Any]) -> None:
@@ -80,6 +85,13 @@ class Log:
             self._lines.append(json.dumps(_encoded(record)) + "\n")
             path = self.folder / "trainings.jsonl"
             files.replace(path, "".join(self._lines).encode())
+
+    def add_plan(self, arm: str, plan: str | None) -> None:
+        """Stores the execution plan of an arm, which differs when measured again."""
+        self.plans[arm] = plan
+        if self.folder is not None:
+            content = json.dumps(self.plans, indent=1) + "\n"
+            files.replace(self.folder / "plans.json", content.encode())
 
     def settings(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Stores the settings of a study, or checks them against those stored.
@@ -133,6 +145,8 @@ class Log:
     def _read(self):
         path = self.folder / "trainings.jsonl"
         self._records, self._lines = {}, []
+        plans = self.folder / "plans.json"
+        self.plans = _loaded(plans) if plans.exists() else {}
         if not path.exists():
             return
         for number, line in enumerate(path.read_text("utf-8").splitlines(True)):
@@ -154,7 +168,7 @@ def _loaded(path):
         return json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(
-            checks.message("a study's settings must be JSON", {"file": str(path)})
+            checks.message("a file of a study must be JSON", {"file": str(path)})
         ) from error
 
 

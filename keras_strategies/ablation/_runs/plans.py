@@ -15,6 +15,10 @@ BUDGET = 20.0
 # A plan compiles in seconds; a training must be much longer than that.
 _SHORTEST = 30.0
 _LEAST_TOTAL = 10 * BUDGET
+_HOOKS = (
+    *("on_batch_begin", "on_batch_end"),
+    *("on_train_batch_begin", "on_train_batch_end"),
+)
 
 
 def pays(record: dict[str, Any], trainings: int) -> bool:
@@ -24,13 +28,19 @@ def pays(record: dict[str, Any], trainings: int) -> bool:
 
 
 def measure(setup: Any, job: Any) -> str | None:
-    """Measures the plan of an arm; returns it as text, `None` if plain fit is best."""
+    """Measures the plan of an arm; returns it as text, `None` if plain fit is best.
+
+    Under a plan, hooks at batches are called once a block of steps: an average of the
+    weights or a schedule of the rate would be another one. Such arms have no plan.
+    """
     from keras_strategies import training
     from keras_strategies.ablation._runs import applying
     from keras_strategies.ablation._runs.training import prepare
 
     with applying.clean_keras(setup.keras_settings):
         prepared = prepare(setup, job, setup.splits.of(job.run))
+        if any(map(acts_on_batches, prepared.callbacks)):
+            return None
         plan = training.accelerate(
             prepared.model, prepared.data, time_limit=BUDGET, seed=0
         )
@@ -40,6 +50,14 @@ def measure(setup: Any, job: Any) -> str | None:
             path = pathlib.Path(folder, "plan.json")
             plan.save(path)
             return path.read_text(encoding="utf-8")
+
+
+def acts_on_batches(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback does something at each step."""
+    base = keras.callbacks.Callback
+    return any(
+        getattr(type(callback), name) is not getattr(base, name) for name in _HOOKS
+    )
 
 
 def install(model: keras.Model, text: str) -> None:

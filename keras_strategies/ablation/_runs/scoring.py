@@ -2,9 +2,11 @@
 
 A strategy may change the loss, the metrics or the penalties of its model. Every
 training is therefore judged by what the *baseline* was compiled with, and a loss by
-its value without penalties.
+its value without penalties. Weights of test samples count as in `evaluate`: in the loss
+and in `weighted_metrics`.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import keras
@@ -65,8 +67,15 @@ def check_metric(name: str, judge: keras.Model, y: Any, outputs: Any) -> str:
     return plain
 
 
-def score(name: str, judge: keras.Model, y: Any, outputs: Any, seed: int) -> Score:
-    """The metric of a baseline model for outputs.
+def score(
+    name: str,
+    judge: keras.Model,
+    y: Any,
+    outputs: Any,
+    seed: int,
+    weight: Any = None,
+) -> Score:
+    """The metric of a baseline model for outputs; one that is not finite is an error.
 
     Args:
         name: Name of the metric, or `"loss"`.
@@ -74,20 +83,26 @@ def score(name: str, judge: keras.Model, y: Any, outputs: Any, seed: int) -> Sco
         y: Targets.
         outputs: Outputs of the trained model.
         seed: Seed of the bootstrap.
+        weight: Weights of the samples, or `None`.
     """
-    value = _value(name, judge, y, outputs)
-    parts = _by_sample(name, judge, y, outputs)
+    value = _value(name, judge, y, outputs, weight)
+    if not math.isfinite(value):
+        raise FloatingPointError(f"{name} is {value} on the test part")
+    parts = _by_sample(name, judge, y, outputs, weight)
     if parts is not None and np.isclose(parts.mean(), value, rtol=1e-4, atol=1e-6):
         is_share = bool(np.isin(parts, (0, 1)).all())
         # The mean in double precision, so that equal samples give equal scores.
         return Score(float(parts.mean(dtype="float64")), parts, True, is_share)
-    return Score(value, _replicates(name, judge, y, outputs, seed), False, False)
+    parts = _replicates(name, judge, y, outputs, seed, weight)
+    return Score(value, parts, False, False)
 
 
-def _value(name, judge, y, outputs):
+def _value(name, judge, y, outputs, weight):
     if name != "loss":
-        return _number(_results(judge, y, outputs)[name])
-    loss = judge.compute_loss(None, _tensors(y), _tensors(outputs), training=False)
+        return _number(_results(judge, y, outputs, weight)[name])
+    loss = judge.compute_loss(
+        None, _tensors(y), _tensors(outputs), _tensors(weight), training=False
+    )
     return _number(loss) - sum(_number(item) for item in judge.losses)
 
 
@@ -95,17 +110,19 @@ def _number(scalar):
     return float(keras.ops.convert_to_numpy(scalar))
 
 
-def _results(judge, y, outputs):
+def _results(judge, y, outputs, weight=None):
     """All metrics of `compile` for outputs."""
     judge.reset_metrics()
-    return judge.compute_metrics(None, _tensors(y), _tensors(outputs))
+    return judge.compute_metrics(None, _tensors(y), _tensors(outputs), _tensors(weight))
 
 
 def _tensors(nest):
+    if nest is None:
+        return None
     return keras.tree.map_structure(keras.ops.convert_to_tensor, nest)
 
 
-def _by_sample(name, judge, y, outputs):
+def _by_sample(name, judge, y, outputs, weight):
     """The metric of each sample, or `None` if it is no mean of such."""
     if not hasattr(outputs, "shape") or not hasattr(y, "shape"):
         return None  # several outputs
@@ -127,34 +144,40 @@ def _by_sample(name, judge, y, outputs):
     values = np.asarray(keras.ops.convert_to_numpy(values), "float64")
     if not values.ndim or len(values) != len(y):
         return None
-    return values.reshape(len(values), -1).mean(axis=1)
+    values = values.reshape(len(values), -1).mean(axis=1)
+    if name == "loss" and weight is not None:
+        # A sum over the samples by their number, whatever the weights.
+        return values * weight.reshape(len(weight), -1).mean(axis=1)
+    return values
 
 
-def _replicates(name, judge, y, outputs, seed):
+def _replicates(name, judge, y, outputs, seed, weight):
     """The metric of samples drawn with replacement, again and again."""
     rng = np.random.default_rng([seed, 1])
     count = len(keras.tree.flatten(outputs)[0])
-    evaluate = _compiled(name, judge, y, outputs)
+    evaluate = _compiled(name, judge, y, outputs, weight)
+    nests = (y, outputs) if weight is None else (y, outputs, weight)
     values = []
     for _ in range(_REPLICATES):
         rows = rng.integers(count, size=count)
         drawn = [
             keras.tree.map_structure(lambda leaf, rows=rows: leaf[rows], nest)
-            for nest in (y, outputs)
+            for nest in nests
         ]
         values.append(evaluate(*drawn))
     return np.array(values)
 
 
-def _compiled(name, judge, y, outputs):
-    """A function from targets and outputs to the metric, compiled if it is one object.
+def _compiled(name, judge, y, outputs, weight):
+    """A function from targets, outputs and perhaps weights to the metric.
 
-    Metrics such as AUC take a tenth of a second outside a compiled function.
+    It is compiled if the metric is one object: metrics such as AUC take a tenth of a
+    second outside a compiled function.
     """
     found = [metric for metric in compiled_metrics(judge) if metric.name == name]
     is_single = hasattr(outputs, "shape") and hasattr(y, "shape")
-    if len(found) != 1 or not is_single:
-        return lambda y, outputs: _value(name, judge, y, outputs)
+    if len(found) != 1 or not is_single or weight is not None:
+        return lambda y, outputs, weight=None: _value(name, judge, y, outputs, weight)
     metric = found[0]
     metric.reset_state()
     start = [keras.ops.convert_to_tensor(v.value) for v in metric.variables]

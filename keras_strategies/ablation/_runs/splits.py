@@ -80,12 +80,12 @@ def split(
         everything = np.arange(len(samples))
         rest, test = divide(everything, classes, _TEST_PART, rng, "test")
     else:
-        _check_like(data, test_data)
+        check_like(data, test_data)
         samples = joined(data, test_data)
         classes = samples.classes() if stratify else None
         rest = np.arange(len(data))
         test = np.arange(len(data), len(samples))
-        _check_classes(rest, test, classes)
+        check_classes(rest, test, classes)
     test, confirmation = divide(test, classes, _CONFIRMED_BY, rng, "confirmation")
     training, validation = divide(rest, classes, validation_split, rng, "validation")
     return Splits(samples, [Part(training, validation, test)], confirmation)
@@ -100,7 +100,7 @@ def _resampled(data, classes, splits, validation_split, runs, rng):
         checks.integer("splits", splits, low=2)
         pairs = _folds(rest, classes, splits, runs, rng)
     else:
-        pairs = _given(splits, rest, len(data), runs)
+        pairs = _given(splits, rest, classes, len(data), runs)
     parts = []
     for outside, test in pairs:
         training, validation = divide(
@@ -123,8 +123,11 @@ def _folds(rows, classes, folds, runs, rng):
     return pairs[:runs]
 
 
-def _given(splits, rest, count, runs):
-    pairs = [tuple(np.asarray(side) for side in pair) for pair in splits]
+def _given(splits, rest, classes, count, runs):
+    try:
+        pairs = [tuple(np.asarray(side) for side in pair) for pair in splits]
+    except TypeError:
+        pairs = []  # no pairs at all
     if len(pairs) < runs or any(len(pair) != 2 for pair in pairs):
         checks.fail(
             "`splits` must be a number of folds, or a pair of training and test "
@@ -133,13 +136,30 @@ def _given(splits, rest, count, runs):
             max_seeds=runs,
         )
     checked = []
-    for training, test in pairs[:runs]:
+    for number, (training, test) in enumerate(pairs[:runs]):
         both = np.concatenate([training, test])
         if both.dtype.kind not in "iu" or both.min() < 0 or both.max() >= count:
             checks.fail("`splits` must hold positions of samples", samples=count)
         if np.intersect1d(training, test).size:
             checks.fail("training and test positions in `splits` must not overlap")
-        checked.append((np.intersect1d(training, rest), np.intersect1d(test, rest)))
+        training, test = (np.intersect1d(side, rest) for side in (training, test))
+        if min(len(training), len(test)) < _FEWEST:
+            checks.fail(
+                "each pair in `splits` must leave samples for training and test",
+                split=number,
+                training=len(training),
+                test=len(test),
+            )
+        if classes is not None:
+            missing = np.setdiff1d(classes[test], classes[training])
+            if missing.size:
+                checks.fail(
+                    "the training part of each pair in `splits` must have every class "
+                    "of its test part",
+                    split=number,
+                    missing_classes=missing.tolist(),
+                )
+        checked.append((training, test))
     return checked
 
 
@@ -183,7 +203,7 @@ def _stratified(rows, classes, size, fraction, name):
     return chosen
 
 
-def _check_like(data, test_data):
+def check_like(data: Samples, test_data: Samples) -> None:
     """Refuses test data of another structure."""
     for name, mine, other in zip(
         ("x", "y"), data.parts[:2], test_data.parts[:2], strict=True
@@ -204,7 +224,10 @@ def _shapes(nest):
     return [tuple(leaf.shape[1:]) for leaf in leaves]
 
 
-def _check_classes(rest, test, classes):
+def check_classes(
+    rest: np.ndarray, test: np.ndarray, classes: np.ndarray | None
+) -> None:
+    """Refuses a class that is only in the data or only in the test data."""
     if classes is None:
         return
     for name, mine, other in (

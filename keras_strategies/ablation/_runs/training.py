@@ -22,6 +22,8 @@ _LARGEST_SEED = 2**31 - 1
 # Python frees them late, which small ones do not notice.
 _untidy = [0]
 _TIDY_AT = 5_000_000
+# Beyond every run of a race: runs of a confirmation, whose seeds no verdict has seen.
+FIRST_CONFIRMATION = 1_000_000
 
 
 class Job(NamedTuple):
@@ -96,7 +98,7 @@ def train(setup: Setup, job: Job) -> dict[str, Any]:
     begin = time.perf_counter()
     try:
         record = _train(setup, job)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Whatever a strategy raises is a result of the study, not its end.
         record = {"error": _message(error)}
     return {
@@ -220,7 +222,9 @@ def fingerprint(model: keras.Model) -> str:
 def _scored(setup, judge, model, rows):
     samples = setup.splits.samples.rows(rows)
     outputs = scoring.predictions(model, samples.x)
-    found = scoring.score(setup.metric, judge, samples.y, outputs, setup.seed)
+    found = scoring.score(
+        setup.metric, judge, samples.y, outputs, setup.seed, samples.weight
+    )
     return found._asdict()
 
 

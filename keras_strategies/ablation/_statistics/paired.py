@@ -20,7 +20,7 @@ class Evidence(NamedTuple):
         deviation: Standard deviation of the difference between one pair and another.
         seed_variance: Variance of the mean by the seeds.
         test_variance: Variance of the mean by the samples of the test set.
-        identical: Whether every pair is equal in every sample.
+        identical: Whether both trainings of every pair are the same.
     """
 
     pairs: int
@@ -43,6 +43,7 @@ def evidence(
     by_sample: bool = True,
     overlap: float = 0.0,
     samples: int | None = None,
+    alike: bool = True,
 ) -> Evidence:
     """Mean and variances of paired differences.
 
@@ -73,13 +74,16 @@ def evidence(
         samples: Number of test samples if the score is a share of them. Two equal
             shares may hide a difference of less than one sample, so that
             `1 / (6 m^2)`, the variance of rounding both, is added to `s^2`.
+        alike: Whether the trainings of every pair went the same way. If they did not,
+            equal scores are a coincidence.
     """
     differences = np.asarray(differences, float)
     n = len(differences)
     mean = float(np.mean(differences)) if n else 0.0
     if n < 2:
         return Evidence(n, mean, np.inf, np.inf)
-    alike = not np.any(differences) and (parts is None or not np.any(parts))
+    alike = alike and not np.any(differences)
+    alike = alike and (parts is None or not np.any(parts))
     variance = float(np.var(differences, ddof=1))
     if samples is not None and not alike:
         variance += 1 / (6 * samples**2)

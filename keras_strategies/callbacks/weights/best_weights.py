@@ -8,12 +8,13 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.callbacks._common import snapshots
+from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.weights import _batch_norm
 
 
-class BestWeights(ResumableCallback):
+class BestWeights(ResumableCallback, FinalWeights):
     """Keeps the weights of the best epochs and restores them, or their mean.
 
     `EarlyStopping(restore_best_weights=True)` without the stopping, for any number
@@ -51,7 +52,8 @@ class BestWeights(ResumableCallback):
 
     Raises:
         ValueError: If an argument is out of its range; in `fit`, if the metric is
-            unknown or, with mode `"auto"`, has no direction that Keras knows.
+            unknown or, with mode `"auto"`, has no direction that Keras knows, or if
+            another callback sets the weights at the end.
 
     Example:
 
@@ -115,6 +117,7 @@ class BestWeights(ResumableCallback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
+        self._refuse_others_at_the_end()
         if self._weights and self.model.built:
             snapshots.check_shapes(self._weights[0], self.model.weights, self)
 

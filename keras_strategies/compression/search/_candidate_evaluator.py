@@ -14,8 +14,11 @@ from keras_strategies.compression.search._fine_tuner import outputs_of
 from keras_strategies.compression.search._samples import Samples
 from keras_strategies.export import ExportError, TFLiteModel, to_tflite
 
-# Samples on which each file is compared with its Keras model.
-_NUM_VERIFIED = 64
+# Samples on which each file is compared with its Keras model: none of 256 that changes
+# its class bounds the loss at about a point.
+_NUM_VERIFIED = 256
+# Points of accuracy, or per cent of a variance, in one unit of a verdict's loss.
+_POINTS = 0.8
 _BATCH_SIZE = 256
 
 
@@ -33,6 +36,8 @@ class Candidate:
     gzipped_bytes: int | None = None
     latency_ms: float | None = None
     flops: int | None = None
+    passed: bool = False
+    verdict: str = ""
     met: bool = False
     seconds: float = 0.0
     error: str = ""
@@ -147,7 +152,13 @@ class CandidateEvaluator:
         outputs = predict(path, self.model, self.validation)
         candidate.metric = self.metric.score(self.validation, outputs)
         candidate.drop = self.metric.drop(candidate.metric, self.reference)
-        candidate.met = candidate.drop <= self.limits.budget
+        candidate.passed = bool(result.passed)
+        candidate.verdict = " ".join(
+            f"{name}: {verdict.reason}" for name, verdict in result.verdicts.items()
+        )
+        # The metric is a mean: it hides a class that is gone, which the verdict sees.
+        is_within = candidate.drop <= self.limits.budget
+        candidate.met = is_within and candidate.passed
         candidate.seconds += time.monotonic() - started
         self.candidates.append(candidate)
         if self._is_better(candidate):
@@ -155,6 +166,8 @@ class CandidateEvaluator:
             self.content = path.read_bytes()
         ratio = self.baseline.gzipped_bytes / candidate.gzipped_bytes
         verdict = "kept" if candidate.met else "too much"
+        if is_within and not candidate.passed:
+            verdict = f"refused: {candidate.verdict}"
         self._log(
             f"{candidate}: {self.metric.name} {candidate.metric:.5g}, "
             f"{candidate.drop:+.2f} points lost ({verdict}), "
@@ -186,7 +199,8 @@ class CandidateEvaluator:
             quantization=quantization,
             representative_data=representative,
             verify=_samples.by_input_name(self.model, verified.x),
-            min_agreement=0.0,  # the metric decides
+            min_agreement=0.0,  # the budget decides, with the verdict's limit at it
+            max_loss=max(1.0, self.limits.budget / _POINTS),
         )
         return result, path
 

@@ -22,6 +22,7 @@ from keras_strategies.compression.search._samples import Samples
 from keras_strategies.compression.search._search_base import CompressionSearch
 from keras_strategies.compression.search._size_search import SizeSearch
 from keras_strategies.compression.search.compression_result import CompressionResult
+from keras_strategies.export._common import model_state
 
 
 def compress(
@@ -50,7 +51,7 @@ def compress(
     Use it on a trained model, instead of trying sparsities, numbers of shared values
     and quantizations by hand. Every candidate is fine-tuned, exported to `.tflite` and
     scored as that file: the figures are those of the file that runs on the device.
-    The given model is not changed.
+    The given model is not changed, its state (of stateful layers) included.
 
     `target="size"` minimizes the bytes after gzip, approximately what is downloaded:
 
@@ -81,6 +82,9 @@ def compress(
     logits `t` of the teacher and `s` of the candidate and the temperature `T`; for
     losses without classes, the second term is the mean squared difference of the
     outputs.
+
+    A file must also pass the verdict of `export.to_tflite` against its own Keras model,
+    with a limit widened to the budget: a mean metric hides a rare class that is gone.
 
     If no candidate is within the budget, the one that loses least is returned, with
     `met=False` and a warning.
@@ -195,7 +199,11 @@ def compress(
     # From the training data, so that validation data have no part in the ranges.
     calibration = _samples.calibration_inputs(train_data, seed)
     limits = SearchLimits(budget, max_candidates, time_limit)
-    with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder,
+        # Its predictions would move the state of stateful layers.
+        model_state.preserved_state(model),
+    ):
         evaluator = CandidateEvaluator(
             model,
             budget_metric,

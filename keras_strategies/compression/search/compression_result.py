@@ -44,7 +44,9 @@ class CompressionResult(Report):
             `clusters` (values in a kernel, or `None`), `filters` (share removed),
             `metric` and `drop` (points lost) of its `.tflite` on the validation
             data, `bytes`, `gzipped_bytes`, `latency_ms`, `flops` (only for the
-            target latency), `met`, `seconds`, and `error`, why there is no file.
+            target latency), `passed` and `verdict` (the verdict of `to_tflite` on the
+            file, which must pass, too), `met`, `seconds`, and `error`, why there is no
+            file.
         chosen: The dict of the one taken.
         baseline: `bytes`, `gzipped_bytes` and `latency_ms` of the float32 `.tflite`
             of the given model.

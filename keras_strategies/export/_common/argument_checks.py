@@ -4,6 +4,7 @@ import os
 import pathlib
 import tempfile
 import warnings
+import zipfile
 from typing import Any
 
 import keras
@@ -73,6 +74,14 @@ def validate_model(
 
 
 def _load_model(file, safe_mode, name, compiled):
+    if file.suffix == ".keras" and not zipfile.is_zipfile(file):
+        # Keras says "File not found" of a file that it cannot unpack.
+        checks.fail(
+            f"`{name}` must be a .keras file that can be loaded; this is no archive",
+            fix="It is damaged or cut off: save or copy it again.",
+            bytes=file.stat().st_size,
+            **{name: str(file)},
+        )
     try:
         with warnings.catch_warnings():
             # Only the settings of the optimizer are used, not its state.

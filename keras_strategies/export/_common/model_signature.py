@@ -84,8 +84,8 @@ def fixed_batch(model: keras.Model) -> int | None:
 def named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
     """Returns the outputs of one call as a flat dict of unique names.
 
-    Keys of a dict output, else the output layers of a Functional model, else
-    `output_0`, `output_1`, ...
+    Keys of a dict output, else the output layers of a Functional or Sequential model,
+    else `output_0`, `output_1`, ...
     """
     tensors = keras.tree.flatten(outputs)
     names = [f"output_{index}" for index in range(len(tensors))]
@@ -93,7 +93,10 @@ def named_outputs(model: keras.Model, outputs: Any) -> dict[str, Any]:
     if isinstance(outputs, dict):
         paths = keras.tree.flatten_with_path(outputs)
         model_names = [str(path[0]) for path, _ in paths]
-    elif not isinstance(model, keras.Sequential):
+    elif isinstance(model, keras.Sequential):
+        # Keras itself calls the output of a Sequential by the name of its tensor.
+        model_names = [layer.name for layer in model.layers[-1:]]
+    else:
         model_names = getattr(model, "output_names", None)
     if model_names and len(model_names) == len(tensors):
         valid_names = [tensor_name(str(name)) for name in model_names]
@@ -136,6 +139,12 @@ def computes_in_half_precision(model: keras.Model) -> bool:
     """Whether any layer computes in float16 or bfloat16."""
     layers = [*traversal.all_layers(model), model]
     return any(x.dtype_policy.compute_dtype in _HALF_PRECISION for x in layers)
+
+
+def rounds_activations(model: keras.Model) -> bool:
+    """Whether Keras's own quantization rounds the activations of any layer."""
+    layers = traversal.all_layers(model)
+    return any(getattr(x, "inputs_quantizer", None) is not None for x in layers)
 
 
 def as_float32_outputs(outputs: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,9 @@ class DataclassReport(Report):
     def to_dict(self) -> dict[str, Any]:
         """Returns every figure as a dict of JSON-ready values."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]
-        return plain({field.name: getattr(self, field.name) for field in fields})
+        return plain(
+            {field.name: _as_dict(getattr(self, field.name)) for field in fields}
+        )
 
     def _summary(self):
         """The fields that are single figures."""
@@ -55,3 +57,10 @@ class FiguresReport(DataclassReport):
 
     def _figure_size(self):
         return (7.0, 2.6)
+
+
+def _as_dict(value):
+    """Replaces objects that know how to become a dict, also in a dict, by it."""
+    if isinstance(value, Mapping):
+        return {key: _as_dict(entry) for key, entry in value.items()}
+    return value.to_dict() if hasattr(value, "to_dict") else value

@@ -23,6 +23,9 @@ ITERABLE_LIMIT = 1024
 # Samples generated where there are no data, and drawn from the calibration data.
 NUM_GENERATED = 64
 NUM_VERIFIED = 256
+# Fewest calibration samples that some are held out of to check on, and the fewest of
+# those.
+_MIN_SPLIT, _MIN_HELD_OUT = 40, 20
 
 GENERATED_WARNING = (
     "Verified on made-up inputs only: pass real ones as `verify` for an agreement "
@@ -219,6 +222,39 @@ def select_samples(
     return {name: values[rows] for name, values in samples.items()}
 
 
+def hold_out(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `(rows to calibrate on, rows to check on)`, both in their order.
+
+    A fifth, but at least 20 and at most 256, is held out at random: data are often
+    sorted by class or time. Of fewer than 40 samples none is.
+    """
+    if count < _MIN_SPLIT:
+        return np.arange(count), np.arange(0)
+    size = min(max(count // 5, _MIN_HELD_OUT), NUM_VERIFIED)
+    rows = np.random.default_rng(0).permutation(count)
+    return np.sort(rows[size:]), np.sort(rows[:size])
+
+
+def fraction_outside(
+    samples: Mapping[str, np.ndarray], calibrated: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Returns the fraction of `samples` with values outside of the calibrated range.
+
+    The range is that of all values of a floating-point input, plus 5 % of it.
+    """
+    fractions = {}
+    for name, values in samples.items():
+        known = calibrated[name]
+        if values.dtype.kind != "f" or not values.size:
+            continue
+        low, high = float(known.min()), float(known.max())
+        slack = 0.05 * (high - low)
+        flat = values.reshape(len(values), -1)
+        outside = (flat < low - slack) | (flat > high + slack)
+        fractions[name] = float(outside.any(axis=1).mean())
+    return fractions
+
+
 def full_batches(
     samples: Mapping[str, np.ndarray], size: int
 ) -> Iterator[tuple[NamedArrays, int]]:
@@ -232,3 +268,16 @@ def full_batches(
         count = min(size, total - start)
         rows = np.minimum(np.arange(start, start + size), total - 1)
         yield select_samples(samples, rows), count
+
+
+def rows_of_batch(
+    outputs: Mapping[str, np.ndarray], size: int, count: int
+) -> NamedArrays:
+    """Returns the first `count` rows of the outputs of a batch of `size` samples.
+
+    An output without a batch axis becomes a single row.
+    """
+    return {
+        name: value[:count] if value.shape[:1] == (size,) else value[None]
+        for name, value in outputs.items()
+    }

@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,8 +54,8 @@ class ConverterClient:
     """A process that answers JSON lines; started when first needed, then reused.
 
     Args:
-        command: The command line, to which the parent's process id is added.
-            Defaults to the converter worker.
+        command: The command line, to which the parent's process id and its workspace
+            are added. Defaults to the converter worker.
     """
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
@@ -69,6 +70,28 @@ class ConverterClient:
         self._buffer = b""
         self._stderr: Any = None
         self._request_id = 0
+        self._workspace: tuple[int, str] | None = None
+
+    def workspace(self) -> str:
+        """Returns a temporary folder for the files of this process's exports.
+
+        The worker removes it when this process is gone, however that ended: SIGTERM
+        and SIGKILL leave no time to do it here.
+        """
+        with self._lock:
+            owner, folder = self._workspace or (None, "")
+            # After a fork the folder belongs to the parent; cleaners may remove it.
+            if owner != os.getpid() or not os.path.isdir(folder):
+                folder = tempfile.mkdtemp(prefix="keras_strategies_")
+                self._workspace = os.getpid(), folder
+            return folder
+
+    def close(self) -> None:
+        """Ends the process and removes the workspace."""
+        self.stop()
+        workspace, self._workspace = self._workspace, None
+        if workspace is not None and workspace[0] == os.getpid():
+            shutil.rmtree(workspace[1], ignore_errors=True)
 
     @property
     def pid(self) -> int | None:
@@ -88,7 +111,7 @@ class ConverterClient:
             self.stop()
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (lives with us)
             self._process = subprocess.Popen(
-                [*self._command, str(os.getpid())],
+                [*self._command, str(os.getpid()), self.workspace()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
@@ -221,5 +244,5 @@ def shared_client() -> ConverterClient:
     global _shared
     if _shared is None:
         _shared = ConverterClient()
-        atexit.register(_shared.stop)
+        atexit.register(_shared.close)
     return _shared

@@ -11,6 +11,7 @@ import importlib
 import json
 import math
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -24,10 +25,12 @@ import psutil
 _GRACE_PERIOD = 5
 
 
-def _exit_with_parent(parent: int) -> None:
+def _exit_with_parent(parent: int, workspace: str) -> None:
     # A process whose parent died is adopted by another one.
     while os.getppid() == parent:
         time.sleep(1.0)
+    # The parent had no time to remove its files, such as SavedModels.
+    shutil.rmtree(workspace, ignore_errors=True)
     os._exit(0)
 
 
@@ -66,8 +69,11 @@ def _serve(requests: Iterable[str], replies: TextIO) -> None:
 
 def main() -> None:
     """Serves requests until stdin closes."""
-    parent = int(sys.argv[1])
-    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
+    parent, workspace = int(sys.argv[1]), sys.argv[2]
+    watch = threading.Thread(
+        target=_exit_with_parent, args=(parent, workspace), daemon=True
+    )
+    watch.start()
     # Whatever libraries print goes to stderr; replies have a stream of their own.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -77,6 +83,8 @@ def main() -> None:
     replies.write(json.dumps({"ready": True}) + "\n")
     replies.flush()
     _serve(sys.stdin, replies)
+    # An ending parent closes our stdin first: then there is still its workspace.
+    watch.join(timeout=10.0)
 
 
 if __name__ == "__main__":

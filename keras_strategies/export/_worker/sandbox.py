@@ -7,13 +7,14 @@ damaged bytes can crash or hang the interpreter: they run in a process of their 
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
 from typing import Any
 
 from keras_strategies._internal.process_exit import signal_name
-from keras_strategies.export._common import ExportError
+from keras_strategies.export._common import ExportError, named_arrays
 
 PROBE_TIME_LIMIT = 120.0
 _SCRIPT = pathlib.Path(__file__).with_name("sandbox_main.py")
@@ -31,12 +32,15 @@ def benchmark(
     return _run(content, path, "timing", time_limit, command="benchmark", **arguments)
 
 
-def _run(content, path, action, time_limit, **arguments):
+def _run(content, path, action, time_limit, feed=None, **arguments):
     with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
         # A copy: the file itself may have changed since its bytes were read.
         copy = pathlib.Path(folder, "model.tflite")
         copy.write_bytes(content)
         arguments["path"] = str(copy)
+        if feed is not None:
+            arguments["feed"] = str(pathlib.Path(folder, "feed.npz"))
+            named_arrays.save(arguments["feed"], feed)
         try:
             process = subprocess.run(
                 [sys.executable, "-P", str(_SCRIPT), json.dumps(arguments)],
@@ -60,10 +64,18 @@ def _run(content, path, action, time_limit, **arguments):
 def _failure(process, path, action):
     stderr = process.stderr.decode(errors="replace").strip()
     details = {"returncode": process.returncode, "stderr": stderr[-2000:]}
-    if process.returncode < 0:
-        signal = signal_name(process.returncode)
+    if _is_out_of_memory(process.returncode, stderr):
         return ExportError(
-            f"'{path}' crashes the LiteRT interpreter ({signal} while {action} it): "
+            f"The process was ended while {action} '{path}', most likely as it took "
+            "the last of the memory: nothing is known about the file. Use a machine "
+            "with more, close other programs, or give smaller inputs.",
+            "crash",
+            details,
+        )
+    if process.returncode < 0:
+        name = signal_name(process.returncode)
+        return ExportError(
+            f"'{path}' crashes the LiteRT interpreter ({name} while {action} it): "
             "the file is damaged.",
             "load",
             details,
@@ -72,6 +84,14 @@ def _failure(process, path, action):
     cause = lines[-1] if lines else f"exit code {process.returncode}"
     return ExportError(
         f"{action.capitalize()} '{path}' failed: {cause}", "run", details
+    )
+
+
+def _is_out_of_memory(returncode, stderr):
+    """Whether the system (SIGKILL) or the allocator ended the process for memory."""
+    texts = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
+    return returncode == -signal.SIGKILL or (
+        returncode != 0 and any(text in stderr for text in texts)
     )
 
 

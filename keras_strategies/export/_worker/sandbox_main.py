@@ -100,6 +100,15 @@ def _peak_memory():
         return None
 
 
+def _load(path):
+    """Reads the arrays that `named_arrays.save` wrote, without importing Keras."""
+    import numpy as np
+
+    with np.load(path) as file:
+        names = [str(name) for name in file["names"]]
+        return {name: file[f"array_{index}"] for index, name in enumerate(names)}
+
+
 def benchmark(
     path: str,
     signature: str | None,
@@ -108,8 +117,14 @@ def benchmark(
     warmup: int,
     threads: int,
     xnnpack: bool,
+    seconds: float = 0.0,
+    feed: str | None = None,
 ) -> dict[str, Any]:
-    """Times `runs` inferences after `warmup` ones; times are in seconds."""
+    """Times inferences after `warmup` ones; times are in seconds.
+
+    At least `runs` of them, and more until `seconds` are over, on the arrays of the
+    file `feed` or on random ones.
+    """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     resolver = OpResolverType.AUTO
@@ -120,20 +135,20 @@ def benchmark(
         model_path=path, num_threads=threads, experimental_op_resolver_type=resolver
     )
     inputs = dict(_signature_inputs(interpreter))[signature]
-    feed = _random_feed(inputs, batch_size)
-    _run(interpreter, signature, inputs, feed)
+    arrays = _random_feed(inputs, batch_size) if feed is None else _load(feed)
+    _run(interpreter, signature, inputs, arrays)
     first = time.perf_counter() - start
     if len(interpreter.get_signature_list()) > 1:
         call = interpreter.get_signature_runner(signature)
 
         def infer():
-            call(**feed)
+            call(**arrays)
     else:
         infer = interpreter.invoke
     for _ in range(warmup):
         infer()
     times = []
-    for _ in range(runs):
+    while len(times) < runs or sum(times) < seconds:
         start = time.perf_counter()
         infer()
         times.append(time.perf_counter() - start)

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras_strategies.export.artifact import (
     _contents,
+    _delegates,
     _flatbuffer,
     _metadata,
     _opening,
@@ -24,6 +25,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
         "signatures": _flatbuffer.signatures(model),
         "ops": description["ops"],
         "flex_ops": _flatbuffer.flex_ops(description["ops"]),
+        "delegates": _delegates.unlisted_ops(description["ops"]),
         "tensor_types": description["tensor_types"],
         "sparsity": _contents.measure_sparsity(model),
         "metadata": _metadata.read(content),

@@ -53,10 +53,7 @@ class Runner:
     ) -> NamedArrays:
         """Returns the outputs of one inference as a dict of new arrays."""
         signature = self.signature if signature is None else signature
-        values = {
-            name: self._to_integers(feed[name], entry)
-            for name, entry in self.inputs[signature].items()
-        }
+        values = self.raw_inputs(feed, signature)
         if self._is_primary:
             self._set_inputs(values)
             self.interpreter.invoke()
@@ -71,6 +68,13 @@ class Runner:
         return {
             name: self._to_reals(value, self.outputs[signature][name])
             for name, value in outputs.items()
+        }
+
+    def raw_inputs(self, feed: Mapping[str, np.ndarray], signature: str) -> NamedArrays:
+        """Returns the arrays that the interpreter is fed with: integers quantized."""
+        return {
+            name: self._to_integers(feed[name], entry)
+            for name, entry in self.inputs[signature].items()
         }
 
     def repeated_call(self) -> Callable[[], Any]:
@@ -142,8 +146,9 @@ def run(
     named = named_arrays.load(samples)
     runner = Runner(artifact)
     parts = []
-    for batch, count in sample_data.full_batches(named, batch_size or 1):
-        parts.append(sample_data.first_samples(runner.run(batch), count))
+    size = batch_size or 1
+    for batch, count in sample_data.full_batches(named, size):
+        parts.append(sample_data.rows_of_batch(runner.run(batch), size, count))
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     named_arrays.save(outputs, joined)
     # The last batch again, whose inputs are already set.

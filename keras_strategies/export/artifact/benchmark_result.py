@@ -30,6 +30,12 @@ class BenchmarkResult(FiguresReport):
         xnnpack: Whether the XNNPACK kernels were used.
         peak_memory: Bytes by which opening and running raised the peak of the
             process's resident memory; `None` where the system does not tell.
+        p99_ms: 99th percentile of the times; of fewer than 100 runs it is their
+            largest.
+        inputs: `"random"` or `"given"`.
+
+    LiteRT's Python interpreter gives no times of single operations; on a device its
+    `benchmark_model --enable_op_profiling=true` does.
 
     Example:
 
@@ -54,6 +60,8 @@ class BenchmarkResult(FiguresReport):
     threads: int
     xnnpack: bool
     peak_memory: int | None
+    p99_ms: float | None = None
+    inputs: str = "random"
 
     def figures(self) -> list[tuple[str, str]]:
         """Returns the figures as pairs of a name and a text."""
@@ -64,10 +72,16 @@ class BenchmarkResult(FiguresReport):
             ("file", self.path),
             ("median", f"{self.median_ms:.3f} ms"),
             ("90 % within", f"{self.p90_ms:.3f} ms"),
+            *(
+                [("99 % within", f"{self.p99_ms:.3f} ms")]
+                if self.p99_ms is not None
+                else []
+            ),
             ("smallest", f"{self.min_ms:.3f} ms"),
             ("first", f"{self.first_ms:.3f} ms, with opening"),
             ("peak memory", memory),
             ("runs", f"{self.runs} of batch size {self.batch_size}"),
+            ("inputs", self.inputs),
             ("threads", str(self.threads)),
             ("XNNPACK", "on" if self.xnnpack else "off"),
         ]

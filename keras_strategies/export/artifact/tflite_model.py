@@ -24,6 +24,8 @@ from keras_strategies.export.artifact.benchmark_result import BenchmarkResult
 
 # Signatures that `predict` runs, in the order in which they are looked for.
 _INFERENCE_SIGNATURES = ("serving_default", "infer")
+# Fewest timed inferences where a time is asked for.
+_MIN_RUNS = 50
 
 
 class TFLiteModel:
@@ -222,24 +224,32 @@ class TFLiteModel:
 
     def benchmark(
         self,
-        runs: int = 50,
+        runs: int | None = None,
         threads: int = 1,
         xnnpack: bool = True,
         warmup: int = 10,
         batch_size: int | None = None,
+        inputs: Any = None,
+        min_seconds: float = 1.0,
         time_limit: float = 300.0,
     ) -> BenchmarkResult:
         """Times the file in a fresh process and returns a `BenchmarkResult`.
 
-        Inputs are random; free axes other than the batch get 16 entries.
+        Random inputs have 16 entries on free axes other than the batch. The times of
+        some models depend on the values: give real `inputs` then.
 
         Args:
-            runs: Timed inferences, in [1, 1e6]. Defaults to 50.
+            runs: Timed inferences, in [1, 1e6]. Defaults to `None`, as many as
+                `min_seconds` take, at least 50.
             threads: Threads of the interpreter, in [1, 256]. Defaults to 1.
             xnnpack: Use the XNNPACK kernels, as devices do. Defaults to `True`.
             warmup: Inferences before timing, in [0, 1e6]. Defaults to 10.
             batch_size: Samples in one inference, at least 1. Defaults to `None`:
                 the artifact's own, or 1 if that is free.
+            inputs: Real inputs in the forms of `predict`; the first `batch_size`
+                samples are used. Defaults to `None`, random ones.
+            min_seconds: Shortest time to measure for where `runs` is `None`, at least
+                0. Short models need many runs for a steady percentile. Defaults to 1.
             time_limit: Seconds for the whole process, in (0, 1e6]. Defaults to 300.
         """
         threads = checks.integer("threads", threads, low=1, high=256)
@@ -249,18 +259,25 @@ class TFLiteModel:
         if fixed_size is not None and size not in (None, fixed_size):
             rule = f"`batch_size` must be {fixed_size} or None for this artifact"
             checks.fail(rule, batch_size=batch_size)
+        checks.integer("runs", runs, low=1, high=10**6, optional=True)
+        checks.real("min_seconds", min_seconds, low=0)
         settings: dict[str, Any] = {
-            "runs": checks.integer("runs", runs, low=1, high=10**6),
             "threads": threads,
             "xnnpack": xnnpack,
             "batch_size": size or fixed_size or 1,
         }
+        feed = None
+        if inputs is not None:
+            feed = self._first_feed(inputs, settings["batch_size"])
         measured = sandbox.benchmark(
             self._content,
             self.path,
             validate_time_limit(time_limit),
             signature=self.default_signature or None,
             warmup=checks.integer("warmup", warmup, low=0, high=10**6),
+            runs=runs or _MIN_RUNS,
+            seconds=0.0 if runs else min_seconds,
+            feed=feed,
             **settings,
         )
         times = 1e3 * np.array(measured["times"])
@@ -271,8 +288,27 @@ class TFLiteModel:
             min_ms=float(times.min()),
             first_ms=1e3 * measured["first"],
             peak_memory=measured["peak_memory"],
+            p99_ms=float(np.percentile(times, 99)),
+            runs=len(times),
+            inputs="random" if inputs is None else "given",
             **settings,
         )
+
+    def _first_feed(self, inputs, size):
+        """Returns the arrays of the first batch, as the interpreter takes them."""
+        signature, slots, _ = self._slots()
+        chunk = next(
+            _model_inputs.split_into_chunks(
+                inputs, None, None, slots, (), size, self._fixed_batch_size()
+            ),
+            None,
+        )
+        if chunk is None:
+            checks.fail("`inputs` must not be empty", batches=0)
+        if chunk.count < size:
+            rule = "`inputs` must have at least `batch_size` samples"
+            checks.fail(rule, samples=chunk.count, batch_size=size)
+        return self._runner.raw_inputs(chunk.feed, signature)
 
     def _slots(self, signature=None):
         """Returns `(signature, input slots, output slots)`."""

@@ -5,6 +5,7 @@ much. So the candidates are compared on the search part with a margin, and the c
 one alone is checked on the gate part.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +23,9 @@ from keras_strategies.export.artifact import _flatbuffer
 from keras_strategies.export.convert import _options
 from keras_strategies.export.convert._export_job import ExportJob
 from keras_strategies.export.convert._steps import RejectedArtifact
-from keras_strategies.export.verify import _reference
+from keras_strategies.export.verify import _outputs
+from keras_strategies.export.verify._criteria import Criteria
+from keras_strategies.export.verify._metric_constraint import MetricConstraint
 
 # Fewest samples in each part: with fewer, one sample is more than five points.
 MIN_SAMPLES = 20
@@ -45,14 +48,17 @@ def export(
     search = AutoQuantizationSearch(job, config, parts["search"])
     best = search.find_best()
     content, figures = job.describe_artifact(best["artifact"])
-    samples, reference, constraint = _select(job, parts["gate"])
-    whole_constraint, job.metric_constraint = job.metric_constraint, constraint
+    gate = _select(job, parts["gate"])
+    whole_constraint, job.metric_constraint = job.metric_constraint, gate.constraint
     try:
-        figures |= job.verify(best["artifact"], samples, reference)
+        figures |= job.verify(
+            best["artifact"], gate.samples, gate.reference, gate.criteria
+        )
     except ExportError as error:
         refusal = ExportError(
             f"{best['mode']} kept to the limits on the {len(parts['search'])} samples "
-            f"searched ({best['agreement']:.4f}) but not on the {len(parts['gate'])} "
+            f"searched (agreement {best['agreement']:.4f}, loss {best['loss']:.3g} of "
+            f"the limit) but not on the {len(parts['gate'])} "
             f"held out. {error} Or ask for a larger `margin`.",
             error.reason,
             {**error.details, "search": search.report(best, parts)},
@@ -60,7 +66,10 @@ def export(
         raise RejectedArtifact(refusal, content) from None
     finally:
         job.metric_constraint = whole_constraint
-    report = search.report(best, parts) | {"gate_agreement": figures["agreement"]}
+    report = search.report(best, parts) | {
+        "gate_agreement": figures["agreement"],
+        "gate_loss": _outputs.largest_loss(figures),
+    }
     job.warnings += search.skipped
     figures |= {
         "quantization": best["quantization"].name,
@@ -86,7 +95,9 @@ def split_samples(job: ExportJob) -> dict[str, np.ndarray]:
     count = num_samples(job.samples)
     # In a fixed random order: data are often sorted by class or time.
     rows = np.random.default_rng(0).permutation(count)
+    job.verified_on = "a part of verify that was not searched"
     if not job.has_verify_data:
+        job.verified_on = "a part of representative_data that was not searched"
         half = count // 2
         job.representative = select_samples(job.samples, rows[:half])
         rows = rows[half:]
@@ -102,12 +113,23 @@ def split_samples(job: ExportJob) -> dict[str, np.ndarray]:
     return {"search": np.sort(rows[:middle]), "gate": np.sort(rows[middle:])}
 
 
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """A part of the data, with what its artifacts are judged by."""
+
+    samples: Mapping[str, np.ndarray]
+    reference: Mapping[str, np.ndarray]
+    criteria: Criteria
+    constraint: MetricConstraint | None
+
+
 def _select(job, rows):
-    """Returns samples, reference and metric constraint of some rows."""
+    """Returns some rows of the data."""
     constraint = job.metric_constraint
-    return (
+    return _Part(
         select_samples(job.samples, rows),
         select_samples(job.reference, rows),
+        job.criteria.select(rows),
         None if constraint is None else constraint.select(rows),
     )
 
@@ -120,11 +142,18 @@ class AutoQuantizationSearch:
     ) -> None:
         self.job = job
         self.config = config
-        self.samples, self.reference, self.metric_constraint = _select(job, rows)
+        part = _select(job, rows)
+        self.samples, self.reference = part.samples, part.reference
+        self.metric_constraint = part.constraint
+        self.criteria = dataclasses.replace(
+            part.criteria, search_margin=config.search_margin
+        )
         self.candidates: list[dict[str, Any]] = []
         self.skipped: list[str] = []
         self.cost = "bytes" if config.objective == "size" else "latency_ms"
-        self.min_agreement = min(1.0, job.min_agreement + config.search_margin)
+        bound = self.criteria.min_agreement or 0.0
+        # Part of what may disagree, too, is kept in reserve.
+        self.min_agreement = bound and bound + config.search_margin * (1 - bound)
 
     def find_best(self) -> dict[str, Any]:
         """Returns the best candidate within the limits, or raises."""
@@ -143,10 +172,10 @@ class AutoQuantizationSearch:
         accepted = [candidate for candidate in self.candidates if candidate["kept"]]
         if not accepted:
             raise ExportError(
-                f"No quantization agrees on {self.min_agreement:.4f} of the search "
-                f"samples (min_agreement {self.job.min_agreement:g} plus margin): "
-                f"{self._candidate_list()}. Give a lower `min_agreement` or more "
-                "representative data.",
+                "No quantization keeps to the limits on the search samples with a "
+                f"margin of {self.config.search_margin:g}: {self._candidate_list()}. "
+                "Give more representative data, a smaller `margin`, or a larger "
+                "`max_loss`.",
                 "disagreement",
                 {"candidates": self.table()},
             )
@@ -166,12 +195,17 @@ class AutoQuantizationSearch:
             if _flatbuffer.flex_ops(_flatbuffer.read(content)["ops"]):
                 raise ExportError("It needs Flex operations.", "flex")
             actual, latency = job.run_artifact(artifact, self.samples)
-            figures = _reference.compare_outputs(
-                job.model, self.reference, actual, job.tolerance, 0.0
+            figures = _outputs.compare_outputs(
+                self.reference, actual, job.spans, self.criteria
             )
             entry |= {"artifact": artifact, "bytes": len(content)}
             entry |= {"latency_ms": latency, "agreement": figures["agreement"]}
-            entry["kept"] = figures["agreement"] >= self.min_agreement
+            whole = dataclasses.replace(self.criteria, search_margin=0.0)
+            entry["loss"] = _outputs.largest_loss(figures, whole)
+            entry["kept"] = figures["agreement"] >= self.min_agreement and (
+                self.criteria.lets_all_pass
+                or all(verdict.passed for verdict in figures["verdicts"].values())
+            )
             if self.metric_constraint is not None:
                 metric = self.metric_constraint.figures(self.reference, actual)
                 entry["metric_drop"] = metric["drop"]
@@ -265,7 +299,7 @@ class AutoQuantizationSearch:
     def _candidate_list(self):
         """Returns the candidates in one line."""
         return ", ".join(
-            f"{entry['mode']} {entry['agreement']:.4f}"
+            f"{entry['mode']} {entry['loss']:.3g} of the limit"
             if "agreement" in entry
             else f"{entry['mode']} failed"
             for entry in self.candidates
@@ -281,6 +315,7 @@ class AutoQuantizationSearch:
             "chosen": best["mode"],
             "search_samples": len(parts["search"]),
             "search_agreement": best["agreement"],
+            "search_loss": best["loss"],
             "gate_samples": len(parts["gate"]),
             "candidates": self.table(),
         }

@@ -15,10 +15,15 @@ def trace(
     modules: Sequence[str],
     batch_size: int | None,
     names: Sequence[str] | None = None,
-) -> dict[str, str]:
-    """Loads a `.keras` file, writes a SavedModel, returns its layers' scopes."""
+) -> dict[str, Any]:
+    """Loads a `.keras` file and writes a SavedModel.
+
+    Returns `{"layers": its layers' scopes, "notes": sentences on them}`.
+    """
     model = model_transfer.load_in_worker(keras_file, modules)
-    return _trace.write_saved_model(model, saved_model, batch_size, names)
+    notes: list[str] = []
+    layers = _trace.write_saved_model(model, saved_model, batch_size, names, notes)
+    return {"layers": layers, "notes": notes}
 
 
 def convert(

@@ -18,19 +18,30 @@ from keras_strategies.export.artifact import _flatbuffer, _metadata
 from keras_strategies.export.convert import _messages
 from keras_strategies.export.convert._model_converter import ModelConverter
 from keras_strategies.export.convert._steps import RejectedArtifact, report_step
-from keras_strategies.export.verify import _reference
+from keras_strategies.export.verify import _outputs, _reference
+from keras_strategies.export.verify._criteria import (
+    Criteria,
+    labels_by_output,
+    loosest,
+)
 from keras_strategies.export.verify._metric_constraint import MetricConstraint
+from keras_strategies.export.verify._output_kinds import output_spans
 
 # Figures of an artifact with Flex operations, which cannot be run here.
 _UNVERIFIED = {
     "verified": False,
+    "verified_on": "",
     "samples": 0,
     "outputs": {},
-    **dict.fromkeys(_reference.FIGURES),
+    "verdicts": {},
+    **dict.fromkeys(_outputs.FIGURES),
     "latency_ms": None,
 }
-# Tolerance of a half precision model, whose outputs have 11 bits or fewer.
-_HALF_PRECISION_TOLERANCE = 1e-2
+_WAY_OUT = (
+    "Nothing was written. Use another `quantization`, more representative data, real "
+    "data in `verify`, or, if that is not what the output means, say it with "
+    "`output_kind`."
+)
 
 
 @dataclasses.dataclass
@@ -38,8 +49,8 @@ class ExportJob(ModelConverter):
     """A conversion with data to verify its artifacts on."""
 
     metadata: dict[str, Any] | None
-    min_agreement: float
-    tolerance: float
+    criteria: Criteria
+    labels: Any = None
     metric_constraint: MetricConstraint | None = None
 
     def prepare(self, representative_data: Any, verify: Any) -> None:
@@ -55,13 +66,14 @@ class ExportJob(ModelConverter):
             self.samples = sample_data.named_samples(
                 "verify", verify, self.specs, normalization
             )
+            self.verified_on = "verify"
+            self._warn_of_overshoot()
         elif self.representative is not None:
-            self.samples = sample_data.first_samples(
-                self.representative, sample_data.NUM_VERIFIED
-            )
+            self._take_representative_samples()
         else:
             self.samples = sample_data.generate_samples(model, self.specs)
             self.warnings.append(sample_data.GENERATED_WARNING)
+            self.verified_on = "made-up inputs"
         self.reference = self.reference_outputs(self.samples)
         self.warnings += _messages.constant_output_warnings(self.reference)
         if self.uses_learned_ranges:
@@ -69,20 +81,64 @@ class ExportJob(ModelConverter):
             self.warnings += _messages.unset_ranges_warnings(names)
         if self.metric_constraint is not None:
             self.metric_constraint.check_size(sample_data.num_samples(self.samples))
+        self.spans = output_spans(model, self.reference, self.criteria.output_kind)
+        labels = labels_by_output(
+            "labels",
+            self.labels,
+            list(self.reference),
+            sample_data.num_samples(self.samples),
+        )
+        limits = self.criteria.limits
         if model_signature.computes_in_half_precision(model):
-            self.tolerance = max(self.tolerance, _HALF_PRECISION_TOLERANCE)
+            # The reference itself has outputs of 11 bits or fewer.
+            limits = limits.loosened(loosest(["float16"]))
             self.warnings.append(_messages.HALF_PRECISION_WARNING)
+        if model_signature.rounds_activations(model):
+            limits = limits.loosened(loosest(["dynamic"]))
+        self.criteria = dataclasses.replace(
+            self.criteria,
+            limits=limits,
+            labels=labels,
+            class_names=(self.metadata or {}).get("labels") or (),
+        )
+
+    def _take_representative_samples(self):
+        """Checks on samples that no range comes from, where there are enough."""
+        samples, count = (
+            self.representative,
+            sample_data.num_samples(self.representative),
+        )
+        self.verified_on = "representative_data"
+        if not self.quantization.is_static:
+            self.samples = sample_data.first_samples(samples, sample_data.NUM_VERIFIED)
+            return
+        rest, held_out = sample_data.hold_out(count)
+        if not len(held_out):
+            self.samples = samples
+            self.warnings.append(_messages.calibrated_on_warning(count))
+            return
+        self.samples = sample_data.select_samples(samples, held_out)
+        self.representative = sample_data.select_samples(samples, rest)
+        self.verified_on = (
+            f"{len(held_out)} of {count} samples of representative_data, held out of "
+            "the calibration"
+        )
+        self._warn_of_overshoot()
+
+    def _warn_of_overshoot(self):
+        """Warns of verified inputs outside of the range that was calibrated."""
+        if self.representative is None or not self.quantization.is_static:
+            return
+        self.warnings += _messages.overshoot_warnings(
+            sample_data.fraction_outside(self.samples, self.representative)
+        )
 
     def reference_outputs(self, samples: Mapping[str, np.ndarray]) -> NamedArrays:
         """Returns the outputs of the Keras model, which must be finite."""
         report_step("running the Keras model")
-        return _reference.reference_outputs(self.model, self.structure, samples)
-
-    @property
-    def compares_classes(self) -> bool | None:
-        """`True` if outputs are compared as classes whatever their values are."""
-        is_classifier = _reference.is_classifier(self.model)
-        return True if len(self.reference) == 1 and is_classifier else None
+        return _reference.reference_outputs(
+            self.model, self.structure, samples, self.artifact_batch
+        )
 
     def export(self) -> tuple[bytes, dict[str, Any]]:
         """Returns the artifact's bytes and its figures, or raises."""
@@ -122,13 +178,19 @@ class ExportJob(ModelConverter):
         artifact: pathlib.Path,
         samples: NamedArrays,
         reference: Mapping[str, np.ndarray],
+        criteria: Criteria | None = None,
     ) -> dict[str, Any]:
         """Returns the figures of the comparison, or raises `ExportError`."""
         actual, latency = self.run_artifact(artifact, samples)
-        figures = _reference.compare_outputs(
-            self.model, reference, actual, self.tolerance, self.min_agreement
-        )
+        criteria = self.criteria if criteria is None else criteria
+        figures = _outputs.compare_outputs(reference, actual, self.spans, criteria)
+        _outputs.check(figures, criteria, _WAY_OUT)
         if self.metric_constraint is not None:
             figures["metric"] = self.metric_constraint.check(reference, actual)
+        if self.verified_on != "made-up inputs":
+            self.warnings += _outputs.warnings(figures)
+        else:
+            self.warnings += _outputs.refusals(figures)
         figures |= {"verified": True, "latency_ms": latency}
+        figures["verified_on"] = self.verified_on
         return figures | {"samples": sample_data.num_samples(samples)}

@@ -18,10 +18,27 @@ HALF_PRECISION_WARNING = (
 )
 # Start of an operation's name -> what to do about it.
 _FLEX_FIXES = {
-    "Erf": "replace exact gelu by keras.activations.gelu(x, approximate=True)",
-    "Erfc": "replace exact gelu by keras.activations.gelu(x, approximate=True)",
+    "Cumprod": "for positive x take keras.ops.exp(keras.ops.cumsum(keras.ops.log(x)))",
+    "DenseBincount": "replace keras.ops.bincount by the sum of keras.ops.one_hot, "
+    "which has a fixed size",
+    "Digamma": "compute it outside of the model, or tabulate it",
+    "Einsum": "write the einsum as a product or sum of keras.ops.matmul, "
+    "transpose and sum",
+    "Erfinv": "compute it outside of the model, or by a polynomial",
+    "MatrixDeterminant": "write out the determinant of small matrices",
+    "MatrixInverse": "write out the inverse of small matrices",
+    "Qr": "compute decompositions outside of the model",
+    "Resize": "give the images a fixed size, keras.Input((height, width, channels))",
+    "Roll": "give shift and axis as constants, or join slices with "
+    "keras.ops.concatenate",
+    "ScaleAndTranslate": "give the images a fixed size, keras.Input((height, width, "
+    "channels))",
+    "SparseCross": "cross the features outside of the model",
+    "Svd": "compute decompositions outside of the model",
     "TensorList": "pass batch_size=1 for recurrent layers, or build them with "
     "unroll=True",
+    "Unique": "take what has an output of unknown size out of the model",
+    "Where": "take what has an output of unknown size out of the model",
 }
 _TEXT_OPS = ("String", "Regex", "Lookup", "Hash", "Unicode", "Ragged")
 # Fraction of moving ranges above which the result warns. With 100 random samples a
@@ -60,6 +77,26 @@ def loop_warning(layers: Sequence[str]) -> str:
     )
 
 
+def calibrated_on_warning(samples: int) -> str:
+    """The check saw what the calibration saw."""
+    return (
+        f"Checked on the same {samples} samples that the ranges come from, which are "
+        "too few to hold some out: errors on other data may be many times larger. Give "
+        "100 to 500, or others as `verify`."
+    )
+
+
+def overshoot_warnings(fractions: Mapping[str, float]) -> list[str]:
+    """The ranges do not cover what the model gets."""
+    return [
+        f"{fraction:.1%} of the samples checked have values of '{name}' outside of the "
+        "range of the representative data, where int8 clips: give representative data "
+        "with such values."
+        for name, fraction in fractions.items()
+        if fraction > 0
+    ]
+
+
 def constant_output_warnings(reference: Mapping[str, np.ndarray]) -> list[str]:
     """A model with the same output for every input agrees with any artifact."""
     constant = [
@@ -76,12 +113,32 @@ def constant_output_warnings(reference: Mapping[str, np.ndarray]) -> list[str]:
     ]
 
 
-def erf_replaced_warning(replacement: Mapping[str, Any]) -> str:
-    """States the approximation of erf and its error."""
-    return (
-        f"{replacement['replaced']} x erf, which LiteRT does not have, is computed by "
-        f"an approximation that differs by at most {replacement['difference']:.1e}. "
-        "For the usual gelu use keras.activations.gelu, which LiteRT has."
+def replaced_warnings(replacement: Mapping[str, Any]) -> list[str]:
+    """States the substitutes of operations and their errors."""
+    sentences = []
+    for op, count in replacement["replaced"].items():
+        difference = replacement["differences"][op]
+        name = op.lower() if op in ("Erf", "Erfc") else op
+        sentence = (
+            f"{count} x {name}, which LiteRT does not have, is computed by operations "
+            f"that it has, with results that differ by at most {difference:.1e} of "
+            "their size."
+        )
+        if op in ("Erf", "Erfc"):
+            sentence += (
+                " For the usual gelu use keras.activations.gelu, which LiteRT has."
+            )
+        sentences.append(sentence)
+    return sentences
+
+
+def with_reasons(error: ExportError, reasons: Mapping[str, str]) -> ExportError:
+    """Returns the error with the reasons why substitutes did not fit."""
+    text = "; ".join(f"{op}: {reason}" for op, reason in reasons.items())
+    return ExportError(
+        f"{error} There is a substitute, which does not fit here ({text}).",
+        error.reason,
+        error.details,
     )
 
 
@@ -210,7 +267,10 @@ def _flex_message(model, ops, named_layers):
         fixes.append("take text preprocessing out of the model")
     if not fixes and looping_layers(model):
         fixes.append(_FLEX_FIXES["TensorList"])
-    fixes = fixes or ["replace the layers that use them"]
+    fixes = list(dict.fromkeys(fixes)) or [
+        "compute them outside of the model, or write the layers that use them with "
+        "other operations of keras.ops"
+    ]
     return (
         f"The model needs operations that LiteRT does not have: {', '.join(ops)}"
         f"{_layer_phrase(named_layers)}. "

@@ -21,6 +21,7 @@ from keras_strategies.export._worker.converter_client import WorkerError, shared
 from keras_strategies.export.artifact import _flatbuffer
 from keras_strategies.export.convert import _messages, _options, _trace
 from keras_strategies.export.convert._steps import report_step
+from keras_strategies.export.convert._substitutes.substitutes import SUBSTITUTES
 
 # Modes that only litert-quantizer has: one for each layer, and int4 weights.
 _RULE_MODES = (None, "int4_weights")
@@ -51,6 +52,8 @@ class ModelConverter:
         self.warnings: list[str] = []
         self.layers: dict[str, str] = {}
         self.flex: list[str] = []
+        # Operation -> why its substitute does not fit.
+        self.kept_ops: dict[str, str] = {}
         self.calibration_figures: dict[str, Any] | None = None
         self.representative: NamedArrays | None = None
         self.samples: NamedArrays = {}
@@ -99,9 +102,11 @@ class ModelConverter:
         report_step("tracing the model")
         if keras.backend.backend() == "tensorflow":
             try:
+                notes: list[str] = []
                 self.layers = _trace.write_saved_model(
-                    self.model, saved_model, self.batch_size
+                    self.model, saved_model, self.batch_size, notes=notes
                 )
+                self._add_notes(notes)
             except Exception as error:
                 message = _messages.trace_failed_message(self.model, error)
                 raise ExportError(message, "trace") from error
@@ -113,9 +118,15 @@ class ModelConverter:
             "names": [spec.name for spec in self.specs],
         }
         action = "loading and tracing the model"
-        self.layers = self.run_in_worker(
+        traced = self.run_in_worker(
             "convert._conversion.trace", arguments, action, "load"
         )
+        self.layers = traced["layers"]
+        self._add_notes(traced["notes"])
+
+    def _add_notes(self, notes):
+        """Adds warnings once, also where the model is traced again."""
+        self.warnings += [note for note in notes if note not in self.warnings]
 
     def create_artifact(
         self, quantization: _options.Quantization, name: str
@@ -192,7 +203,7 @@ class ModelConverter:
         }
         action = f"converting to {'int8' if mode == 'learned' else mode}"
         command = "convert._conversion.convert"
-        for _ in range(3):  # at most two replacements, of loops and of erf
+        for _ in range(4):  # loops, then operations, some of which hide others
             try:
                 self.run_in_worker(command, arguments, action, "conversion")
                 return
@@ -202,6 +213,8 @@ class ModelConverter:
                     continue
                 if is_flex and self.allow_flex:
                     break
+                if is_flex and self.kept_ops:
+                    raise _messages.with_reasons(error, self.kept_ops) from error
                 raise
         arguments["allow_flex"] = True
         self.run_in_worker(command, arguments, action, "conversion")
@@ -214,14 +227,18 @@ class ModelConverter:
             self.warnings.append(_messages.single_sample_warning(["a loop"]))
             self.trace()
             return True
-        if {"Erf", "Erfc"} & set(ops):
-            arguments = {"saved_model": str(self.folder / "saved_model")}
-            replacement = self.run_in_worker(
-                "convert._erf.replace", arguments, "replacing erf", "conversion"
-            )
-            self.warnings.append(_messages.erf_replaced_warning(replacement))
-            return replacement["replaced"] > 0
-        return False
+        if not SUBSTITUTES.keys() & set(ops):
+            return False
+        arguments = {"saved_model": str(self.folder / "saved_model"), "ops": list(ops)}
+        replacement = self.run_in_worker(
+            "convert._substitutes.graph_calls.replace",
+            arguments,
+            "replacing operations",
+            "conversion",
+        )
+        self.warnings += _messages.replaced_warnings(replacement)
+        self.kept_ops |= replacement["left"]
+        return bool(replacement["replaced"])
 
     def save_samples(self, name: str, samples: Mapping[str, np.ndarray]) -> str:
         """Writes samples for the worker; returns their path."""

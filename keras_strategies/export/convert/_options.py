@@ -11,7 +11,7 @@ import keras
 from keras_strategies._internal import checks, quantized
 from keras_strategies._internal.select import Selection, Selector, layer_targets
 from keras_strategies.export._calibration import layer_names, range_reducers
-from keras_strategies.export.verify._agreement import DEFAULTS
+from keras_strategies.export.verify._criteria import ModeLimits, loosest
 from keras_strategies.export.verify._metric_constraint import MetricConstraint
 
 #: Values of `quantization` other than a dict.
@@ -165,18 +165,11 @@ def validate_types(
             checks.fail(rule, fix=fix, **{name: value})
 
 
-def resolve_thresholds(
-    quantization: Quantization, min_agreement: float | None
-) -> tuple[float, float]:
-    """Returns `(lowest agreement, tolerance)`: the loosest of the modes in use."""
-    value = checks.real("min_agreement", min_agreement, low=0, high=1, optional=True)
+def resolve_limits(quantization: Quantization) -> ModeLimits:
+    """Returns the limits: the loosest of the modes in use."""
     if quantization.uniform == "auto":
-        default, tolerance = 0.98, DEFAULTS["dynamic"][1]
-    else:
-        pairs = [DEFAULTS[mode] for _, mode in quantization.rules]
-        default = min(agreement for agreement, _ in pairs)
-        tolerance = max(tolerance for _, tolerance in pairs)
-    return default if value is None else value, tolerance
+        return loosest(["dynamic"])
+    return loosest([mode for _, mode in quantization.rules])
 
 
 def resolve_metric_constraint(
@@ -187,20 +180,18 @@ def resolve_metric_constraint(
     Raises where it is not known whether less or more of the metric is better.
     """
     limit = checks.real("max_metric_drop", max_metric_drop, low=0, optional=True)
-    if (labels is None) != (limit is None):
+    if labels is None and limit is not None:
         fix = "Give both, and the inputs they belong to as `verify`."
         checks.fail(
-            "`labels` and `max_metric_drop` go together",
+            "`max_metric_drop` needs `labels`",
             fix=fix,
-            labels="given" if labels is not None else None,
+            labels=None,
             max_metric_drop=limit,
         )
-    if limit is None:
-        return None
-    if verify is None or verify is True:
+    if labels is not None and (verify is None or verify is True):
         fix = "Pass verify=x_test, labels=y_test, for example."
         checks.fail("`labels` need the inputs as `verify`", fix=fix, verify=verify)
-    return MetricConstraint(labels, metric, limit)
+    return None if limit is None else MetricConstraint(labels, metric, limit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +200,7 @@ class SearchConfig:
 
     Attributes:
         objective: `"size"` or `"latency"`.
-        search_margin: Agreement above `min_agreement` that the search asks for.
+        search_margin: Part of the largest loss that the search keeps back, in [0, 1].
     """
 
     objective: str
@@ -217,19 +208,15 @@ class SearchConfig:
 
     @classmethod
     def from_arguments(
-        cls,
-        quantization: Quantization,
-        objective: str,
-        margin: float | None,
-        min_agreement: float,
+        cls, quantization: Quantization, objective: str, margin: float | None
     ) -> "SearchConfig | None":
         """Checks the arguments; returns None for a mode other than `"auto"`."""
         checks.choice("objective", objective, ("size", "latency"))
         checks.real("margin", margin, low=0, high=1, optional=True)
         if quantization.uniform != "auto":
             return None
-        # Half of the disagreement that is allowed, for the choice among candidates.
-        return cls(objective, (1 - min_agreement) / 2 if margin is None else margin)
+        # Half of what is allowed, for the choice among candidates.
+        return cls(objective, 0.5 if margin is None else margin)
 
 
 def validate_calibration(method: str, percentile: float) -> dict[str, Any]:

@@ -24,15 +24,22 @@ _FIELDS_WITH_SECTION = [
     "samples",
     "latency_ms",
     "warnings",
+    "verdicts",
 ]
 
 
-def render(values: Mapping[str, Any]) -> str:
-    """Returns the HTML page: no scripts, nothing loaded from elsewhere."""
+def render(values: Mapping[str, Any], picture: bytes | None = None) -> str:
+    """Returns the HTML page: no scripts, nothing loaded from elsewhere.
+
+    Args:
+        values: The result as a dict.
+        picture: The worst output as PNG. Defaults to `None`, without.
+    """
     name = pathlib.PurePath(values["path"]).name
     parts = [
         _headline(values),
         html_page.warnings("Before you use it", values["warnings"]),
+        html_page.section("Verdict", _verdicts(values, picture)),
         html_page.section("Signature", _signature(values["signature"])),
         html_page.section(
             "Agreement and differences to the Keras model", _agreement(values)
@@ -67,6 +74,33 @@ def _signature(signature):
                 scale = f"{entry['scale']:.6g}, zero point {entry['zero_point']}"
             rows.append([role[:-1], name, f"{entry['dtype']} ({shape})", scale])
     return html_page.table(["", "name", "type (shape)", "scale"], rows)
+
+
+def _verdicts(values, picture):
+    rows = [
+        [name, "passed" if v["passed"] else "refused", v["kind"], v["reason"]]
+        for name, v in values["verdicts"].items()
+    ]
+    table = html_page.table(["output", "verdict", "meaning", ""], rows)
+    details = [_channels(name, v) for name, v in values["verdicts"].items()]
+    image = "" if picture is None else html_page.image(picture, "the worst output")
+    return table + "".join(details) + image if rows else ""
+
+
+def _channels(name, verdict):
+    """The worst channels or classes of an output, as a table."""
+    rows = verdict["channels"][:8]
+    if not rows:
+        return ""
+    heads = list(rows[0])
+    rows = [row for row in rows if list(row) == heads]
+    cells = [
+        [row[heads[0]], *(html_page.Right(_plain(row[head])) for head in heads[1:])]
+        for row in rows
+    ]
+    titles = [f"{name}: {heads[0]}"]
+    titles += [html_page.Right(_words(head)) for head in heads[1:]]
+    return html_page.table(titles, cells)
 
 
 def _agreement(values):
@@ -133,6 +167,8 @@ def _words(key):
 def _plain(value):
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, str | int):

@@ -1,5 +1,6 @@
 """Export of a Keras model to a checked `.tflite` file."""
 
+import dataclasses
 import gzip
 import os
 import tempfile
@@ -21,6 +22,8 @@ from keras_strategies.export.convert import _auto_quantization, _options
 from keras_strategies.export.convert._export_job import ExportJob
 from keras_strategies.export.convert._steps import RejectedArtifact
 from keras_strategies.export.convert.export_result import ExportResult
+from keras_strategies.export.verify._criteria import Criteria, loosest
+from keras_strategies.export.verify._output_kinds import OutputMeaning
 
 
 def to_tflite(
@@ -37,6 +40,8 @@ def to_tflite(
     allow_flex: bool = False,
     verify: InputData | bool | None = None,
     min_agreement: float | None = None,
+    max_loss: float | dict[str, float] | None = None,
+    output_kind: OutputMeaning | dict[str, OutputMeaning] | None = None,
     metadata: dict[str, Any] | None = None,
     quantizer: Literal["tensorflow", "litert-quantizer"] = "tensorflow",
     calibration: Literal["minmax", "percentile", "moving_average"] = "minmax",
@@ -67,36 +72,32 @@ def to_tflite(
     recurrent layers with a batch of one, and a bare `erf` as an approximation that
     LiteRT has; the result's `warnings` say so.
 
-    Agreement is measured for each output, and the lowest one counts:
+    Each output is judged by what it means (`output_kind`): probabilities by the
+    accuracy, recall and calibration that the file is expected to lose, values by the
+    error of each channel against its own spread, and so on; `OutputVerdict` has the
+    measures. They are in units of what int8 may lose, about a point of accuracy or 1 %
+    of a channel's variance, and the file is refused above a limit:
 
-    - class probabilities (the last axis sums to 1) or a model compiled with a
-      categorical cross-entropy loss: fraction of positions with the same top-1
-      class;
-    - anything else: fraction of samples `i` with
-      `max |k_i - t_i| <= tolerance * (max k - min k)`, where `k` is the Keras
-      output over all samples and `t` the artifact's;
-    - integers and booleans: fraction of samples that are equal.
-
-    | quantization | weights, arithmetic | size | min_agreement | tolerance |
+    | quantization | weights, arithmetic | size | largest loss | why |
     |---|---|---|---|---|
-    | `"float32"` | float32, float32 | 1 | 0.99 | 0.001 |
-    | `"float16"` | float16, float32 | 0.5 | 0.99 | 0.01 |
-    | `"dynamic"` | int8, int8 with ranges taken at run time | 0.26 | 0.95 | 0.1 |
-    | `"int8"` | int8, int8 with ranges from representative data | 0.26 | 0.95 | 0.15 |
-    | `"int16x8"` | int8, int16 with ranges from data | 0.26 | 0.95 | 0.1 |
-    | `"int4_weights"` | int4, float32 | 0.14 | 0.9 | 0.25 |
+    | `"float32"` | float32, float32 | 1 | 0.05 | rounding alone is below 1e-9: more is a bug of the conversion |
+    | `"float16"` | float16, float32 | 0.5 | 0.2 | weights of 11 bits lose below 0.01; models of extreme weights a little more |
+    | `"dynamic"` | int8, int8 with ranges taken at run time | 0.26 | 1 | what a task may lose; sound files are below 0.3 |
+    | `"int8"` | int8, int8 with ranges from representative data | 0.26 | 1 | the same; sound files are mostly below 0.1 |
+    | `"int16x8"` | int8, int16 with ranges from data | 0.26 | 1 | the same |
+    | `"int4_weights"` | int4, float32 | 0.14 | 1 | the same: fewer bits are no excuse |
 
-    float32 differs only by rounding and float16 by 11 bits of the weights, so one
-    sample in a hundred may flip at a near tie. int8 has 256 levels for each tensor and
-    errors add up over layers; below 0.95 the data that the ranges come from usually
-    differ from the data checked. `"int8"` is best for
-    convolutional networks, `"dynamic"` for dense ones and transformers, and
-    `"float16"` the safe cut. `"int16x8"` is accurate and slow on a phone's
-    processor, `"int4_weights"` small and, outside dense layers, slow.
+    `"int8"` is best for convolutional networks, `"dynamic"` for dense ones and
+    transformers, and `"float16"` the safe cut. `"int16x8"` is accurate and slow on a
+    phone's processor, `"int4_weights"` small and, outside dense layers, slow.
+
+    The check uses `verify`; without it, a fifth of the representative data that the
+    ranges then do not come from, as errors on calibrated data are too small. Its size
+    decides what it can see: 20 samples only gross damage, 100 three points, 300 one.
 
     `"auto"` tries the modes, then int8 with the most sensitive layers left in
-    float32, and chooses the smallest (or fastest) artifact whose agreement is at least
-    `min_agreement` plus `margin` on one part of the data. That artifact alone is
+    float32, and chooses the smallest (or fastest) artifact that keeps `margin` of the
+    largest loss in reserve on one part of the data. That artifact alone is
     then checked on another part: `result.search` has both figures. If it fails
     there, the export is refused: a choice that depends on the second part would bias
     its figure.
@@ -141,11 +142,22 @@ def to_tflite(
             an artifact cannot be run here: the result says `verified=False`.
             Defaults to `False`.
         verify: Inputs to check on, all of which are used, in the forms of
-            `representative_data`. `None` or `True` means the first 256
-            representative samples, or without them 64 random ones: then give
+            `representative_data`. `None` or `True` means a fifth of the representative
+            samples, or without them 64 random ones: then give
             `verify` for a meaningful figure. Defaults to `None`.
-        min_agreement: Lowest agreement that passes, in [0, 1]. Defaults to `None`,
-            the value of the table; 0.98 for `"auto"`.
+        min_agreement: Lowest agreement that passes beside the verdict, in [0, 1]. The
+            agreement is the fraction of positions with the same class, or of which
+            every value is within a tolerance. 0 lets every file pass that runs: read
+            `passed` and `warnings` of the result. Defaults to `None`, no such bound.
+        max_loss: Largest loss that passes, at least 0, in the units of the table; a
+            dict by output name sets that of single outputs. Defaults to `None`, that
+            of the table, for several modes the largest.
+        output_kind: Meaning of the outputs: `"probabilities"` or `"logits"` of classes
+            that exclude each other, `"binary_probabilities"` or `"binary_logits"` of
+            independent yes or no, `"regression"`, `"embedding"` or `"integer"`; a list
+            of `(meaning, number of channels)` for a head of several; a dict of these
+            by output name. Defaults to `None`: told by the loss, the layers and the
+            values.
         metadata: Dict written into the file: `name`, `description`, `version`,
             `author`, `license`, `labels`, `normalization`, `extra`; see
             `export.write_metadata`. Defaults to `None`.
@@ -158,16 +170,17 @@ def to_tflite(
             minus it. Defaults to 99.99.
         objective: Quantity that `"auto"` minimizes: `"size"` or `"latency"` on this
             machine. Defaults to `"size"`.
-        labels: Targets of `verify`, for `max_metric_drop`; models with one output.
-            Defaults to `None`.
+        labels: Targets of `verify`, by which the verdict is more certain, and which
+            `max_metric_drop` needs: an array, or a dict by output name. Defaults to
+            `None`.
         metric: A Keras metric or loss, or its name. A function of your own is refused,
             as it is not known whether less or more of it is better. Defaults to
             `"accuracy"`.
         max_metric_drop: By how much `metric` may be worse than the Keras model's,
-            in the metric's own unit (0.01 of accuracy is one point). Defaults to
-            `None`, no such limit.
-        margin: Agreement above `min_agreement` that `"auto"` requires in its search,
-            in [0, 1]. Defaults to `None`, half of `1 - min_agreement`.
+            in the metric's own unit (0.01 of accuracy is one point); models with one
+            output. Defaults to `None`, no such limit.
+        margin: Part of the largest loss, and of what `min_agreement` allows, that the
+            search of `"auto"` keeps in reserve, in [0, 1]. Defaults to `None`, 0.5.
         safe_mode: Refuse a `.keras` file that holds code, such as a lambda.
             Defaults to `True`.
         keep_rejected: Keep an artifact that fails the check as `path` +
@@ -205,11 +218,10 @@ def to_tflite(
         "digits_example.tflite",
         quantization="int8",
         representative_data=images,
-        min_agreement=0.8,  # an untrained model is full of near ties
     )
     print(result)
     ```
-    """
+    """  # noqa: E501
     started = time.monotonic()
     target = validate_path(path)
     parsed = _options.parse_quantization(quantization)
@@ -221,10 +233,16 @@ def to_tflite(
     constraint = _options.resolve_metric_constraint(
         labels, metric, max_metric_drop, verify
     )
+    criteria = Criteria(
+        limits=loosest(["float32"]),  # until the mode is known
+        max_loss=max_loss,
+        min_agreement=min_agreement,
+        output_kind=output_kind,
+    )
     time_limit = validate_time_limit(time_limit)
     keras_model = validate_model(model, safe_mode)
     parsed = _options.quantize_selected(parsed, keras_model, include, exclude)
-    min_agreement, tolerance = _options.resolve_thresholds(parsed, min_agreement)
+    criteria = dataclasses.replace(criteria, limits=_options.resolve_limits(parsed))
     job = ExportJob(
         model=keras_model,
         quantization=parsed,
@@ -235,17 +253,15 @@ def to_tflite(
         allow_flex=allow_flex,
         calibration=_options.validate_calibration(calibration, percentile),
         metadata=None if metadata is None else _metadata.validate(metadata),
-        min_agreement=min_agreement,
-        tolerance=tolerance,
+        criteria=criteria,
+        labels=labels,
         time_limit=time_limit,
         metric_constraint=constraint,
         uses_learned_ranges=_options.uses_learned_ranges(
             parsed, keras_model, representative_data
         ),
     )
-    config = _options.SearchConfig.from_arguments(
-        parsed, objective, margin, min_agreement
-    )
+    config = _options.SearchConfig.from_arguments(parsed, objective, margin)
     job.prepare(representative_data, verify)
     content, figures = _run_job(job, config, target, keep_rejected)
     files.replace(target, content)
@@ -262,7 +278,7 @@ def _run_job(job, config, target, keep_rejected):
     """Runs the job; keeps an artifact that it refuses only if asked for."""
     parts = None if config is None else _auto_quantization.split_samples(job)
     try:
-        with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
+        with tempfile.TemporaryDirectory(dir=job.client.workspace()) as folder:
             job.start(folder)
             if config is None:
                 return job.export()

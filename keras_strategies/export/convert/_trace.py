@@ -9,6 +9,11 @@ import keras
 
 from keras_strategies._internal import keras_private
 from keras_strategies.export._common import model_signature
+from keras_strategies.export.convert._substitutes import graph_calls
+from keras_strategies.export.convert._substitutes.layers import (
+    leaves_tables_unused,
+    substituted_layers,
+)
 
 SIGNATURE = "serving_default"
 
@@ -18,12 +23,14 @@ def write_saved_model(
     folder: str | os.PathLike[str],
     batch_size: int | None = None,
     names: Sequence[str] | None = None,
+    notes: list[str] | None = None,
 ) -> dict[str, str]:
     """Traces `model` at inference and writes a SavedModel into `folder`.
 
     Needs the TensorFlow backend. `batch_size=None` leaves the batch axis free,
     unless the model fixes it. `names` are the inputs' names where they are known: a
-    model loaded from a file names unnamed inputs differently.
+    model loaded from a file names unnamed inputs differently. Sentences on layers that
+    were traced otherwise are appended to `notes`.
     Returns `{scope of the operations: layer class}`.
     """
     import tensorflow as tf
@@ -44,6 +51,7 @@ def write_saved_model(
     with (
         quiet_tensorflow(),
         model_signature.float32_compute(model),
+        substituted_layers(model) as sentences,
         keras_private.exact_scopes() as layers,
     ):
         archive = keras.export.ExportArchive()
@@ -51,6 +59,10 @@ def write_saved_model(
         archive.track(model)
         archive.add_endpoint(SIGNATURE, serve, input_signature=tensor_specs)
         archive.write_out(str(folder), verbose=False)
+    if leaves_tables_unused(layers.values()):
+        graph_calls.drop_initializers(folder)
+    if notes is not None:
+        notes += sentences
     return {path: type(layer).__name__ for path, layer in layers.items()}
 
 

@@ -1,10 +1,14 @@
 """Figures of an exported artifact, measured from the file."""
 
 import dataclasses
+import io
 from typing import TYPE_CHECKING, Any
 
+from keras_strategies._internal.optional import require
 from keras_strategies.export._common import FiguresReport
 from keras_strategies.export.convert import _report_page
+from keras_strategies.export.verify.comparison_result import draw_worst
+from keras_strategies.export.verify.output_verdict import OutputVerdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +21,7 @@ class ExportResult(FiguresReport):
     Returned by `export.to_tflite`. Printing it, or `table()`, shows the main
     figures; `to_dict()` is ready for `json.dumps`; `to_dataframe()` has one row, so
     that several results can be concatenated and compared; `plot()` draws the constants
-    by type; `save_report` writes a page.
+    by type and `plot_verdict()` the worst output; `save_report` writes a page.
 
     Args:
         path: The written file, as `str`.
@@ -37,8 +41,8 @@ class ExportResult(FiguresReport):
             verified.
         max_difference: Largest absolute difference over all outputs.
         mean_difference: Mean absolute difference over all outputs.
-        outputs: Output name -> its own `kind` (`"top-1"` or `"values"`),
-            `agreement`, `max_difference`, `mean_difference` and `tolerance`.
+        outputs: Output name -> its own `kind`, `agreement`, `max_difference`,
+            `mean_difference` and `tolerance`.
         samples: Number of verification samples.
         calibration_samples: Number of samples that int8 ranges come from, else 0.
         latency_ms: Median time of one inference in milliseconds, one thread,
@@ -51,9 +55,11 @@ class ExportResult(FiguresReport):
         metric: `metric`, `keras`, `artifact`, `drop` and `limit` where
             `max_metric_drop` was given, else `None`.
         search: Course of the search of `"auto"`: `objective`, `margin`, `chosen`,
-            `candidates`, `search_samples`, `search_agreement`, `gate_samples` and
-            `gate_agreement`. `None` for other modes.
+            `candidates`, `search_samples`, `search_agreement`, `search_loss`,
+            `gate_samples`, `gate_agreement` and `gate_loss`. `None` for other modes.
         warnings: Sentences to read before using the artifact.
+        verdicts: Output name -> `OutputVerdict`.
+        verified_on: What the samples of the check are.
 
     Example:
 
@@ -87,6 +93,18 @@ class ExportResult(FiguresReport):
     metric: dict[str, Any] | None = None
     search: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    verdicts: dict[str, OutputVerdict] = dataclasses.field(default_factory=dict)
+    verified_on: str = ""
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether every output passed; `None` for an artifact that was not run.
+
+        `False` only if `min_agreement=0` let a refused file pass.
+        """
+        if not self.verified:
+            return None
+        return all(verdict.passed for verdict in self.verdicts.values())
 
     def figures(self) -> list[tuple[str, str]]:
         """Returns the main figures as pairs of a name and a text."""
@@ -100,7 +118,9 @@ class ExportResult(FiguresReport):
                 figures.append((role[:-1], f"{name} {_tensor_text(entry)}"))
         if self.verified:
             figures += [
-                ("agreement", f"{self.agreement:.4f} on {self.samples} samples"),
+                *((f"verdict, {name}", str(v)) for name, v in self.verdicts.items()),
+                ("checked on", f"{self.samples} samples ({self.verified_on})"),
+                ("agreement", f"{self.agreement:.4f}"),
                 ("max difference", f"{self.max_difference:.3g}"),
                 ("mean difference", f"{self.mean_difference:.3g}"),
                 ("latency", f"{self.latency_ms:.3f} ms"),
@@ -111,8 +131,36 @@ class ExportResult(FiguresReport):
         ops = ", ".join(f"{name} x{count}" for name, count in self.ops.items())
         return [*figures, ("operations", ops)]
 
+    def plot_verdict(self, ax: "Axes | None" = None) -> "Axes":
+        """Draws the output that loses most; returns the Matplotlib `Axes`.
+
+        Values are drawn against Keras's, classes as a table of those that changed.
+
+        Args:
+            ax: The `Axes` to draw on. Defaults to those of a new figure.
+        """
+        if ax is None:
+            pyplot = require("matplotlib.pyplot", "`ExportResult.plot_verdict`")
+            ax = pyplot.subplots(layout="constrained", figsize=(4.6, 4.2))[1]
+        draw_worst(self.verdicts, ax)
+        return ax
+
     def _page(self):
-        return _report_page.render(self.to_dict())
+        return _report_page.render(self.to_dict(), self._verdict_picture())
+
+    def _verdict_picture(self):
+        """The picture of the worst output as PNG, or None where there is none."""
+        try:
+            module = require("matplotlib.figure", "the picture of a report")
+        except ImportError:
+            return None
+        if not self.verdicts:
+            return None
+        figure = module.Figure(figsize=(4.6, 4.2), layout="constrained")
+        self.plot_verdict(figure.subplots())
+        data = io.BytesIO()
+        figure.savefig(data, format="png", dpi=110)
+        return data.getvalue()
 
     def _draw(self, ax: "Axes") -> None:
         sizes = {name: entry["bytes"] for name, entry in self.tensor_types.items()}
@@ -133,8 +181,8 @@ def _optional_figures(result):
         figures.append(("calibration", text + settled))
     if result.search:
         text = (
-            "{chosen}: {search_agreement:.4f} on {search_samples} samples searched, "
-            "{gate_agreement:.4f} on {gate_samples} held out"
+            "{chosen}: loss {search_loss:.3g} of the limit on {search_samples} samples "
+            "searched, {gate_loss:.3g} on {gate_samples} held out"
         )
         figures.append(("search", text.format(**result.search)))
     return figures

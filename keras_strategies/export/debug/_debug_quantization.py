@@ -1,5 +1,6 @@
 """Measurement of the error that int8 causes in each layer."""
 
+import dataclasses
 import os
 import tempfile
 import time
@@ -19,6 +20,9 @@ from keras_strategies.export.convert import _options
 from keras_strategies.export.convert._export_job import ExportJob
 from keras_strategies.export.debug import _diagnosis
 from keras_strategies.export.debug.quantization_report import QuantizationReport
+from keras_strategies.export.verify import _outputs
+from keras_strategies.export.verify._criteria import Criteria
+from keras_strategies.export.verify._output_kinds import OutputMeaning
 
 
 def debug_quantization(
@@ -31,6 +35,8 @@ def debug_quantization(
     percentile: float = 99.99,
     sensitivity_layers: int = 5,
     batch_size: int | None = None,
+    output_kind: OutputMeaning | dict[str, OutputMeaning] | None = None,
+    max_loss: float | dict[str, float] | None = None,
     safe_mode: bool = True,
     time_limit: float = 600.0,
 ) -> QuantizationReport:
@@ -41,7 +47,8 @@ def debug_quantization(
     first, with a cause read from the figures (an outlier channel, outliers of the
     calibration, weights, a scale that the format prescribes) and a fix. Then the
     worst layers are computed in float32 in turn: the gain in agreement shows which one
-    affects the outputs most. The formulas are in `export.QuantizationReport`.
+    affects the outputs most. The whole int8 file gets the verdict of `to_tflite`. The
+    formulas are in `export.QuantizationReport`.
 
     Works on all backends of Keras; conversion runs in the worker process of
     `to_tflite`.
@@ -53,16 +60,19 @@ def debug_quantization(
     Args:
         model: A built `keras.Model`, or the path of a `.keras` file.
         data: Inputs as in use, in the forms of `to_tflite`'s `representative_data`.
-            The ranges come from all of them.
+            Of 40 or more, a fifth is held out for the verdict; the ranges come from
+            the others.
         quantization: Only `"int8"`.
-        samples: Number of inputs, from the first, that errors are measured on, at
-            least 1. Defaults to 64.
+        samples: Number of inputs, from the first of those that the ranges come from,
+            that errors are measured on, at least 1. Defaults to 64.
         calibration: Method that computes the ranges, as in `to_tflite`. Defaults to
             `"minmax"`.
         percentile: For `calibration="percentile"`, in (50, 100]. Defaults to 99.99.
         sensitivity_layers: Number of worst layers that are computed in float32 in
             turn, at least 0; each costs about two quantizations. Defaults to 5.
         batch_size: Batch size of the artifact. Defaults to `None`, a free one.
+        output_kind: Meaning of the outputs, as in `to_tflite`. Defaults to `None`.
+        max_loss: Largest loss that passes, as in `to_tflite`. Defaults to `None`.
         safe_mode: Refuse a file with lambdas. Defaults to `True`.
         time_limit: Seconds for each of the worker's steps, its start not counted, in
             (0, 1e6]. Defaults to 600.
@@ -101,7 +111,6 @@ def debug_quantization(
     checks.integer("sensitivity_layers", sensitivity_layers, low=0)
     checks.integer("batch_size", batch_size, low=1, optional=True)
     parsed = _options.parse_quantization(quantization)
-    min_agreement, tolerance = _options.resolve_thresholds(parsed, 0.0)
     job = ExportJob(
         time_limit=validate_time_limit(time_limit),
         model=validate_model(model, safe_mode),
@@ -114,13 +123,22 @@ def debug_quantization(
         calibration=_options.validate_calibration(calibration, percentile),
         uses_learned_ranges=False,
         metadata=None,
-        min_agreement=min_agreement,
-        tolerance=tolerance,
+        # The file is measured whatever its verdict is.
+        criteria=Criteria(
+            limits=_options.resolve_limits(parsed),
+            max_loss=max_loss,
+            min_agreement=0.0,
+            output_kind=output_kind,
+        ),
     )
     job.prepare(data, None)
-    with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
+    with tempfile.TemporaryDirectory(dir=job.client.workspace()) as folder:
         job.start(folder)
         measured = _measure(job, samples, sensitivity_layers)
+        artifact = job.create_artifact(parsed, "judged")
+        actual, _ = job.run_artifact(artifact, job.samples, timed=False)
+    figures = _outputs.compare_outputs(job.reference, actual, job.spans, job.criteria)
+    job.warnings += _outputs.warnings(figures)
     rows = _diagnosis.diagnose(measured["rows"], measured["sensitivity"])
     if not rows:
         job.warnings.append("The quantizer made no operation int8.")
@@ -133,6 +151,8 @@ def debug_quantization(
         samples=measured["samples"],
         calibration=job.calibration_figures,
         bytes=measured["bytes"],
+        verdicts=figures["verdicts"],
+        verified_on=job.verified_on,
         seconds=time.monotonic() - started,
         warnings=tuple(job.warnings),
     )
@@ -162,8 +182,11 @@ def _measure(job, samples, sensitivity_layers):
         "layers": job.layers,
         "batch_size": job.artifact_batch,
         "sensitivity_layers": sensitivity_layers,
-        "tolerance": job.tolerance,
-        "classes": job.compares_classes,
+        "tolerance": job.criteria.limits.tolerance,
+        "spans": {
+            name: [dataclasses.asdict(span) for span in spans]
+            for name, spans in job.spans.items()
+        },
     }
     action = "measuring the error of each layer"
     return job.run_in_worker(

@@ -7,7 +7,7 @@ with float32 inputs, so that the difference is the error of all operations up to
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from keras_strategies.export.debug import _diagnosis
 from keras_strategies.export.debug._error_sums import MAX_DECIBEL, ErrorSums
 from keras_strategies.export.debug._operation_graph import OperationGraph
 from keras_strategies.export.verify import _agreement
+from keras_strategies.export.verify._criteria import MODE_LIMITS
+from keras_strategies.export.verify._output_kinds import Span
 
 _BATCH_SIZE = 4
 # Fraction of the joint gain from which a layer in float32 is enough without the
@@ -35,7 +37,7 @@ def measure(
     batch_size: int | None,
     sensitivity_layers: int,
     tolerance: float,
-    classes: bool | None,
+    spans: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """Measures the error that int8 causes in each operation of a float file.
 
@@ -46,8 +48,8 @@ def measure(
         layers: `{scope: layer class}` of the trace.
         batch_size: The batch size that the file fixes, or None.
         sensitivity_layers: Number of layers to compute in float32 in turn.
-        tolerance: Of outputs that are values, relative to their range.
-        classes: Whether outputs are classes, None to decide by their values.
+        tolerance: Of outputs that are values, relative to the range of a channel.
+        spans: What the channels of the outputs mean.
 
     Returns:
         Dict of `rows`, `outputs`, `sensitivity`, `bytes` and `samples`.
@@ -70,10 +72,11 @@ def measure(
         for whole_model in (False, True)
     )
     reference = _run_outputs(content, batches)
+    meanings = {name: [Span(**span) for span in entry] for name, entry in spans.items()}
 
     def compare_int8(**settings):
         actual = _run_outputs(convert.mlir_quantize(calibrated, **settings), batches)
-        return _compare_outputs(reference, actual, tolerance, classes)
+        return _compare_outputs(reference, actual, tolerance, meanings)
 
     # Without settings: every layer in int8.
     outputs = compare_int8()
@@ -218,15 +221,17 @@ def _run_outputs(content, batches):
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _compare_outputs(reference, actual, tolerance, classes):
+def _compare_outputs(reference, actual, tolerance, spans):
     """Returns the agreement and the relative error of all outputs."""
+    rounding = MODE_LIMITS["int8"].rounding
     outputs = {
-        name: _agreement.compare_output(value, actual[name], tolerance, classes)
+        name: _agreement.compare_output(
+            value, actual[name], spans[name], tolerance, rounding
+        )
         for name, value in reference.items()
     }
     errors = [
-        float(np.sqrt(np.mean(np.square(value.astype("float64") - actual[name]))))
-        / _agreement.value_scale(value)
+        _agreement.relative_error(value, actual[name])
         for name, value in reference.items()
     ]
     return {

@@ -8,6 +8,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.reports import Column, text_table
 from keras_strategies.export._common import DataclassReport
 from keras_strategies.export.debug import _diagnosis
+from keras_strategies.export.verify.output_verdict import OutputVerdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,6 +67,9 @@ class QuantizationReport(DataclassReport):
         bytes: Size of the int8 artifact.
         seconds: Wall time.
         warnings: Sentences to read before relying on the figures.
+        verdicts: Output name -> `OutputVerdict` of the whole int8 file, as `to_tflite`
+            would give it.
+        verified_on: What the samples of the verdicts are.
 
     Example:
 
@@ -91,6 +95,13 @@ class QuantizationReport(DataclassReport):
     bytes: int
     seconds: float
     warnings: tuple[str, ...] = ()
+    verdicts: dict[str, OutputVerdict] = dataclasses.field(default_factory=dict)
+    verified_on: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output of the int8 file passed."""
+        return all(verdict.passed for verdict in self.verdicts.values())
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("name", title="layer", left=True),
@@ -143,6 +154,8 @@ class QuantizationReport(DataclassReport):
             f"agreement {self.agreement:.4f}, output error {self.error:.3g} of the "
             f"range, on {self.samples} samples"
         )
+        for name, verdict in self.verdicts.items():
+            yield f"verdict, {name}: {verdict}"
         if not alarms:
             yield f"No layer is below {_diagnosis.ALARM_DB:g} dB."
         for row in alarms[:limit]:

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 
 from keras_strategies.export._common import model_signature
-from keras_strategies.export.convert import _erf, _messages
+from keras_strategies.export.convert import _messages
+from keras_strategies.export.convert._substitutes import graph_calls
 from keras_strategies.export.convert._trace import quiet_tensorflow
 from keras_strategies.export.trainable import _gradients
 from keras_strategies.export.trainable._optimizer_update import Update
@@ -158,9 +159,9 @@ def write_artifact(trainer: Trainer, folder: pathlib.Path, artifact: pathlib.Pat
     try:
         content = _convert(folder)
     except Exception as error:
-        if not {*_erf.OPS} & {*_messages.unsupported_ops(str(error))}:
+        ops = _messages.unsupported_ops(str(error))
+        if not graph_calls.replace(folder, ops)["replaced"]:  # as `to_tflite` does
             raise
-        _erf.replace(folder)  # as `to_tflite` does
         content = _convert(folder)
     artifact.write_bytes(content)
 

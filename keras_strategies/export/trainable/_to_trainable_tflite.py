@@ -215,7 +215,7 @@ def _build(model, arguments, arrays, time_limit):
     """Builds the artifact in the worker; returns its bytes and figures."""
     client = shared_client()
     client.start()
-    with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
+    with tempfile.TemporaryDirectory(dir=client.workspace()) as folder:
         scratch = pathlib.Path(folder)
         arguments |= model_transfer.save_for_worker(model, scratch)
         for name, named in arrays.items():

@@ -1,85 +1,111 @@
-"""Agreement of an artifact's outputs with the Keras model's (NumPy only)."""
+"""Agreement of an artifact's outputs with the Keras model's (NumPy only).
 
-from collections.abc import Mapping
+A plain count that explains a verdict, and that `min_agreement` sets a bound to.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-# Quantization -> (lowest agreement that passes, tolerance of values relative to
-# the range of the Keras output). See the table in `to_tflite`.
-DEFAULTS = {
-    "float32": (0.99, 1e-3),
-    "float16": (0.99, 1e-2),
-    "dynamic": (0.95, 0.1),
-    "int8": (0.95, 0.15),
-    "int16x8": (0.95, 0.1),
-    "int4_weights": (0.9, 0.25),
+from keras_strategies.export.verify._measure import as_rows
+from keras_strategies.export.verify._output_kinds import Span, num_channels
+
+# Meaning -> what the agreement counts.
+_COUNTED_BY = {
+    "probabilities": "top-1",
+    "logits": "top-1",
+    "binary_probabilities": "yes or no",
+    "binary_logits": "yes or no",
+    "regression": "values",
+    "embedding": "values",
+    "integer": "equal",
 }
 
 
-def is_distribution(values: np.ndarray) -> bool:
-    """Whether the last axis of `values` holds class probabilities."""
-    if values.ndim < 2 or values.shape[-1] < 2 or values.dtype.kind != "f":
-        return False
-    in_unit_interval = values.min() >= -1e-3 and values.max() <= 1 + 1e-3
-    return bool(in_unit_interval and np.abs(values.sum(axis=-1) - 1).max() <= 1e-2)
+def channel_scales(reference: np.ndarray) -> np.ndarray:
+    """Returns the scale of each channel that differences of values are relative to.
 
+    Its range over all samples, but no less than 1 % of its largest magnitude; the
+    magnitude itself if there is a single value.
 
-def value_scale(reference: np.ndarray) -> float:
-    """Returns the scale that differences of a value output are relative to.
-
-    The range of the reference over all samples, but no less than 1 % of its
-    largest magnitude; the magnitude itself if there is a single value.
+    Args:
+        reference: Values, (positions, channels).
     """
-    low, high = float(reference.min()), float(reference.max())
-    magnitude = max(abs(low), abs(high))
-    if reference.size < 2:
-        return magnitude or 1.0
-    return max(high - low, 0.01 * magnitude) or 1.0
+    low, high = reference.min(axis=0), reference.max(axis=0)
+    magnitude = np.maximum(np.abs(low), np.abs(high))
+    scale = magnitude
+    if len(reference) > 1:
+        scale = np.maximum(high - low, 0.01 * magnitude)
+    return np.where(scale > 0, scale, 1.0)
 
 
 def compare_output(
     reference: np.ndarray,
     actual: np.ndarray,
+    spans: Sequence[Span],
     tolerance: float,
-    classes: bool | None = None,
+    rounding: float = 0.0,
 ) -> dict[str, Any]:
     """Compares one output, samples first; both must be finite.
 
-    Top-1: the fraction of positions whose largest entry is at the same index.
-    Values: the fraction of samples whose largest absolute difference is at most
-    `tolerance` times `value_scale(reference)`. Integer and boolean outputs must be
-    equal.
+    Positions are the samples, or the pixels or steps of all samples. Classes: the
+    fraction of positions with the same top-1 class; a position does not count as
+    different where the model itself cannot decide, its two largest entries
+    being within `rounding` of the range. Yes or no: the fraction of equal answers.
+    Values: the fraction of positions of which every channel differs by at most
+    `tolerance` times its scale. Integers: the fraction of equal elements. The lowest
+    over the spans counts.
 
     Args:
         reference: The Keras output.
         actual: The artifact's output, same shape.
+        spans: What the channels mean.
         tolerance: Relative tolerance of values.
-        classes: `True` compares top-1 in any case; `None` decides by
-            `is_distribution`.
+        rounding: Relative rounding of class scores. Defaults to 0.
     """
-    # Integers and booleans have no rounding, so there is nothing to tolerate.
-    is_exact = reference.dtype.kind not in "f"
-    reference = reference.astype("float64")
-    actual = actual.astype("float64")
-    difference = np.abs(reference - actual)
-    if is_exact:
-        classes = False
-    elif classes is None:
-        classes = is_distribution(reference)
-    if classes:
-        agrees = reference.argmax(axis=-1) == actual.argmax(axis=-1)
-    else:
-        tolerance = 0.0 if is_exact else tolerance
-        largest = difference.reshape(len(difference), -1).max(axis=1, initial=0.0)
-        agrees = largest <= tolerance * value_scale(reference)
+    channels = num_channels(reference)
+    keras_rows, rows = as_rows(reference, channels), as_rows(actual, channels)
+    agreements = []
+    for span in spans:
+        columns = slice(span.start, span.stop)
+        pair = keras_rows[:, columns], rows[:, columns]
+        agreements.append(_agreement(*pair, span.kind, tolerance, rounding))
+    difference = np.abs(keras_rows - rows)
+    has_values = any(_COUNTED_BY[span.kind] == "values" for span in spans)
+    ways = {_COUNTED_BY[span.kind] for span in spans}
     return {
-        "kind": "top-1" if classes else "values",
-        "agreement": float(agrees.mean()),
+        "kind": ways.pop() if len(ways) == 1 else "mixed",
+        "agreement": min(agreements),
         "max_difference": float(difference.max(initial=0.0)),
         "mean_difference": float(difference.mean()),
-        "tolerance": None if classes else tolerance,
+        "tolerance": tolerance if has_values else None,
     }
+
+
+def _agreement(reference, actual, kind, tolerance, rounding):
+    if kind == "integer":
+        return float((reference == actual).mean())
+    if kind in ("probabilities", "logits"):
+        agrees = reference.argmax(axis=1) == actual.argmax(axis=1)
+        if reference.shape[1] > 1:
+            second, first = np.partition(reference, -2, axis=1)[:, -2:].T
+            agrees |= first - second <= rounding * float(np.ptp(reference))
+        return float(agrees.mean())
+    if kind.startswith("binary"):
+        middle = 0.0 if kind == "binary_logits" else 0.5
+        agrees = (reference > middle) == (actual > middle)
+        agrees |= np.abs(reference - middle) <= rounding * float(np.ptp(reference))
+        return float(agrees.mean())
+    within = np.abs(reference - actual) <= tolerance * channel_scales(reference)
+    return float(within.all(axis=1).mean())
+
+
+def relative_error(reference: np.ndarray, actual: np.ndarray) -> float:
+    """Returns the root mean square difference by the range of the output."""
+    scale = float(np.ptp(reference)) or float(np.abs(reference).max()) or 1.0
+    difference = reference.astype("float64") - actual
+    return float(np.sqrt(np.mean(np.square(difference)))) / scale
 
 
 def non_finite(outputs: Mapping[str, np.ndarray]) -> list[str]:

@@ -1,7 +1,8 @@
 """Comparison of a `.tflite` file with the Keras model it was made from."""
 
+import dataclasses
 import os
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -14,7 +15,14 @@ from keras_strategies.export._common import (
     validate_model,
 )
 from keras_strategies.export.artifact.tflite_model import TFLiteModel
-from keras_strategies.export.verify import _agreement, _reference
+from keras_strategies.export.verify import _outputs, _reference
+from keras_strategies.export.verify._criteria import (
+    MODE_LIMITS,
+    Criteria,
+    labels_by_output,
+    loosest,
+)
+from keras_strategies.export.verify._output_kinds import OutputMeaning, output_spans
 from keras_strategies.export.verify.comparison_result import ComparisonResult
 
 
@@ -23,6 +31,12 @@ def compare(
     path: str | os.PathLike[str],
     data: InputData,
     *,
+    quantization: Literal[
+        "float32", "float16", "dynamic", "int8", "int16x8", "int4_weights"
+    ]
+    | None = None,
+    output_kind: OutputMeaning | dict[str, OutputMeaning] | None = None,
+    max_loss: float | dict[str, float] | None = None,
     tolerance: float | None = None,
     min_agreement: float | None = None,
     safe_mode: bool = True,
@@ -30,14 +44,15 @@ def compare(
     """Runs a Keras model and a `.tflite` file on the same data and compares them.
 
     Use it for a file that `to_tflite` did not just write: an old one, one from
-    another converter, or one that is to be checked on more data. Agreement is
-    measured as `to_tflite` does: by the top-1 class for class probabilities, else by
-    the fraction of samples `i` with
-    `max |k_i - t_i| <= tolerance * (max k - min k)`, where `k` is the Keras output
-    over all samples and `t` the artifact's.
+    another converter, or one that is to be checked on more data or with labels. Each
+    output is judged by what it means, as `to_tflite` does; see `OutputVerdict`.
+
+    A file that does not agree gives a result with `passed=False`. Only where a bound is
+    given, `max_loss` or `min_agreement`, it raises.
 
     Inputs and outputs are matched by name, or by shape where the names differ and no
-    two of them have the same shape.
+    two of them have the same shape. The model's state (of stateful layers, random
+    seeds) is afterwards what it was.
 
     Reference: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877), where the
     differences of integer artifacts come from.
@@ -47,12 +62,20 @@ def compare(
         path: The `.tflite` file.
         data: Inputs: an array for a single input, a dict by the Keras model's input
             names, a list with one array for each input, or an iterable of batches,
-            of which at most 1024 samples are drawn.
-        tolerance: Allowed difference of values as a fraction of the output's range,
-            at least 0. Defaults to `None`: 0.001, 0.01, 0.1 or 0.15 for a file of
-            float32, float16, dynamic or int8 arithmetic.
-        min_agreement: Lowest agreement that passes, in [0, 1]. Defaults to `None`,
-            any.
+            of which at most 1024 samples are drawn. Or a tuple `(inputs, labels)`,
+            labels as an array, or a dict by output name for several outputs; for a
+            model of two inputs the inputs are then a dict or a list.
+        quantization: Mode whose limits are applied, whatever arithmetic the file has.
+            Defaults to `None`, the one that its tensors show.
+        output_kind: Meaning of the outputs, as in `to_tflite`. Defaults to `None`,
+            told by the loss, the layers and the values.
+        max_loss: Largest loss that passes, as in `to_tflite`; a larger one raises.
+            Defaults to `None`, that of the mode.
+        tolerance: Difference of values within which they agree, as a fraction of the
+            range of their channel, at least 0. Defaults to `None`: 0.001, 0.01, 0.1 or
+            0.15 for float32, float16, dynamic or int8.
+        min_agreement: Lowest agreement that passes, in [0, 1]; a lower one raises, and
+            so does a refused output unless it is 0. Defaults to `None`, any.
         safe_mode: Refuse `.keras` files with code in them (lambdas). `False` runs
             such code: only for files you trust. Defaults to `True`.
 
@@ -61,8 +84,8 @@ def compare(
 
     Raises:
         ValueError, TypeError, OSError: An argument is wrong.
-        ExportError: The file cannot be opened or run, gives NaN or infinity, has
-            other outputs than the model, or agrees less than `min_agreement`.
+        ExportError: The file cannot be opened or run, its inputs or outputs cannot be
+            matched with the model's, or it breaks a bound that was given.
 
     Example:
 
@@ -76,32 +99,60 @@ def compare(
     )
     export.to_tflite(model, "compare_example.tflite", quantization="float16")
     data = np.random.default_rng(0).random((50, 4))
-    print(export.compare(model, "compare_example.tflite", data, min_agreement=0.9))
+    result = export.compare(model, "compare_example.tflite", data)
+    print(result.passed, result.verdicts)
     ```
     """
     tolerance = checks.real("tolerance", tolerance, low=0, optional=True)
-    checks.real("min_agreement", min_agreement, low=0, high=1, optional=True)
+    checks.choice("quantization", quantization, (None, *MODE_LIMITS))
+    criteria = Criteria(
+        limits=MODE_LIMITS["float32"],
+        max_loss=max_loss,
+        min_agreement=min_agreement,
+        output_kind=output_kind,
+    )
     artifact = TFLiteModel(path)
     model = validate_model(keras_model, safe_mode, name="keras_model")
     structure, specs = model_signature.input_specs(model)
-    samples = sample_data.named_samples("data", data, specs)
+    inputs, labels = _split_labels(data, len(specs))
+    samples = sample_data.named_samples("data", inputs, specs)
+    count = sample_data.num_samples(samples)
     reference = _reference.reference_outputs(model, structure, samples)
-    actual = _artifact_outputs(artifact, samples, specs, reference)
-    if tolerance is None:
-        tolerance = _default_tolerance(artifact)
-    figures = _reference.compare_outputs(model, reference, actual, tolerance, 0.0)
-    if min_agreement is not None and figures["agreement"] < min_agreement:
-        raise ExportError(
-            f"'{artifact.path}' agrees with the Keras model on "
-            f"{figures['agreement']:.4f} of the data, less than the "
-            f"{min_agreement:g} that `min_agreement` asks for; the largest difference "
-            f"is {figures['max_difference']:.3g}.",
-            "disagreement",
-            figures,
-        )
-    return ComparisonResult(
-        path=artifact.path, samples=sample_data.num_samples(samples), **figures
+    mode = quantization or _mode_of_file(artifact)
+    limits = MODE_LIMITS[mode]
+    if model_signature.computes_in_half_precision(model):
+        limits = loosest([mode, "float16"])
+    if tolerance is not None:
+        limits = dataclasses.replace(limits, tolerance=tolerance)
+    criteria = dataclasses.replace(
+        criteria,
+        limits=limits,
+        labels=labels_by_output("data", labels, list(reference), count),
+        class_names=(artifact.metadata or {}).get("labels") or (),
     )
+    spans = output_spans(model, reference, output_kind)
+    actual = _artifact_outputs(artifact, samples, specs, reference)
+    figures = _outputs.compare_outputs(reference, actual, spans, criteria)
+    if max_loss is not None or min_agreement is not None:
+        _outputs.check(figures, criteria, f"The file is '{artifact.path}'.")
+    return ComparisonResult(
+        path=artifact.path,
+        samples=count,
+        quantization=mode,
+        warnings=tuple(_outputs.warnings(figures)),
+        **figures,
+    )
+
+
+def _split_labels(data, num_inputs):
+    """Returns `(inputs, labels or None)`.
+
+    A tuple of two arrays for a model of two inputs is its inputs, as ever.
+    """
+    is_pair = isinstance(data, tuple) and len(data) == 2
+    if is_pair and (num_inputs != 2 or isinstance(data[0], dict | list | tuple)):
+        return data
+    return data, None
 
 
 def _artifact_outputs(artifact, samples, specs, reference):
@@ -152,15 +203,13 @@ def _match_names(
     return matches
 
 
-def _default_tolerance(artifact):
-    """The tolerance of the quantization that the tensors of the file show."""
+def _mode_of_file(artifact):
+    """The quantization that the tensors of the file show."""
     rows = artifact.tensors()
     activations = {row["dtype"] for row in rows if not row["constant"]}
     constants = {row["dtype"] for row in rows if row["constant"]}
     if activations & {"int8", "uint8", "int16"}:
-        mode = "int8"
-    elif constants & {"int8", "uint8", "int4"}:
-        mode = "dynamic"
-    else:
-        mode = "float16" if "float16" in constants else "float32"
-    return _agreement.DEFAULTS[mode][1]
+        return "int8"
+    if constants & {"int8", "uint8", "int4"}:
+        return "dynamic"
+    return "float16" if "float16" in constants else "float32"

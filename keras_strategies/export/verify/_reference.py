@@ -1,4 +1,4 @@
-"""Reference outputs of the Keras model, and the comparison with an artifact's."""
+"""Reference outputs of the Keras model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,35 +11,40 @@ from keras_strategies.export._common import (
     NamedArrays,
     exception_text,
     model_signature,
+    model_state,
     sample_data,
 )
 from keras_strategies.export.verify import _agreement
 
-FIGURES = ("agreement", "max_difference", "mean_difference")
-_CLASSIFIER_LOSSES = (
-    keras.losses.CategoricalCrossentropy,
-    keras.losses.CategoricalFocalCrossentropy,
-    keras.losses.SparseCategoricalCrossentropy,
-)
-_CLASSIFIER_LOSS_NAMES = (
-    "categorical_crossentropy",
-    "categorical_focal_crossentropy",
-    "sparse_categorical_crossentropy",
-)
 _BATCH_SIZE = 32
 
 
 def reference_outputs(
-    model: keras.Model, structure: Any, samples: Mapping[str, np.ndarray]
+    model: keras.Model,
+    structure: Any,
+    samples: Mapping[str, np.ndarray],
+    batch_size: int | None = None,
 ) -> NamedArrays:
     """Returns the model's own outputs on `samples` as named arrays.
+
+    The model's state is afterwards what it was: the file starts from it, too. An output
+    without a batch axis, such as a mean over the batch or a constant, depends on the
+    batch: it is computed in the artifact's batches, one row each.
+
+    Args:
+        model: The model.
+        structure: Arguments of its call.
+        samples: Inputs by name.
+        batch_size: Batch size of the artifact. Defaults to `None`, a free one, which
+            is run on single samples.
 
     Raises:
         ExportError: reason `"reference"`: the model cannot be called, or its outputs
             are not finite.
     """
     try:
-        outputs = _predict(model, structure, samples)
+        with model_state.preserved_state(model):
+            outputs = _predict(model, structure, samples, batch_size or 1)
     except Exception as error:
         message = _predict_failed_message(model, error)
         raise ExportError(message, "reference") from error
@@ -49,97 +54,45 @@ def reference_outputs(
     return outputs
 
 
-def _predict(model, structure, samples):
+def _predict(model, structure, samples, artifact_batch):
     size = model_signature.fixed_batch(model) or _BATCH_SIZE
     parts = []
     for batch, count in sample_data.full_batches(samples, size):
-        arguments = keras.tree.pack_sequence_as(structure, list(batch.values()))
-        if len(arguments) == 1 and keras.backend.backend() != "tensorflow":
-            outputs = model.predict_on_batch(arguments[0])
-        else:  # eagerly: tracing a function takes longer than these few batches
-            outputs = model(*arguments, training=False)
-        named = model_signature.named_outputs(model, outputs)
-        parts.append(
-            {
-                name: _as_standard_type(keras.ops.convert_to_numpy(value))[:count]
-                for name, value in named.items()
-            }
-        )
+        named = _call(model, structure, batch)
+        if size != artifact_batch and any(
+            value.shape[:1] != (size,) for value in named.values()
+        ):
+            return _predict_in(model, structure, samples, artifact_batch)
+        parts.append(sample_data.rows_of_batch(named, size, count))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _predict_in(model, structure, samples, size):
+    """Runs in batches of `size`; outputs without a batch axis get one of batches."""
+    parts = [
+        sample_data.rows_of_batch(_call(model, structure, batch), size, count)
+        for batch, count in sample_data.full_batches(samples, size)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _call(model, structure, batch):
+    arguments = keras.tree.pack_sequence_as(structure, list(batch.values()))
+    if len(arguments) == 1 and keras.backend.backend() != "tensorflow":
+        outputs = model.predict_on_batch(arguments[0])
+    else:  # eagerly: tracing a function takes longer than these few batches
+        outputs = model(*arguments, training=False)
+    named = model_signature.named_outputs(model, outputs)
+    return {
+        name: _as_standard_type(keras.ops.convert_to_numpy(value))
+        for name, value in named.items()
+    }
 
 
 def _as_standard_type(values):
     """Casts half precision, which has no arithmetic worth comparing, to float32."""
     is_standard = values.dtype.kind in "biuf" and values.dtype != "float16"
     return values if is_standard else values.astype("float32")
-
-
-def is_classifier(model: keras.Model) -> bool:
-    """Whether the model was compiled with one categorical cross-entropy loss."""
-    loss = getattr(model, "loss", None)
-    return isinstance(loss, _CLASSIFIER_LOSSES) or (
-        isinstance(loss, str) and loss in _CLASSIFIER_LOSS_NAMES
-    )
-
-
-def compare_outputs(
-    model: keras.Model,
-    reference: Mapping[str, np.ndarray],
-    actual: Mapping[str, np.ndarray],
-    tolerance: float,
-    min_agreement: float,
-) -> dict[str, Any]:
-    """Returns the figures of the comparison, or raises `ExportError`."""
-    wrong_shapes = {
-        name: {"keras": value.shape, "artifact": getattr(actual.get(name), "shape", 0)}
-        for name, value in reference.items()
-        if name not in actual or actual[name].shape != value.shape
-    }
-    if wrong_shapes:
-        raise ExportError(
-            "The artifact's outputs have other shapes than the model's: "
-            f"{wrong_shapes}.",
-            "disagreement",
-            wrong_shapes,
-        )
-    names = _agreement.non_finite(actual)
-    if names:
-        raise ExportError(
-            f"The artifact gives NaN or infinity in {names} where the Keras model is "
-            'finite. Try quantization="float32", or "dynamic" in place of "float16".',
-            "non-finite",
-            {"outputs": names},
-        )
-    # The loss decides for logits, which do not look like probabilities.
-    classes = True if len(reference) == 1 and is_classifier(model) else None
-    outputs = {
-        name: _agreement.compare_output(value, actual[name], tolerance, classes)
-        for name, value in reference.items()
-    }
-    worst = min(outputs, key=lambda name: outputs[name]["agreement"])
-    figures = {
-        "outputs": outputs,
-        "agreement": outputs[worst]["agreement"],
-        "max_difference": max(o["max_difference"] for o in outputs.values()),
-        "mean_difference": float(
-            np.mean([o["mean_difference"] for o in outputs.values()])
-        ),
-    }
-    if figures["agreement"] < min_agreement:
-        message = _disagreement_message(worst, outputs[worst], min_agreement)
-        raise ExportError(message, "disagreement", figures)
-    return figures
-
-
-def _disagreement_message(name, output, min_agreement):
-    return (
-        f"The artifact agrees with the Keras model on {output['agreement']:.4f} of the "
-        f"verification data (output '{name}', {output['kind']}), less than the "
-        f"{min_agreement:g} that `min_agreement` asks for; the largest difference is "
-        f"{output['max_difference']:.3g}. Nothing was written. Use another "
-        "`quantization`, more representative data, real data in `verify`, or a lower "
-        "`min_agreement`."
-    )
 
 
 def _predict_failed_message(model, error):

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_strategies._internal.keras_private import output_structure
 from keras_strategies.training._distill import losses
 from keras_strategies.training._distill import outputs as output_kinds
 
@@ -44,8 +45,8 @@ def evaluate_outputs(
 def _structure(student, flat):
     if len(flat) == 1:
         return flat[0]
-    found = student.output if getattr(student, "outputs", None) else flat
-    return keras.tree.pack_sequence_as(found, flat)
+    structure = output_structure(student) if getattr(student, "outputs", None) else flat
+    return keras.tree.pack_sequence_as(structure, flat)
 
 
 def in_the_students_form(

@@ -7,12 +7,16 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import compile_arguments
+from keras_strategies._internal.keras_private import compile_arguments, output_structure
 from keras_strategies.export import TFLiteModel
 from keras_strategies.training._distill import evaluation, stored
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill.distillation_trainer import DistillationTrainer
-from keras_strategies.training._fine_tune.data import Data, default_loss
+from keras_strategies.training._fine_tune.data import (
+    Data,
+    default_loss,
+    last_activations,
+)
 
 
 @dataclasses.dataclass
@@ -60,9 +64,14 @@ class Run:
     def kinds(self) -> list[Any]:
         """What each output of the student is."""
         outputs = getattr(self.student, "outputs", None)
-        structure = self.student.output if outputs else [None]
+        structure = output_structure(self.student) if outputs else [None]
         names = output_kinds.output_names(self.student)
-        return output_kinds.kinds_of(self.compile_arguments["loss"], structure, names)
+        return output_kinds.kinds_of(
+            self.compile_arguments["loss"],
+            structure,
+            names,
+            last_activations(self.student),
+        )
 
     def train(self) -> Any:
         """Trains the student; returns the trainer and its history."""

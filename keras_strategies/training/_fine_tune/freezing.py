@@ -85,7 +85,7 @@ def unfreeze(
     layers beside it stay frozen. To leave the statistics of BatchNormalization as
     they are, exclude those layers:
 
-    ```python
+    ```
     is_norm = lambda layer: isinstance(layer, keras.layers.BatchNormalization)
     training.unfreeze(model, "^backbone", exclude=is_norm)
     ```
@@ -126,7 +126,7 @@ def unfreeze(
 
 def _chosen(model, include, exclude):
     checks.instance("model", model, keras.Model, fix="Give a Keras model.")
-    check_built(model)
+    primitive.check_built(model)
     selection = Selection(include, exclude)
     targets = layer_targets(model)
     if selection.selects_all:
@@ -135,15 +135,3 @@ def _chosen(model, include, exclude):
     if include is None:
         targets = [Target("", model, model), *targets]
     return [target.item for target in selection.choose(targets)]
-
-
-def check_built(model: keras.Model) -> None:
-    """Refuses a model some of whose layers have no weights yet."""
-    unbuilt = [t.path for t in layer_targets(model) if not t.item.built]
-    if unbuilt or not model.built:
-        checks.fail(
-            "All layers of the model must be built",
-            fix="Give the model an Input, or call it once on a batch of data.",
-            model=model.name,
-            unbuilt=unbuilt,
-        )

@@ -108,13 +108,14 @@ def trainable_report(model: keras.Model) -> TrainableReport:
     """
     checks.instance("model", model, keras.Model, fix="Give a Keras model.")
     rates = _rates(model)
-    trained = {id(variable) for variable in model.trainable_variables}
+    masked = _masked(model)
+    trained = {id(variable) for variable in model.trainable_variables} - masked
     rows = []
     for target in [Target("", model, model), *layer_targets(model)]:
         row = _row(target, trained, rates)
         if row["weights"] or row["mode"]:
             rows.append(row)
-    return TrainableReport(rows, _warnings(model))
+    return TrainableReport(rows, _warnings(model, masked))
 
 
 def _row(target, trained, rates):
@@ -159,6 +160,20 @@ def _rates(model):
     return rates
 
 
+def _masked(model):
+    """The weights that an `optimizers.Freeze` holds, by `id`."""
+    optimizer = getattr(model, "optimizer", None)
+    if not getattr(model, "compiled", False) or optimizer is None:
+        return set()
+    wrappers = {id(item): item for path in optimizer_paths(optimizer) for item in path}
+    found = set()
+    for wrapper in wrappers.values():
+        if wrapper.built and getattr(wrapper, "_frozen", None) is not None:
+            paths = set(wrapper.frozen())
+            found |= {id(v) for v in updated_variables(wrapper) if v.path in paths}
+    return found
+
+
 def _current_rate(optimizer):
     rate = raw_learning_rate(optimizer)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
@@ -184,7 +199,19 @@ def _multiplier(path, variable):
     return product
 
 
-def _warnings(model):
+def _collecting(model, masked):
+    """The paths of normalizations that go on collecting statistics behind a mask."""
+    return [
+        target.path
+        for target in layer_targets(model)
+        if isinstance(target.item, NORMALIZATIONS)
+        and target.item.trainable
+        and not freezing.is_frozen(target.item)
+        and any(id(v) in masked for v in own_variables_of_layer(target.item)[0])
+    ]
+
+
+def _warnings(model, masked):
     found = []
     if not model.built:
         found.append("the model is not built: layers without weights are missing")
@@ -194,7 +221,14 @@ def _warnings(model):
             "`trainable` was changed after `compile`, and training goes on as before: "
             "compile again, or use training.freeze and unfreeze"
         )
-    if not model.trainable_variables:
+    collecting = _collecting(model, masked)
+    if collecting:
+        found.append(
+            "optimizers.Freeze holds weights, and these layers go on collecting "
+            f"statistics: {', '.join(collecting)}; training.freeze or "
+            "callbacks.GradualUnfreezing holds all of a layer"
+        )
+    if all(id(variable) in masked for variable in model.trainable_variables):
         found.append("nothing trains")
     return found
 

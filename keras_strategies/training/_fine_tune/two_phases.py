@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, freezing
 from keras_strategies._internal.select import Selector
 from keras_strategies.training._fine_tune.data import (
     check_inputs,
@@ -14,7 +14,6 @@ from keras_strategies.training._fine_tune.data import (
     checked_data,
 )
 from keras_strategies.training._fine_tune.fine_tune_result import FineTuneResult
-from keras_strategies.training._fine_tune.freezing import check_built
 from keras_strategies.training._fine_tune.plan import make_plan
 from keras_strategies.training._fine_tune.run import Run, Settings
 
@@ -168,7 +167,7 @@ def fine_tune(
     if validation_data is not None:
         validation_data = checked_data("validation_data", validation_data)
     checks.instance("model", model, keras.Model, fix="Give a Keras model.")
-    check_built(model)
+    freezing.check_built(model)
     settings = Settings(
         data=data,
         validation=validation_data,

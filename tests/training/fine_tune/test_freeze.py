@@ -152,6 +152,22 @@ def test_the_report_of_a_schedule_and_of_several_optimizers():
     assert rows["body/conv_1"]["learning_rate"] == pytest.approx(0.01)
 
 
+def test_the_report_knows_masks_and_that_statistics_move_behind_them():
+    model = model_of(compiled=False)
+    freeze = optimizers.Freeze(["conv_1", "norm_1"])
+    model.compile(optimizers.GradientTransform("adam", [freeze]), "mse")
+    model.optimizer.build(model.trainable_variables)
+    report = training.trainable_report(model)
+    rows = {row["layer"]: row for row in report.rows}
+    assert rows["body/conv_1"]["trainable"] == 0
+    assert rows["body/conv_1"]["learning_rate"] is None
+    assert rows["body/conv_2"]["learning_rate"] == pytest.approx(1e-3)
+    (warning,) = report.warnings
+    assert "statistics: body/norm_1;" in warning
+    training.freeze(model, "norm_1")
+    assert training.trainable_report(model).warnings == []
+
+
 def test_bad_input_leaves_the_model_as_it_was():
     model = model_of()
     with pytest.raises(ValueError, match="must match at least one layer"):

@@ -1,0 +1,248 @@
+"""Operations on axes that LiteRT lacks: shifts, pooling, resizing, products."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def roll(shifts: Sequence[int], axes: Sequence[int]) -> Any:
+    """Returns a function that cuts each axis in two and joins the parts in turn."""
+
+    def function(x: Any, *_: Any) -> Any:
+        import tensorflow as tf
+
+        for shift, axis in zip(shifts, axes, strict=True):
+            size = tf.shape(x)[axis]
+            cut = size - tf.math.floormod(shift, tf.maximum(size, 1))
+            first = [slice(None)] * (axis % len(x.shape) if axis < 0 else axis)
+            x = tf.concat(
+                [x[(*first, slice(cut, None))], x[(*first, slice(None, cut))]], axis
+            )
+        return x
+
+    return function
+
+
+def pool_3d(settings: Mapping[str, Any], is_max: bool) -> Any:
+    """Returns a pooling of three axes as one of two, then of one.
+
+    The maximum of a box is that of the maxima of its slices, and so is the mean, also
+    where "SAME" leaves the padding out: the entries that count form a box.
+    """
+    _, depth, height, width, _ = settings["ksize"]
+    _, step_d, step_h, step_w, _ = settings["strides"]
+    padding = settings["padding"].decode()
+
+    def function(x: Any) -> Any:
+        import tensorflow as tf
+
+        pool = tf.nn.max_pool2d if is_max else tf.nn.avg_pool2d
+        shape = tf.shape(x)
+        slices = tf.reshape(x, tf.concat([[shape[0] * shape[1]], shape[2:]], 0))
+        slices = tf.ensure_shape(slices, [None, *x.shape[2:]])
+        slices = pool(slices, (height, width), (step_h, step_w), padding)
+        flat = tf.shape(slices)
+        columns = tf.reshape(
+            slices, [shape[0], shape[1], flat[1] * flat[2], x.shape[-1]]
+        )
+        pooled = pool(columns, (depth, 1), (step_d, 1), padding)
+        return tf.reshape(
+            pooled, [shape[0], tf.shape(pooled)[1], flat[1], flat[2], x.shape[-1]]
+        )
+
+    return function
+
+
+def resize(
+    sizes: Sequence[int],
+    kernel: str,
+    is_antialiased: bool,
+    levels: int | None = None,
+) -> Any:
+    """Returns a resizing of images as two products with matrices of weights.
+
+    The weights are those of `ScaleAndTranslate`, on which `tf.image.resize` stands for
+    antialiasing and for kernels other than the bilinear and the bicubic one.
+
+    Args:
+        sizes: New height and width.
+        kernel: A key of the table of radii.
+        is_antialiased: Whether the kernel widens where the image shrinks.
+        levels: Steps between two pixels that positions are rounded to, as
+            `ResizeBicubic` does. Defaults to `None`, exact positions.
+    """
+
+    def function(x: Any, *_: Any) -> Any:
+        import tensorflow as tf
+
+        _, height, width, _ = x.shape
+        rows = resize_weights(height, sizes[0], kernel, is_antialiased, levels)
+        columns = resize_weights(width, sizes[1], kernel, is_antialiased, levels)
+        # (b, h, w, c): the rows first, then the columns, as matrix products.
+        x = tf.cast(x, tf.float32)
+        by_row = tf.transpose(x, [0, 3, 2, 1]) @ tf.constant(rows.T)
+        return tf.transpose(
+            tf.transpose(by_row, [0, 1, 3, 2]) @ tf.constant(columns.T), [0, 2, 3, 1]
+        )
+
+    return function
+
+
+_RADIUS = {
+    "lanczos1": 1.0,
+    "lanczos3": 3.0,
+    "lanczos5": 5.0,
+    "gaussian": 1.5,
+    "box": 1.0,
+    "triangle": 1.0,
+    "keyscubic": 2.0,
+    "mitchellcubic": 2.0,
+}
+
+
+def resize_weights(
+    size: int,
+    new_size: int,
+    kernel: str,
+    is_antialiased: bool,
+    levels: int | None = None,
+) -> np.ndarray:
+    """Returns the weights of each old position in each new one, (new, old)."""
+    scale = size / new_size
+    kernel_scale = max(scale, 1.0) if is_antialiased else 1.0
+    radius = _RADIUS[kernel]
+    weights = np.zeros((new_size, size))
+    for row in range(new_size):
+        center = (row + 0.5) * scale
+        if levels is not None:
+            whole = math.floor(center - 0.5)
+            fraction = round((center - 0.5 - whole) * levels) / levels
+            center = whole + fraction + 0.5
+        low = max(math.ceil(center - radius * kernel_scale - 0.5), 0)
+        high = min(math.floor(center + radius * kernel_scale - 0.5), size - 1)
+        for column in range(low, high + 1):
+            distance = abs(column + 0.5 - center) / kernel_scale
+            weights[row, column] = _kernel(kernel, distance)
+        total = weights[row].sum()
+        if abs(total) > 1e-9:
+            weights[row] /= total
+    return weights.astype("float32")
+
+
+def _kernel(kernel, x):
+    """Weight at the distance `x` from the center."""
+    if kernel.startswith("lanczos"):
+        radius = _RADIUS[kernel]
+        if x >= radius:
+            return 0.0
+        if x <= 1e-3:
+            return 1.0
+        return (
+            radius
+            * math.sin(math.pi * x)
+            * math.sin(math.pi * x / radius)
+            / (math.pi * x) ** 2
+        )
+    if kernel == "gaussian":
+        sigma = 0.5
+        return math.exp(-(x * x) / (2 * sigma * sigma)) if x < 1.5 else 0.0
+    if kernel == "box":
+        return 1.0 if x < 0.5 else 0.5 if x == 0.5 else 0.0
+    if kernel == "triangle":
+        return max(0.0, 1.0 - x)
+    if kernel == "keyscubic":
+        if x < 1:
+            return ((1.5 * x - 2.5) * x) * x + 1.0
+        return ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0 if x < 2 else 0.0
+    if x < 1:  # Mitchell's
+        return (((7.0 * x - 12.0) * x) * x + 16.0 / 3.0) / 6.0
+    if x < 2:
+        return (((-7.0 / 3.0 * x + 12.0) * x - 20.0) * x + 32.0 / 3.0) / 6.0
+    return 0.0
+
+
+def transposed_convolution(settings: Mapping[str, Any]) -> Any:
+    """Returns a transposed convolution whose dilated kernel is written out."""
+    _, dilation_h, dilation_w, _ = settings["dilations"]
+    strides, padding = settings["strides"], settings["padding"].decode()
+
+    def function(size: Any, kernel: Any, x: Any) -> Any:
+        import tensorflow as tf
+
+        for axis, dilation in ((0, dilation_h), (1, dilation_w)):
+            kernel = _spread(kernel, axis, dilation)
+        return tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=size,
+            filter=kernel,
+            out_backprop=x,
+            strides=strides,
+            padding=padding,
+        )
+
+    return function
+
+
+def _spread(kernel, axis, dilation):
+    """Puts `dilation - 1` zeros between the entries of an axis."""
+    import tensorflow as tf
+
+    if dilation == 1:
+        return kernel
+    size = kernel.shape[axis]
+    places = np.zeros(((size - 1) * dilation + 1, size), "float32")
+    places[np.arange(size) * dilation, np.arange(size)] = 1
+    spread = tf.tensordot(tf.constant(places), kernel, [[1], [axis]])
+    return _moved_first_axis(spread, axis)
+
+
+def einsum(equation: str) -> Any:
+    """Returns an einsum whose repeated labels of one operand are diagonals.
+
+    A diagonal is the sum over one axis of the product with the identity.
+    """
+
+    def function(*operands: Any) -> Any:
+        import tensorflow as tf
+
+        terms, _, result = equation.replace(" ", "").partition("->")
+        pairs = [
+            _without_repeated(x, term)
+            for x, term in zip(operands, terms.split(","), strict=True)
+        ]
+        if len(pairs) == 1:  # no product: TensorFlow would keep the einsum as it is
+            [(x, term)] = pairs
+            summed = [axis for axis, label in enumerate(term) if label not in result]
+            kept = [label for label in term if label in result]
+            x = tf.reduce_sum(x, summed) if summed else x
+            return tf.transpose(x, [kept.index(label) for label in result])
+        terms = ",".join(term for _, term in pairs)
+        return tf.einsum(f"{terms}->{result}", *(x for x, _ in pairs))
+
+    return function
+
+
+def _without_repeated(x, term):
+    import tensorflow as tf
+
+    for label in dict.fromkeys(term):
+        while term.count(label) > 1:
+            first = term.index(label)
+            second = term.index(label, first + 1)
+            size = x.shape[first]
+            shape = [1] * len(x.shape)
+            shape[first] = shape[second] = size
+            x = tf.reduce_sum(
+                x * tf.reshape(tf.eye(size, dtype=x.dtype), shape), second
+            )
+            term = term[:second] + term[second + 1 :]
+    return x, term
+
+
+def _moved_first_axis(x, axis):
+    import tensorflow as tf
+
+    order = list(range(1, len(x.shape)))
+    order.insert(axis, 0)
+    return tf.transpose(x, order)

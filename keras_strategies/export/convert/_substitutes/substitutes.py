@@ -1,0 +1,163 @@
+"""Table of the operations that LiteRT lacks, and what stands for each."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_strategies.export.convert._substitutes import (
+    _elementwise,
+    _erf,
+    _structural,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """What a substitute may depend on.
+
+    Attributes:
+        attributes: Attributes of the operation, plain values.
+        constants: The value of each input that is a constant, else `None`.
+        shapes: The shape of each input where it is known, else `None`.
+        dtypes: The dtype name of each input.
+    """
+
+    attributes: Mapping[str, Any]
+    constants: Sequence[Any]
+    shapes: Sequence[Any]
+    dtypes: Sequence[str]
+
+
+class NotReplaceable(Exception):
+    """A case of an operation that has no substitute."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Substitute:
+    """What stands for an operation.
+
+    Attributes:
+        make: Returns the function of the inputs for a node, or raises
+            `NotReplaceable`.
+        low: Smallest value that the function is checked on.
+        high: Largest one.
+        tolerance: Largest difference from the operation, relative to its largest
+            value.
+    """
+
+    make: Callable[[Node], Callable[..., Any]]
+    low: float = -4.0
+    high: float = 4.0
+    tolerance: float = 2e-6
+
+
+def _function(function, **settings):
+    return Substitute(lambda node: function, **settings)
+
+
+def _roll(node):
+    _, shift, axis = node.constants
+    if shift is None or axis is None:
+        raise NotReplaceable("its shift or axis is not a constant")
+    if node.shapes[0] is None:
+        raise NotReplaceable("the number of its axes is not known")
+    shifts, axes = (np.atleast_1d(x).astype(int).tolist() for x in (shift, axis))
+    rank = len(node.shapes[0])
+    return _structural.roll(shifts, [entry % rank for entry in axes])
+
+
+def _bitwise(function):
+    def make(node):
+        if set(node.dtypes) != {"int32"}:
+            raise NotReplaceable("LiteRT shifts int32 only")
+        return function
+
+    return make
+
+
+def _pool_3d(is_max):
+    def make(node):
+        steps = node.attributes
+        if steps["data_format"] != b"NDHWC" or steps["ksize"][0] != 1:
+            raise NotReplaceable("its channels are first")
+        if node.shapes[0] is None or node.shapes[0][-1] is None:
+            raise NotReplaceable("its shape is not known")
+        return _structural.pool_3d(steps, is_max)
+
+    return make
+
+
+def _image_sizes(node):
+    shape, sizes = node.shapes[0], node.constants[1]
+    if shape is None or None in shape[1:] or sizes is None:
+        raise NotReplaceable("the size of its images is not fixed")
+    return [int(size) for size in sizes]
+
+
+def _bicubic(node):
+    if not node.attributes["half_pixel_centers"] or node.attributes["align_corners"]:
+        raise NotReplaceable("it aligns corners")
+    return _structural.resize(_image_sizes(node), "keyscubic", False, levels=1024)
+
+
+def _scale_and_translate(node):
+    sizes = _image_sizes(node)
+    scale, translation = node.constants[2:4]
+    shape = node.shapes[0]
+    ratio = np.asarray(sizes) / shape[1:3]
+    # `tf.image.resize` computes the ratio of the sizes in the graph: no constant.
+    is_ratio = scale is None or np.allclose(scale, ratio, rtol=1e-5)
+    if not is_ratio or translation is None or np.any(translation):
+        raise NotReplaceable("it scales by another factor than its sizes say")
+    kernel = node.attributes["kernel_type"].decode()
+    return _structural.resize(sizes, kernel, bool(node.attributes["antialias"]))
+
+
+def _transposed_convolution(node):
+    kernel = node.shapes[1]
+    if node.attributes["data_format"] != b"NHWC" or kernel is None or None in kernel:
+        raise NotReplaceable("its kernel is not fixed")
+    if node.attributes["padding"] not in (b"SAME", b"VALID"):
+        raise NotReplaceable("its padding is written out")
+    if max(node.attributes["dilations"]) == 1:
+        raise NotReplaceable("it has no dilation")
+    return _structural.transposed_convolution(node.attributes)
+
+
+def _einsum(node):
+    equation = node.attributes["equation"].decode()
+    terms = equation.partition("->")[0].replace(" ", "").split(",")
+    if "." in equation or all(len(set(term)) == len(term) for term in terms):
+        raise NotReplaceable(f"its equation is {equation}")
+    for term, shape in zip(terms, node.shapes, strict=True):
+        repeated = [i for i, label in enumerate(term) if term.count(label) > 1]
+        if repeated and (shape is None or any(shape[i] is None for i in repeated)):
+            raise NotReplaceable("the size of its diagonal is not fixed")
+    return _structural.einsum(equation)
+
+
+#: Operation of TensorFlow -> what stands for it.
+SUBSTITUTES: dict[str, Substitute] = {
+    "Acos": _function(_elementwise.acos, low=-0.999, high=0.999),
+    "Acosh": _function(_elementwise.acosh, low=1.01, high=20.0),
+    "Asin": _function(_elementwise.asin, low=-0.999, high=0.999),
+    "Asinh": _function(_elementwise.asinh, low=-20.0, high=20.0),
+    "Atan": _function(_elementwise.atan, low=-20.0, high=20.0),
+    "Atanh": _function(_elementwise.atanh, low=-0.99, high=0.99),
+    "AvgPool3D": Substitute(_pool_3d(False)),
+    "BitwiseAnd": Substitute(_bitwise(_elementwise.bitwise_and), -1e9, 1e9, 0.0),
+    "BitwiseOr": Substitute(_bitwise(_elementwise.bitwise_or), -1e9, 1e9, 0.0),
+    "Conv2DBackpropInput": Substitute(_transposed_convolution, tolerance=1e-5),
+    "Cosh": _function(_elementwise.cosh),
+    "Einsum": Substitute(_einsum, tolerance=1e-5),
+    "Erf": _function(_erf.erf),
+    "Erfc": _function(_erf.erfc),
+    "MaxPool3D": Substitute(_pool_3d(True)),
+    "ResizeBicubic": Substitute(_bicubic, 0.0, 1.0, 1e-5),
+    "Roll": Substitute(_roll, tolerance=0.0),
+    "ScaleAndTranslate": Substitute(_scale_and_translate, 0.0, 1.0, 1e-5),
+    "Sinh": _function(_elementwise.sinh),
+    "Tan": _function(_elementwise.tan, low=-1.5, high=1.5),
+}

@@ -1,0 +1,177 @@
+"""Comparison of all outputs of an artifact with the Keras model's, and its verdict."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_strategies.export._common import ExportError
+from keras_strategies.export.verify import _agreement
+from keras_strategies.export.verify._criteria import Criteria
+from keras_strategies.export.verify._judging import judge
+from keras_strategies.export.verify._output_kinds import Span, meaning
+from keras_strategies.export.verify.output_verdict import OutputVerdict
+
+FIGURES = ("agreement", "max_difference", "mean_difference")
+# Samples below which only gross damage can be excluded, and those that are enough.
+# No changed answer in n samples bounds the loss (95 %) at 3 / n.
+FEW_SAMPLES, ENOUGH_SAMPLES = 100, 300
+
+
+def compare_outputs(
+    reference: Mapping[str, np.ndarray],
+    actual: Mapping[str, np.ndarray],
+    spans: Mapping[str, Sequence[Span]],
+    criteria: Criteria,
+) -> dict[str, Any]:
+    """Returns the figures of the comparison, with `verdicts` by output name."""
+    outputs, verdicts = {}, {}
+    broken = _agreement.non_finite(actual)
+    for name, value in reference.items():
+        kind = meaning(spans[name])
+        reason = ""
+        if name not in actual or actual[name].shape != value.shape:
+            shape = getattr(actual.get(name), "shape", None)
+            reason = f"The artifact's output has shape {shape}, Keras's {value.shape}."
+        elif name in broken:
+            reason = "The artifact gives NaN or infinity where Keras is finite."
+        if reason:
+            outputs[name] = {
+                "kind": "not compared",
+                "agreement": 0.0,
+                **dict.fromkeys(("max_difference", "mean_difference"), float("inf")),
+                "tolerance": None,
+            }
+            verdicts[name] = OutputVerdict(
+                passed=False,
+                kind=kind,
+                reason=reason,
+                loss=float("inf"),
+                limit=criteria.limit(name),
+                samples=len(value),
+            )
+            continue
+        limits = criteria.limits
+        outputs[name] = _agreement.compare_output(
+            value, actual[name], spans[name], limits.tolerance, limits.rounding
+        )
+        labels = criteria.labels or {}
+        verdicts[name] = judge(
+            value,
+            actual[name],
+            spans[name],
+            criteria.limit(name),
+            labels.get(name),
+            criteria.class_names,
+        )
+    return {
+        "outputs": outputs,
+        "agreement": min(entry["agreement"] for entry in outputs.values()),
+        "max_difference": max(entry["max_difference"] for entry in outputs.values()),
+        "mean_difference": float(
+            np.mean([entry["mean_difference"] for entry in outputs.values()])
+        ),
+        "verdicts": verdicts,
+    }
+
+
+def check(figures: Mapping[str, Any], criteria: Criteria, consequence: str) -> None:
+    """Raises `ExportError` for an artifact that is refused.
+
+    Args:
+        figures: From `compare_outputs`.
+        criteria: The limits.
+        consequence: What follows from it, and the way out, for the message.
+    """
+    verdicts = figures["verdicts"]
+    infinite = [n for n, v in verdicts.items() if "NaN or infinity" in v.reason]
+    if infinite:
+        raise ExportError(
+            f"The artifact gives NaN or infinity in {infinite} where the Keras model "
+            'is finite. Try quantization="float32", or "dynamic" in place of '
+            '"float16".',
+            "non-finite",
+            {"outputs": infinite},
+        )
+    shapes = [name for name, v in verdicts.items() if "output has shape" in v.reason]
+    if shapes:
+        raise ExportError(
+            "The artifact's outputs have other shapes than the model's. "
+            + " ".join(f"'{name}': {verdicts[name].reason}" for name in shapes),
+            "disagreement",
+            {"outputs": shapes},
+        )
+    if criteria.lets_all_pass:
+        return
+    bound = criteria.min_agreement
+    if bound is not None and figures["agreement"] < bound:
+        worst = min(
+            figures["outputs"], key=lambda n: figures["outputs"][n]["agreement"]
+        )
+        raise ExportError(
+            f"The artifact agrees with the Keras model on {figures['agreement']:.4f} "
+            f"of the verification data (output '{worst}', "
+            f"{figures['outputs'][worst]['kind']}), less than the {bound:g} that "
+            "`min_agreement` asks for; the largest difference is "
+            f"{figures['max_difference']:.3g}. {consequence}",
+            "disagreement",
+            details(figures),
+        )
+    refused = {name: v for name, v in verdicts.items() if not v.passed}
+    if refused:
+        name = max(refused, key=lambda key: _excess(refused[key]))
+        raise ExportError(
+            f"Output '{name}' of the artifact does not agree with the Keras model's, "
+            f"judged as {verdicts[name].kind} on {verdicts[name].samples} samples. "
+            f"{verdicts[name].reason} It agrees on {figures['agreement']:.4f} of the "
+            f"data. {consequence}",
+            "disagreement",
+            details(figures),
+        )
+
+
+def _excess(verdict):
+    return verdict.loss / max(verdict.limit, 1e-12)
+
+
+def largest_loss(figures: Mapping[str, Any], criteria: Criteria | None = None) -> float:
+    """Returns the largest loss of the outputs by its limit.
+
+    Args:
+        figures: From `compare_outputs`.
+        criteria: Limits to measure by. Defaults to `None`, those of the verdicts.
+    """
+    return max(
+        verdict.loss
+        / max(verdict.limit if criteria is None else criteria.limit(name), 1e-12)
+        for name, verdict in figures["verdicts"].items()
+    )
+
+
+def details(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the figures as JSON-ready details of an error."""
+    verdicts = {name: v.to_dict() for name, v in figures["verdicts"].items()}
+    return {**figures, "verdicts": verdicts}
+
+
+def refusals(figures: Mapping[str, Any]) -> list[str]:
+    """Returns sentences on the outputs that were refused."""
+    return [
+        f"Refused, output '{name}': {verdict.reason}"
+        for name, verdict in figures["verdicts"].items()
+        if not verdict.passed
+    ]
+
+
+def warnings(figures: Mapping[str, Any]) -> list[str]:
+    """Returns sentences on refused outputs, few samples and unused labels."""
+    sentences = refusals(figures)
+    for name, verdict in figures["verdicts"].items():
+        sentences += [f"Output '{name}': {note}" for note in verdict.notes]
+    samples = max(verdict.samples for verdict in figures["verdicts"].values())
+    if samples < FEW_SAMPLES:
+        sentences.append(
+            f"{samples} samples exclude only gross damage: give {ENOUGH_SAMPLES} real "
+            "ones as `verify` for a verdict within a point."
+        )
+    return sentences

@@ -1,0 +1,1 @@
+"""Predictions in a loop, without the machinery of `model.predict`."""

@@ -1,0 +1,319 @@
+"""The callable that predicts."""
+
+import math
+import threading
+import time
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import (
+    flatten_layers,
+    graph_nodes,
+    sync_state,
+)
+from keras_strategies.training._predict import batching, programs
+
+# Programs kept at once. A free time axis makes one for each length.
+MAX_PROGRAMS = 32
+# Layers up to which XLA and graph mode are both built and timed. XLA saves the cost of
+# dispatching, which a large network does not feel, and compiles it for long.
+TIMED_LAYERS = 60
+TIMED_CALLS = 5
+# Rounding differs between compilers and numbers of rows; a wrong program is far off.
+TOLERANCE, HALF_TOLERANCE = 1e-4, 2.0**-6
+
+
+class Predictor:
+    """A model as a quick function of NumPy arrays. See `training.predictor`.
+
+    Args:
+        model: Model. One that is not built yet is built by the first call.
+        batch_size: Rows of the largest batch. Defaults to `None`: by the inputs' size.
+
+    Attributes:
+        model: The model that predicts.
+        batch_size: Rows of the largest batch. `None` until the first call where it
+            was not given.
+        programs: How each shape runs, from `(rows, *row shape)` of each input to
+            `"xla"`, `"graph"`, `"trace"` or `"eager"`.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_strategies import training
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+    predict = training.Predictor(model, batch_size=64)
+    predict(np.zeros((3, 8), "float32"))
+    print(predict.programs)  # {((4, 8),): "xla"} on TensorFlow and JAX
+    ```
+    """
+
+    def __init__(self, model: keras.Model, batch_size: int | None = None) -> None:
+        checks.instance("model", model, keras.Model)
+        if batch_size is not None:
+            batch_size = checks.integer("batch_size", batch_size, low=1)
+        self.model = model
+        self.batch_size = batch_size
+        self._lock = threading.RLock()
+        self._programs: dict[Any, tuple[str, programs.Program]] = {}
+        self._outputs: Any = None
+        self._stateful = False
+        self._pads = True
+        # Shapes for which padded rows were seen to change nothing.
+        self._independent: set[Any] = set()
+        self._variables: tuple[int, ...] = ()
+
+    @property
+    def programs(self) -> dict[tuple[tuple[int, ...], ...], str]:
+        return {
+            tuple(shape for shape, _ in key): kind
+            for key, (kind, _) in self._programs.items()
+        }
+
+    def __call__(self, x: Any) -> Any:
+        """Returns the model's outputs for `x`, as `model.predict(x)`.
+
+        Args:
+            x: Array, or list, tuple or dict of arrays, as the model takes them. Any
+                number of rows. Floats are cast to `keras.config.floatx()`.
+
+        Returns:
+            NumPy array, or the structure of the model's outputs filled with them.
+
+        Raises:
+            ValueError: If inputs have different numbers of rows or shapes that the
+                model does not take.
+        """
+        single = isinstance(x, np.ndarray)
+        flat = [x] if single else keras.tree.flatten(x)
+        arrays = [batching.as_array(value) for value in flat]
+        rows = _number_of_rows(arrays)
+        if self._current_variables() != self._variables:
+            self._reset()
+        if self.batch_size is None:
+            self.batch_size = batching.default_batch_size(self._row_bytes(arrays))
+        if rows == 0:
+            return self._without_rows(x, arrays)
+        if rows <= self.batch_size:
+            outputs = self._predict_chunk(x, arrays)
+        else:
+            pieces = [
+                self._predict_chunk(x, [array[chunk] for array in arrays])
+                for chunk in batching.chunks(rows, self.batch_size)
+            ]
+            outputs = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+        if self._outputs is None:  # the structure of one array
+            return outputs[0]
+        return keras.tree.pack_sequence_as(self._outputs, outputs)
+
+    def _predict_chunk(self, structure, arrays):
+        rows = len(arrays[0])
+        if self._stateful:
+            # Two calls at once would start from the same state.
+            with self._lock:
+                return self._run(structure, arrays, rows)
+        padded = arrays
+        if self._pads:
+            bucket = batching.bucket_size(rows, self.batch_size)
+            padded = [batching.pad_rows(array, bucket) for array in arrays]
+        return self._run(structure, padded, rows)
+
+    def _run(self, structure, arrays, rows):
+        key = _key(arrays)
+        entry = self._programs.get(key)
+        if entry is None:
+            with self._lock:
+                entry = self._programs.get(key)
+                if entry is None:
+                    return self._first_run(structure, arrays, rows)
+        outputs = [programs.to_numpy(output) for output in entry[1](arrays)]
+        if rows == len(arrays[0]) or key in self._independent:
+            return [output[:rows] for output in outputs]
+        return self._checked(structure, arrays, rows, outputs)
+
+    def _checked(self, structure, arrays, rows, outputs):
+        """Compares a padded batch with the model on the rows that were asked for."""
+        exact = [array[:rows] for array in arrays]
+        with self._lock:
+            plain = programs.plain_call(self.model, _nested(structure, exact))
+        reference = [programs.to_numpy(output) for output in keras.tree.flatten(plain)]
+        if not _agree(outputs, reference, self._tolerance()):
+            self._pad_no_more()
+            return reference
+        if any((array != array[:1]).any() for array in exact):
+            # Equal rows prove nothing: their mean is that of the padded batch.
+            self._independent.add(_key(arrays))
+        return [output[:rows] for output in outputs]
+
+    def _pad_no_more(self):
+        with self._lock:
+            self._pads = False
+            self._programs.clear()
+        warnings.warn(
+            f"Predictions of {self.model.name!r} depend on the other rows of the "
+            "batch: no row is added to it, and each number of rows is compiled.",
+            stacklevel=6,
+        )
+
+    def _first_run(self, structure, arrays, rows):
+        """Builds the program of a shape and checks it against the model itself."""
+        exact = [array[:rows] for array in arrays]
+        before = _values(self.model)
+        outputs = programs.plain_call(self.model, _nested(structure, exact))
+        reference = [
+            programs.to_numpy(output) for output in keras.tree.flatten(outputs)
+        ]
+        self._outputs = keras.tree.map_structure(lambda leaf: None, outputs)
+        if _differ(before, _values(self.model)):
+            # The call changed the state, so it was the one call to make.
+            self._stateful, self._pads = True, False
+            kind = programs.kinds(True, self.model.run_eagerly)[0]
+            self._keep(kind, structure, exact)
+            self._variables = self._current_variables()
+            return reference
+        self._variables = self._current_variables()
+        if not self._compile_quickest(structure, arrays, reference):
+            if len(exact[0]) == len(arrays[0]):
+                raise RuntimeError(
+                    f"Compiled predictions of {self.model.name!r} differ from those of "
+                    "the model. Use model.predict."
+                )
+            self._pad_no_more()
+            return self._first_run(structure, exact, rows)
+        if rows < len(arrays[0]) and any((array != array[:1]).any() for array in exact):
+            self._independent.add(_key(arrays))
+        return reference
+
+    def _compile_quickest(self, structure, arrays, reference):
+        """Keeps the quickest program that agrees with `reference`, if there is one."""
+        kinds = programs.kinds(False, self.model.run_eagerly)
+        if any(array.dtype.kind not in "fiub" for array in arrays):
+            # XLA has no strings and ends the process over them.
+            kinds = tuple(kind for kind in kinds if kind != "xla")
+        small = len(flatten_layers(self.model)) <= TIMED_LAYERS
+        if kinds[0] == "xla" and len(kinds) > 1 and not small:
+            kinds = kinds[1:]
+        seconds = {}
+        for kind in kinds:
+            try:
+                program = programs.make_program(self.model, structure, arrays, kind)
+                outputs = [programs.to_numpy(output) for output in program(arrays)]
+            except programs.not_compiled():
+                if kind == kinds[-1]:
+                    raise
+                continue
+            if _agree(outputs, reference, self._tolerance()):
+                seconds[kind] = program, _seconds(program, arrays)
+        if not seconds:
+            return False
+        kind = min(seconds, key=lambda kind: seconds[kind][1])
+        self._keep(kind, structure, arrays, seconds[kind][0])
+        return True
+
+    def _keep(self, kind, structure, arrays, program=None):
+        if program is None:
+            program = programs.make_program(self.model, structure, arrays, kind)
+        while len(self._programs) >= MAX_PROGRAMS:
+            self._programs.pop(next(iter(self._programs)))
+        self._programs[_key(arrays)] = kind, program
+
+    def _tolerance(self):
+        policy = self.model.dtype_policy
+        half = getattr(policy, "compute_dtype", "") in ("float16", "bfloat16")
+        return HALF_TOLERANCE if half else TOLERANCE
+
+    def _row_bytes(self, arrays):
+        """Returns the bytes of a row where it is largest: in the inputs or a layer."""
+        sizes = [sum(a.itemsize * math.prod(a.shape[1:]) for a in arrays)]
+        for _, _, _, outputs in graph_nodes(self.model) or ():
+            for tensor in outputs:
+                sizes.append(4 * math.prod(size or 1 for size in tensor.shape[1:]))
+        return max(sizes)
+
+    def _current_variables(self):
+        """Identities of the weights: `quantize` and `enable_lora` replace some."""
+        return tuple(map(id, self.model.variables))
+
+    def _reset(self):
+        with self._lock:
+            self._programs.clear()
+            self._independent.clear()
+            self._stateful, self._pads = False, True
+
+    def _without_rows(self, structure, arrays):
+        if self._stateful:
+            raise ValueError("A model with state cannot predict for 0 rows.")
+        one = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
+        outputs = keras.tree.flatten(self(_nested(structure, one)))
+        return _nested(self._outputs, [output[:0] for output in outputs])
+
+
+def _nested(structure, flat):
+    return keras.tree.pack_sequence_as(structure, flat)
+
+
+def _key(arrays):
+    return tuple((array.shape, array.dtype) for array in arrays)
+
+
+def _number_of_rows(arrays):
+    shapes = [array.shape for array in arrays]
+    if not shapes or not all(shapes) or len({shape[0] for shape in shapes}) > 1:
+        raise ValueError(
+            checks.message(
+                "Inputs must have one first axis, of the same length for all",
+                {"shapes": shapes},
+            )
+        )
+    return shapes[0][0]
+
+
+def _values(model):
+    sync_state(model)
+    variables = list(model.variables)
+    # Keras does not count the states of recurrent layers among the variables.
+    for layer in flatten_layers(model):
+        if isinstance(layer, keras.layers.RNN):
+            variables += keras.tree.flatten(layer.states or [])
+    # Copies: Torch's arrays are its tensors' memory.
+    return [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
+
+
+def _differ(before, after):
+    # A model that was not built had no variables before.
+    pairs = zip(before, after, strict=False)
+    return not all(np.array_equal(old, new) for old, new in pairs)
+
+
+def _agree(outputs, reference, tolerance):
+    """Whether each output is the reference's, up to rounding, on the rows it has."""
+    for output, expected in zip(outputs, reference, strict=True):
+        output = output[: len(expected)]
+        if output.dtype.kind not in "fV":
+            if not np.array_equal(output, expected):
+                return False
+            continue
+        output, expected = output.astype("float64"), expected.astype("float64")
+        scale = np.max(np.abs(expected[np.isfinite(expected)]), initial=0.0)
+        absolute = tolerance * scale
+        if not np.allclose(output, expected, tolerance, absolute, equal_nan=True):
+            return False
+    return True
+
+
+def _seconds(program, arrays):
+    """Returns the shortest time of a call, NumPy to NumPy."""
+    times = []
+    for _ in range(TIMED_CALLS):
+        begin = time.perf_counter()
+        for output in program(arrays):
+            programs.to_numpy(output)
+        times.append(time.perf_counter() - begin)
+    return min(times)
