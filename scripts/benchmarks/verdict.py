@@ -1,6 +1,6 @@
 """The verdict of `to_tflite` against the true loss: missed and falsely refused files.
 
-    scripts/benchmark verdict [--seed N] [--tasks FROM:TO] [--no-report]
+    scripts/benchmark verdict [--seed N] [--tasks SLICE] [--no-report]
 
 Trains the models of `_verdict_tasks.py` once, exports each in several ways (sound ones,
 and int8 with ranges of other data), and damages it in others: weights, inputs and
@@ -343,7 +343,9 @@ def main() -> None:
     """Makes what is missing in the cache, then judges it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", default="build/verdict", type=pathlib.Path)
-    parser.add_argument("--tasks", default=":", help="FROM:TO, numbers of tasks")
+    parser.add_argument(
+        "--tasks", default=":", help="FROM:TO:STEP, a slice of the tasks"
+    )
     parser.add_argument("--no-report", action="store_true")
     parser.add_argument("--seed", type=int, default=0, help="shift of all seeds")
     parser.add_argument("--rows", type=pathlib.Path, help="JSON file of all verdicts")
@@ -353,10 +355,8 @@ def main() -> None:
     if arguments.seed:
         arguments.cache /= str(arguments.seed)
     arguments.cache.mkdir(parents=True, exist_ok=True)
-    first, _, last = arguments.tasks.partition(":")
-    chosen = verdict_tasks.tasks()[
-        int(first) if first else None : int(last) if last else None
-    ]
+    ends = [int(x) if x else None for x in arguments.tasks.split(":")]
+    chosen = verdict_tasks.tasks()[slice(*ends)]
     for task in chosen:
         if not (arguments.cache / f"{task.name}.npz").exists():
             make(task, arguments.cache)
