@@ -8,7 +8,6 @@ even if the converter hangs.
 """
 
 import importlib
-import importlib
 import json
 import math
 import os
