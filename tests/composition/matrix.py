@@ -443,8 +443,8 @@ EXPECTED = [
         "K2",
         "ScheduleFreeAdamW",
         "plain|embedding|accumulation|use_ema.*|weight decay|unbuilt model|"
-        "[12] steps? a batch",
-        ("tensorflow", "torch", "jax"),
+        "[12] steps? a batch|two optimizers|steps_per_execution|XLA",
+        ("tensorflow", "torch"),
     ),
     NotEqual("K3", "Adam|AdamW|Lamb|Muon|ScheduleFreeAdamW", "bfloat16", ALL),
     NotEqual("K3", "Nadam", "bfloat16", ("tensorflow", "jax")),

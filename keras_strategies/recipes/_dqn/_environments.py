@@ -7,6 +7,9 @@ import numpy as np
 from keras_strategies._internal import checks, optional
 from keras_strategies.recipes._dqn.cart_pole import CartPole
 
+# A vectorized CartPole takes 0.2 ms a step whatever the number, one after the other
+# 0.02 ms each and 0.05 ms together: below this number they are faster.
+_FEWEST_OF_ITS_OWN = 8
 _FUNCTIONAL = ("observation_shape", "num_actions", "num_random", "step", "observe")
 
 
@@ -64,6 +67,7 @@ class GymnasiumEnvironments:
         same_step = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP}
         if isinstance(env, str):
             own = gymnasium.spec(env).vector_entry_point is not None
+            own = own and num_envs >= _FEWEST_OF_ITS_OWN
             mode = "vector_entry_point" if own else "sync"
             return gymnasium.make_vec(
                 env,

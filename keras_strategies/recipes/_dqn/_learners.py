@@ -6,13 +6,19 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_strategies._internal.keras_private import flatten_layers
 from keras_strategies._internal.model_graph import (
     Rewriter,
     clone_model,
     rebuild_reason,
 )
 from keras_strategies.recipes._dqn._network import sample_loss
+from keras_strategies.recipes._dqn._settings import Settings
 from keras_strategies.recipes._dqn._targets import chosen, td_targets, valid_mean
+
+# A step of CartPole's network on 2 cores, of processor time: 0.7 ms with XLA and 1.8 ms
+# without at 1 sample, 2.1 ms both at 128.
+_LARGEST_OF_XLA = 16
 
 
 class Learner:
@@ -23,16 +29,12 @@ class Learner:
     runs one compiled program (eager on Torch).
     """
 
-    def __init__(
-        self, network: Any, double: bool, tau: float, target_update_interval: int
-    ) -> None:
-        self.network = network
+    def __init__(self, network: Any, settings: Settings) -> None:
+        self.network, self.settings = network, settings
         rebuilds = rebuild_reason(network) is None  # not compiled: it never trains
         self.target = Rewriter(network).rebuild() if rebuilds else clone_model(network)
         self.target.set_weights(network.get_weights())
         self.target.trainable = False
-        self.double, self.tau = double, tau
-        self.target_update_interval = target_update_interval
         self.loss = sample_loss(network)
         network.optimizer.build(network.trainable_variables)
         self._compile()
@@ -40,7 +42,9 @@ class Learner:
     def loss_and_errors(self, online: Any, target: Any, batch: Any) -> tuple[Any, Any]:
         """Loss of a batch and its TD errors; `online(x, training)`, `target(x)`."""
         values = chosen(online(batch.observations, True), batch.actions)
-        next_online = online(batch.next_observations, False) if self.double else None
+        next_online = (
+            online(batch.next_observations, False) if self.settings.double else None
+        )
         targets = ops.stop_gradient(
             td_targets(
                 batch.returns,
@@ -55,10 +59,10 @@ class Learner:
 
     def target_step(self, iterations: Any) -> Any:
         """How far the target network moves to the online one after this update."""
-        if self.target_update_interval == 1:
-            return self.tau
-        now = ops.equal(iterations % self.target_update_interval, 0)
-        return ops.where(now, self.tau, 0.0)
+        interval, tau = self.settings.target_update_interval, float(self.settings.tau)
+        if interval == 1:
+            return tau
+        return ops.where(ops.equal(iterations % interval, 0), tau, 0.0)
 
     def reset_target(self) -> None:
         """Makes the target network equal to the online one."""
@@ -103,9 +107,10 @@ class _EagerLearner(Learner):
 
     def _move_target(self):
         step = self.target_step(self.network.optimizer.iterations)
+        copies = isinstance(step, float) and step == 1.0
         for old, new in zip(self.target.weights, self.network.weights, strict=True):
             if keras.backend.is_float_dtype(new.dtype):
-                old.assign(old + step * (new - old))
+                old.assign(new if copies else old + step * (new - old))
 
 
 class TensorFlowLearner(_EagerLearner):
@@ -114,8 +119,19 @@ class TensorFlowLearner(_EagerLearner):
     def _compile(self):
         import tensorflow as tf
 
+        self._tensor = tf.constant
         self._greedy = tf.function(self._best)
-        self._fused = tf.function(self._learn_and_best)
+        self._fused = tf.function(
+            self._learn_and_best, jit_compile=self._uses_xla() or None
+        )
+
+    def _uses_xla(self):
+        chosen = self.settings.jit_compile
+        if chosen != "auto":
+            return chosen
+        layers = flatten_layers(self.network)
+        small = self.settings.batch_size <= _LARGEST_OF_XLA
+        return small and all(layer.supports_jit for layer in layers)
 
     def _best(self, observations):
         return ops.argmax(self.network(observations, training=False), axis=-1)
@@ -133,12 +149,14 @@ class TensorFlowLearner(_EagerLearner):
         return loss, errors, self._best(observations)
 
     def learn_and_act(self, batch, observations):
-        # Not the indices: the program does not need them.
-        loss, errors, actions = self._fused(batch._replace(indices=()), observations)
+        # Tensors: a call with arrays takes more than twice the time. Not the indices:
+        # the program does not need them.
+        batch = type(batch)(*map(self._tensor, batch[:-1]), indices=())
+        loss, errors, actions = self._fused(batch, self._tensor(observations))
         return loss, errors, actions.numpy()
 
     def act(self, observations):
-        return self._greedy(observations).numpy()
+        return self._greedy(self._tensor(observations)).numpy()
 
 
 class TorchLearner(_EagerLearner):
@@ -296,7 +314,7 @@ class JaxLearner(Learner):
         return np.asarray(self._greedy(self.state, observations))
 
 
-def make_learner(network: Any, **options: Any) -> Learner:
+def make_learner(network: Any, settings: Settings) -> Learner:
     """The learner of the backend in use."""
     backends = {
         "tensorflow": TensorFlowLearner,
@@ -309,4 +327,4 @@ def make_learner(network: Any, **options: Any) -> Learner:
             "Deep Q-learning needs the TensorFlow, JAX or Torch backend. "
             f"Received: backend={backend!r}."
         )
-    return backends[backend](network, **options)
+    return backends[backend](network, settings)

@@ -1,7 +1,7 @@
 """The numbers of a Q-learning agent, checked."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from keras_strategies._internal import checks
 
@@ -25,6 +25,7 @@ class Settings:
     exploration_steps: int
     learning_starts: int
     updates_per_step: int
+    jit_compile: Literal["auto"] | bool
     seed: int
 
     def __post_init__(self) -> None:
@@ -46,6 +47,7 @@ class Settings:
             fix="It must have room for one step of each environment.",
         )
         checks.boolean("double", self.double)
+        checks.choice("jit_compile", self.jit_compile, ("auto", True, False))
         for name in ("discount", "epsilon", "final_epsilon", "importance_exponent"):
             checks.real(name, getattr(self, name), low=0, high=1)
         checks.real(
