@@ -24,11 +24,11 @@ from keras_strategies import (
 )
 
 if TYPE_CHECKING:
-    from keras_strategies import ablation, compat, tuning
+    from keras_strategies import ablation, compat, explain, recipes, tuning
 
     __version__: str
 
-_LAZY = ("ablation", "compat", "tuning")
+_LAZY = ("ablation", "compat", "explain", "recipes", "tuning")
 
 __all__ = [
     "__version__",
@@ -38,10 +38,12 @@ __all__ = [
     "compat",
     "compression",
     "constraints",
+    "explain",
     "export",
     "initializers",
     "layers",
     "optimizers",
+    "recipes",
     "regularizers",
     "schedules",
     "surgery",

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
     class BatchNormalization(Layer): ...
 
-    class ImagePreprocessingLayer(Layer): ...
+    class DataLayer(Layer): ...
+
+    class ImagePreprocessingLayer(DataLayer): ...
 
     class Constraint(_Callable): ...
 
@@ -69,7 +71,7 @@ if TYPE_CHECKING:
     class TensorBoard(Callback): ...
 
 else:
-    from keras_strategies._internal.keras_private import BaseImagePreprocessingLayer
+    from keras_strategies._internal import keras_private
 
     Layer = keras.layers.Layer
     Model = keras.Model
@@ -77,7 +79,8 @@ else:
     Dropout = keras.layers.Dropout
     Conv2D = keras.layers.Conv2D
     BatchNormalization = keras.layers.BatchNormalization
-    ImagePreprocessingLayer = BaseImagePreprocessingLayer
+    DataLayer = keras_private.DataLayer
+    ImagePreprocessingLayer = keras_private.BaseImagePreprocessingLayer
     Constraint = keras.constraints.Constraint
     Initializer = keras.initializers.Initializer
     OrthogonalInitializer = keras.initializers.Orthogonal

@@ -7,12 +7,14 @@ from typing import Any
 _EXTRAS = {
     "cloudpickle": "tuning",
     "cmaes": "tuning",
+    "gymnasium": "rl",
     "jax": "jax",
     "litert_quantizer": "quantizer",
     "matplotlib": "plots",
     "nltk": "text",
     "optuna": "tuning",
     "pandas": "tuning",
+    "shap": "explain",
     "sklearn": "tuning",
     "torch": "torch",
 }

@@ -38,8 +38,8 @@ def forest(result: Any, ax: "Axes") -> None:
     ax.invert_yaxis()
     ax.margins(y=0.1)
     ax.set_xlabel(
-        f"difference in {result.metric} ({result.direction} is better); thin: 95 % "
-        "interval, thick: standard error by seeds"
+        f"difference in {result.metric} ({result.direction} is better)\n"
+        "thin: 95 % interval, thick: standard error by seeds"
     )
     if items:
         ax.legend(loc="best", fontsize="small")
@@ -73,6 +73,7 @@ def curves(result: Any, engine: Any, ax: "Axes", chosen: Sequence[str] | None) -
         color = "#1b1f24" if not number else f"C{number - 1}"
         ax.plot(epochs, mean, color=color, label=label)
         ax.fill_between(epochs, mean - spread, mean + spread, color=color, alpha=0.15)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("epoch")
     ax.set_ylabel(f"{result.metric} on the validation part")
     ax.legend(loc="best", fontsize="small")

@@ -1,6 +1,8 @@
 """A study at work: trains what the race asks for, tells it what came out."""
 
 import dataclasses
+import functools
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +15,7 @@ from keras_strategies.ablation._runs.execution import OutOfTime, Runner
 from keras_strategies.ablation._runs.log import Log
 from keras_strategies.ablation._runs.training import Job, Setup, arm_name
 from keras_strategies.ablation._statistics.paired import Evidence, evidence
-from keras_strategies.ablation._statistics.race import Race
+from keras_strategies.ablation._statistics.race import OPEN, Race
 
 SCREEN_REPLICATES = 2
 _DIVERGED = "FloatingPointError"
@@ -81,7 +83,9 @@ class Engine:
             try:
                 self._train(design, running, runs, self.looks[-1] - done)
             except OutOfTime:
-                self._stop_late(race, design, range(first_run, first_run + pairs))
+                self._stop_late(
+                    race, design, number, range(first_run, first_run + pairs)
+                )
                 break
             done = pairs
             self._check_reference(design.reference, first_run, pairs)
@@ -129,15 +133,27 @@ class Engine:
             if effect.failures and effect.evidence.pairs < len(runs) / 2:
                 race.stop(name, failure_reason(effect, len(runs)))
 
-    def _stop_late(self, race, design, runs):
-        """The time limit: those still running are reported with what there is."""
+    def _stop_late(self, race, design, number, runs):
+        """The time limit: the last look, with what there is.
+
+        The clock does not know the differences, so this is a look like others, of
+        fewer pairs; but only runs count before which all have ended, since trainings
+        that end early may have other scores.
+        """
         self.out_of_time = True
+        effects = {}
         for name in race.running:
-            standing = race.standings[name]
-            if standing.evidence is None:
-                effect = self.effect(design.effects[name], runs)
-                standing.evidence, standing.look = effect.evidence, 0
-            race.stop(name, "the time limit")
+            contrast = design.effects[name]
+            ended = itertools.takewhile(functools.partial(self._ended, contrast), runs)
+            effects[name] = self.effect(contrast, ended)
+            race.failures[name] = effects[name].failures
+        race.look(number, {name: item.evidence for name, item in effects.items()})
+        for name in effects:
+            if race.standings[name].state == OPEN:
+                race.stop(name, "the time limit")
+
+    def _ended(self, contrast, run):
+        return all((arm_name(arm), run) in self.log for arm in contrast)
 
     def records(self, arm: Arm, runs: Iterable[int]) -> list[dict[str, Any]]:
         """Records of the runs of an arm that have ended."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from keras_strategies._internal import checks
 from keras_strategies._internal.reports import Column, Report
 from keras_strategies.ablation._statistics.power_law import PowerLaw, fit, forecast
 
@@ -20,8 +21,8 @@ class LearningCurve(Report):
     """Scores by training-set size and their extrapolation; made by `learning_curve`.
 
     Args:
-        sizes: Numbers of training samples, increasing.
-        scores: Scores, one row a size and one column a seed.
+        sizes: Numbers of training samples, increasing, at least 4.
+        scores: Scores, one row a size and one column a seed, at least 2 seeds.
         metric: Name of the score.
         direction: `"max"` if more of it is better, else `"min"`.
         seed: Seed of the resampling.
@@ -40,6 +41,9 @@ class LearningCurve(Report):
         check: The largest size as the others predict it: `size`, `score` and
             `interval` of the mean score, and whether it is `inside`.
         rows: One dict a size, measured and predicted.
+
+    Raises:
+        ValueError: If an argument is out of its range.
 
     Example:
 
@@ -73,8 +77,10 @@ class LearningCurve(Report):
         direction: str,
         seed: int = 0,
     ):
+        checks.choice("direction", direction, ("min", "max"))
         self.sizes: np.ndarray = np.asarray(sizes, int)
         self.scores: np.ndarray = np.asarray(scores, float)
+        _check(self.sizes, self.scores)
         self.metric: str = metric
         self.direction: str = direction
         self.seed: int = seed
@@ -214,6 +220,23 @@ class LearningCurve(Report):
         ax.set_xlabel("training samples")
         ax.set_ylabel(self.metric)
         ax.legend(loc="best", fontsize="small")
+
+
+def _check(sizes, scores):
+    if sizes.ndim != 1 or len(sizes) < 4 or np.any(np.diff(sizes) <= 0) or sizes[0] < 1:
+        checks.fail(
+            "`sizes` must be at least 4 increasing numbers of samples",
+            sizes=sizes.tolist(),
+        )
+    if scores.ndim != 2 or len(scores) != len(sizes) or scores.shape[1] < 2:
+        checks.fail(
+            "`scores` must have a row for each size and a column for each of at least "
+            "2 seeds",
+            shape=scores.shape,
+            sizes=len(sizes),
+        )
+    if not np.isfinite(scores).all():
+        checks.fail("`scores` must be finite", scores=scores.tolist())
 
 
 def _is_share(scores):

@@ -157,10 +157,12 @@ def _prepared(build_fn, data, test_data, metric, epochs, batch_size, seed, mode)
         rows = np.arange(len(samples))
         pool, test = splits.divide(rows, classes, _TEST_PART, rng, "test")
     else:
-        count = len(samples)
-        samples = joined(samples, collect("test_data", test_data))
+        count, given = len(samples), collect("test_data", test_data)
+        splits.check_like(samples, given)
+        samples = joined(samples, given)
         classes = samples.classes() if stratify else None
         pool, test = np.arange(count), np.arange(count, len(samples))
+        splits.check_classes(pool, test, classes)
     nothing = np.zeros(0, int)
     parts = splits.Splits(samples, [splits.Part(pool, nothing, test)], nothing)
     setup = Setup(

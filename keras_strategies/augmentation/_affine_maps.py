@@ -202,12 +202,29 @@ def warp(
     Returns:
         Tensor of the shape and dtype of `images`.
     """
-    batch, height, width, channels = ops.shape(images)
+    _, height, width, _ = ops.shape(images)
     xs = ops.reshape(ops.arange(width, dtype="float32"), (1, 1, -1))
     ys = ops.reshape(ops.arange(height, dtype="float32"), (1, -1, 1))
     a0, a1, a2, b0, b1, b2 = (ops.reshape(m, (-1, 1, 1)) for m in maps)
-    columns = _taps(a0 * xs + a1 * ys + a2, width, interpolation, fill_mode, ops)
-    rows = _taps(b0 * xs + b1 * ys + b2, height, interpolation, fill_mode, ops)
+    positions = a0 * xs + a1 * ys + a2, b0 * xs + b1 * ys + b2
+    return sample(images, positions, interpolation, fill_mode, fill_value, ops)
+
+
+def sample(
+    images: Tensor,
+    positions: tuple[Tensor, Tensor],
+    interpolation: str = "bilinear",
+    fill_mode: str = "reflect",
+    fill_value: float = 0.0,
+    ops: Any = keras.ops,
+) -> Tensor:
+    """Reads each image at positions `(x, y)`, tensors `(batch, height, width)`.
+
+    The other arguments and the result are those of `warp`.
+    """
+    batch, height, width, channels = ops.shape(images)
+    columns = _taps(positions[0], width, interpolation, fill_mode, ops)
+    rows = _taps(positions[1], height, interpolation, fill_mode, ops)
     # One gather from a flat list of pixels is faster than one along several axes.
     image_index = ops.reshape(ops.arange(batch, dtype="int32"), (-1, 1, 1))
     pixels = ops.reshape(images, (-1, channels))

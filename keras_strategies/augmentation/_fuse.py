@@ -21,7 +21,9 @@ from keras_strategies.augmentation._fused import describe, merge
 _KINDS = "RandomFlip, RandomRotation, RandomTranslation, RandomShear and RandomZoom"
 
 
-def fuse(model_or_layers: keras.Model | Sequence[Any]) -> Any:
+def fuse(
+    model_or_layers: keras.Model | keras.layers.Pipeline | Sequence[Any],
+) -> Any:
     """Replaces stacks of Keras's geometric layers by the equivalent `RandomAffine`.
 
     Each of `RandomFlip`, `RandomRotation`, `RandomTranslation`, `RandomShear` and
@@ -37,18 +39,20 @@ def fuse(model_or_layers: keras.Model | Sequence[Any]) -> Any:
     on the composed map, and the pictures are sharper. The draws themselves are other
     ones.
 
-    A list of layers must fuse into one. In a Sequential or Functional model every
-    run of such layers is replaced, inside nested models too; a run is split where a
-    kind repeats or the fill differs. A `RandomFlip` that stands alone remains.
+    A list of layers must fuse into one. In a Sequential or Functional model and in a
+    `keras.layers.Pipeline` every run of such layers is replaced, inside nested ones
+    too; a run is split where a kind repeats or the fill differs. A `RandomFlip` that
+    stands alone remains. The result augments wherever the layers that it replaces do:
+    called directly, in `tf.data`, in `fit`; not in `predict` and `evaluate`.
 
     Args:
-        model_or_layers: A list of layers, first one first, or a Sequential or
-            Functional model.
+        model_or_layers: A list of layers, first one first, a Sequential or Functional
+            model, or a Pipeline.
 
     Returns:
-        A `RandomAffine` for a list. For a model a new model, not compiled, that
-        shares all other layers with the old one and leaves the old one as it was; the
-        same model if there is nothing to replace.
+        A `RandomAffine` for a list. For a model a new model, not compiled, and for a
+        Pipeline a new Pipeline, that shares all other layers with the old one and
+        leaves the old one as it was; the same one if there is nothing to replace.
 
     Raises:
         ValueError: If a layer of the list is of another class, a kind repeats, or
@@ -75,9 +79,10 @@ def fuse(model_or_layers: keras.Model | Sequence[Any]) -> Any:
         return _fuse_list(model_or_layers)
     if isinstance(model_or_layers, keras.Model):
         return _fuse_model(model_or_layers)
-    return checks.instance(
-        "model_or_layers", model_or_layers, (list, tuple, keras.Model)
-    )
+    if isinstance(model_or_layers, keras.layers.Pipeline):
+        return _fuse_pipeline(model_or_layers)
+    kinds = (list, tuple, keras.Model, keras.layers.Pipeline)
+    return checks.instance("model_or_layers", model_or_layers, kinds)
 
 
 def _fuse_list(layers):
@@ -147,14 +152,21 @@ class _Fusion(Rewriter):
                     self.replaced.update({id(layer): None for layer in run[1:]})
                     self.replaced[id(run[0])] = fused
         for call in graph.calls:
-            if is_open(call.operation) and self._find(call.operation):
+            layer = call.operation
+            if is_open(layer) and self._find(layer):
                 self.changed.add(id(model))
+            if isinstance(layer, keras.layers.Pipeline) and id(layer) not in (
+                self.replaced
+            ):
+                fused = _fuse_pipeline(layer)
+                if fused is not layer:
+                    self.changed.add(id(model))
+                    self.replaced[id(layer)] = fused
         return id(model) in self.changed
 
     def step(self, layer, path):
         if id(layer) in self.replaced:
-            # Keras notes `training=True`, the default of its layers; ours asks the
-            # model.
+            # Without the `training=True` that Keras notes, which is the default.
             return Step(self.replaced[id(layer)], kwargs={})
         return super().step(layer, path)
 
@@ -174,13 +186,30 @@ def _fuse_model(model):
 
 def _fuse_unbuilt(model):
     """A Sequential that has seen no input yet is its list of layers."""
-    layers = [
-        fused or (_fuse_model(run[0]) if _is_list(run[0]) else run[0])
-        for run, fused in _runs(model.layers)
-    ]
-    if [id(layer) for layer in layers] == [id(layer) for layer in model.layers]:
-        return model
-    return construction_class(model)(layers, name=model.name)
+    layers = _fuse_layers(model.layers)
+    return (
+        model if layers is None else construction_class(model)(layers, name=model.name)
+    )
+
+
+def _fuse_pipeline(pipeline):
+    layers = _fuse_layers(pipeline.layers)
+    if layers is None:
+        return pipeline
+    return type(pipeline)(layers, name=pipeline.name)
+
+
+def _fuse_layers(layers):
+    """The layers with every run fused, also in models among them, or `None`."""
+    fused_layers = []
+    for run, fused in _runs(layers):
+        if fused is None and isinstance(run[0], keras.layers.Pipeline):
+            fused = _fuse_pipeline(run[0])
+        elif fused is None and _is_list(run[0]):
+            fused = _fuse_model(run[0])
+        fused_layers.append(run[0] if fused is None else fused)
+    is_same = [id(layer) for layer in fused_layers] == [id(layer) for layer in layers]
+    return None if is_same else fused_layers
 
 
 def _is_list(layer):

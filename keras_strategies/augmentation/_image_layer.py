@@ -10,13 +10,15 @@ from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._element_seeds import Visits, in_data_pipeline
 
+_DRAWN = "_keras_strategies_transformation"
+
 
 class ImageLayer(bases.ImagePreprocessingLayer):
     """Base of image layers that draw uniform numbers for each image.
 
-    Labels, masks and boxes pass through unchanged. A subclass sets in `_DRAWS` the
-    number of random numbers per image and transforms images in
-    `_augment(images, transformation)`.
+    Labels, masks, boxes and keypoints pass through unchanged. A subclass sets in
+    `_DRAWS` the number of random numbers per image and transforms images in
+    `_augment(images, transformation)`; `_draw_more` draws what depends on their size.
     """
 
     _USE_BASE_FACTOR = False
@@ -33,13 +35,36 @@ class ImageLayer(bases.ImagePreprocessingLayer):
     # The default of `training` is that of Keras's random layers, which these stand
     # beside and replace: a layer or stack that is called without it augments.
     def call(self, data: Tensors, training: bool = True) -> Tensors:
+        if not isinstance(data, dict):
+            return super().call(data, training=training)
+        data = dict(data)  # Keras writes the results into the dict it is given
+        if "keypoints" in data and training:
+            # Keras knows no keypoints and draws by itself: it is given these draws.
+            drawn = self.get_random_transformation(data, training=training)
+            data["keypoints"] = self._with_batch_axis(data["keypoints"], drawn)
+            data[_DRAWN] = drawn
         return super().call(data, training=training)
+
+    def _with_batch_axis(self, keypoints: Tensor, transformation: Any) -> Tensor:
+        ops = backend_ops(self.backend)
+        keypoints = ops.cast(ops.convert_to_tensor(keypoints), "float32")
+        rank = len(keypoints.shape)
+        if rank not in (2, 3) or keypoints.shape[-1] not in (2, 3):
+            fix = "Give x and y in pixels, and the visibility or not."
+            rule = "`keypoints` must be (batch, n, 2) or (batch, n, 3)"
+            checks.fail(rule, fix=fix, shape=tuple(keypoints.shape))
+        if rank == 3:
+            return self.transform_keypoints(keypoints, transformation)
+        keypoints = ops.expand_dims(keypoints, 0)
+        return ops.squeeze(self.transform_keypoints(keypoints, transformation), 0)
 
     def get_random_transformation(
         self, data: Tensors, training: bool = True, seed: Any = None
     ) -> dict[str, Any] | None:
         if not training:
             return None
+        if isinstance(data, dict) and _DRAWN in data:
+            return data.pop(_DRAWN)
         images = data["images"] if isinstance(data, dict) else data
         shape = backend_ops(self.backend).shape(images)
         if seed is None and self.seed is not None and in_data_pipeline():
@@ -53,7 +78,11 @@ class ImageLayer(bases.ImagePreprocessingLayer):
         )
         is_channels_last = self.data_format == "channels_last"
         height, width = shape[-3:-1] if is_channels_last else shape[-2:]
-        return {"uniform": uniform, "height": height, "width": width}
+        sizes = {"uniform": uniform, "height": height, "width": width}
+        return {**sizes, **self._draw_more(data, seed)}
+
+    def _draw_more(self, data: Tensors, seed: Any) -> dict[str, Any]:
+        return {}
 
     def transform_images(
         self, images: Tensor, transformation: Any, training: bool = True
@@ -68,6 +97,10 @@ class ImageLayer(bases.ImagePreprocessingLayer):
         self, labels: Tensors, transformation: Any, training: bool = True
     ) -> Tensors:
         return labels
+
+    def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
+        """Returns keypoints `(batch, n, 2 or 3)` after the transformation."""
+        return keypoints
 
     def transform_segmentation_masks(
         self, segmentation_masks: Tensor, transformation: Any, training: bool = True

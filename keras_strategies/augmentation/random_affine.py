@@ -279,6 +279,15 @@ class RandomAffine(ImageLayer):
             bounding_boxes, maps, box_format, size, ops
         )
 
+    def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
+        ops = backend_ops(self.backend)
+        size = {k: transformation[k] for k in ("height", "width")}
+        uniform = transformation["uniform"]
+        parameters = draw_parameters(uniform, *self._ranges(), ops=ops)
+        maps = invert_maps(affine_maps(parameters, **size, ops=ops, order=self.order))
+        move = _boxes.affine_move(maps, ops)
+        return _boxes.move_keypoints(keypoints, move, **size, ops=ops)
+
     def get_config(self) -> Config:
         names = (
             "rotation_factor",

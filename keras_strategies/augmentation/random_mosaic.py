@@ -188,6 +188,11 @@ class RandomMosaic(ImageLayer):
         )
         return convert(boxes, source="xyxy", target=box_format, **size)
 
+    def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
+        fix = "Give boxes or masks, or leave the mosaic out."
+        shape = tuple(keypoints.shape)
+        checks.fail("`keypoints` cannot follow a mosaic", fix=fix, keypoints=shape)
+
     def get_config(self) -> Config:
         config = {"center_factor": self.center_factor, "factor": self.factor}
         return {**super().get_config(), **config}

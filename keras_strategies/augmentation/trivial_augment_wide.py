@@ -163,6 +163,13 @@ class TrivialAugmentWide(ImageLayer):
             bounding_boxes, image_maps, box_format, size, ops
         )
 
+    def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
+        ops = backend_ops(self.backend)
+        size = {k: transformation[k] for k in ("height", "width")}
+        draws = draw(transformation["uniform"], self.num_magnitude_bins, ops)
+        move = _boxes.affine_move(invert_maps(maps(draws, **size, ops=ops)), ops)
+        return _boxes.move_keypoints(keypoints, move, **size, ops=ops)
+
     def get_config(self) -> Config:
         names = ("value_range", "num_magnitude_bins", "interpolation", "fill_value")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

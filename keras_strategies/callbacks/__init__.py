@@ -2,9 +2,11 @@
 
 Schedulers of learning rates and other hyperparameters, stopping rules, gradient
 clipping, averages of the weights, recovery, unfreezing, and monitors of a training.
-The state of each is a plain dict behind `get_state()` and `set_state(state)`.
+The state of each is a plain dict behind `get_state()` and `set_state(state)`, as
+`Stateful` says.
 """
 
+from keras_strategies.callbacks._common.stateful import Stateful
 from keras_strategies.callbacks._state import get_state, set_state
 from keras_strategies.callbacks.data.label_smoothing_scheduler import (
     LabelSmoothingScheduler,
@@ -66,6 +68,7 @@ __all__ = [
     "ProgressiveResizing",
     "ReduceOnPlateau",
     "SequenceLengthWarmup",
+    "Stateful",
     "StepDecayScheduler",
     "TargetStopping",
     "ThroughputMonitor",

@@ -7,6 +7,7 @@ from keras_strategies.cli import (
     benchmark,
     common,
     compare,
+    explain,
     export,
     inspect,
     quickstart,
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_parser(commands)
     tune.add_parser(commands)
     study.add_parser(commands)
+    explain.add_parser(commands)
     return parser
 
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.types import Config, Shape, Tensor
-from keras_strategies.layers import _axes
+from keras_strategies.layers import _axes, _masks
 
 
 def seed_probability(rate: float, block_size: int, sizes: Sequence[Any]) -> Any:
@@ -17,10 +17,14 @@ def seed_probability(rate: float, block_size: int, sizes: Sequence[Any]) -> Any:
 
     With it the blocks cover about `rate` of a map of these `sizes`, overlaps aside.
     """
-    probability = rate / block_size ** len(sizes)
+    probability = rate
     for size in sizes:
-        size = size if isinstance(size, int) else ops.cast(size, "float32")
-        probability = probability * size / (size - block_size + 1)
+        if isinstance(size, int):
+            block = min(block_size, size)
+        else:
+            size = ops.cast(size, "float32")
+            block = ops.minimum(float(block_size), size)
+        probability = probability / block * size / (size - block + 1)
     return probability
 
 
@@ -32,6 +36,9 @@ def grow_blocks(seeds: Tensor, block_size: int) -> Tensor:
             `size - block_size + 1` along each spatial axis, where the result has
             `size`.
         block_size: Edge length of a block.
+
+    Returns:
+        A tensor as large as the map, or as a block where the map is smaller.
     """
     padding = (block_size - 1, block_size - 1)
     spatial_rank = len(seeds.shape) - 2
@@ -43,12 +50,23 @@ def grow_blocks(seeds: Tensor, block_size: int) -> Tensor:
     )
 
 
-def drop_blocks(x: Tensor, dropped: Tensor) -> Tensor:
-    """Zeroes `x` where `dropped` is 1 and scales the rest to preserve the mean."""
-    mask = 1.0 - dropped
-    size = ops.cast(math.prod(ops.shape(mask)), "float32")
-    scale = size / ops.maximum(ops.sum(mask), 1.0)
-    return ops.where(mask > 0, x * ops.cast(scale, x.dtype), 0)
+def drop_blocks(x: Tensor, dropped: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Zeroes `x` where `dropped` is 1 and scales the rest to preserve the mean.
+
+    `valid` is where positions count, a boolean tensor that broadcasts, or `None`.
+    """
+    kept = 1.0 - dropped
+    counted = _masks.zero_masked(kept, valid)
+    size = ops.cast(math.prod(ops.shape(kept)), "float32")
+    if valid is not None:
+        size = ops.sum(_masks.zero_masked(ops.ones_like(kept), valid))
+    scale = size / ops.maximum(ops.sum(counted), 1.0)
+    return ops.where(kept > 0, x * ops.cast(scale, x.dtype), 0)
+
+
+def _at_least_one(size: Any) -> Any:
+    """Returns `max(size, 1)` of a number or a tensor."""
+    return max(size, 1) if isinstance(size, int) else ops.maximum(size, 1)
 
 
 class DropBlock(bases.Layer):
@@ -75,27 +93,19 @@ class DropBlock(bases.Layer):
         self.supports_masking: bool = True
         self.input_spec: Any = keras.layers.InputSpec(ndim=self.spatial_rank + 2)
 
-    def build(self, input_shape: Shape) -> None:
-        axes = _axes.spatial_axes(self.data_format, self.spatial_rank + 2)
-        sizes = [input_shape[axis] for axis in axes]
-        if any(size is not None and size < self.block_size for size in sizes):
-            checks.fail(
-                "`block_size` must not be larger than the feature map",
-                block_size=self.block_size,
-                input_shape=tuple(input_shape),
-                fix="Use a smaller block_size, or Dropout on such small maps.",
-            )
-        self.built = True
-
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(
+        self, inputs: Tensor, training: bool = False, mask: Tensor | None = None
+    ) -> Tensor:
         if not training or self.rate == 0:
             return inputs
         rank = self.spatial_rank + 2
         shape = ops.shape(inputs)
         axes = _axes.spatial_axes(self.data_format, rank)
-        channels = shape[_axes.channel_axis(self.data_format, rank)]
+        channel_axis = _axes.channel_axis(self.data_format, rank)
+        channels = shape[channel_axis]
         sizes = [shape[axis] for axis in axes]
-        seed_sizes = [size - self.block_size + 1 for size in sizes]
+        # On a map that is smaller than a block, the only block covers all of it.
+        seed_sizes = [_at_least_one(size - self.block_size + 1) for size in sizes]
         # Drawn in float32: half precision has too few values below the probability.
         uniform = keras.random.uniform(
             (shape[0], *seed_sizes, channels), dtype="float32", seed=self.seed_generator
@@ -103,9 +113,11 @@ class DropBlock(bases.Layer):
         probability = seed_probability(self.rate, self.block_size, sizes)
         seeds = ops.cast(uniform < probability, "float32")
         dropped = grow_blocks(seeds, self.block_size)
+        dropped = dropped[(slice(None), *(slice(size) for size in sizes))]
         if self.data_format == "channels_first":
             dropped = ops.moveaxis(dropped, -1, 1)
-        return drop_blocks(inputs, dropped)
+        valid = _masks.along_positions(mask, rank, channel_axis)
+        return drop_blocks(inputs, dropped, valid)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -8,7 +8,7 @@ from keras import ops
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
-from keras_strategies.layers import _axes
+from keras_strategies.layers import _axes, _masks
 
 
 @serializable
@@ -40,6 +40,11 @@ class ConvolutionalBlockAttention(bases.Layer):
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor of rank 4.
+        mask: Boolean tensor `(batch, ...)`: which positions are valid; the others do
+            not count. Set by Keras after a `Masking` or `Embedding` layer.
 
     Input shape:
         `(batch, height, width, channels)` or, channels first,
@@ -75,6 +80,7 @@ class ConvolutionalBlockAttention(bases.Layer):
         self.kernel_size: int = checks.integer("kernel_size", kernel_size, low=1)
         self.data_format: str = _axes.data_format(data_format)
         self.input_spec: Any = keras.layers.InputSpec(ndim=4)
+        self.supports_masking: bool = True
 
     def build(self, input_shape: Shape) -> None:
         axis = _axes.channel_axis(self.data_format, 4)
@@ -108,10 +114,14 @@ class ConvolutionalBlockAttention(bases.Layer):
         self.spatial.build(tuple(spatial_shape))
         self.built = True
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         axis = _axes.channel_axis(self.data_format, 4)
         axes = _axes.spatial_axes(self.data_format, 4)
-        pooled = (ops.mean(inputs, axis=axes), ops.max(inputs, axis=axes))
+        valid = _masks.along_positions(mask, 4, axis)
+        pooled = (
+            _masks.mean(inputs, axes, valid),
+            _masks.maximum(inputs, axes, valid),
+        )
         average, maximum = (self.channels(self.hidden(p)) for p in pooled)
         gate = ops.sigmoid(average + maximum)
         x = inputs * _axes.gate_along(gate, 4, axis)
@@ -119,8 +129,9 @@ class ConvolutionalBlockAttention(bases.Layer):
             ops.mean(x, axis=axis, keepdims=True),
             ops.max(x, axis=axis, keepdims=True),
         ]
-        gate = self.spatial(ops.concatenate(maps, axis=axis))
-        return x * ops.cast(gate, self.compute_dtype)
+        # Masked positions are to the convolution what is outside of the map.
+        maps = _masks.zero_masked(ops.concatenate(maps, axis=axis), valid)
+        return x * ops.cast(self.spatial(maps), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -28,7 +28,8 @@ class DropBlock1D(DropBlock):
 
     With `gamma`, blocks cover about `rate` of the positions; overlaps make it slightly
     less. The last factor preserves the mean of the features. With `block_size=1` it is
-    dropout of single positions.
+    dropout of single positions. Along an axis that is shorter than a block, `b` is its
+    length.
 
     Reference:
 
@@ -47,6 +48,8 @@ class DropBlock1D(DropBlock):
         inputs: Tensor of rank 3.
         training: Whether blocks are dropped. Set by Keras in `fit`, `evaluate` and
             `predict`.
+        mask: Boolean tensor `(batch, ...)`: which positions count in the last factor.
+            Set by Keras after a `Masking` or `Embedding` layer.
 
     Input shape:
         `(batch, steps, channels)` or, channels first, `(batch, channels, steps)`.
@@ -55,8 +58,7 @@ class DropBlock1D(DropBlock):
         The shape of the input.
 
     Raises:
-        ValueError: If an argument is out of range, or if the feature map is smaller
-            than a block.
+        ValueError: If an argument is out of range.
 
     Example:
 

@@ -9,7 +9,7 @@ from keras import ops
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
-from keras_strategies.layers import _axes
+from keras_strategies.layers import _axes, _masks
 
 
 def attention_width(channels: int, gamma: float = 2, beta: float = 1) -> int:
@@ -42,6 +42,11 @@ class EfficientChannelAttention(bases.Layer):
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor of rank 3 or more.
+        mask: Boolean tensor `(batch, ...)`: which positions are valid; the others do
+            not count. Set by Keras after a `Masking` or `Embedding` layer.
 
     Input shape:
         `(batch, ..., channels)` with at least one spatial axis, or channels first.
@@ -81,6 +86,7 @@ class EfficientChannelAttention(bases.Layer):
                 fix="A channel has as many neighbours on both sides.",
             )
         self.data_format: str = _axes.data_format(data_format)
+        self.supports_masking: bool = True
 
     def build(self, input_shape: Shape) -> None:
         kind = "EfficientChannelAttention"
@@ -100,11 +106,13 @@ class EfficientChannelAttention(bases.Layer):
         self.attention.build((None, channels, 1))
         self.built = True
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         rank = len(inputs.shape)
-        pooled = ops.mean(inputs, axis=_axes.spatial_axes(self.data_format, rank))
-        gate = ops.squeeze(self.attention(ops.expand_dims(pooled, -1)), -1)
         axis = _axes.channel_axis(self.data_format, rank)
+        valid = _masks.along_positions(mask, rank, axis)
+        axes = _axes.spatial_axes(self.data_format, rank)
+        pooled = _masks.mean(inputs, axes, valid)
+        gate = ops.squeeze(self.attention(ops.expand_dims(pooled, -1)), -1)
         return inputs * _axes.gate_along(gate, rank, axis)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

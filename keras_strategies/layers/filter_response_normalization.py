@@ -8,7 +8,7 @@ from keras import initializers, ops
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
-from keras_strategies.layers import _axes
+from keras_strategies.layers import _axes, _masks
 from keras_strategies.layers._channel_weights import ChannelWeights
 
 
@@ -45,6 +45,11 @@ class FilterResponseNormalization(ChannelWeights):
         tau_initializer: Initializer of the thresholds. Defaults to `"zeros"`.
         axis: Axis of the channels. Defaults to `-1`; `1` for channels first.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor of rank 3 or more.
+        mask: Boolean tensor `(batch, ...)`: which positions are valid; the others do
+            not count. Set by Keras after a `Masking` or `Embedding` layer.
 
     Input shape:
         `(batch, ..., channels)` with at least one spatial axis.
@@ -110,12 +115,13 @@ class FilterResponseNormalization(ChannelWeights):
             self.epsilon_weight: keras.Variable = add(input_shape, "epsilon", start)
         self.built = True
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         axis = self.axis % len(inputs.shape)
         axes = tuple(i for i in range(1, len(inputs.shape)) if i != axis)
         # In half precision squares overflow and epsilon underflows.
         x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-        squares = ops.mean(ops.square(x), axis=axes, keepdims=True) + self.epsilon
+        valid = _masks.along_positions(mask, len(inputs.shape), axis)
+        squares = _masks.mean(ops.square(x), axes, valid, keepdims=True) + self.epsilon
         if self.learned_epsilon:
             squares = squares + ops.abs(self.along_axis(self.epsilon_weight, x))
         x = x * ops.rsqrt(squares) * self.along_axis(self.gamma, x)

@@ -8,7 +8,7 @@ from keras import initializers, ops
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
-from keras_strategies.layers import _axes
+from keras_strategies.layers import _axes, _masks
 from keras_strategies.layers._channel_weights import ChannelWeights
 
 # Added under the root, whose derivative at a channel of zeros must be finite.
@@ -50,6 +50,11 @@ class GlobalResponseNormalization(ChannelWeights):
         beta_initializer: Initializer of the offsets. Defaults to `"zeros"`.
         axis: Axis of the channels. Defaults to `-1`; `1` for channels first.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor of rank 3 or more.
+        mask: Boolean tensor `(batch, ...)`: which positions are valid; the others do
+            not count. Set by Keras after a `Masking` or `Embedding` layer.
 
     Input shape:
         `(batch, ..., channels)` with at least one spatial axis.
@@ -101,10 +106,12 @@ class GlobalResponseNormalization(ChannelWeights):
         )
         self.built = True
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         axis = self.axis % len(inputs.shape)
         # Sums of squares overflow in half precision.
         precise = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        valid = _masks.along_positions(mask, len(inputs.shape), axis)
+        precise = _masks.zero_masked(precise, valid)
         response = ops.cast(global_response(precise, axis, self.epsilon), inputs.dtype)
         gamma, beta = (self.along_axis(w, inputs) for w in (self.gamma, self.beta))
         return inputs * (gamma * response + 1) + beta

@@ -13,10 +13,11 @@ from keras_strategies.layers import _axes
 def maxout(x: Tensor, num_units: int, axis: int) -> Tensor:
     """Returns the maximum of each group of `channels / num_units` channels."""
     shape = ops.shape(x)
-    # Consecutive channels form a group: axis `num_units`, then its members.
+    # The members of a group are `num_units` channels apart, as in TensorFlow Addons:
+    # an axis of the members, then one of the units.
     group_size = shape[axis] // num_units
-    grouped = (-1, *shape[1:axis], num_units, group_size, *shape[axis + 1 :])
-    return ops.max(ops.reshape(x, grouped), axis=axis + 1)
+    grouped = (-1, *shape[1:axis], group_size, num_units, *shape[axis + 1 :])
+    return ops.max(ops.reshape(x, grouped), axis=axis)
 
 
 @serializable
@@ -28,11 +29,11 @@ class Maxout(bases.Layer):
     for use with dropout.
 
     ```
-    output[i] = max(inputs[i * k], ..., inputs[i * k + k - 1])
+    output[i] = max(inputs[i], inputs[n + i], ..., inputs[(k - 1) * n + i])
     ```
 
-    with `k = channels / num_units`. The groups are those of the layer of the same
-    name in TensorFlow Addons.
+    with `n = num_units` and `k = channels / n`. The groups are those of the layer of
+    the same name in TensorFlow Addons, so that weights trained with it can be used.
 
     Reference:
 
@@ -68,6 +69,7 @@ class Maxout(bases.Layer):
         super().__init__(**kwargs)
         self.num_units: int = checks.integer("num_units", num_units, low=1)
         self.axis: int = checks.integer("axis", axis)
+        self.supports_masking: bool = True
 
     def build(self, input_shape: Shape) -> None:
         self.compute_output_shape(input_shape)

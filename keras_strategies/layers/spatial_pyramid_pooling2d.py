@@ -9,7 +9,7 @@ from keras import ops
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
-from keras_strategies.layers import _axes
+from keras_strategies.layers import _axes, _masks
 
 _REDUCTIONS = {"max": ops.max, "average": ops.mean}
 
@@ -71,7 +71,7 @@ class SpatialPyramidPooling2D(bases.Layer):
         with `windows = sum of bins**2`, level by level and row by row.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or if the input is masked.
 
     Example:
 
@@ -109,7 +109,9 @@ class SpatialPyramidPooling2D(bases.Layer):
         self.data_format: str = _axes.data_format(data_format)
         self.input_spec: Any = keras.layers.InputSpec(ndim=4)
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is not None:
+            _masks.refuse(self, "its windows are parts of the map with the padding")
         reduce = _REDUCTIONS[self.pooling]
         height, width = _axes.spatial_axes(self.data_format, 4)
         levels = []

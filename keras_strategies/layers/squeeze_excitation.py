@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import activations, ops
+from keras import activations
 
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Activation, Config, Shape, Tensor
-from keras_strategies.layers import _axes
+from keras_strategies.layers import _axes, _masks
 
 
 @serializable
@@ -41,6 +41,11 @@ class SqueezeExcitation(bases.Layer):
         data_format: `"channels_last"` or `"channels_first"`. Defaults to
             `keras.config.image_data_format()`.
         **kwargs: Base layer arguments, such as `name` and `dtype`.
+
+    Call arguments:
+        inputs: Tensor of rank 3 or more.
+        mask: Boolean tensor `(batch, ...)`: which positions are valid; the others do
+            not count. Set by Keras after a `Masking` or `Embedding` layer.
 
     Input shape:
         `(batch, ..., channels)` with at least one spatial axis, or channels first.
@@ -76,6 +81,7 @@ class SqueezeExcitation(bases.Layer):
         self.activation: Callable[..., Any] = activations.get(activation)
         self.gate_activation: Callable[..., Any] = activations.get(gate_activation)
         self.data_format: str = _axes.data_format(data_format)
+        self.supports_masking: bool = True
 
     def build(self, input_shape: Shape) -> None:
         kind = "SqueezeExcitation"
@@ -94,11 +100,13 @@ class SqueezeExcitation(bases.Layer):
         self.excite.build((None, hidden_units))
         self.built = True
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         rank = len(inputs.shape)
-        pooled = ops.mean(inputs, axis=_axes.spatial_axes(self.data_format, rank))
-        gate = self.excite(self.squeeze(pooled))
         axis = _axes.channel_axis(self.data_format, rank)
+        valid = _masks.along_positions(mask, rank, axis)
+        axes = _axes.spatial_axes(self.data_format, rank)
+        pooled = _masks.mean(inputs, axes, valid)
+        gate = self.excite(self.squeeze(pooled))
         return inputs * _axes.gate_along(gate, rank, axis)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -7,6 +7,7 @@ which numbers the outputs in Keras's kernels. Weights of rank 0 and 1 are one un
 import math
 from collections.abc import Sequence
 
+import keras
 from keras import ops
 
 from keras_strategies._internal.types import Tensor
@@ -29,8 +30,15 @@ def global_norm(gradients: Sequence[Tensor]) -> Tensor:
     return ops.sqrt(ops.sum(ops.stack(squares)))
 
 
+def _precise(tensor: Tensor) -> Tensor:
+    """Returns a tensor in at least float32: squares under- and overflow in halves."""
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return ops.cast(tensor, keras.backend.result_type(dtype, "float32"))
+
+
 def unit_norm(tensor: Tensor) -> Tensor:
     """Returns the norm of each unit, broadcastable against `tensor`."""
+    tensor = _precise(tensor)
     rank = len(tensor.shape)
     axes = tuple(range(rank - 1)) if rank > 1 else None
     return ops.sqrt(ops.sum(ops.square(tensor), axis=axes, keepdims=True))
@@ -52,7 +60,9 @@ def centralize(gradient: Tensor) -> Tensor:
     rank = len(gradient.shape)
     if rank < 2:
         return gradient
-    return gradient - ops.mean(gradient, axis=tuple(range(rank - 1)), keepdims=True)
+    precise, axes = _precise(gradient), tuple(range(rank - 1))
+    centered = precise - ops.mean(precise, axis=axes, keepdims=True)
+    return ops.cast(centered, gradient.dtype)
 
 
 def adaptive_clip(
@@ -76,7 +86,9 @@ def adaptive_clip(
     """
     limit = clip_factor * ops.maximum(unit_norm(weight), epsilon)
     norm = unit_norm(gradient)
-    return gradient * ops.where(norm > limit, limit / ops.maximum(norm, 1e-6), 1.0)
+    # Above `limit` the norm is not 0.
+    scale = ops.where(norm > limit, limit / ops.where(norm > limit, norm, 1.0), 1.0)
+    return ops.cast(_precise(gradient) * scale, gradient.dtype)
 
 
 def percentile(values: Tensor, count: Tensor, q: float) -> Tensor:
@@ -156,13 +168,17 @@ def sharpness_perturbation(
     """
     if not adaptive:
         scale = rho / (global_norm(gradients) + 1e-12)
-        return [g * ops.cast(scale, g.dtype) for g in gradients]
+        return [
+            ops.cast(_precise(g) * ops.cast(scale, _precise(g).dtype), g.dtype)
+            for g in gradients
+        ]
     # As in the authors' code, biases and normalization vectors are not scaled.
     scales = [
         ops.abs(w) + eta if len(w.shape) > 1 else ops.ones_like(w) for w in weights
     ]
-    scaled = [t * g for t, g in zip(scales, gradients, strict=True)]
+    scaled = [_precise(t) * _precise(g) for t, g in zip(scales, gradients, strict=True)]
     radius = rho / (global_norm(scaled) + 1e-12)
     return [
-        t * s * ops.cast(radius, s.dtype) for t, s in zip(scales, scaled, strict=True)
+        ops.cast(_precise(t) * s * ops.cast(radius, s.dtype), g.dtype)
+        for t, s, g in zip(scales, scaled, gradients, strict=True)
     ]

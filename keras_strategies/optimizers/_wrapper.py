@@ -5,19 +5,43 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal import bases, checks, keras_private, traversal
 from keras_strategies._internal.types import Tensor
 from keras_strategies._internal.wrapping import SavedWithInner
 
 
+def _inner_setting(name: str) -> Any:
+    """A setting that is the inner optimizer's: read there, and set there."""
+
+    def get(wrapper: Any) -> Any:
+        return getattr(wrapper.inner_optimizer, name)
+
+    def set_(wrapper: Any, value: Any) -> None:
+        # Keras's constructor sets its defaults before there is an inner optimizer.
+        if getattr(wrapper, "inner_optimizer", None) is not None:
+            setattr(wrapper.inner_optimizer, name, value)
+
+    return property(get, set_)
+
+
 class OptimizerWrapper(SavedWithInner, bases.Optimizer):
     """Delegates to `inner_optimizer` all but the update, which subclasses override.
+
+    The moving averages of an inner optimizer with `use_ema` are taken after the update
+    of the outermost wrapper, of the weights that the model then has.
 
     Subclasses create their variables in `_build` with `add_variable`. Attributes must
     not contain variables of the model: Keras would track them as the optimizer's own.
     """
 
     _INNER = "inner_optimizer"
+
+    weight_decay: Any = _inner_setting("weight_decay")
+    clipnorm: Any = _inner_setting("clipnorm")
+    clipvalue: Any = _inner_setting("clipvalue")
+    global_clipnorm: Any = _inner_setting("global_clipnorm")
+    ema_momentum: Any = _inner_setting("ema_momentum")
+    ema_overwrite_frequency: Any = _inner_setting("ema_overwrite_frequency")
 
     def __init__(
         self, inner_optimizer: keras.optimizers.Optimizer | str, name: str | None = None
@@ -58,7 +82,12 @@ class OptimizerWrapper(SavedWithInner, bases.Optimizer):
         if not self.built:
             with keras.name_scope(self.name, caller=self):
                 self.build(variables)
-        self._update(list(grads), variables)
+        # Gradients of embeddings are sparse on TensorFlow, with an entry for each use
+        # of a row: Python's operators and norms need their sum.
+        gradients = [keras_private.dense_gradient(gradient) for gradient in grads]
+        averaging = traversal.base_optimizers(self)
+        with keras_private.averages_deferred(averaging):
+            self._update(gradients, variables)
 
     def _update(self, gradients: list[Any], variables: list[Any]) -> None:
         """Updates `variables` through the inner optimizer."""
@@ -67,6 +96,11 @@ class OptimizerWrapper(SavedWithInner, bases.Optimizer):
     @property
     def variables(self) -> list[keras.Variable]:
         return keras_private.own_variables(self) + self.inner_optimizer.variables
+
+    @property
+    def _model_variables_moving_average(self) -> Any:
+        # Keras's SwapEMAWeights looks through one wrapper and expects them here.
+        return keras_private.moving_average_variables(self.inner_optimizer)
 
     @property
     def learning_rate(self) -> Any:
@@ -95,7 +129,10 @@ class OptimizerWrapper(SavedWithInner, bases.Optimizer):
         return self.inner_optimizer.scale_loss(loss)
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
-        self.inner_optimizer.finalize_variable_values(var_list)
+        averaging = [o for o in traversal.base_optimizers(self) if o.use_ema]
+        # Before its first step, an average is zero and must not become the weights.
+        if all(keras_private.has_averaged(optimizer) for optimizer in averaging):
+            self.inner_optimizer.finalize_variable_values(var_list)
 
     def exclude_from_weight_decay(
         self,

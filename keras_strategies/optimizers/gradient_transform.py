@@ -149,8 +149,7 @@ class GradientTransform(OptimizerWrapper):
         """Returns the transformed gradients and whether to update, or `None`."""
         # With `loss_scale_factor` the gradients are scaled; transforms see true ones.
         scale = self.loss_scale_factor
-        # Gradients of embeddings are sparse on TensorFlow.
-        gradients = [ops.convert_to_tensor(g) for g in gradients]
+        gradients = list(gradients)
         if scale is not None:
             gradients = [g / scale for g in gradients]
         accepted = None

@@ -72,6 +72,8 @@ class Lookahead(OptimizerWrapper):
         self._slow = [
             self.add_variable_from_reference(v, name="slow") for v in variables
         ]
+        # Positions of the weights that were ever given to an update.
+        self._updated = ()
 
     def _begin(self, variables: Sequence[keras.Variable]) -> None:
         # Slow weights that join in the middle start from the weights as well.
@@ -80,20 +82,28 @@ class Lookahead(OptimizerWrapper):
             slow.assign(keras_private.host_value(variable))
 
     def _update(self, gradients: list[Any], variables: list[Any]) -> None:
-        # All of them: a variable without a gradient in this step is synchronized too.
-        fast_variables = keras_private.updated_variables(self)
+        # A weight without a gradient in this step is synchronized too, but not one that
+        # never had any: it belongs to another optimizer, for whose steps there are no
+        # slow weights here. `fit` builds the optimizer of a GAN for all weights.
+        positions = {keras_private.slot(self, variable) for variable in variables}
+        self._updated = tuple(sorted(positions.union(self._updated)))
+        all_variables = keras_private.updated_variables(self)
+        pairs = [(self._slow[i], all_variables[i]) for i in self._updated]
+        before = ops.copy(ops.convert_to_tensor(self.iterations))
         # At the first step the slow weights are the weights, which may have been loaded
         # after `build`.
-        is_first = ops.equal(self.iterations, 0)
+        is_first = ops.equal(before, 0)
         slow_values = [
             ops.where(is_first, ops.convert_to_tensor(v), ops.convert_to_tensor(slow))
-            for slow, v in zip(self._slow, fast_variables, strict=True)
+            for slow, v in pairs
         ]
         self.inner_optimizer.apply(gradients, variables)
-        is_sync = ops.equal(self.iterations % self.sync_period, 0)
-        for slow, slow_value, variable in zip(
-            self._slow, slow_values, fast_variables, strict=True
-        ):
+        # Once after a step: not again while gradients are accumulated or steps skipped.
+        after = ops.convert_to_tensor(self.iterations)
+        is_sync = ops.logical_and(
+            ops.not_equal(after, before), ops.equal(after % self.sync_period, 0)
+        )
+        for (slow, variable), slow_value in zip(pairs, slow_values, strict=True):
             fast_value = ops.convert_to_tensor(variable)
             alpha = ops.cast(self.slow_step_size, slow_value.dtype)
             merged = slow_value + alpha * (fast_value - slow_value)

@@ -2,10 +2,18 @@
 
 from typing import Any
 
+from keras import ops
+
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Schedule, Tensor
-from keras_strategies.optimizers._moments import MomentsOptimizer, rectified_step
+from keras_strategies.optimizers._moments import (
+    Moments,
+    MomentsOptimizer,
+    mean_and_deviation,
+    moved_moments,
+    rectified,
+)
 
 
 @serializable
@@ -25,12 +33,16 @@ class RAdam(MomentsOptimizer):
     w <- w - learning_rate * m_hat                                   otherwise
     ```
 
-    with step `t` from 1 and `m_hat`, `v_hat` divided by `1 - beta ** t`.
+    with step `t` from 1 and `m_hat`, `v_hat` divided by `1 - beta ** t`. With `amsgrad`
+    the largest `v` so far stands in for `v`. Moments of weights in half precision are
+    in float32.
 
     Reference:
 
     - [Liu et al., 2020, On the Variance of the Adaptive Learning Rate and Beyond](
       https://arxiv.org/abs/1908.03265)
+    - [Reddi et al., 2018, On the Convergence of Adam and Beyond](
+      https://arxiv.org/abs/1904.09237) (AMSGrad)
 
     Args:
         learning_rate: A float or a schedule. Defaults to `0.001`.
@@ -39,6 +51,8 @@ class RAdam(MomentsOptimizer):
         epsilon: Small constant that prevents division by zero. Defaults to `1e-7`.
         weight_decay: Decoupled weight decay, or `None` for none. Defaults to `None`.
         name: Name of the optimizer. Defaults to `"radam"`.
+        amsgrad: Whether to divide by the largest variance so far (AMSGrad), so that
+            steps do not grow again after a rare large gradient. Defaults to `False`.
         **kwargs: As for every Keras optimizer: `clipnorm`, `use_ema`, ...
 
     Raises:
@@ -63,23 +77,28 @@ class RAdam(MomentsOptimizer):
         epsilon: float = 1e-7,
         weight_decay: float | None = None,
         name: str = "radam",
+        amsgrad: bool = False,
         **kwargs: Any,
     ) -> None:
         # Up to 0.6, rho_inf is at most 4 and no step would ever be adaptive.
         checks.real("beta_2", beta_2, low=0.6, high=1, low_open=True, high_open=True)
         super().__init__(
-            learning_rate, beta_1, beta_2, epsilon, weight_decay, name, **kwargs
+            learning_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            weight_decay,
+            amsgrad,
+            name,
+            **kwargs,
         )
 
     def _step(
-        self, gradient: Tensor, momentum: Tensor, velocity: Tensor, step: Tensor
-    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        return rectified_step(
-            gradient,
-            momentum,
-            velocity,
-            step,
-            self.beta_1,
-            self.beta_2,
-            self.epsilon,
+        self, gradient: Tensor, moments: Moments, step: Tensor
+    ) -> tuple[Moments, Tensor]:
+        m = self.beta_1 * moments.m + (1 - self.beta_1) * gradient
+        moments = moved_moments(moments, m, ops.square(gradient), self.beta_2)
+        m_hat, deviation = mean_and_deviation(
+            moments, step, self.beta_1, self.beta_2, self.epsilon
         )
+        return moments, rectified(m_hat, deviation, step, self.beta_2)

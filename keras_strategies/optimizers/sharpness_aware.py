@@ -33,8 +33,9 @@ class SharpnessAware(WrapperModel):
     loss can be used. The wrapper shares its weights with `model`: use `model` itself to
     predict, save or export after training.
 
-    A custom `train_step` of the wrapped model is not called. Training with several
-    replicas of `tf.distribute` is not supported.
+    A model with a `train_step` or `compute_loss` of its own is refused: the wrapper's
+    step would not call it. Training with several replicas of `tf.distribute` is not
+    supported.
 
     Reference:
 
@@ -59,7 +60,8 @@ class SharpnessAware(WrapperModel):
 
     Raises:
         TypeError: If `model` is no Keras model.
-        ValueError: If `rho` is out of its range.
+        ValueError: If `rho` is out of its range, or if the class of `model` overrides
+            the training step.
 
     Example:
 
@@ -84,6 +86,7 @@ class SharpnessAware(WrapperModel):
         name: str | None = None,
     ) -> None:
         super().__init__(model, name)
+        _refuse_own_step(model)
         self.rho: float = checks.real("rho", rho, low=0, low_open=True)
         self.adaptive: bool = checks.boolean("adaptive", adaptive)
 
@@ -97,3 +100,16 @@ class SharpnessAware(WrapperModel):
 
     def get_config(self) -> Config:
         return {**super().get_config(), "rho": self.rho, "adaptive": self.adaptive}
+
+
+def _refuse_own_step(model: keras.Model) -> None:
+    """Refuses a model whose part of the training would silently be left out."""
+    for method in ("train_step", "compute_loss"):
+        if getattr(type(model), method) is not getattr(keras.Model, method):
+            checks.fail(
+                f"`model` has a `{method}` of its own, which SharpnessAware would not "
+                "call",
+                fix="Wrap a model with Keras's training step, and put the custom loss "
+                "into `compile`.",
+                model=type(model).__name__,
+            )

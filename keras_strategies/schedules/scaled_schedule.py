@@ -102,7 +102,9 @@ class ScaledSchedule(bases.LearningRateSchedule):
             current = keras_private.raw_learning_rate(path[0])
             if _contains(current, self):
                 self.detach()
-                keras_private.track_unsaved_state(path[0], [self.scale], path[1:])
+                keras_private.track_unsaved_state(
+                    path[0], [self.scale], path[1:], temporary=False
+                )
                 self._path = path
                 return self
         return checks.fail(

@@ -1,6 +1,7 @@
 """What callbacks and schedules cost, as a ratio to a fit without them.
 
     scripts/benchmark callbacks [--rounds N] [--steps N] [--each] [--network cnn|mlp]
+    scripts/benchmark callbacks --fits [--rounds N]
 
 A network whose training step takes about 10 ms (two convolutions, 0.1 million weights;
 `mlp` has 0.9 million, on which clipping and averaging have more to do) is trained
@@ -11,7 +12,11 @@ has an epoch that compiles, which is left out, and then three that count. Figure
 medians of the time of an epoch, by that without callbacks; ratios of processor times
 are given too, because other work on the machine disturbs them less. `--each` adds a row
 for each of the eight alone and one for the clipping of the optimizer itself.
-`KERAS_BACKEND` chooses the backend.
+
+`--fits` trains a small network by many fits of one step, as online learning and DQN do,
+with one callback at a time: what a callback compiles in every fit shows there. Figures
+are processor times by those of fits without callbacks, in turns. `KERAS_BACKEND`
+chooses the backend.
 """
 
 import argparse
@@ -127,13 +132,66 @@ def _variants(layers, each, total):
     return variants
 
 
+FITS = 12  # one-step fits in a round
+FITS_TARGET = 1.2
+
+
+def _alone():
+    """Callbacks that change the training step, and one that does not."""
+    kinds = callbacks
+    return {
+        "no callback": lambda: None,
+        "EarlyStopping": lambda: kinds.EarlyStopping("loss"),
+        "GradientClipping": lambda: kinds.GradientClipping(global_clipnorm=1.0),
+        "GradientMonitor": kinds.GradientMonitor,
+        "WeightAveraging": kinds.WeightAveraging,
+        "NaNRecovery": kinds.NaNRecovery,
+        "MomentumScheduler": lambda: kinds.MomentumScheduler({0: 0.9}),
+        "WeightDecayScheduler": lambda: kinds.WeightDecayScheduler({0: 0.01}),
+        "LabelSmoothingScheduler": lambda: kinds.LabelSmoothingScheduler({0: 0.1}),
+    }
+
+
+def _one_step_fits(rounds):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1, 4)), rng.integers(0, 2, size=1)
+    runs, found = {}, {name: [] for name in _alone()}
+    for name, make in _alone().items():
+        model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(24), keras.layers.Dense(2)]
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss=loss)
+        callback = make()
+        runs[name] = model, [] if callback is None else [callback]
+        for _ in range(2):  # what is compiled once
+            model.fit(x, y, callbacks=runs[name][1], verbose=0)
+    for _ in range(rounds):
+        for name, (model, used) in runs.items():
+            begin = time.process_time()
+            for _ in range(FITS):
+                model.fit(x, y, callbacks=used, verbose=0)
+            found[name].append((time.process_time() - begin) / FITS)
+    plain = found["no callback"]
+    print(f"{keras.backend.backend()} backend, {rounds} rounds of {FITS} one-step fits")
+    print(f"{'':<34}{'ms a fit':>10}{'ratio':>8}")
+    for name, seconds in found.items():
+        ratio = statistics.median(s / p for s, p in zip(seconds, plain, strict=True))
+        print(f"{name:<34}{statistics.median(seconds) * 1000:>10.2f}{ratio:>8.3f}")
+    print(f"Aim: each at most {FITS_TARGET}.")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=100, help="steps in an epoch")
     parser.add_argument("--each", action="store_true")
     parser.add_argument("--network", choices=("cnn", "mlp"), default="cnn")
+    parser.add_argument("--fits", action="store_true", help="many one-step fits")
     arguments = parser.parse_args()
+    if arguments.fits:
+        _one_step_fits(arguments.rounds)
+        return
     layers = {"cnn": _cnn, "mlp": _mlp}[arguments.network]
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)

@@ -118,3 +118,53 @@ def test_a_wrapper_knows_its_own_variables_and_their_order():
     extra = keras.Variable(0.0, name="extra")
     keras_private.track(wrapper, extra)
     assert any(variable is extra for variable in wrapper.variables)
+
+
+def test_averages_are_taken_once_at_the_end_of_the_outermost_block():
+    optimizer = keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
+    weight = keras.Variable([4.0])
+    optimizer.build([weight])
+    for correction in (1.0, 3.0):
+        with keras_private.averages_deferred([optimizer]):
+            assert not optimizer.use_ema
+            with keras_private.averages_deferred([optimizer]):
+                optimizer.apply([keras.ops.ones(1)], [weight])
+            weight.assign([correction])
+        assert optimizer.use_ema
+    # The first average is the weight, 1; the second half of the way to 3.
+    (average,) = keras_private.moving_average_variables(optimizer)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(average), [2.0])
+    same = keras_private.moving_average(optimizer, weight)
+    assert same is average
+
+
+def test_an_error_in_the_block_leaves_the_flag_as_it_was():
+    optimizer = keras.optimizers.SGD(1.0, use_ema=True)
+    with pytest.raises(RuntimeError), keras_private.averages_deferred([optimizer]):
+        raise RuntimeError("in the step")
+    assert optimizer.use_ema
+    assert not keras_private.has_averaged(optimizer)
+    optimizer.apply([keras.ops.ones(1)], [keras.Variable([1.0])])
+    assert keras_private.has_averaged(optimizer)
+
+
+def test_a_variable_like_another_in_a_dtype_of_its_own():
+    optimizer = keras.optimizers.SGD(1.0)
+    reference = keras.Variable(np.zeros((2, 3)), dtype="float16", name="kernel")
+    found = keras_private.add_variable_like(optimizer, reference, "m", "float32")
+    assert (tuple(found.shape), found.dtype) == ((2, 3), "float32")
+    assert "kernel_m" in found.path
+    assert any(variable is found for variable in optimizer.variables)
+
+
+def test_a_sparse_gradient_becomes_the_sum_of_its_rows():
+    assert keras_private.dense_gradient(None) is None
+    gradient = keras.ops.ones((3, 1))
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        values = tf.constant([[1.0], [2.0], [4.0]])
+        gradient = tf.IndexedSlices(values, tf.constant([1, 1, 0]), tf.constant([3, 1]))
+    found = keras.ops.convert_to_numpy(keras_private.dense_gradient(gradient))
+    is_sparse = keras.backend.backend() == "tensorflow"
+    np.testing.assert_allclose(found, [[4], [3], [0]] if is_sparse else np.ones((3, 1)))

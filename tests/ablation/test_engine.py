@@ -153,14 +153,34 @@ def test_a_baseline_that_diverges_everywhere():
 
 
 def test_the_time_limit():
+    """It is a look of fewer pairs: verdict, interval and p-value agree."""
     work = engine({"good": 0.2, "null": 0.0}, most=9)
     results = judged(work)
     assert work.out_of_time
+    assert results["good"].verdict == "helps"
+    assert results["good"].interval[0] >= 0 and results["good"].p_value <= 0.05
+    assert results["null"].verdict == "undecided"
+    assert results["null"].reason == "the time limit"
+    low, high = results["null"].interval
+    assert low < 0 < high and results["null"].p_value > 0.05
     for result in results.values():
-        assert result.verdict == "undecided"
-        assert result.reason == "the time limit"
         assert result.seeds == 3
-        assert result.interval is not None
+
+
+def test_what_ends_out_of_order_does_not_count_at_the_time_limit():
+    """Trainings that end early may have other scores than the others."""
+    work = engine({"null": 0.0}, looks=(8,), most=8)
+    run = work.runner.run
+    backwards = sorted((job_run for job_run in range(8)), reverse=True)
+
+    def disorderly(jobs, remaining=0):
+        first = [job for job in jobs if job.run < 2]
+        last = sorted(jobs, key=lambda job: backwards.index(job.run))
+        run([*first, *last], remaining)
+
+    work.runner.run = disorderly
+    result = judged(work)["null"]
+    assert len(work.log) == 8 and result.seeds == 2
 
 
 def test_no_time_for_a_single_pair():

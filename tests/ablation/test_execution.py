@@ -16,7 +16,11 @@ from keras_strategies import ablation
 from keras_strategies.ablation._runs import plans
 from keras_strategies.ablation._runs.execution import OutOfTime, Runner
 from keras_strategies.ablation._runs.log import Log
-from keras_strategies.ablation._runs.pools import as_executor, capacity_of
+from keras_strategies.ablation._runs.pools import (
+    Heartbeat,
+    as_executor,
+    capacity_of,
+)
 from keras_strategies.ablation._runs.training import Job
 from tests.ablation import networks
 
@@ -95,6 +99,36 @@ def test_executors_that_fork_are_refused():
         assert as_executor(pool) is pool
     with multiprocessing.pool.ThreadPool(3) as pool:
         assert capacity_of(as_executor(pool)) == 3
+
+
+class Client:
+    """What the study asks of Dask's client."""
+
+    workers: dict[str, int] = {}
+
+    def submit(self, function, value):
+        return function(value)
+
+    def nthreads(self):
+        return self.workers
+
+
+def test_a_cluster_without_workers():
+    """Dask would wait for ever."""
+    executor, client = BrokenExecutor("remote"), Client()
+    executor._client = client
+    client.workers = {"tcp://1": 3, "tcp://2": 2}
+    assert capacity_of(executor) == 5
+    heartbeat = Heartbeat(executor, patience=0.05)
+    time.sleep(0.1)
+    heartbeat.check()
+    client.workers = {}
+    heartbeat.check()
+    time.sleep(0.1)
+    with pytest.raises(RuntimeError, match="no worker for"):
+        heartbeat.check()
+    assert capacity_of(executor) == 1
+    Heartbeat(concurrent.futures.Executor()).check()
 
 
 def test_capacity():

@@ -88,3 +88,25 @@ def test_report_and_picture(tmp_path):
     curve.save_report(tmp_path / "curve.html")
     assert "data:image/png" in (tmp_path / "curve.html").read_text()
     assert curve.to_dict()["predicted"]["2"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shape", "direction", "text"),
+    [
+        ([10, 20, 30], (3, 2), "max", "at least 4 increasing"),
+        ([10, 30, 20, 40], (4, 2), "max", "at least 4 increasing"),
+        (SIZES, (len(SIZES), 1), "max", "at least 2 seeds"),
+        (SIZES, (2, 3), "max", "a row for each size"),
+        (SIZES, (len(SIZES), 3), "up", "`direction` must be one of"),
+    ],
+)
+def test_bad_curves(sizes, shape, direction, text):
+    with pytest.raises(ValueError, match=text):
+        LearningCurve(sizes, np.ones(shape), "acc", direction)
+
+
+def test_scores_that_are_not_finite():
+    scores = np.ones((len(SIZES), 2))
+    scores[1, 1] = np.nan
+    with pytest.raises(ValueError, match="must be finite"):
+        LearningCurve(SIZES, scores, "acc", "max")

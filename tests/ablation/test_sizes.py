@@ -54,6 +54,8 @@ def test_sizes_are_spread_and_classes_are_even():
         ({"sizes": [10, 20, 30, 500]}, ValueError, "`sizes` must be an integer in"),
         ({"seeds": 1}, ValueError, "`seeds` must be an integer in"),
         ({"metric": "recall"}, ValueError, "metrics="),
+        ({"test_data": networks.blobs(9, classes=1)}, ValueError, "every class"),
+        ({"test_data": (np.ones((9, 3)), np.ones(9))}, ValueError, "shape of `data`"),
         ({"metric": 3}, TypeError, "`metric` must be a str"),
         ({"build": networks.build()}, TypeError, "must be a function"),
     ],

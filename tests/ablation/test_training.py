@@ -242,15 +242,16 @@ def test_weights_count_as_in_evaluate():
     x, y = rng.normal(size=(40, 4)).astype("float32"), rng.integers(3, size=40)
     weight = rng.uniform(0, 2, size=40).astype("float32")
     model = judged(["accuracy"])
-    model.compile("sgd", networks.LOSS, metrics=["accuracy"], weighted_metrics=["mae"])
+    weighted = [networks.LOSS]
+    model.compile("sgd", networks.LOSS, metrics=["accuracy"], weighted_metrics=weighted)
     outputs_ = model.predict(x, verbose=0)
     expected = model.evaluate(
         x, y, sample_weight=weight, batch_size=40, verbose=0, return_dict=True
     )
-    for name in ("loss", "accuracy", "mae"):
+    for name in ("loss", "accuracy", networks.LOSS):
         found = scoring.score(name, model, y, outputs_, 0, weight)
         assert found.value == pytest.approx(expected[name], rel=1e-5), name
-        assert found.by_sample == (name != "mae")
+        assert found.by_sample == (name != networks.LOSS)
     plain = scoring.score("loss", model, y, outputs_, 0)
     assert plain.value != pytest.approx(expected["loss"], rel=1e-3)
 

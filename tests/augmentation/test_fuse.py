@@ -197,6 +197,38 @@ def test_functional_model_with_a_nested_stack(tmp_path):
     )
 
 
+@pytest.mark.parametrize("around", ["alone", "Sequential", "built", "Pipeline"])
+def test_pipelines(around):
+    pipeline = layers.Pipeline(
+        [
+            layers.RandomRotation(0.1),
+            layers.RandomZoom(0.1),
+            layers.Rescaling(2.0),
+            layers.RandomFlip(),
+        ],
+        name="augment",
+    )
+    model = {
+        "alone": lambda: pipeline,
+        "Sequential": lambda: keras.Sequential([pipeline]),
+        "built": lambda: keras.Sequential([keras.Input((64, 80, 3)), pipeline]),
+        "Pipeline": lambda: layers.Pipeline([pipeline, layers.RandomHue(0.1)]),
+    }[around]()
+    fused = augmentation.fuse(model)
+    assert type(fused) is type(model) and fused is not model
+    inner = fused if around == "alone" else fused.layers[0]
+    assert inner.name == "augment" and len(pipeline.layers) == 4
+    kinds = [type(layer).__name__ for layer in inner.layers]
+    assert kinds == ["RandomAffine", "Rescaling", "RandomFlip"]
+    assert inner.layers[1:] == pipeline.layers[2:]
+    images = _smooth()
+    assert np.abs(_numpy(fused(images)) - 2 * images).max() > 0.1
+    if around != "Pipeline":
+        still = _numpy(fused(images, training=False))
+        np.testing.assert_allclose(still, 2 * images, rtol=1e-6)
+    assert augmentation.fuse(fused) is fused
+
+
 def test_models_without_a_graph_are_refused():
     class Own(keras.Model):
         def call(self, x):

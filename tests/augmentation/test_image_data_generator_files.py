@@ -135,6 +135,36 @@ def test_deep_grey_pictures_keep_their_values(tmp_path, quiet):
     np.testing.assert_array_equal(next(flow)[0, ..., 0], deep)
 
 
+@pytest.mark.parametrize("mode", ["grayscale", "rgb", "rgba"])
+def test_deep_colors_are_read_in_8_bits(tmp_path, quiet, mode):
+    deep = photograph(12, 12).astype("uint16") * 257
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    cv2.imwrite(str(tmp_path / "flat.png"), (deep >> 8).astype("uint8"))
+    read = Reader((12, 12), mode)
+    deep, flat = (read(tmp_path / f"{n}.png").astype(int) for n in ("deep", "flat"))
+    # Two ways to weigh the three colors round apart.
+    np.testing.assert_allclose(deep, flat, atol=mode == "grayscale")
+
+
+@pytest.mark.parametrize("mode", ["grayscale", "rgb", "rgba"])
+@pytest.mark.parametrize("dtype", ["float32", "int32", "float64"])
+def test_wide_tiff_files_keep_their_values(tmp_path, quiet, mode, dtype):
+    values = np.random.default_rng(0).normal(0, 1000, (8, 9)).astype(dtype)
+    (tmp_path / "a").mkdir()
+    assert cv2.imwrite(str(tmp_path / "a" / "0.tif"), values)
+    flow = ImageDataGenerator().flow_from_directory(
+        tmp_path, target_size=(8, 9), color_mode=mode, class_mode=None
+    )
+    batch = next(flow)
+    for channel in range(1 if mode == "grayscale" else 3):
+        np.testing.assert_allclose(batch[0, ..., channel], values, rtol=1e-6)
+    colors = np.random.default_rng(0).normal(0, 1, (8, 9, 3)).astype("float32")
+    cv2.imwrite(str(tmp_path / "a" / "0.tif"), colors)
+    flow.reset()
+    if mode == "rgb":
+        np.testing.assert_allclose(next(flow)[0], colors[..., ::-1], rtol=1e-6)
+
+
 def test_a_class_without_a_folder_has_no_images(folder, quiet):
     generator = ImageDataGenerator()
     with pytest.warns(UserWarning, match="no folder for the class 'cow'"):

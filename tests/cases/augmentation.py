@@ -2,6 +2,17 @@
 
 from tests.cases.case import Case
 
+
+def _with_boxes(layer, x):
+    """Calls `layer` on images and boxes made of their pixels."""
+    import keras
+
+    corners = x[:, :2, :2, 0] * 0.5, x[:, 2:4, :2, 0] * 0.5 + 0.5
+    boxes = keras.ops.concatenate(corners, axis=-1)
+    given = {"boxes": boxes, "labels": keras.ops.ones_like(boxes[..., 0])}
+    return layer({"images": x, "bounding_boxes": given})["images"]
+
+
 AUGMENTATION = [
     Case(
         "augmentation.ChannelShuffle",
@@ -106,6 +117,204 @@ AUGMENTATION = [
             "seed": 5,
             "bounding_box_format": "xyxy",
         },
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.SpecAugment",
+        "layer",
+        make=lambda: {
+            "frequency_masks": 1,
+            "frequency_mask_size": 2,
+            "time_masks": 1,
+            "time_mask_size": 3,
+            "time_mask_fraction": 0.5,
+            "time_warp": 2,
+            "fill_value": "mean",
+            "seed": 5,
+        },
+        input_shape=(8, 4),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomTimeShift",
+        "layer",
+        make=lambda: {
+            "factor": (-0.2, 0.4),
+            "fill_mode": "nearest",
+            "fill_value": 0.5,
+            "seed": 5,
+        },
+        input_shape=(8, 4),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomTimeWarp",
+        "layer",
+        make=lambda: {"stddev": 0.3, "knots": 4, "seed": 5},
+        input_shape=(8, 4),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomMagnitudeScale",
+        "layer",
+        make=lambda: {"stddev": 0.3, "knots": 3, "per_channel": False, "seed": 5},
+        input_shape=(8, 4),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomJitter",
+        "layer",
+        make=lambda: {"stddev": (0.1, 0.2), "relative": True, "seed": 5},
+        input_shape=(8, 4),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomWindowSlice",
+        "layer",
+        make=lambda: {"factor": (0.6, 0.9), "seed": 5},
+        input_shape=(8, 4),
+        random=True,
+    ),
+    Case(
+        "augmentation.SequenceMixUp",
+        "layer",
+        make=lambda: {"alpha": 0.7, "seed": 5},
+        input_shape=(8, 4),
+        random=True,
+    ),
+    Case(
+        "augmentation.SwapNoise",
+        "layer",
+        make=lambda: {"rate": 0.3, "seed": 5},
+        input_shape=(6,),
+        random=True,
+    ),
+    Case(
+        "augmentation.FeatureDropout",
+        "layer",
+        make=lambda: {
+            "rate": 0.3,
+            "fill_value": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+            "seed": 5,
+        },
+        input_shape=(6,),
+        random=True,
+    ),
+    Case(
+        "augmentation.TabularMixUp",
+        "layer",
+        make=lambda: {"alpha": 0.7, "categorical": [1], "seed": 5},
+        input_shape=(6,),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomOpticalDistortion",
+        "layer",
+        make=lambda: {
+            "factor": (-0.2, 0.3),
+            "interpolation": "nearest",
+            "fill_mode": "constant",
+            "fill_value": 0.5,
+            "seed": 5,
+            "bounding_box_format": "xyxy",
+        },
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomGridDistortion",
+        "layer",
+        make=lambda: {
+            "cells": 3,
+            "factor": 0.5,
+            "interpolation": "nearest",
+            "fill_mode": "constant",
+            "fill_value": 0.5,
+            "seed": 5,
+            "bounding_box_format": "xyxy",
+        },
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomBoxSafeCrop",
+        "layer",
+        make=lambda: {
+            "factor": 0.9,
+            "margin": 0.1,
+            "interpolation": "nearest",
+            "seed": 5,
+            "bounding_box_format": "rel_xyxy",
+        },
+        input_shape=(12, 10, 3),
+        random=True,
+        apply=_with_boxes,
+    ),
+    Case(
+        "augmentation.RandomBoxDropout",
+        "layer",
+        make=lambda: {
+            "height_factor": (0.2, 0.4),
+            "width_factor": 0.5,
+            "factor": 0.9,
+            "fill_value": 0.5,
+            "seed": 5,
+            "bounding_box_format": "rel_xyxy",
+        },
+        input_shape=(12, 10, 3),
+        random=True,
+        apply=_with_boxes,
+    ),
+    Case(
+        "augmentation.RandomGaussianNoise",
+        "layer",
+        make=lambda: {"stddev": (0.05, 0.1), "value_range": (0, 1), "seed": 5},
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomISONoise",
+        "layer",
+        make=lambda: {
+            "gain": 0.01,
+            "read_stddev": (0.01, 0.1),
+            "value_range": (0, 1),
+            "seed": 5,
+        },
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomMotionBlur",
+        "layer",
+        make=lambda: {"length": (2, 5), "angle_factor": 0.1, "factor": 0.9, "seed": 5},
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.RandomJPEGCompression",
+        "layer",
+        make=lambda: {
+            "quality": (20, 60),
+            "factor": 0.9,
+            "value_range": (0, 1),
+            "seed": 5,
+        },
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.MixUp",
+        "layer",
+        make=lambda: {"alpha": 0.7, "seed": 5, "bounding_box_format": "xyxy"},
+        input_shape=(12, 10, 3),
+        random=True,
+    ),
+    Case(
+        "augmentation.CutMix",
+        "layer",
+        make=lambda: {"factor": (0.5, 0.9), "seed": 5, "bounding_box_format": "xyxy"},
         input_shape=(12, 10, 3),
         random=True,
     ),

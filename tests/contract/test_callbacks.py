@@ -9,13 +9,14 @@ import keras
 import numpy as np
 import pytest
 
+from keras_strategies import callbacks
 from tests.cases import CALLBACKS
 from tests.contract import pool
 
 EPOCHS, STOP = 4, 2
 
 
-def _fit(setting, model, callbacks, epochs, initial_epoch=0):
+def _fit(setting, model, used, epochs, initial_epoch=0):
     x, y = pool.data(setting)
     return model.fit(
         x,
@@ -24,7 +25,7 @@ def _fit(setting, model, callbacks, epochs, initial_epoch=0):
         epochs=epochs,
         initial_epoch=initial_epoch,
         shuffle=False,
-        callbacks=callbacks,
+        callbacks=used,
         validation_data=(x[:8], y[:8]),
         verbose=0,
     ).history
@@ -100,6 +101,27 @@ def test_interrupted_run_equals_the_uninterrupted_one(case, runs):
     _fit(case.setting, second, [callback], EPOCHS, initial_epoch=STOP)
     for expected, got in zip(made.final, second.get_weights(), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CALLBACKS, ids=lambda case: case.id)
+def test_its_own_state_between_batches_changes_nothing(case, runs):
+    keras.utils.set_random_seed(7)
+    model, callback = pool.pooled(case.setting), case.build()
+    assert isinstance(callback, callbacks.Stateful)
+    _fit(case.setting, model, [_Echo(callback), callback], EPOCHS)
+    for expected, got in zip(runs(case).final, model.get_weights(), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+class _Echo(keras.callbacks.Callback):
+    """Gives a callback its own state before each batch, as a roll-back by nothing."""
+
+    def __init__(self, watched):
+        super().__init__()
+        self.watched = watched
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.watched.set_state(copy.deepcopy(self.watched.get_state()))
 
 
 class _Weights(keras.callbacks.Callback):

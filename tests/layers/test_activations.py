@@ -77,13 +77,19 @@ def test_snake_by_name_in_a_saved_model(tmp_path):
 
 
 @pytest.mark.parametrize("axis", [-1, 1])
-def test_maxout_takes_the_largest_of_each_run(axis):
+def test_maxout_takes_the_largest_of_channels_that_lie_apart(axis):
     out = _numpy(Maxout(2, axis=axis)(X))
     if axis == -1:
-        expected = np.stack([X[..., :3].max(-1), X[..., 3:].max(-1)], -1)
+        expected = np.stack([X[..., ::2].max(-1), X[..., 1::2].max(-1)], -1)
     else:
-        expected = np.stack([X[:, :2].max(1), X[:, 2:].max(1)], 1)
+        expected = np.stack([X[:, ::2].max(1), X[:, 1::2].max(1)], 1)
     np.testing.assert_array_equal(out, expected)
+
+
+def test_maxout_has_the_groups_of_tensorflow_addons():
+    # tfa.layers.Maxout(3) of 1 ... 6: groups 1 and 4, 2 and 5, 3 and 6.
+    out = _numpy(Maxout(3)(np.arange(1.0, 7.0, dtype="float32")[None]))
+    np.testing.assert_array_equal(out, [[4, 5, 6]])
 
 
 def test_maxout_refuses_channels_that_do_not_divide():

@@ -185,3 +185,86 @@ def test_gated_linear_unit():
     w, b, v, c = weights
     expected = (X @ w + b) * _sigmoid(X @ v + c)
     np.testing.assert_allclose(_numpy(layer(X)), expected, rtol=1e-4, atol=1e-5)
+
+
+STEPS = RNG.normal(size=(4, 5, 3)).astype("float32")
+
+
+def test_the_recurrent_kernel_of_a_recurrent_layer_is_normalized():
+    plain = keras.layers.SimpleRNN(4)
+    expected = _numpy(plain(STEPS))
+    layer = layers.WeightNormalization(plain)
+    np.testing.assert_allclose(_numpy(layer(STEPS)), expected, rtol=1e-4, atol=1e-5)
+    w = _random_weights(layer)
+    recurrent = w["recurrent_kernel"]
+    recurrent = w["g"] * recurrent / np.linalg.norm(recurrent, axis=0)
+    state = np.zeros((4, 4))
+    for step in range(5):
+        state = STEPS[:, step] @ w["kernel"] + w["bias"] + state @ recurrent
+        state = np.tanh(state)
+    np.testing.assert_allclose(_numpy(layer(STEPS)), state, rtol=1e-4, atol=1e-5)
+
+
+def test_another_weight_by_name():
+    layer = layers.WeightNormalization(keras.layers.GRU(2), weight="kernel")
+    layer.build(STEPS.shape)
+    assert layer.g.shape == (1, 6)
+    assert layer.get_config()["weight"] == "kernel"
+    with pytest.raises(ValueError, match="must have a gamma"):
+        layers.WeightNormalization(keras.layers.GRU(2), weight="gamma")(STEPS)
+
+
+def test_recurrent_dropout_draws_anew_and_states_are_refused():
+    layer = layers.WeightNormalization(keras.layers.LSTM(3, dropout=0.5, seed=1))
+    first, second = (_numpy(layer(STEPS, training=True)) for _ in range(2))
+    assert np.abs(first - second).max() > 1e-3
+    with pytest.raises(ValueError, match="must not be stateful"):
+        layers.WeightNormalization(keras.layers.LSTM(3, stateful=True))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: keras.layers.Dense(4), lambda: keras.layers.LSTM(4)]
+)
+def test_removed_it_leaves_the_layer_with_the_trained_kernel(make):
+    layer = layers.WeightNormalization(make())
+    with pytest.raises(ValueError, match="must be built"):
+        layer.remove()
+    layer.build(STEPS.shape)
+    _random_weights(layer)
+    layer.g.assign(-_numpy(layer.g))  # its sign is a part of the kernel
+    expected = _numpy(layer(STEPS))
+    inner = layer.remove()
+    assert inner is layer.layer
+    np.testing.assert_allclose(_numpy(inner(STEPS)), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(_numpy(layer(STEPS)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "axis"),
+    [
+        (lambda: keras.layers.Dense(4, activation="relu"), -1),
+        (lambda: keras.layers.Conv1D(4, 2, activation="relu"), -1),
+        (lambda: keras.layers.Conv1DTranspose(4, 2, activation="relu"), -2),
+    ],
+)
+def test_units_start_with_mean_zero_and_variance_one(make, axis):
+    x = RNG.normal(3.0, 2.0, size=(50, 6, 3)).astype("float32")
+    layer = layers.WeightNormalization(make(), axis)
+    layer.initialize(x)
+    assert layer.layer.activation is keras.activations.relu
+    layer.layer.activation = keras.activations.linear
+    units = _numpy(layer(x)).reshape(-1, 4)
+    np.testing.assert_allclose(units.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(units.std(0), 1, rtol=1e-3)
+
+
+def test_what_cannot_be_initialized_is_refused_and_left_alone():
+    with pytest.raises(ValueError, match="with a bias"):
+        layers.WeightNormalization(keras.layers.LSTM(2)).initialize(STEPS)
+    layer = layers.WeightNormalization(keras.layers.Dense(2))
+    layer.build((4, 3))
+    before = layer.get_weights()
+    with pytest.raises(ValueError, match="must vary"):
+        layer.initialize(np.ones((4, 3)))
+    for old, new in zip(before, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)

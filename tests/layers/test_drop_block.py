@@ -88,14 +88,53 @@ def test_nothing_happens_at_inference_or_rate_zero():
     np.testing.assert_array_equal(_numpy(DropBlock2D(0.0, 3)(x, training=True)), x)
 
 
-def test_unknown_sizes_and_too_small_ones():
+def test_unknown_sizes():
     inputs = keras.Input((None, None, 2))
     model = keras.Model(inputs, DropBlock2D(0.2, 3, "channels_last", seed=1)(inputs))
     for size in (9, 5):
         out = _numpy(model(np.ones((2, size, 4, 2), "float32"), training=True))
         assert out.shape == (2, size, 4, 2)
-    with pytest.raises(ValueError, match="must not be larger than the feature map"):
-        DropBlock2D(0.1, 7, "channels_last")(np.ones((1, 8, 6, 3), "float32"))
+
+
+def called_with_sizes_at_run_time(model, x):
+    """In training; on TensorFlow in a graph where no size is known that is `None`."""
+    if keras.backend.backend() != "tensorflow":
+        return model(x, training=True)
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec(model.input_shape, "float32")]
+    call = tf.function(lambda x: model(x, training=True), signature)
+    return call(tf.constant(x))
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_blocks_are_cut_to_maps_that_are_smaller(is_known):
+    shape = (2, 9, 3) if is_known else (None, None, 3)
+    inputs = keras.Input(shape)
+    layer = DropBlock2D(0.3, 4, "channels_last", seed=2)
+    model = keras.Model(inputs, layer(inputs))
+    x = np.ones((400, 2, 9, 3), "float32")
+    out = _numpy(called_with_sizes_at_run_time(model, x))
+    # A block is 2 x 4: columns are dropped as a whole, four or more together.
+    np.testing.assert_array_equal(out[:, 0] == 0, out[:, 1] == 0)
+    rows = out[:, 0].transpose(0, 2, 1).reshape(-1, 9)
+    assert min(length for row in rows for length in _runs(row)) == 4
+    # One that starts at each of 6 places with probability 0.3 / 4 * 9 / 6.
+    kept = 1 - 0.3 / 4 * 9 / 6
+    covering = np.minimum(
+        np.minimum(np.arange(9) + 1, 4), np.minimum(6, 9 - np.arange(9))
+    )
+    expected = np.mean(1 - kept**covering)
+    assert (out == 0).mean() == pytest.approx(expected, abs=0.02)
+
+
+def test_only_valid_positions_count_in_the_scale():
+    x = np.ones((1, 12, 1), "float32")
+    dropped = np.zeros((1, 12, 1), "float32")
+    dropped[0, 0:4] = dropped[0, 9:] = 1
+    valid = np.arange(12)[None, :, None] < 8
+    out = _numpy(drop_blocks(ops.array(x), ops.array(dropped), ops.array(valid)))
+    np.testing.assert_allclose(out[0, :, 0], [0] * 4 + [2.0] * 5 + [0] * 3)
 
 
 def test_rates_rise_linearly():

@@ -8,7 +8,8 @@ from keras import ops
 from keras_strategies import layers
 from keras_strategies.layers.efficient_channel_attention import attention_width
 
-X = np.random.default_rng(0).normal(size=(3, 8, 7, 4)).astype("float32")
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(3, 8, 7, 4)).astype("float32")
 FORMATS = ["channels_last", "channels_first"]
 if keras.backend.backend() == "jax":  # each shape costs it another compilation
     del FORMATS[1]
@@ -143,6 +144,30 @@ def test_blur_pooling(data_format, size, strides, padding):
     assert shape == (
         got.shape if data_format == "channels_last" else (3, 4, *got.shape[1:3])
     )
+
+
+@pytest.mark.parametrize(("size", "edges"), [(3, (1, 1)), (7, (3, 2)), (4, (1, 5))])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_blur_pooling_of_maps_that_are_smaller_than_the_filter(size, edges, is_known):
+    layer = layers.BlurPooling2D(size, 2, data_format="channels_last")
+    row = np.array(np.poly1d([1.0, 1.0]) ** (size - 1))
+    x = RNG.normal(size=(2, *edges, 3)).astype("float32")
+    around = ((size - 1) // 2, size // 2)
+    padded = np.pad(x, [(0, 0), around, around, (0, 0)], mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), (1, 2))
+    kernel = np.outer(row, row) / row.sum() ** 2
+    expected = (windows[:, ::2, ::2] * kernel).sum((-1, -2))
+    inputs = keras.Input((*edges, 3) if is_known else (None, None, 3))
+    model = keras.Model(inputs, layer(inputs))
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+
+
+def test_a_map_without_a_whole_window_is_refused():
+    layer = layers.BlurPooling2D(3, padding="valid", data_format="channels_last")
+    with pytest.raises(ValueError, match="must not exceed the map"):
+        layer(np.ones((1, 2, 5, 3), "float32"))
+    with pytest.raises(ValueError, match="must not exceed the map"):
+        layer(keras.Input((5, 2, 3)))
 
 
 @pytest.mark.parametrize("data_format", FORMATS)

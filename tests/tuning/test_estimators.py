@@ -9,6 +9,7 @@ import sklearn
 from keras.layers import Dense
 from keras.models import Sequential
 from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.datasets import load_digits
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import (
     GridSearchCV,
@@ -152,7 +153,7 @@ def test_failed_fit_leaves_the_last_one():
         estimator.fit(X, THREE)
     assert list(estimator.classes_) == ["left", "right"]
     np.testing.assert_array_equal(estimator.predict_proba(X), before)
-    with pytest.raises(ValueError, match=r"samples of shape \(4,\)"):
+    with pytest.raises(ValueError, match="3 features"):
         estimator.predict(X[:, :3])
 
 
@@ -336,3 +337,202 @@ def test_missing_scikit_learn_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ImportError, match=r"keras-strategies\[tuning\]"):
         KerasRegressor(small)
+
+
+def _digits_model(activation="softmax", loss="sparse_categorical_crossentropy"):
+    def create():
+        model = keras.Sequential(
+            [keras.Input((64,)), keras.layers.Dense(3, activation=activation)]
+        )
+        model.compile(keras.optimizers.Adam(0.05), loss, metrics=["accuracy"])
+        return model
+
+    return create
+
+
+def _three_classes():
+    x, y = load_digits(n_class=3, return_X_y=True)
+    return x[:240] / 16, y[:240]
+
+
+def test_validation_data_is_encoded_as_the_targets_are():
+    x, y = _three_classes()
+    labels = np.array(["no", "perhaps", "yes"])[y]
+    model = KerasClassifier(_digits_model(), epochs=5, random_state=0)
+    model.fit(x, labels, validation_data=(x, labels))
+    # On the same rows; training accuracy is that of the weights before each step.
+    assert model.history_["val_accuracy"][-1] > 0.95
+    one_hot = KerasClassifier(_digits_model(loss="categorical_crossentropy"), epochs=2)
+    one_hot.fit(x, labels, validation_data=(x, labels, np.ones(len(x))))
+    with pytest.raises(ValueError, match="classes of the first fit"):
+        model.fit(x, labels, validation_data=(x, np.array(["other"] * len(x))))
+    with pytest.raises(ValueError, match="samples of shape"):
+        model.fit(x, labels, validation_data=(x[:, :9], labels))
+
+
+@pytest.mark.parametrize("structure", [list, dict])
+def test_one_output_in_a_structure(structure):
+    def create():
+        inputs = keras.Input((64,))
+        output = keras.layers.Dense(3, activation="softmax", name="digit")(inputs)
+        outputs = [output] if structure is list else {"digit": output}
+        model = keras.Model(inputs, outputs)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    x, y = _three_classes()
+    model = KerasClassifier(create, epochs=1).fit(x, y, validation_data=(x, y))
+    assert model.predict(x).shape == y.shape
+    assert model.predict_proba(x).shape == (240, 3)
+
+
+def test_two_outputs_are_refused():
+    def create():
+        inputs = keras.Input((64,))
+        heads = [keras.layers.Dense(1)(inputs), keras.layers.Dense(2)(inputs)]
+        return keras.Model(inputs, heads)
+
+    x, y = _three_classes()
+    for cls in (KerasClassifier, KerasRegressor):
+        with pytest.raises(ValueError, match=r"one output.*outputs=2"):
+            cls(create).fit(x, y)
+
+
+def test_one_hot_and_multilabel_targets():
+    x, y = _three_classes()
+    rows = np.eye(3, dtype=int)[y]
+    losses = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+    for loss in losses:
+        model = KerasClassifier(_digits_model(loss=loss), epochs=8, random_state=0)
+        predicted = model.fit(x, rows).predict(x)
+        assert (predicted.sum(axis=1) == 1).all()
+        assert model.score(x, rows) > 0.95
+    several = np.stack([y > 0, y > 1, y == 0], axis=1).astype(int)
+    create = _digits_model("sigmoid", "binary_crossentropy")
+    model = KerasClassifier(create, epochs=12, random_state=0).fit(x, several)
+    assert model.target_type_ == "multilabel-indicator"
+    assert model.score(x, several) > 0.9  # all three labels right
+    with pytest.raises(ValueError, match="exactly one 1"):
+        KerasClassifier(_digits_model()).fit(x, several)
+
+
+def test_sparse_features_and_data_frames():
+    import pandas as pd
+    import scipy.sparse
+
+    x, y = _three_classes()
+    dense = KerasClassifier(_digits_model(), random_state=0).fit(x, y)
+    model = KerasClassifier(_digits_model(), random_state=0)
+    model.fit(scipy.sparse.csr_matrix(x), y)
+    np.testing.assert_array_equal(
+        model.predict_proba(scipy.sparse.csc_matrix(x)), dense.predict_proba(x)
+    )
+    frame = pd.DataFrame(x, columns=[f"pixel_{i}" for i in range(64)])
+    model.fit(frame, pd.Series(y))
+    assert list(model.feature_names_in_) == list(frame.columns)
+    np.testing.assert_array_equal(model.predict_proba(frame), dense.predict_proba(x))
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(frame.rename(columns={"pixel_3": "other"}))
+
+
+def test_inputs_by_name():
+    def create():
+        inputs = {name: keras.Input((32,), name=name) for name in ("left", "right")}
+        both = keras.layers.Concatenate()(list(inputs.values()))
+        outputs = keras.layers.Dense(3, activation="softmax")(both)
+        return keras.Model(inputs, outputs)
+
+    x, y = _three_classes()
+    features = {"left": x[:, :32], "right": x[:, 32:]}
+    model = KerasClassifier(create, epochs=1, random_state=0)
+    model.fit(features, y, validation_data=(features, y))
+    assert model.predict(features).shape == y.shape
+    with pytest.raises(ValueError, match="samples of shape"):
+        model.predict({"left": x[:, :32]})
+
+
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_partial_fit_goes_on(kind):
+    x, y = _three_classes()
+    if kind == "classifier":
+        model = KerasClassifier(_digits_model(), batch_size=16, random_state=0)
+        first = y < 2
+        with pytest.raises(ValueError, match="first fit"):
+            model.partial_fit(x[first], y[first]).partial_fit(x, y)
+        model = KerasClassifier(_digits_model(), batch_size=16, random_state=0)
+        model.partial_fit(x[first], y[first], classes=[0, 1, 2])
+    else:
+        create = _digits_model(None, "mse")
+        model = KerasRegressor(create, batch_size=16, random_state=0)
+        y = np.eye(3)[y]
+        model.partial_fit(x, y)
+    trained, before = model.model_, model.score(x, y)
+    for _ in range(3):
+        model.partial_fit(x, y)
+    assert model.model_ is trained
+    assert model.epoch_ == 4
+    assert model.score(x, y) > before
+
+
+def test_classes_of_callbacks_and_losses_take_parameters():
+    x, y = _three_classes()
+    stop = keras.callbacks.EarlyStopping
+    model = KerasClassifier(
+        _digits_model(), epochs=6, callbacks=stop, loss__ignore_class=2
+    )
+    model.set_params(callbacks__patience=0, callbacks__min_delta=9.0)
+    model.set_params(callbacks__monitor="loss").fit(x, y)
+    assert model.epoch_ == 2
+    assert model.model_.loss.ignore_class == 2
+    named = KerasClassifier(
+        _digits_model(),
+        epochs=3,
+        callbacks={"stop": stop, "end": keras.callbacks.TerminateOnNaN()},
+        callbacks__stop__monitor="loss",
+        callbacks__stop__min_delta=9.0,
+        loss=keras.losses.SparseCategoricalCrossentropy,
+    ).fit(x, y)
+    assert named.epoch_ == 2
+    with pytest.raises(ValueError, match="callbacks__"):
+        KerasClassifier(_digits_model(), callbacks__patience=1).fit(x, y)
+
+
+def test_a_pickled_estimator_predicts_the_same():
+    x, y = _three_classes()
+    model = KerasClassifier(softmax, random_state=0).fit(x, y)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_allclose(copy.predict_proba(x), model.predict_proba(x), 1e-5)
+
+
+def _checked(cls, units, activation):
+    def create(X, y):
+        inputs = keras.Input(X.shape[1:])
+        width = units or max(len(np.unique(y)), 2)
+        hidden = keras.layers.Dense(16, activation="relu")(inputs)
+        return keras.Model(inputs, keras.layers.Dense(width, activation)(hidden))
+
+    return cls(
+        create,
+        epochs=30,
+        batch_size=8,
+        optimizer=keras.optimizers.Adam(0.03),
+        random_state=0,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_checks_of_scikit_learn(kind):
+    from sklearn.utils.estimator_checks import check_estimator
+
+    if kind == "classifier":
+        estimator = _checked(KerasClassifier, None, "softmax")
+    else:
+        estimator = _checked(KerasRegressor, 1, None)
+    results = check_estimator(estimator, on_fail=None)
+    failed = {
+        r["check_name"]: r["exception"] for r in results if r["status"] == "failed"
+    }
+    assert len(results) > 40
+    assert failed == []

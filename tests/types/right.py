@@ -16,6 +16,7 @@ from keras_strategies import (
     initializers,
     layers,
     optimizers,
+    recipes,
     regularizers,
     schedules,
     surgery,
@@ -98,3 +99,14 @@ def pictures(x: np.ndarray) -> str:
     batches = generator.flow(x, batch_size=4)
     report = initializers.initialization_report(model(), x)
     return f"{batches} {report.to_dataframe()} {ks.__version__}"
+
+
+def starting_points(x: np.ndarray, y: np.ndarray) -> float:
+    """A recipe's ordinary objects, and an agent."""
+    recipe = recipes.image_classification(x, y, epochs=3)
+    recipe.model.fit(**recipe.fit_arguments)
+    agent: recipes.DQNAgent = recipes.dqn("CartPole-v1", dueling=True, n_steps=3)
+    history = agent.train(100, target_return=475.0)
+    agent.save("agent.npz")
+    returns: np.ndarray = recipes.DQNAgent.load("agent.npz").evaluate(episodes=5)
+    return sum(history["loss"]) + float(returns.mean())

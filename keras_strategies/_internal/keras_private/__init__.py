@@ -6,18 +6,34 @@ with it, and is covered by `tests/_internal/test_keras_private*.py`.
 
 from keras_strategies._internal.keras_private.calls import (
     BaseImagePreprocessingLayer,
+    DataLayer,
     backend_ops,
     exact_scopes,
     outermost,
     runs_in_tf_data,
     seeds_from,
 )
+from keras_strategies._internal.keras_private.exponential_averages import (
+    averages_deferred,
+    has_averaged,
+    moving_average_variables,
+)
+from keras_strategies._internal.keras_private.fit_loop import (
+    build_for_fit,
+    callback_list,
+    changed_step,
+)
 from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
     own_variables_of_layer,
     set_own_flag,
 )
-from keras_strategies._internal.keras_private.gradients import gradients
+from keras_strategies._internal.keras_private.gradients import (
+    dense_gradient,
+    first_gradients,
+    gradients,
+    gradients_within,
+)
 from keras_strategies._internal.keras_private.graphs import (
     carries_mask,
     default_name,
@@ -29,10 +45,15 @@ from keras_strategies._internal.keras_private.graphs import (
     output_operations,
     output_structure,
 )
-from keras_strategies._internal.keras_private.lora import lora_weights, merge_lora
+from keras_strategies._internal.keras_private.lora import (
+    lora_weights,
+    merge_lora,
+)
 from keras_strategies._internal.keras_private.optimizers import (
+    add_variable_like,
     assign_optimizer_variables,
     iterations_variable,
+    lasting_variables,
     moving_average,
     own_variables,
     owns,
@@ -86,22 +107,32 @@ from keras_strategies._internal.keras_private.variables import (
 
 __all__ = [
     "BaseImagePreprocessingLayer",
+    "DataLayer",
+    "add_variable_like",
     "additional_loss",
     "assign_in_a_call",
     "assign_optimizer_variables",
+    "averages_deferred",
     "backend_ops",
+    "build_for_fit",
+    "callback_list",
     "carries_mask",
+    "changed_step",
     "checkpoint_state",
     "compile_arguments",
     "compile_function",
     "compiled_metrics",
     "current_values",
     "default_name",
+    "dense_gradient",
     "direct_layers",
     "exact_scopes",
+    "first_gradients",
     "flatten_layers",
     "gradients",
+    "gradients_within",
     "graph_nodes",
+    "has_averaged",
     "has_functional_constructor",
     "has_inner_regularizers",
     "hold_at_inference",
@@ -111,10 +142,12 @@ __all__ = [
     "is_built_for",
     "is_frozen_by_scope",
     "iterations_variable",
+    "lasting_variables",
     "lora_weights",
     "merge_lora",
     "metric_values",
     "moving_average",
+    "moving_average_variables",
     "operations",
     "outermost",
     "output_operations",

@@ -34,6 +34,20 @@ class DeviceAverages:
             self._averages = [ops.convert_to_tensor(array) for array in arrays]
         self._move, self._moves = None, []
 
+    def assign(self, arrays):
+        """Sets the averages; returns whether they have the shapes of `arrays`."""
+        old = [tuple(average.shape) for average in self._averages]
+        if old != [np.shape(array) for array in arrays]:
+            return False
+        if self._in_place:
+            for average, array in zip(self._averages, arrays, strict=True):
+                average.assign(np.asarray(array, average.dtype.as_numpy_dtype))
+            return True
+        dtypes = [keras.backend.standardize_dtype(a.dtype) for a in self._averages]
+        pairs = zip(arrays, dtypes, strict=True)
+        self._averages = [ops.convert_to_tensor(np.asarray(a, d)) for a, d in pairs]
+        return True
+
     def arrays(self):
         """The averages as NumPy arrays."""
         return [np.array(ops.convert_to_numpy(average)) for average in self._averages]

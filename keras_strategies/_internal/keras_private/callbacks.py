@@ -28,7 +28,7 @@ class _NumberVariable(keras.Variable):
         return True if value == 0 else super().__gt__(value)
 
 
-def swap_in_variable(optimizer, name, outer, dtype):
+def swap_in_variable(optimizer, name, outer, dtype, variable=None):
     """Replaces the number `optimizer.<name>` by a variable of its step.
 
     Optimizers keep momentum, weight decay and the like as Python numbers that are
@@ -37,6 +37,7 @@ def swap_in_variable(optimizer, name, outer, dtype):
     optimizers around this one. The config and the files of the optimizer keep the
     number. Returns the variable. On Torch nothing is traced and the kernels want a
     number: it stays one, to be set by assignment, and `None` is returned.
+    `variable` is one that was returned before, to be used again.
     Keras 3.12 to 3.15.
     """
     number = getattr(optimizer, name)
@@ -44,13 +45,14 @@ def swap_in_variable(optimizer, name, outer, dtype):
     optimizer.__dict__["get_config"] = functools.partial(_config_of_numbers, optimizer)
     if keras.backend.backend() == "torch":
         return None
-    variable = _NumberVariable(
+    variable = variable or _NumberVariable(
         number or 0,
         dtype=dtype,
         trainable=False,
         aggregation="only_first_replica",
         name=f"{name}_variable",
     )
+    variable.assign(number or 0)
     # Not by setattr, which tracks it, so that it would be saved.
     optimizer.__dict__[name] = variable
     track_unsaved_state(optimizer, [variable], outer)
@@ -119,17 +121,13 @@ def unwrap_method(model, name, wrapper):
         del model.__dict__[name]
 
 
-def trace_again(model):
-    """Rebuilds the training step, with wrappers that act differently now.
-
-    JAX keeps what it compiled for a function under the function itself:
-    `make_train_function(force=True)` would find the old step. Keras 3.12 to 3.15.
-    """
-    for name, item in list(model.__dict__.items()):
-        if isinstance(item, _WrappedMethod):
-            again = _WrappedMethod(item.inner, item.was_own, item.wrappers)
-            model.__dict__[name] = again
-    model.make_train_function(force=True)
+def wrapped_methods(item, key):
+    """What `wrap_method` put around the methods of `item`, each as `key(wrapper)`."""
+    return tuple(
+        (name, tuple(key(wrapper) for wrapper in value.wrappers))
+        for name, value in list(item.__dict__.items())
+        if isinstance(value, _WrappedMethod)
+    )
 
 
 class _VariableHolder(keras.metrics.Metric):
@@ -145,15 +143,18 @@ class _VariableHolder(keras.metrics.Metric):
         return {}
 
 
-def add_step_variable(model, value, name):
+def add_step_variable(model, value, name, again=None):
     """A variable that the loss can read in a training step of `model`.
 
     On JAX a loss sees current values only of the weights and of the variables of
     metrics; weights would be saved. The metric that is made here shows up in no log.
-    Returns `(metric, variable)`. Keras 3.12 to 3.15.
+    Returns `(metric, variable)`; `again` is what was returned before.
+    Keras 3.12 to 3.15.
     """
-    metric = _VariableHolder(name=name)
-    variable = metric.add_variable((), initializer="zeros", name=name)
+    if again is None:
+        metric = _VariableHolder(name=name)
+        again = metric, metric.add_variable((), initializer="zeros", name=name)
+    metric, variable = again
     variable.assign(value)
     model._metrics.append(metric)
     return metric, variable

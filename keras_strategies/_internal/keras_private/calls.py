@@ -6,13 +6,15 @@ import re
 
 import keras
 from keras.src.backend.common import global_state
+from keras.src.layers.preprocessing.data_layer import DataLayer as DataLayer
 from keras.src.layers.preprocessing.image_preprocessing.base_image_preprocessing_layer import (  # noqa: E501
     BaseImagePreprocessingLayer as BaseImagePreprocessingLayer,
 )
 
 # BaseImagePreprocessingLayer: the base of Keras's Random* layers. Not exported,
 # yet the only way to a layer that runs in `tf.data.map` on every backend and
-# takes masks and boxes. Keras 3.12 to 3.15.
+# takes masks and boxes. DataLayer: its own base, for what is no image. Keras 3.12 to
+# 3.15.
 
 
 @functools.cache

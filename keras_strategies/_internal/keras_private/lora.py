@@ -1,5 +1,7 @@
 """LoRA of Keras's layers, merged into the weights it stands beside."""
 
+import keras
+
 from keras_strategies._internal.keras_private.rebuilding import host_value
 
 # The weight that LoRA stands beside, and the two that it adds.
@@ -14,7 +16,8 @@ def merge_lora(layer):
 
     Keras merges nowhere but in files. The weight is a property that has LoRA in it,
     over a private variable; deleting the added variables needs the layer's tracker
-    unlocked. Keras 3.12 to 3.15.
+    unlocked. `del layer.weight` collects garbage for each weight, which takes a second
+    where much is alive: the attributes are taken out below it. Keras 3.12 to 3.15.
     """
     (name,) = [kind for kind in _KINDS if hasattr(layer, _KINDS[kind][1])]
     stored, *added = _KINDS[name]
@@ -22,7 +25,8 @@ def merge_lora(layer):
     weight.assign(host_value(getattr(layer, name)))
     layer._tracker.unlock()
     for attribute in added:
-        delattr(layer, attribute)
+        layer._untrack_variable(getattr(layer, attribute))
+        super(keras.layers.Layer, layer).__delattr__(attribute)
     layer._tracker.lock()
     weight.trainable = layer.trainable
     layer.lora_enabled, layer.lora_rank, layer.lora_alpha = False, None, None

@@ -36,10 +36,13 @@ def assign_optimizer_variables(model, variables, values):
     """
     state = getattr(model, "_jax_state", None)
     detached = bool(state) and not model._jax_state_synced
+    # An optimizer that only the user's own step knows is not in that state.
+    slots = _slots(variables, model.optimizer) if detached else None
+    detached = slots is not None
     if detached and keras.distribution.distribution() is None:
         if not isinstance(model.train_function, _PatchedTrainFunction):
             model.train_function = _PatchedTrainFunction(model)
-        model.train_function.patch(variables, values)
+        model.train_function.patch(slots, variables, values)
         return
     if detached:  # Sharded values need the placement that `assign` does.
         model.jax_state_sync()
@@ -51,6 +54,20 @@ def assign_optimizer_variables(model, variables, values):
             variable.assign(value)
 
 
+def _slots(variables, optimizer):
+    """The positions of variables among the optimizer's; `None` if one is not there."""
+    slots = {id(v): i for i, v in enumerate(getattr(optimizer, "variables", ()))}
+    found = [slots.get(id(variable)) for variable in variables]
+    return None if None in found else found
+
+
+def unpatched(train_function):
+    """The train function that `assign_optimizer_variables` put itself around."""
+    if isinstance(train_function, _PatchedTrainFunction):
+        return train_function.train_function
+    return train_function
+
+
 class _PatchedTrainFunction:
     """JAX's train function with a list of values to put into its next call."""
 
@@ -58,13 +75,11 @@ class _PatchedTrainFunction:
         self.model, self.train_function = model, model.train_function
         self.pending, self.target_state = {}, None
 
-    def patch(self, variables, values):
+    def patch(self, slots, variables, values):
         if self.target_state is not self.model._jax_state:
             self.pending = {}
         self.target_state = self.model._jax_state
-        tracked = self.model.optimizer.variables
-        for variable, value in zip(variables, values, strict=True):
-            slot = next(i for i, item in enumerate(tracked) if item is variable)
+        for slot, variable, value in zip(slots, variables, values, strict=True):
             self.pending[slot] = np.asarray(value, dtype=variable.dtype)
 
     def __call__(self, state, iterator):
@@ -86,17 +101,20 @@ def owns(optimizer, variable):
     return optimizer._var_key(variable) in optimizer._trainable_variables_indices
 
 
-def track_unsaved_state(optimizer, variables, outer=()):
+def track_unsaved_state(optimizer, variables, outer=(), temporary=True):
     """Makes `variables` state of an optimizer's step without saving them with it.
 
     A training step on JAX keeps only the optimizer's variables from what happens
     during an update, and no public call adds any. A file with more variables than
     the loaded optimizer has loses all of them: so these are left out, which also
     means that they come last. `outer` are the optimizers that wrap this one: they
-    save its variables once more with their own. Keras 3.12 to 3.15.
+    save its variables once more with their own. `temporary` ones are a callback's, for
+    one fit: `lasting_variables` leaves them out. Keras 3.12 to 3.15.
     """
     for variable in variables:
         optimizer._track_variable(variable)
+        if temporary:
+            variable.__dict__["_is_temporary"] = True
     for item in (optimizer, *outer):
         # In an object that saving does not look into: it would follow the pairs.
         unsaved = item.__dict__.setdefault(
@@ -120,6 +138,15 @@ def untrack_unsaved_state(optimizer, variables, outer=()):
                 item.__dict__.pop(name, None)
 
 
+def lasting_variables(optimizer):
+    """The variables of an optimizer without those that callbacks add for one fit.
+
+    A copy of the state that is put back later must not have them: they may have gone
+    by then, and belong to the state of the callback. Keras 3.12 to 3.15.
+    """
+    return [v for v in optimizer.variables if not v.__dict__.get("_is_temporary")]
+
+
 def _with_own_variables(optimizer, method, store):
     """Runs a method of the class while the unsaved variables are untracked."""
     pairs = list(optimizer._unsaved_state.pairs)
@@ -135,12 +162,13 @@ def _with_own_variables(optimizer, method, store):
 def moving_average(optimizer, variable):
     """The variable that holds the moving average of `variable`, or `None`.
 
-    Kept for `use_ema=True` under a private name only. Keras 3.12 to 3.15.
+    Kept for `use_ema=True` under a private name only; the flag is off while a wrapper
+    defers the averaging. Keras 3.12 to 3.15.
     """
-    if not optimizer.use_ema:
+    averages = getattr(optimizer, "_model_variables_moving_average", None)
+    if averages is None:
         return None
-    index = optimizer._get_variable_index(variable)
-    return optimizer._model_variables_moving_average[index]
+    return averages[optimizer._get_variable_index(variable)]
 
 
 def track(optimizer, variable):
@@ -150,6 +178,21 @@ def track(optimizer, variable):
     already. Keras 3.12 to 3.15.
     """
     optimizer._track_variable(variable)
+
+
+def add_variable_like(optimizer, reference, name, dtype):
+    """A variable of the optimizer, of the shape and place of `reference`.
+
+    `add_variable_from_reference` is public but takes the dtype too from the reference.
+    The layout of a distributed variable has a private name. Keras 3.12 to 3.15.
+    """
+    path = getattr(reference, "path", None) or reference.name
+    return optimizer.add_variable(
+        tuple(reference.shape),
+        dtype=dtype,
+        layout=getattr(reference, "_layout", None),
+        name=f"{path.replace('/', '_').replace(':', '_')}_{name}",
+    )
 
 
 def own_variables(optimizer):

@@ -8,6 +8,8 @@ import keras
 from keras import ops
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
+from keras_strategies._internal.keras_private.gradients import dense_gradient
+
 
 def two_pass_step(model, args, moves):
     """A `train_step` whose update uses the gradients at moved weights.
@@ -77,7 +79,7 @@ def _eager_step(model, data, moves, gradients):
     # A weight without a gradient stays where it is.
     indices = [i for i, gradient in enumerate(first) if gradient is not None]
     values = [original[i] for i in indices]
-    steps = moves([ops.convert_to_tensor(first[i]) for i in indices], values)
+    steps = moves([first[i] for i in indices], values)
     for index, value, step in zip(indices, values, steps, strict=True):
         weights[index].assign(value + ops.cast(step, value.dtype))
     _assign(non_trainable, before)
@@ -91,7 +93,8 @@ def _eager_step(model, data, moves, gradients):
 def _tensorflow_gradients(model, x, y, sample_weight, weights):
     with lazy_tensorflow.GradientTape() as tape:
         loss, y_pred, scaled = _loss(model, x, y, sample_weight)
-    return loss, y_pred, tape.gradient(scaled, weights)
+    gradients = tape.gradient(scaled, weights)
+    return loss, y_pred, [dense_gradient(gradient) for gradient in gradients]
 
 
 def _torch_gradients(model, x, y, sample_weight, weights):

@@ -19,9 +19,8 @@ import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
-from keras_strategies.ablation._runs import plans
+from keras_strategies.ablation._runs import plans, pools
 from keras_strategies.ablation._runs.log import Log
-from keras_strategies.ablation._runs.pools import capacity_of, dask_client
 from keras_strategies.ablation._runs.training import Job, Setup, train
 
 # The setup of the study that this process works for, by its digest: it is unpickled
@@ -63,7 +62,7 @@ class Runner:
         self._pool: Executor | None = None
         self._payload: tuple[str, bytes] | None = None
         self._file: str | None = None
-        self._scattered: Any = None
+        self._at_workers: Any = None
         self.notes: list[str] = []
 
     @property
@@ -107,7 +106,7 @@ class Runner:
         if self._file is not None:
             pathlib.Path(self._file).unlink(missing_ok=True)
             self._file = None
-        self._scattered = None
+        self._at_workers = None
 
     def _check_time(self):
         if self.deadline is not None and time.monotonic() > self.deadline:
@@ -136,7 +135,7 @@ class Runner:
     def _run_elsewhere(self, jobs):
         """Keeps the executor busy, and no more than that, so that a deadline holds."""
         executor = self._executor()
-        send = self._sender(executor)
+        send, alive = self._sender(executor), pools.Heartbeat(executor)
         queue, running = collections.deque(jobs), {}
         try:
             while queue or running:
@@ -148,8 +147,11 @@ class Runner:
                 if not running:
                     raise OutOfTime
                 done, _ = concurrent.futures.wait(
-                    running, return_when=concurrent.futures.FIRST_COMPLETED
+                    running,
+                    timeout=pools.HEARTBEAT,
+                    return_when=concurrent.futures.FIRST_COMPLETED,
                 )
+                alive.check()
                 for future in done:
                     self._store(future.result())
                     del running[future]
@@ -168,7 +170,7 @@ class Runner:
 
     def _ahead(self, executor):
         """How many trainings to hand over; some in store where no deadline forbids."""
-        capacity = capacity_of(executor)
+        capacity = pools.capacity_of(executor)
         return capacity if self.deadline is not None else 2 * capacity
 
     def _rescue(self, running):
@@ -222,11 +224,12 @@ class Runner:
                 with os.fdopen(handle, "wb") as file:
                     file.write(payload)
             return remote_train, digest, self._file
-        client = dask_client(executor)
+        client = pools.dask_client(executor)
         if client is not None:
-            if self._scattered is None:
-                self._scattered = client.scatter([payload], broadcast=True)[0]
-            return remote_train, digest, self._scattered
+            if self._at_workers is None:
+                # A task, not scattered data: Dask makes it anew when workers die.
+                self._at_workers = client.submit(bytes, payload)
+            return remote_train, digest, self._at_workers
         return remote_train, digest, payload
 
     def _pickled(self):

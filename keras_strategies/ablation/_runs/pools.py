@@ -3,11 +3,15 @@
 import multiprocessing.context
 import multiprocessing.pool
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
 from keras_strategies._internal import checks
+
+# Seconds between looks at an executor that gives nothing.
+HEARTBEAT = 10.0
 
 
 class PoolExecutor(Executor):
@@ -62,9 +66,29 @@ def _forks(executor):
 def dask_client(executor: Any) -> Any:
     """The client behind Dask's executor; `None` for others."""
     client = getattr(executor, "_client", None)
-    return (
-        client if hasattr(client, "scatter") and hasattr(client, "nthreads") else None
-    )
+    return client if hasattr(client, "submit") and hasattr(client, "nthreads") else None
+
+
+class Heartbeat:
+    """Notices that a cluster of Dask's has no workers any more.
+
+    Its futures wait for ever then, in case that workers come. Other executors say
+    themselves that they are broken.
+    """
+
+    def __init__(self, executor: Any, patience: float = 300.0):
+        self._client = dask_client(executor)
+        self._patience = patience
+        self._last = time.monotonic()
+
+    def check(self) -> None:
+        """Raises if the scheduler is gone, or every worker for too long."""
+        if self._client is None:
+            return
+        if self._client.nthreads():  # raises if the scheduler does not answer
+            self._last = time.monotonic()
+        elif time.monotonic() - self._last > self._patience:
+            raise RuntimeError(f"no worker for {self._patience:.0f} seconds")
 
 
 def capacity_of(executor: Any) -> int:

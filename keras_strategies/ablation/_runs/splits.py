@@ -80,12 +80,12 @@ def split(
         everything = np.arange(len(samples))
         rest, test = divide(everything, classes, _TEST_PART, rng, "test")
     else:
-        _check_like(data, test_data)
+        check_like(data, test_data)
         samples = joined(data, test_data)
         classes = samples.classes() if stratify else None
         rest = np.arange(len(data))
         test = np.arange(len(data), len(samples))
-        _check_classes(rest, test, classes)
+        check_classes(rest, test, classes)
     test, confirmation = divide(test, classes, _CONFIRMED_BY, rng, "confirmation")
     training, validation = divide(rest, classes, validation_split, rng, "validation")
     return Splits(samples, [Part(training, validation, test)], confirmation)
@@ -203,7 +203,7 @@ def _stratified(rows, classes, size, fraction, name):
     return chosen
 
 
-def _check_like(data, test_data):
+def check_like(data: Samples, test_data: Samples) -> None:
     """Refuses test data of another structure."""
     for name, mine, other in zip(
         ("x", "y"), data.parts[:2], test_data.parts[:2], strict=True
@@ -224,7 +224,10 @@ def _shapes(nest):
     return [tuple(leaf.shape[1:]) for leaf in leaves]
 
 
-def _check_classes(rest, test, classes):
+def check_classes(
+    rest: np.ndarray, test: np.ndarray, classes: np.ndarray | None
+) -> None:
+    """Refuses a class that is only in the data or only in the test data."""
     if classes is None:
         return
     for name, mine, other in (

@@ -13,6 +13,7 @@ from keras_strategies._internal.types import Tensor
 from keras_strategies.augmentation._generator.iterator import BatchIterator
 from keras_strategies.augmentation._generator.mixing import check_mixing
 from keras_strategies.augmentation._generator.reading import CHANNELS, Reader
+from keras_strategies.augmentation._generator.tiff import has_wide_samples
 from keras_strategies.augmentation._generator.transform import transform_images
 
 
@@ -65,6 +66,7 @@ class FileIterator(BatchIterator):
         )
         self.on_error: str = checks.choice("on_error", on_error, ("raise", "skip"))
         self._skipped = {}
+        self._wide: dict[int, bool] = {}
         # One-hot and binary labels become floats, as MixUp and CutMix require.
         mixable = {"categorical": [0.0], "binary": [0.0], "raw": self.labels}
         check_mixing(generator, mixable.get(class_mode), [])
@@ -103,7 +105,8 @@ class FileIterator(BatchIterator):
                     self._skip(order[i], error)
                     return np.zeros(self._shape, "uint8")
 
-        depth = "float32" if self.color_mode == "grayscale" else "uint8"
+        is_deep = self.color_mode == "grayscale" or any(map(self._is_wide, order))
+        depth = "float32" if is_deep else "uint8"
         shape = (len(order), *self._shape)
         images = transform_images(
             self.image_data_generator, read, draws, shape, depth, heavy=True
@@ -116,6 +119,18 @@ class FileIterator(BatchIterator):
                 f"{str(self._filepaths[order[0]])!r}."
             )
         return images[decoded], np.flatnonzero(decoded)
+
+    def _is_wide(self, i: int) -> bool:
+        """Returns whether a file stores numbers that do not fit in 8 bits."""
+        if not self._filepaths[i].lower().endswith((".tif", ".tiff")):
+            return False
+        if i not in self._wide:
+            try:
+                with open(self._filepaths[i], "rb") as file:
+                    self._wide[i] = has_wide_samples(file)
+            except OSError:  # which reading the image reports
+                return False
+        return self._wide[i]
 
     def _skip(self, sample: int, error: Exception) -> None:
         if not self._skipped:

@@ -1,5 +1,6 @@
 """Image files as arrays: decoding, color conversion and resizing."""
 
+import io
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies.augmentation._generator.tiff import has_wide_samples
 
 FORMATS = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
@@ -97,9 +99,13 @@ class Reader:
         if flags != cv2.IMREAD_UNCHANGED:
             # As Pillow: pixels in the stored orientation.
             flags |= cv2.IMREAD_IGNORE_ORIENTATION
+        if has_wide_samples(io.BytesIO(data)):
+            flags = cv2.IMREAD_UNCHANGED
         buffer = np.frombuffer(data, "uint8")
         try:
             image = cv2.imdecode(buffer, flags)
+            if image is not None and image.dtype == np.uint16:
+                image = _color_in_8_bits(image, buffer)
         except cv2.error:
             return None
         return None if image is None else self._to_color_mode(image)
@@ -118,15 +124,19 @@ class Reader:
     def _to_color_mode(self, image: Any) -> np.ndarray:
         import cv2
 
+        if image.dtype not in (np.uint8, np.uint16):
+            image = image.astype("float32")
+        channels = 1 if image.ndim == 2 else image.shape[2]
         if self.color_mode == "grayscale":
-            return image[..., None]
-        if self.color_mode == "rgb":
-            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            code = {3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}
+            image = cv2.cvtColor(image, code[channels]) if channels > 1 else image
+            return image.reshape(*image.shape[:2], 1)
+        kind = self.color_mode.upper()
         if image.dtype == np.uint16:
             image = (image >> 8).astype("uint8")
-        channels = 1 if image.ndim == 2 else image.shape[2]
-        code = {1: cv2.COLOR_GRAY2RGBA, 3: cv2.COLOR_BGR2RGBA, 4: cv2.COLOR_BGRA2RGBA}
-        return cv2.cvtColor(image, code[channels])
+        sources = {1: "GRAY", 3: "BGR", 4: "BGRA"}
+        code = getattr(cv2, f"COLOR_{sources[channels]}2{kind}")
+        return cv2.cvtColor(image, code)
 
     def _resize(self, image: np.ndarray) -> np.ndarray:
         import cv2
@@ -154,3 +164,18 @@ class Reader:
             interpolation = cv2.INTER_AREA
         resized = cv2.resize(image, (width, height), interpolation=interpolation)
         return resized.reshape(height, width, -1)
+
+
+def _color_in_8_bits(image: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+    """Returns an image of 16 bits in 8 bits if it has colors, as Pillow reads it.
+
+    Gray images of 16 bits are measurements, whose values remain.
+    """
+    import cv2
+
+    if image.ndim == 2:
+        stored = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+        if stored.ndim == 2 or stored.shape[2] == 1:
+            return image
+        image = stored
+    return (image >> 8).astype("uint8")

@@ -6,8 +6,8 @@ import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import raw_learning_rate
-from keras_strategies._internal.traversal import base_optimizers
-from keras_strategies.callbacks._common.optimizers import updating_optimizers
+from keras_strategies._internal.traversal import base_optimizers, optimizer_paths
+from keras_strategies.callbacks._common.optimizers import ActedOn
 from keras_strategies.schedules import ScaledSchedule
 
 
@@ -52,15 +52,14 @@ class ScalableLearningRate:
 
 
 def scalable_learning_rates(
-    model: keras.Model, callback: keras.callbacks.Callback
+    model: keras.Model, acted: ActedOn
 ) -> list[ScalableLearningRate]:
-    """Returns a `ScalableLearningRate` for each optimizer of a model.
+    """Returns a `ScalableLearningRate` for each optimizer that a callback acts on.
 
     Refuses a schedule that cannot be scaled.
     """
-    owner = type(callback).__name__
     rates = []
-    for optimizer in updating_optimizers(model, owner):
+    for optimizer in acted.updating(model):
         raw = raw_learning_rate(optimizer)
         if isinstance(raw, keras.Variable):
             rates.append(ScalableLearningRate(optimizer))
@@ -69,28 +68,32 @@ def scalable_learning_rates(
         if schedule is None:
             checks.fail(
                 "This optimizer was created with a `LearningRateSchedule` object or a "
-                f"function as its learning rate, which {owner} cannot reduce",
+                f"function as its learning rate, which {acted.owner} cannot reduce",
                 fix="Compile the model with a float learning rate, or with "
                 "schedules.ScaledSchedule(schedule).",
                 error=TypeError,
                 learning_rate=raw,
                 optimizer=optimizer.name,
             )
-        schedule.attach(model.optimizer)
+        schedule.attach(_root_of(acted.roots(model), optimizer))
         rates.append(ScalableLearningRate(optimizer, schedule))
     return rates
 
 
-def learning_rate_variables(
-    model: keras.Model, callback_name: str
-) -> list[keras.Variable]:
+def _root_of(roots, optimizer):
+    """The one of `roots` that has `optimizer` in it."""
+    paths = [path for root in roots for path in optimizer_paths(root)]
+    return next(path[-1] for path in paths if path[0] is optimizer)
+
+
+def learning_rate_variables(model: keras.Model, acted: ActedOn) -> list[keras.Variable]:
     """Returns the learning-rate variable of each optimizer; refuses schedules."""
     variables = []
-    for optimizer in updating_optimizers(model, callback_name):
+    for optimizer in acted.updating(model):
         raw = raw_learning_rate(optimizer)
         if not isinstance(raw, keras.Variable):
             checks.fail(
-                f"{callback_name} needs an optimizer whose learning rate is a number. "
+                f"{acted.owner} needs an optimizer whose learning rate is a number. "
                 "This optimizer was created with a `LearningRateSchedule`",
                 fix="Compile the model with a float learning rate, or leave the "
                 "callback out and let the schedule set the rate.",
@@ -102,10 +105,28 @@ def learning_rate_variables(
     return variables
 
 
-def learning_rate_logs(model: keras.Model) -> dict[str, float]:
+def compiled_rates(
+    model: keras.Model, acted: ActedOn
+) -> list[tuple[keras.Variable, float]]:
+    """Returns `(variable, value)` of each rate that can be read before training begins.
+
+    `CallbackList` hands the model to all callbacks before the first of them begins, so
+    that no other, such as `BackupAndRestore`, has put a decayed rate there yet.
+    """
+    if acted.is_model_optimizer and getattr(model, "optimizer", None) is None:
+        return []
+    leaves = [leaf for root in acted.roots(model) for leaf in base_optimizers(root)]
+    raw = [
+        raw_learning_rate(leaf) for leaf in leaves if not hasattr(leaf, "optimizers")
+    ]
+    return [(v, read_learning_rate(v)) for v in raw if isinstance(v, keras.Variable)]
+
+
+def learning_rate_logs(model: keras.Model, acted: ActedOn) -> dict[str, float]:
     """Returns the learning rates under the names that Keras uses in the logs."""
-    optimizers = base_optimizers(model.optimizer)
-    if len(optimizers) == 1:
+    roots = acted.roots(model)
+    optimizers = [leaf for root in roots for leaf in base_optimizers(root)]
+    if len(optimizers) == 1 and acted.is_model_optimizer:
         return {"learning_rate": read_learning_rate(optimizers[0].learning_rate)}
     return {
         f"learning_rate_{optimizer.name}": read_learning_rate(optimizer.learning_rate)

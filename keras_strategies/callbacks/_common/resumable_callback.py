@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from keras_strategies._internal.keras_private import callback_list
 from keras_strategies.callbacks._common.stateful_callback import (
     StatefulCallback,
     check_state_keys,
@@ -13,8 +14,8 @@ class ResumableCallback(StatefulCallback):
     """A callback whose memory lasts one fit, as in Keras's own callbacks.
 
     `_state_names` lists attributes, public or private; `_reset` gives them the values
-    of a new fit. A state from `set_state` survives the beginning of the next fit, and
-    only of that one.
+    of a new fit. A state that `set_state` gets before a fit survives its beginning,
+    and only that one.
     """
 
     _resumed = False
@@ -27,12 +28,13 @@ class ResumableCallback(StatefulCallback):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores a dict from `get_state`, for the next `fit`."""
+        """Restores a dict from `get_state`, for the next `fit` or within one."""
         attributes = {name.lstrip("_"): name for name in self._state_names}
         check_state_keys(self, state, attributes)
         for key, name in attributes.items():
             setattr(self, name, copy.deepcopy(state[key]))
-        self._resumed = True
+        # Within a fit it counts at once, and the next fit begins anew.
+        self._resumed = callback_list(self) is None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if not self._resumed:

@@ -39,9 +39,13 @@ def validate_schedule(name: str, schedule: Schedule) -> Schedule:
 def evaluate_schedule(schedule: Schedule, position: int) -> Any:
     """Returns the value at `position`; tensors are turned into numbers or arrays."""
     if callable(schedule):
-        value = schedule(position)
-        if isinstance(value, numbers.Number | tuple | list):
-            return value
-        value = keras.ops.convert_to_numpy(value)
-        return value.item() if value.ndim == 0 else value
+        return as_numbers(schedule(position))
     return schedule[max(first for first in schedule if first <= position)]
+
+
+def as_numbers(value: Any) -> Any:
+    """Returns what a function of the user's returned, any scalar tensor as a number."""
+    if isinstance(value, numbers.Number | tuple | list | str | None):
+        return value
+    value = keras.ops.convert_to_numpy(value)
+    return value.item() if value.ndim == 0 else value

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import lasting_variables
 
 
 def read(variables: Iterable[Any]) -> list[np.ndarray]:
@@ -18,6 +19,12 @@ def write(variables: Iterable[keras.Variable], values: Iterable[Any]) -> None:
     """Assigns what `read` returned."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def of_optimizers(optimizers: Iterable[Any]) -> list[keras.Variable]:
+    """Returns the variables of optimizers, each once, without what callbacks added."""
+    variables = [v for item in optimizers for v in lasting_variables(item)]
+    return list({id(variable): variable for variable in variables}.values())
 
 
 def is_finite(values: Iterable[np.ndarray]) -> bool:

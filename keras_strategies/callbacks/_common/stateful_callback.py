@@ -10,13 +10,18 @@ from keras_strategies._internal import bases, checks
 
 
 class StatefulCallback(bases.Callback):
-    """A callback whose memory is a plain dict.
+    """A callback whose memory is a plain dict, as `callbacks.Stateful` describes.
 
     `_state_names` lists the private attributes with what the callback learned during
     training; under their names without the underscore they make up the state. All of
     them are plain values or arrays, set in `__init__`.
+
+    `set_state` may come before a `fit`, or between two batches of one. Those whose
+    memory is of the steps themselves, such as averages, set `survives_roll_back` to
+    `False`.
     """
 
+    survives_roll_back: ClassVar[bool] = True
     _state_names: ClassVar[tuple[str, ...]] = ()
 
     def get_state(self) -> dict[str, Any]:
@@ -26,7 +31,7 @@ class StatefulCallback(bases.Callback):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores a dict from `get_state`, before the next `fit`."""
+        """Restores a dict from `get_state`, before a `fit` or between its batches."""
         check_state_keys(self, state, self._state_names)
         for name in self._state_names:
             setattr(self, f"_{name}", copy.deepcopy(state[name]))

@@ -1,11 +1,12 @@
 """Base class of callbacks that transform batches inside the training step."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
 
+from keras_strategies._internal.keras_private import changed_step
 from keras_strategies._internal.keras_private.callbacks import (
-    trace_again,
     unwrap_method,
     wrap_method,
 )
@@ -36,27 +37,37 @@ class StepDataCallback(StatefulCallback):
         self.schedule: Schedule = validate_schedule("schedule", schedule)
         self._value = None
         self._wrapped_model = None  # during a fit
-
-        def train_step(call, *args):
-            # On JAX the arguments are (state, data), elsewhere (data,).
-            *state, data = args
-            parts = keras.utils.unpack_x_y_sample_weight(data)
-            parts = self._transformed(*parts, self._value)
-            return call(*state, keras.utils.pack_x_y_sample_weight(*parts))
-
-        self._train_step = train_step
+        # {value: wrapper of `train_step`}. The value is a Python constant of the trace,
+        # as it decides static shapes: each has a step of its own.
+        self._steps: dict[Any, Callable[..., Any]] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()
         self._wrapped_model, self._value = self.model, None
-        wrap_method(self._wrapped_model, "train_step", self._train_step)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = self._checked(evaluate_schedule(self.schedule, epoch))
         if value != self._value:
-            # The value is a Python constant of the trace: it decides static shapes.
-            self._value = value
-            trace_again(self._wrapped_model)
+            model = self._wrapped_model
+            with changed_step(model):
+                self._unwrap(model)
+                self._value = value
+                step = self._steps.setdefault(value, self._train_step(value))
+                wrap_method(model, "train_step", step)
+
+    def _train_step(self, value):
+        def train_step(call, *args):
+            # On JAX the arguments are (state, data), elsewhere (data,).
+            *state, data = args
+            parts = keras.utils.unpack_x_y_sample_weight(data)
+            parts = self._transformed(*parts, value)
+            return call(*state, keras.utils.pack_x_y_sample_weight(*parts))
+
+        return train_step
+
+    def _unwrap(self, model):
+        if self._value is not None:
+            unwrap_method(model, "train_step", self._steps[self._value])
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
@@ -73,8 +84,9 @@ class StepDataCallback(StatefulCallback):
         if self._wrapped_model is None:
             return
         model, self._wrapped_model = self._wrapped_model, None
-        unwrap_method(model, "train_step", self._train_step)
-        model.make_train_function(force=True)
+        with changed_step(model):
+            self._unwrap(model)
+        self._value = None
 
     def _logged(self) -> dict[str, Any]:
         return {self._log_name: self._value}

@@ -4,6 +4,7 @@ import contextlib
 from typing import Any
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import changed_step
 from keras_strategies._internal.keras_private.callbacks import (
     add_step_variable,
     function_arguments,
@@ -82,6 +83,7 @@ class LabelSmoothingScheduler(StatefulCallback):
         self.schedule: Schedule = validate_schedule("schedule", schedule)
         self._value = None
         self._installed = None  # (model, metric, variable) during a fit
+        self._holder = None  # (metric, variable), the same in every fit
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()
@@ -89,10 +91,12 @@ class LabelSmoothingScheduler(StatefulCallback):
         losses = loss_functions(model)
         if losses is not None:  # else they are created by the first step
             _check_losses(model, losses)
-        metric, variable = add_step_variable(model, 0.0, "label_smoothing")
-        self._installed = model, metric, variable
-        wrap_method(model, "compute_loss", self._compute_loss)
-        model.make_train_function(force=True)
+        with changed_step(model):
+            self._holder = add_step_variable(
+                model, 0.0, "label_smoothing", self._holder
+            )
+            self._installed = model, *self._holder
+            wrap_method(model, "compute_loss", self._compute_loss)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value = evaluate_schedule(self.schedule, epoch)
@@ -116,9 +120,9 @@ class LabelSmoothingScheduler(StatefulCallback):
         if self._installed is None:
             return
         (model, metric, _), self._installed = self._installed, None
-        unwrap_method(model, "compute_loss", self._compute_loss)
-        remove_step_variable(model, metric)
-        model.make_train_function(force=True)
+        with changed_step(model):
+            unwrap_method(model, "compute_loss", self._compute_loss)
+            remove_step_variable(model, metric)
 
     # One object, as `unwrap_method` compares by identity.
     @property

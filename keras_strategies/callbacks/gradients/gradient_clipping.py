@@ -4,7 +4,8 @@ import weakref
 from typing import Any, Literal, NamedTuple
 
 from keras_strategies._internal import checks
-from keras_strategies.callbacks._common.optimizers import updating_optimizers
+from keras_strategies._internal.keras_private import callback_list, changed_step
+from keras_strategies.callbacks._common.optimizers import ActedOn, OptimizerArgument
 from keras_strategies.callbacks._common.stateful_callback import StatefulCallback
 from keras_strategies.callbacks.gradients._temporary_clip import TemporaryClip
 
@@ -72,6 +73,9 @@ class GradientClipping(StatefulCallback):
             Defaults to `10.0`.
         window: Number of norms that mode `"percentile"` remembers, at least 1.
             Defaults to `1000`.
+        optimizer: The optimizer to act on, the name of an attribute of the model that
+            is one (`"d_optimizer"`), or a list of these. Defaults to `None`: that of
+            `compile`.
 
     Raises:
         ValueError: If not exactly one kind of clipping is given or an argument is out
@@ -95,6 +99,7 @@ class GradientClipping(StatefulCallback):
     ```
     """
 
+    survives_roll_back = False  # norms of steps that are undone
     _state_names = ("original",)
 
     def __init__(
@@ -106,8 +111,11 @@ class GradientClipping(StatefulCallback):
         clip_factor: float = 0.01,
         percentile: float = 10.0,
         window: int = 1000,
+        optimizer: OptimizerArgument = None,
     ):
         super().__init__()
+        self._acted = ActedOn(self, optimizer)
+        self.optimizer: OptimizerArgument = optimizer
         limits = dict(zip(_NAMES, (clipnorm, clipvalue, global_clipnorm), strict=True))
         if sum(value is not None for value in (*limits.values(), mode)) != 1:
             checks.fail(
@@ -128,7 +136,7 @@ class GradientClipping(StatefulCallback):
             "adaptive": {"clip_factor": self.clip_factor},
             "percentile": {"percentile": self.percentile, "window": self.window},
         }
-        self._clip = TemporaryClip(self, mode, arguments.get(mode))
+        self._clip = TemporaryClip(self, self._acted, mode, arguments.get(mode))
         limits = {
             name: checks.real(name, value, low=0, low_open=True, optional=True)
             for name, value in limits.items()
@@ -140,9 +148,6 @@ class GradientClipping(StatefulCallback):
         self._clipped = None  # model and its optimizers while they are clipped
 
     def get_state(self) -> dict[str, Any]:
-        if self._clip.is_installed:
-            # On JAX, `self.model` writes the trained values back into the variables.
-            self.model  # noqa: B018
         self._clip.read_memory()
         return {**super().get_state(), "norms": dict(self._clip.memory)}
 
@@ -150,16 +155,19 @@ class GradientClipping(StatefulCallback):
         checks.instance("state", state, dict)
         state = dict(state)
         norms = state.pop("norms", {})
+        if callback_list(self) is not None:  # the optimizer has them already
+            state["original"] = self._original
         super().set_state(state)
-        self._clip.memory = dict(norms)
+        self._clip.set_memory(norms)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self.model
+        self._acted.begin(model)
         if self.mode is not None:
             self._clip.add(model)
             return
         self._unclip()  # in case the last fit raised
-        optimizers = _clippable_optimizers(model)
+        optimizers = _clippable_optimizers(model, self._acted)
         self._refuse_second(optimizers)
         original = [_own_settings(optimizer) for optimizer in optimizers]
         if self._original is not None and len(self._original) == len(optimizers):
@@ -168,12 +176,19 @@ class GradientClipping(StatefulCallback):
                 tuple(stored) if current == self._settings() else current
                 for stored, current in zip(self._original, original, strict=True)
             ]
-        for optimizer, values in zip(optimizers, original, strict=True):
-            _write(optimizer, self._settings())
-            _changed[optimizer] = _Change(values, self._settings(), weakref.ref(self))
         self._original = [list(values) for values in original]
         self._clipped = (model, optimizers)
-        model.make_train_function(force=True)
+        with changed_step(model, optimizers):
+            for optimizer, values in zip(optimizers, original, strict=True):
+                applied = self._settings()
+                _write(optimizer, applied)
+                _changed[optimizer] = _Change(values, applied, weakref.ref(self))
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._acted.begin_epoch(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._acted.end_epoch(self.model)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()
@@ -192,13 +207,14 @@ class GradientClipping(StatefulCallback):
             return
         model, optimizers = self._clipped
         self._clipped = None
-        for optimizer in optimizers:
-            change = _changed.get(optimizer)
-            if change is not None and change.owner() is self:
+        with changed_step(model, optimizers):
+            for optimizer in optimizers:
+                change = _changed.get(optimizer)
+                if change is None or change.owner() is not self:
+                    continue
                 del _changed[optimizer]
                 if _read(optimizer) == change.applied:  # else they were set by the user
                     _write(optimizer, change.original)
-        model.make_train_function(force=True)
 
     def _settings(self):
         return tuple(getattr(self, name) for name in _NAMES)
@@ -233,8 +249,8 @@ def _own_settings(optimizer):
     return change.original if change and current == change.applied else current
 
 
-def _clippable_optimizers(model):
-    optimizers = updating_optimizers(model, "GradientClipping")
+def _clippable_optimizers(model, acted):
+    optimizers = acted.updating(model)
     for optimizer in optimizers:
         if not all(hasattr(optimizer, name) for name in _NAMES):
             checks.fail(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal.keras_private import updated_variables
+from keras_strategies._internal.keras_private import dense_gradient, updated_variables
 from keras_strategies.optimizers._gradients import global_norm
 
 
@@ -41,7 +41,7 @@ class GradientNormAccumulator:
         sums: keras.Variable,
         groups: Sequence[Sequence[int]],
     ):
-        self._optimizer, self._sums, self._groups = optimizer, sums, groups
+        self._optimizer, self.sums, self._groups = optimizer, sums, groups
 
     def __call__(
         self,
@@ -58,7 +58,7 @@ class GradientNormAccumulator:
     def _add(self, gradients, variable_ids):
         scale = self._optimizer.loss_scale_factor or 1.0
         by_variable = {
-            variable_id: ops.cast(ops.convert_to_tensor(gradient), "float32") / scale
+            variable_id: ops.cast(dense_gradient(gradient), "float32") / scale
             for variable_id, gradient in zip(variable_ids, gradients, strict=True)
             if gradient is not None
         }
@@ -75,9 +75,9 @@ class GradientNormAccumulator:
         has_gradient = ops.convert_to_tensor(np.float32(has_gradient))
         values = ops.where(ops.isfinite(norms), norms, 0.0)
         total, maximum, steps, nonfinite = ops.unstack(
-            ops.convert_to_tensor(self._sums), 4
+            ops.convert_to_tensor(self.sums), 4
         )
-        self._sums.assign(
+        self.sums.assign(
             ops.stack(
                 [
                     total + values,

@@ -8,9 +8,13 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.kept_parts import give_back_part, take_part
 from keras_strategies._internal.keras_private import (
+    callback_list,
+    changed_step,
     track_unsaved_state,
     untrack_unsaved_state,
+    updated_variables,
 )
 from keras_strategies._internal.keras_private.callbacks import (
     unwrap_method,
@@ -19,8 +23,8 @@ from keras_strategies._internal.keras_private.callbacks import (
 from keras_strategies._internal.optional import require
 from keras_strategies._internal.reports import text_table
 from keras_strategies._internal.select import Selection, Selector, weight_targets
-from keras_strategies._internal.traversal import optimizer_paths
-from keras_strategies.callbacks._common.optimizers import updating_optimizers
+from keras_strategies._internal.traversal import base_optimizers, optimizer_paths
+from keras_strategies.callbacks._common.optimizers import ActedOn, need_built
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.monitors._gradient_norms import (
     GradientNormAccumulator,
@@ -40,8 +44,8 @@ class GradientMonitor(ResumableCallback):
     Norms that fall towards 0 from the last layer to the first, or that grow from
     epoch to epoch, show vanishing and exploding gradients long before the loss does.
     The sums are accumulated on the device inside the training step and read once per
-    epoch: no step waits for them. The training step is rebuilt at the beginning and at
-    the end of the fit, which costs one compilation each.
+    epoch: no step waits for them. The training step with them is compiled once, and
+    kept with the model for later fits.
 
     ```
     mean = sum over the steps of ||g|| / number of steps      ||g|| of a layer, or of
@@ -69,6 +73,10 @@ class GradientMonitor(ResumableCallback):
             all trainable weights.
         exclude: Weights not to measure, in the same form; `exclude` wins. Defaults to
             `None`.
+        optimizer: The optimizer whose gradients are measured, or the name of an
+            attribute of the model that is one (`"d_optimizer"`). The logs then end
+            with its name, `"gradient_norm_<name>"`. Defaults to `None`: that of
+            `compile`.
 
     Raises:
         TypeError: If `include` or `exclude` has another form.
@@ -99,14 +107,24 @@ class GradientMonitor(ResumableCallback):
         detailed_logs: bool = False,
         include: Selector | None = None,
         exclude: Selector | None = None,
+        optimizer: keras.optimizers.Optimizer | str | None = None,
     ):
         super().__init__()
+        if isinstance(optimizer, list | tuple):
+            checks.fail(
+                "GradientMonitor measures one optimizer",
+                fix="Use a monitor for each.",
+                optimizer=optimizer,
+            )
+        self._acted = ActedOn(self, optimizer)
+        self.optimizer: keras.optimizers.Optimizer | str | None = optimizer
         self.by: str = checks.choice("by", by, ("layer", "weight"))
         self.detailed_logs: bool = checks.boolean("detailed_logs", detailed_logs)
         self.include: Selector | None = include
         self.exclude: Selector | None = exclude
         self._selection = Selection(include, exclude)
         self._installed = None
+        self._sums_of_state = None
         self._reset()
 
     def _reset(self) -> None:
@@ -117,38 +135,69 @@ class GradientMonitor(ResumableCallback):
             "nonfinite": {},
         }
 
+    def get_state(self) -> dict[str, Any]:
+        sums = self._sums_of_state
+        if self._installed is not None:
+            self.model  # noqa: B018  JAX: see `on_epoch_begin`
+            sums = np.array(keras.ops.convert_to_numpy(self._sums))
+        return {**super().get_state(), "sums": sums}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        checks.instance("state", state, dict)
+        state = dict(state)
+        sums = state.pop("sums", None)
+        super().set_state(state)
+        self._sums_of_state = sums
+        if callback_list(self) is not None and self._installed and sums is not None:
+            self.model  # noqa: B018
+            self._sums.assign(sums)
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self.restore()
-        model = self.model
-        updating_optimizers(model, "GradientMonitor")
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        groups = _groups(_selected(model, self._selection), self.by)
+        model, self._sums_of_state = self.model, None
+        need_built(model, "GradientMonitor")
+        self._acted.begin(model)
+        self._acted.updating(model)
+        (root,) = self._acted.roots(model)
+        self._acted.build(model, root)
+        variables = self._variables(model, root)
+        groups = _groups(_selected(model, variables, self._selection), self.by)
         self._names = ["all", *groups]
-        self._sums = norm_sums(len(self._names))
-        optimizer = _unscaled_optimizer(model.optimizer)
+        optimizer = _unscaled_optimizer(root)
         for monitor in list(_monitors.setdefault(optimizer, weakref.WeakSet())):
             if monitor.params is not self.params:  # of a fit that failed
                 monitor.restore()
         _monitors[optimizer].add(self)
-        # JAX keeps only variables that a base optimizer tracks; these are not saved.
-        tracker, *outer = optimizer_paths(model.optimizer)[0]
-        track_unsaved_state(tracker, [self._sums], outer)
-        accumulator = GradientNormAccumulator(
-            optimizer, self._sums, list(groups.values())
+        key = "gradient norms", tuple(tuple(ids) for ids in groups.values())
+        accumulator = take_part(
+            optimizer,
+            key,
+            lambda: GradientNormAccumulator(
+                optimizer, norm_sums(len(self._names)), list(groups.values())
+            ),
         )
-        wrap_method(optimizer, "apply", accumulator)
-        self._installed = (model, optimizer, accumulator, tracker, outer)
-        model.make_train_function(force=True)
+        self._sums = accumulator.sums
+        # JAX keeps only variables that a base optimizer tracks; these are not saved.
+        tracker, *outer = optimizer_paths(root)[0]
+        with changed_step(model, [root]):
+            track_unsaved_state(tracker, [self._sums], outer)
+            wrap_method(optimizer, "apply", accumulator)
+            self._installed = (model, root, optimizer, accumulator, tracker, outer, key)
+
+    def _variables(self, model, root):
+        """The trainable weights that the optimizer updates."""
+        if self._acted.is_model_optimizer:
+            return list(model.trainable_variables)
+        return [v for leaf in base_optimizers(root) for v in updated_variables(leaf)]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # On JAX, `self.model` writes the trained values back into the variables.
-        self.model  # noqa: B018
+        self._acted.begin_epoch(self.model)
         self._sums.assign(np.zeros(self._sums.shape))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.model  # noqa: B018
+        self._acted.end_epoch(self.model)
         total, maximum, steps, nonfinite = keras.ops.convert_to_numpy(self._sums)
         # A group without a finite gradient has the mean NaN.
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -162,10 +211,11 @@ class GradientMonitor(ResumableCallback):
             ):
                 self.history[key].setdefault(name, []).append(value)
         if logs is not None:
-            logs["gradient_norm"] = float(mean[0])
+            entry = self._acted.log_name(self.model, "gradient_norm")
+            logs[entry] = float(mean[0])
             if self.detailed_logs:
                 for name, value in zip(self._names[1:], mean[1:], strict=True):
-                    logs[f"gradient_norm/{name}"] = float(value)
+                    logs[f"{entry}/{name}"] = float(value)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()
@@ -177,12 +227,12 @@ class GradientMonitor(ResumableCallback):
         """
         if self._installed is None:
             return
-        model, optimizer, accumulator, tracker, outer = self._installed
+        model, root, optimizer, accumulator, tracker, outer, key = self._installed
         self._installed = None
-        unwrap_method(optimizer, "apply", accumulator)
-        untrack_unsaved_state(tracker, [self._sums], outer)
-        self._sums = None
-        model.make_train_function(force=True)
+        with changed_step(model, [root]):
+            unwrap_method(optimizer, "apply", accumulator)
+            untrack_unsaved_state(tracker, [self._sums], outer)
+        give_back_part(optimizer, key, accumulator)
 
     def table(self) -> str:
         """Returns the last epoch as text: mean, maximum, number of nonfinite steps."""
@@ -232,9 +282,10 @@ def _unscaled_optimizer(
     return optimizer
 
 
-def _selected(model: keras.Model, selection: Selection) -> list[keras.Variable]:
-    """The trainable variables that are selected, in the order of the model."""
-    variables = model.trainable_variables
+def _selected(
+    model: keras.Model, variables: list[keras.Variable], selection: Selection
+) -> list[keras.Variable]:
+    """The variables that are selected, in their order."""
     if selection.selects_all:
         return list(variables)
     trainable = {id(variable) for variable in variables}

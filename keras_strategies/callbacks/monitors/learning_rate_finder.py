@@ -11,12 +11,21 @@ from keras_strategies._internal import checks, optional
 from keras_strategies._internal.reports import text_table
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.learning_rates import learning_rate_variables
+from keras_strategies.callbacks._common.optimizers import (
+    ActedOn,
+    OptimizerArgument,
+    all_optimizers,
+    need_built,
+)
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
+from keras_strategies.callbacks._common.siblings import siblings
+from keras_strategies.callbacks._common.stateful import Stateful
 from keras_strategies.callbacks.monitors import _range_test
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_ONLY_SHOW = ("MemoryMonitor", "ProgressBar", "ThroughputMonitor", "TimeBudget")
 _METHODS = tuple(_range_test.METHODS)
 
 
@@ -26,8 +35,8 @@ class LearningRateFinder(ResumableCallback):
     The range test of Smith: one step for each rate, from far too low to far too high; a
     good rate is where the loss falls fastest, and a rate at which it explodes is too
     high. `find` runs the test in one call. As a callback it needs a `fit` of at least
-    `steps` batches without other callbacks. Afterwards weights, optimizer, random
-    states of the layers and metrics are as before.
+    `steps` batches without other callbacks. Afterwards weights, optimizers, random
+    states of the layers and metrics are as before, after `find` also `model.history`.
 
     ```
     rate(i) = min * (max / min) ** (i / (steps - 1))    exponential
@@ -56,6 +65,9 @@ class LearningRateFinder(ResumableCallback):
             `0.9`.
         stop_factor: Multiple of the lowest smoothed loss that ends the test, greater
             than 1. Defaults to `4`.
+        optimizer: The optimizer to act on, the name of an attribute of the model that
+            is one (`"d_optimizer"`), or a list of these. Defaults to `None`: that of
+            `compile`.
 
     Raises:
         TypeError: In `fit`, if the optimizer has a schedule object.
@@ -91,8 +103,11 @@ class LearningRateFinder(ResumableCallback):
         spacing: Literal["exponential", "linear"] = "exponential",
         smoothing: float = 0.9,
         stop_factor: float = 4.0,
+        optimizer: OptimizerArgument = None,
     ):
         super().__init__()
+        self._acted = ActedOn(self, optimizer)
+        self.optimizer: OptimizerArgument = optimizer
         self.min_learning_rate: float = checks.real(
             "min_learning_rate", min_learning_rate, low=0, low_open=True
         )
@@ -140,17 +155,26 @@ class LearningRateFinder(ResumableCallback):
             if name in fit_arguments:
                 checks.fail(f"`{name}` is set by find()", **{name: fit_arguments[name]})
         fit_arguments.setdefault("verbose", 0)
+        names = ("history", "stop_training")
+        before = {n: vars(model)[n] for n in names if n in vars(model)}
         try:
             model.fit(x, y, epochs=self.steps, callbacks=[self], **fit_arguments)
         finally:
             self.restore()
+            for name in names:
+                if name in before:
+                    setattr(model, name, before[name])
+                elif name in vars(model):
+                    delattr(model, name)
         return self
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()  # in case the last test raised
         super().on_train_begin(logs)
         model = self.model
-        variables = learning_rate_variables(model, "LearningRateFinder")
+        self._refuse_siblings()
+        self._acted.begin(model)
+        variables = learning_rate_variables(model, self._acted)
         params = self.params or {}
         if params.get("steps") is not None:
             batches = params["steps"] * params["epochs"]
@@ -160,20 +184,16 @@ class LearningRateFinder(ResumableCallback):
                     fix="Train more epochs, give fewer `steps`, or call find().",
                     batches=batches,
                 )
-        if not model.built:
-            checks.fail(
-                "LearningRateFinder needs a built model, to restore its weights",
-                fix="Give the model an Input, or call model.build() before fit().",
-                model=model.name,
-            )
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+        need_built(model, "LearningRateFinder")
+        for root in self._acted.roots(model):
+            self._acted.build(model, root)
+        optimizers = all_optimizers(model, self._acted.roots(model))
         self._variables = variables
         self._saved = [
             (items, snapshots.read(items))
             for items in (
                 model.variables,
-                model.optimizer.variables,
+                [v for optimizer in optimizers for v in optimizer.variables],
                 model.metrics_variables,
             )
         ]
@@ -204,6 +224,31 @@ class LearningRateFinder(ResumableCallback):
         )
         if diverged or self._position >= self.steps:
             self.model.stop_training = True
+
+    def _refuse_siblings(self):
+        """Refuses callbacks that would act on a training that is to be undone."""
+        harmless = (
+            keras.callbacks.History,
+            keras.callbacks.ProgbarLogger,
+            keras.callbacks.LambdaCallback,
+        )
+        others = [
+            type(other).__name__
+            for other in siblings(self)
+            if isinstance(other, Stateful)
+            or (
+                type(other).__module__.startswith("keras.")
+                and not isinstance(other, harmless)
+            )
+        ]
+        others = [name for name in others if name not in _ONLY_SHOW]
+        if others:
+            checks.fail(
+                "LearningRateFinder must be the only callback of its fit that acts on "
+                "the training, which is undone at its end",
+                fix="Call find() before the training.",
+                callbacks=others,
+            )
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()

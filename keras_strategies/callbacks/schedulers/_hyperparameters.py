@@ -12,13 +12,18 @@ from typing import Any, ClassVar
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import assign_optimizer_variables
+from keras_strategies._internal.kept_parts import give_back_part, take_part
+from keras_strategies._internal.keras_private import (
+    assign_optimizer_variables,
+    callback_list,
+    changed_step,
+)
 from keras_strategies._internal.keras_private.callbacks import (
     swap_in_variable,
     swap_out_variable,
 )
 from keras_strategies._internal.traversal import optimizer_paths
-from keras_strategies.callbacks._common.optimizers import updating_optimizers
+from keras_strategies.callbacks._common.optimizers import ActedOn, OptimizerArgument
 from keras_strategies.callbacks._common.schedule_values import (
     Schedule,
     evaluate_schedule,
@@ -35,6 +40,7 @@ class HyperparameterVariables:
 
     Args:
         owner: The callback that sets it.
+        acted: The optimizers that it acts on.
         pick: Function of an optimizer that returns the attribute's name, or raises.
         dtype: Type of the variable; that of the weights if `None`.
     """
@@ -42,32 +48,36 @@ class HyperparameterVariables:
     def __init__(
         self,
         owner: keras.callbacks.Callback,
+        acted: ActedOn,
         pick: Callable[[keras.optimizers.Optimizer], str],
         dtype: str | None = None,
     ):
-        self.owner, self._pick, self._dtype = weakref.ref(owner), pick, dtype
+        self.owner, self._acted = weakref.ref(owner), acted
+        self._pick, self._dtype = pick, dtype
         # (optimizer, attribute name, optimizers around it, variable or None)
         self._entries = []
         self._model = None
 
     def install(self, model: keras.Model) -> None:
-        """Replaces the numbers by variables, and rebuilds the train function."""
+        """Replaces the numbers by variables, in the training step too."""
         self.release()
-        updating_optimizers(model, type(self.owner()).__name__)
-        if model.built and not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        paths = optimizer_paths(model.optimizer)
+        self._acted.updating(model)
+        roots = self._acted.roots(model)
+        if model.built and self._acted.is_model_optimizer:
+            self._acted.build(model, model.optimizer)
+        paths = [path for root in roots for path in optimizer_paths(root)]
         names = [self._pick(path[0]) for path in paths]
         for path, name in zip(paths, names, strict=True):
             self._refuse_second(path[0], name)
         self._model = model
-        for (optimizer, *outer), name in zip(paths, names, strict=True):
-            dtype = self._dtype or _weights_dtype(model)
-            variable = swap_in_variable(optimizer, name, outer, dtype)
-            self._entries.append((optimizer, name, outer, variable))
-            _active.setdefault(optimizer, {})[name] = self
-        # The step must be traced again to read the variables instead of the numbers.
-        model.make_train_function(force=True)
+        dtype = keras.backend.standardize_dtype(self._dtype or _weights_dtype(model))
+        # The step must be traced with the variables instead of the numbers.
+        with changed_step(model, roots):
+            for (optimizer, *outer), name in zip(paths, names, strict=True):
+                kept = take_part(optimizer, (name, dtype), lambda: None)
+                variable = swap_in_variable(optimizer, name, outer, dtype, kept)
+                self._entries.append((optimizer, name, outer, variable))
+                _active.setdefault(optimizer, {})[name] = self
 
     def assign(self, value: float) -> None:
         """Assigns one value for all optimizers, between two batches."""
@@ -80,14 +90,19 @@ class HyperparameterVariables:
             setattr(optimizer, name, value)
 
     def release(self) -> None:
-        """Gives the optimizers their own numbers back, and rebuilds the step."""
+        """Gives the optimizers their own numbers and the model its step back."""
         if not self._entries:
             return
-        for optimizer, name, outer, *_ in self._entries:
-            swap_out_variable(optimizer, name, outer)
-            _active[optimizer].pop(name, None)
-        self._entries = []
-        self._model.make_train_function(force=True)
+        with changed_step(self._model, [path[-1] for path in self._paths()]):
+            for optimizer, name, outer, variable in self._entries:
+                swap_out_variable(optimizer, name, outer)
+                if variable is not None:
+                    give_back_part(optimizer, (name, variable.dtype), variable)
+                _active[optimizer].pop(name, None)
+            self._entries = []
+
+    def _paths(self):
+        return [[optimizer, *outer] for optimizer, _, outer, _ in self._entries]
 
     def _refuse_second(self, optimizer, name):
         """Releases what a failed fit left; refuses a second callback of this fit."""
@@ -115,17 +130,21 @@ class HyperparameterScheduler(PositionCallback):
     _log_name: ClassVar[str] = ""
     _dtype: ClassVar[str | None] = None  # of the variable; the weights' if None
 
-    def __init__(self, schedule: Schedule, update: str):
-        super().__init__(update)
+    def __init__(
+        self, schedule: Schedule, update: str, optimizer: OptimizerArgument = None
+    ):
+        super().__init__(update, optimizer)
         self.schedule: Schedule = validate_schedule("schedule", schedule)
-        self._variables = HyperparameterVariables(self, self._pick, self._dtype)
+        self._variables = HyperparameterVariables(
+            self, self._acted, self._pick, self._dtype
+        )
         self._last_value = None
         self._last_model = None  # weak reference to the model of the last fit
         self._resumed = False
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        self._resumed = True
+        self._resumed = callback_list(self) is None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self.model
@@ -158,7 +177,7 @@ class HyperparameterScheduler(PositionCallback):
         raise NotImplementedError
 
     def _logged(self) -> dict[str, Any]:
-        return {self._log_name: self._last_value}
+        return {self._acted.log_name(self._fit_model, self._log_name): self._last_value}
 
 
 def pick_momentum(optimizer: keras.optimizers.Optimizer, callback_name: str) -> str:

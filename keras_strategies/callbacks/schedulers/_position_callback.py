@@ -1,12 +1,10 @@
-"""Base class of schedulers: epochs and batches counted without a device sync."""
+"""Base class of schedulers: epochs and batches counted on the host."""
 
 from typing import Any, ClassVar
 
-import keras
-
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import iterations_variable
-from keras_strategies._internal.traversal import innermost_optimizer
+from keras_strategies.callbacks._common.batch_counter import BatchCounter, read_counter
+from keras_strategies.callbacks._common.optimizers import ActedOn, OptimizerArgument
 from keras_strategies.callbacks._common.stateful_callback import StatefulCallback
 
 UPDATES = ("batch", "epoch")
@@ -15,46 +13,55 @@ UPDATES = ("batch", "epoch")
 class PositionCallback(StatefulCallback):
     """Calls `_set(position)` at each epoch or batch, depending on `update`.
 
-    Within an epoch the position is counted from the batch number, because reading
-    the optimizer's counter would wait for the device; at each epoch it is aligned
-    with that counter. The batch numbers of `on_train_batch_begin` are exact for any
-    `steps_per_execution`, unlike those of `on_train_batch_end`.
-
-    Subclasses call `_begin(is_continued)` in `on_train_begin`.
+    Within an epoch the position is counted from the batch number. Subclasses call
+    `_begin(is_continued)` in `on_train_begin`.
     """
 
-    # epoch: the next epoch; step: batches trained so far.
+    async_safe: ClassVar[bool] = True  # `on_train_batch_end` notes a number only
+    # epoch: the epoch that runs or comes next; step: batches trained before it.
     _state_names: ClassVar[tuple[str, ...]] = ("epoch", "step")
 
-    def __init__(self, update: str):
+    def __init__(self, update: str, optimizer: OptimizerArgument = None):
         super().__init__()
         self.update: str = checks.choice("update", update, UPDATES)
+        self._acted = ActedOn(self, optimizer)
+        self.optimizer: OptimizerArgument = optimizer
         self._epoch = 0
         self._step = 0
         self._fit_model = None
-        self._origin = None  # value of the batch counter at position 0
+        self._is_first_epoch = True  # of a fit
         self._is_continued = False  # whether the state belongs to the current model
+        self._batches = BatchCounter()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        count = int(keras.ops.convert_to_numpy(self._batch_counter()))
-        if self._origin is None:
-            self._origin = count - self._first_step(epoch, count)
-        self._epoch, self._step = epoch, count - self._origin
+        self._batches.begin_epoch(self._acted.roots(self._fit_model)[0])
+        if self._is_first_epoch:
+            self._step = self._first_step(epoch)
+            self._is_first_epoch = False
+        self._epoch = epoch
+        self._acted.begin_epoch(self._fit_model)
         if self.update == "epoch":
             self._set(epoch)
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
+        self._batches.begin(batch)
         if self.update == "batch":
             self._set(self._step + batch, unless_same=batch > 0)
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        self._batches.end(batch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # On JAX, `self.model` writes the trained values back into the variables.
         self._fit_model = self.model
         self._epoch = epoch + 1
-        self._step = int(keras.ops.convert_to_numpy(self._batch_counter()))
-        self._step -= self._origin
+        steps = (self.params or {}).get("steps")
+        self._step += self._batches.total(self._fit_model, steps)
+        self._acted.end_epoch(self._fit_model)
         if logs is not None:
             logs.update(self._logged())
 
@@ -68,10 +75,11 @@ class PositionCallback(StatefulCallback):
     def _begin(self, is_continued: bool) -> None:
         """Starts at 0, or at the stored position if it belongs to this model."""
         self._fit_model = self.model
+        self._acted.begin(self._fit_model)
         if not is_continued:
             self._epoch = self._step = 0
         self._is_continued = is_continued
-        self._origin = None
+        self._is_first_epoch = True
 
     def _positions_in(self, epochs: int) -> int | None:
         """Number of positions in some epochs, `None` if Keras does not know it."""
@@ -80,11 +88,8 @@ class PositionCallback(StatefulCallback):
         steps = (self.params or {}).get("steps")
         return None if steps is None else epochs * steps
 
-    def _first_step(self, epoch, count):
-        """Position in batches at the beginning of the first epoch of this fit.
-
-        `count` is the value of the optimizer's batch counter.
-        """
+    def _first_step(self, epoch):
+        """Position in batches at the beginning of the first epoch of this fit."""
         if epoch == 0:
             return 0
         if self._is_continued and epoch == self._epoch:
@@ -92,6 +97,7 @@ class PositionCallback(StatefulCallback):
         steps = (self.params or {}).get("steps")
         if steps is not None:
             return epoch * steps
+        count = read_counter(self._acted.roots(self._fit_model)[0])
         if count or self.update == "epoch":
             return count  # a resumed optimizer has counted since epoch 0
         return checks.fail(
@@ -102,6 +108,3 @@ class PositionCallback(StatefulCallback):
             initial_epoch=epoch,
             steps_per_epoch=None,
         )
-
-    def _batch_counter(self):
-        return iterations_variable(innermost_optimizer(self._fit_model.optimizer))

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_strategies._internal import checks
+from keras_strategies.callbacks._common.optimizers import OptimizerArgument
 from keras_strategies.callbacks._common.schedule_values import Schedule
 from keras_strategies.callbacks.schedulers._hyperparameters import (
     HyperparameterScheduler,
@@ -42,6 +43,9 @@ class AccumulationScheduler(HyperparameterScheduler):
         schedule: Batches in an update, at least 1, as a dict of piecewise-constant
             values `{0: 2, 10: 8}`, first epoch to value, or as a function of the
             epoch.
+        optimizer: The optimizer to act on, the name of an attribute of the model that
+            is one (`"d_optimizer"`), or a list of these. Defaults to `None`: that of
+            `compile`.
 
     Raises:
         TypeError: If `schedule` is neither callable nor a dict, or does not return an
@@ -70,8 +74,8 @@ class AccumulationScheduler(HyperparameterScheduler):
     _log_name = "gradient_accumulation_steps"
     _dtype = "int"
 
-    def __init__(self, schedule: Schedule):
-        super().__init__(schedule, "epoch")
+    def __init__(self, schedule: Schedule, optimizer: OptimizerArgument = None):
+        super().__init__(schedule, "epoch", optimizer)
 
     def _pick(self, optimizer: keras.optimizers.Optimizer) -> str:
         if not getattr(optimizer, "gradient_accumulation_steps", None):

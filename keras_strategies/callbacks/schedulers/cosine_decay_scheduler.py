@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies.callbacks._common.optimizers import OptimizerArgument
 from keras_strategies.callbacks.schedulers._learning_rate_callback import (
     LearningRateCallback,
 )
@@ -55,6 +56,9 @@ class CosineDecayScheduler(LearningRateCallback):
             At its position `i` the rate is
             `initial_learning_rate * (i + 1) / (warmup_steps + 1)`, never 0; the
             decay counts from its end. Defaults to `0`.
+        optimizer: The optimizer to act on, the name of an attribute of the model that
+            is one (`"d_optimizer"`), or a list of these. Defaults to `None`: that of
+            `compile`.
 
     Raises:
         TypeError: In `fit`, if the optimizer has a schedule object.
@@ -87,8 +91,9 @@ class CosineDecayScheduler(LearningRateCallback):
         alpha: float = 0.0,
         update: Literal["epoch", "batch"] = "epoch",
         warmup_steps: int = 0,
+        optimizer: OptimizerArgument = None,
     ):
-        super().__init__(initial_learning_rate, update, warmup_steps)
+        super().__init__(initial_learning_rate, update, warmup_steps, optimizer)
         self.decay_steps: float | None = checks.real(
             "decay_steps", decay_steps, low=0, low_open=True, optional=True
         )

@@ -9,6 +9,7 @@ import keras
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import (
     assign_optimizer_variables,
+    callback_list,
     print_message,
 )
 from keras_strategies._internal.traversal import base_optimizers
@@ -17,35 +18,44 @@ from keras_strategies.callbacks._common.learning_rates import (
     learning_rate_variables,
     read_learning_rate,
 )
+from keras_strategies.callbacks._common.optimizers import OptimizerArgument
+from keras_strategies.callbacks._common.rate_setter import RateSetter
 from keras_strategies.callbacks._common.schedule_values import (
     Schedule,
+    as_numbers,
     evaluate_schedule,
     validate_schedule,
 )
 from keras_strategies.callbacks.schedulers._position_callback import PositionCallback
 
 
-class LearningRateScheduler(PositionCallback):
+class LearningRateScheduler(PositionCallback, RateSetter):
     """Sets the learning rate that a function, a schedule or a dict returns.
 
     A superset of `keras.callbacks.LearningRateScheduler`: it also takes schedule
     objects and piecewise-constant rates such as `{0: 0.1, 30: 0.01}`, can update at
     each batch, sets optimizers inside `LossScaleOptimizer`, `GradientTransform` and
     `MultiOptimizer` in any nesting, and does not hide an error raised by the function.
-    Nothing is traced again.
+    Nothing is traced again. What `ReduceOnPlateau` or `NaNRecovery` of the same fit
+    reduced stays reduced: the rates that come without a look at the current one are
+    multiplied by it.
 
     Args:
         schedule: `schedule(position, rate)` or `schedule(position)`, which returns
-            the new rate, at least 0; a schedule object of Keras or of this package; or
-            a dict from the first position to the rate from there on. `rate` is the
-            current rate of the optimizer.
+            the new rate, a number or scalar tensor, at least 0; a schedule object of
+            Keras or of this package; or a dict from the first position to the rate
+            from there on. `rate` is the current rate of the optimizer.
         verbose: `1` prints a line at each epoch. Defaults to `0`.
-        update: What `position` counts from 0: `"epoch"`, or optimizer steps with
-            `"batch"`. Defaults to `"epoch"`.
+        update: What `position` counts from 0: `"epoch"`, or batches with `"batch"`.
+            Defaults to `"epoch"`.
+        optimizer: The optimizer whose rate is set, the name of an attribute of the
+            model that is one (`"d_optimizer"`), or a list of these. Defaults to
+            `None`: that of `compile`.
 
     Raises:
         TypeError: In `fit`, if an optimizer follows a schedule already.
-        ValueError: If `schedule` is unsuitable or returns a number less than 0.
+        ValueError: If `schedule` is unsuitable or returns a number less than 0; in
+            `fit`, if another callback sets the same rate.
 
     Example:
 
@@ -63,58 +73,80 @@ class LearningRateScheduler(PositionCallback):
     ```
     """
 
+    _state_names = ("epoch", "step", "scales")
+
     def __init__(
         self,
         schedule: Schedule | Callable[[int, float], float],
         verbose: int = 0,
         update: Literal["epoch", "batch"] = "epoch",
+        optimizer: OptimizerArgument = None,
     ):
-        super().__init__(update)
+        super().__init__(update, optimizer)
         self.schedule: Schedule | Callable[[int, float], float] = validate_schedule(
             "schedule", schedule
         )
         self.verbose: int = verbose
         self._takes_rate = _takes_rate(schedule)
-        self._variables = self._rates = None
+        self._rate_variables = self._rates = self._scales = None
         self._resumed = False
+
+    @property
+    def rate_role(self) -> Literal["sets", "changes", "reduces"]:
+        """`"changes"` if the schedule is a function of the current rate."""
+        return "changes" if self._takes_rate else "sets"
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        self._resumed = True
+        self._resumed = callback_list(self) is None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        variables = learning_rate_variables(self.model, type(self).__name__)
-        is_same = self._variables is not None and [id(v) for v in variables] == [
-            id(v) for v in self._variables
+        variables = learning_rate_variables(self.model, self._acted)
+        self._refuse_other_setters(variables)
+        is_same = self._rate_variables is not None and [id(v) for v in variables] == [
+            id(v) for v in self._rate_variables
         ]
         self._begin(is_same or self._resumed)
-        self._variables, self._resumed = variables, False
+        self._rate_variables = variables
+        if not is_same and not self._resumed:
+            self._scales = None
+        self._scales = self._scales or [1.0] * len(variables)
         self._rates = [read_learning_rate(variable) for variable in variables]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._is_first_epoch:
+            if epoch == 0 and not self._resumed:  # the schedule starts anew
+                self._scales = [1.0] * len(self._scales)
+            self._resumed = False
         # Other callbacks may have set them at the end of the last epoch.
-        self._rates = [read_learning_rate(variable) for variable in self._variables]
+        self._rates = [
+            read_learning_rate(variable) for variable in self._rate_variables
+        ]
         super().on_epoch_begin(epoch, logs)
 
     def _set(self, position: int, unless_same: bool = False) -> None:
-        rates = [self._rate(position, rate) for rate in self._rates]
+        pairs = zip(self._rates, self._scales, strict=True)
+        rates = [self._rate(position, rate, scale) for rate, scale in pairs]
         if self.update == "epoch" and self.verbose > 0:
             self._print(position, rates)
         if not (unless_same and rates == self._rates):
-            assign_optimizer_variables(self._fit_model, self._variables, rates)
+            assign_optimizer_variables(self._fit_model, self._rate_variables, rates)
             self._rates = rates
 
-    def _rate(self, position, rate):
-        if self._takes_rate:
-            value = self.schedule(position, rate)
-        else:
-            value = evaluate_schedule(self.schedule, position)
-        return checks.real("scheduled learning rate", value, low=0)
+    def _rate(self, position, rate, scale):
+        if self._takes_rate:  # which is reduced already
+            value = as_numbers(self.schedule(position, rate))
+            return checks.real("scheduled learning rate", value, low=0)
+        value = evaluate_schedule(self.schedule, position)
+        value = checks.real("scheduled learning rate", value, low=0)
+        return value if scale == 1.0 else value * scale
+
+    def _rate_changed(self, index: int, factor: float) -> None:
+        self._rates[index] *= factor
 
     def _print(self, epoch, rates):
-        names = [
-            optimizer.name for optimizer in base_optimizers(self._fit_model.optimizer)
-        ]
+        roots = self._acted.roots(self._fit_model)
+        names = [leaf.name for root in roots for leaf in base_optimizers(root)]
         for name, rate in zip(names, rates, strict=True):
             prefix = f"{name} " if len(rates) > 1 else ""
             print_message(
@@ -123,7 +155,7 @@ class LearningRateScheduler(PositionCallback):
             )
 
     def _logged(self) -> dict[str, Any]:
-        return learning_rate_logs(self._fit_model)
+        return learning_rate_logs(self._fit_model, self._acted)
 
 
 def _takes_rate(schedule):

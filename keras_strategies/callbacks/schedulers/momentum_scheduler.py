@@ -5,6 +5,7 @@ from typing import Any, Literal
 import keras
 
 from keras_strategies._internal import checks
+from keras_strategies.callbacks._common.optimizers import OptimizerArgument
 from keras_strategies.callbacks._common.schedule_values import Schedule
 from keras_strategies.callbacks.schedulers._hyperparameters import (
     HyperparameterScheduler,
@@ -50,6 +51,9 @@ class MomentumScheduler(HyperparameterScheduler):
             schedule object.
         update: `"epoch"` sets the value at the beginning of each epoch, `"batch"`
             before each batch. Defaults to `"epoch"`.
+        optimizer: The optimizer to act on, the name of an attribute of the model that
+            is one (`"d_optimizer"`), or a list of these. Defaults to `None`: that of
+            `compile`.
 
     Raises:
         TypeError: If `schedule` is neither callable nor a dict; in `fit`, if an
@@ -77,8 +81,13 @@ class MomentumScheduler(HyperparameterScheduler):
 
     _log_name = "momentum"
 
-    def __init__(self, schedule: Schedule, update: Literal["epoch", "batch"] = "epoch"):
-        super().__init__(schedule, update)
+    def __init__(
+        self,
+        schedule: Schedule,
+        update: Literal["epoch", "batch"] = "epoch",
+        optimizer: OptimizerArgument = None,
+    ):
+        super().__init__(schedule, update, optimizer)
 
     def _pick(self, optimizer: keras.optimizers.Optimizer) -> str:
         return pick_momentum(optimizer, "MomentumScheduler")

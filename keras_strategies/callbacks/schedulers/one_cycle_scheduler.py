@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies.callbacks._common.optimizers import OptimizerArgument
 from keras_strategies.callbacks.schedulers._hyperparameters import (
     HyperparameterVariables,
     pick_momentum,
@@ -63,6 +64,9 @@ class OneCycleScheduler(LearningRateCallback):
             Defaults to `0.85`.
         max_momentum: Momentum at the first and the last step, in [0, 1). Defaults to
             `0.95`.
+        optimizer: The optimizer to act on, the name of an attribute of the model that
+            is one (`"d_optimizer"`), or a list of these. Defaults to `None`: that of
+            `compile`.
 
     Raises:
         TypeError: In `fit`, if the optimizer has a schedule object or no
@@ -98,11 +102,12 @@ class OneCycleScheduler(LearningRateCallback):
         cycle_momentum: bool = True,
         base_momentum: float = 0.85,
         max_momentum: float = 0.95,
+        optimizer: OptimizerArgument = None,
     ):
         checks.real(
             "max_learning_rate", max_learning_rate, low=0, low_open=True, optional=True
         )
-        super().__init__(max_learning_rate, "batch", 0)
+        super().__init__(max_learning_rate, "batch", 0, optimizer)
         self.max_learning_rate: float | None = self.initial_learning_rate
         self.total_steps: int | None = checks.integer(
             "total_steps", total_steps, low=2, optional=True
@@ -129,7 +134,9 @@ class OneCycleScheduler(LearningRateCallback):
         )
         self._length = self.total_steps
         self._momentum = None
-        self._momentum_variables = HyperparameterVariables(self, self._pick)
+        self._momentum_variables = HyperparameterVariables(
+            self, self._acted, self._pick
+        )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
@@ -194,4 +201,7 @@ class OneCycleScheduler(LearningRateCallback):
 
     def _logged(self) -> dict[str, Any]:
         logged = super()._logged()
-        return logged | ({"momentum": self._momentum} if self.cycle_momentum else {})
+        if not self.cycle_momentum:
+            return logged
+        name = self._acted.log_name(self._fit_model, "momentum")
+        return logged | {name: self._momentum}

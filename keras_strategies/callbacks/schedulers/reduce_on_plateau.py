@@ -2,19 +2,26 @@
 
 from typing import Any, Literal
 
+import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import print_message
+from keras_strategies._internal.keras_private import (
+    print_message,
+    raw_learning_rate,
+)
 from keras_strategies.callbacks._common.learning_rates import (
+    compiled_rates,
     learning_rate_logs,
     scalable_learning_rates,
 )
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor
+from keras_strategies.callbacks._common.optimizers import ActedOn, OptimizerArgument
+from keras_strategies.callbacks._common.rate_setter import RateSetter, reduce_rate
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 
 
-class ReduceOnPlateau(ResumableCallback):
+class ReduceOnPlateau(ResumableCallback, RateSetter):
     """Reduces the learning rate when a metric has stopped improving.
 
     Has the arguments of `keras.callbacks.ReduceLROnPlateau` in the same order and
@@ -29,8 +36,9 @@ class ReduceOnPlateau(ResumableCallback):
     before start_from_epoch, in epoch i:       rate = base * (i + 1) / (start + 1)
     ```
 
-    The rate of the epoch is logged as `learning_rate` (with several optimizers as
-    `learning_rate_<optimizer name>`). Nothing is compiled again.
+    A scheduler callback of the same fit keeps what is reduced: its rates are multiplied
+    by it. The rate of the epoch is logged as `learning_rate` (with several optimizers
+    as `learning_rate_<optimizer name>`). Nothing is compiled again.
 
     Args:
         monitor: Metric to watch. Defaults to `"val_loss"`.
@@ -47,12 +55,16 @@ class ReduceOnPlateau(ResumableCallback):
         start_from_epoch: First epoch, from 0, that is monitored. In the epochs before
             it the rate rises linearly from near 0 to its initial value. Defaults to
             `0`: no warm-up.
+        optimizer: The optimizer to act on, the name of an attribute of the model that
+            is one (`"d_optimizer"`), or a list of these. Defaults to `None`: that of
+            `compile`.
 
     Raises:
         TypeError: In `fit`, if the optimizer follows a schedule that cannot be
             scaled.
         ValueError: If an argument is out of its range; in `fit`, if the metric is
-            unknown.
+            unknown or has no known direction, or if another callback sets the rate
+            during the warm-up.
 
     Example:
 
@@ -85,8 +97,11 @@ class ReduceOnPlateau(ResumableCallback):
         cooldown: int = 0,
         min_lr: float = 0.0,
         start_from_epoch: int = 0,
+        optimizer: OptimizerArgument = None,
     ):
         super().__init__()
+        self._acted = ActedOn(self, optimizer)
+        self.optimizer: OptimizerArgument = optimizer
         self._monitor = MetricMonitor(monitor, mode, min_delta)
         self.monitor: str = monitor
         self.mode: str = mode
@@ -105,6 +120,7 @@ class ReduceOnPlateau(ResumableCallback):
         self.wait: int
         self.cooldown_counter: int
         self._rates = None
+        self._noted = []
         self._reset()
 
     def _reset(self) -> None:
@@ -112,11 +128,30 @@ class ReduceOnPlateau(ResumableCallback):
         self.wait = self.cooldown_counter = 0
         self._monitor.reset()
 
+    @property
+    def rate_role(self) -> Literal["sets", "changes", "reduces"]:
+        """`"sets"` with a warm-up."""
+        return "sets" if self.start_from_epoch > 0 else "reduces"
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        self._noted = compiled_rates(model, self._acted)
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
-        self._rates = scalable_learning_rates(self.model, self)
+        self._acted.begin(self.model)
+        self._rates = scalable_learning_rates(self.model, self._acted)
+        self._rate_variables = [raw_learning_rate(r.optimizer) for r in self._rates]
+        self._refuse_other_setters(self._rate_variables)
         if self._base_values is None:
-            self._base_values = [rate.value for rate in self._rates]
+            # A backup that is restored before this has put its own rate there.
+            noted = {id(variable): value for variable, value in self._noted}
+            self._base_values = [
+                noted.get(id(variable), rate.value)
+                for variable, rate in zip(
+                    self._rate_variables, self._rates, strict=True
+                )
+            ]
         elif len(self._base_values) != len(self._rates):
             checks.fail(
                 "The state given to ReduceOnPlateau must come from a model with as "
@@ -125,8 +160,13 @@ class ReduceOnPlateau(ResumableCallback):
                 in_state=len(self._base_values),
                 in_model=len(self._rates),
             )
+        self._scales = [1.0] * len(self._rates)
+
+    def _rate_changed(self, index: int, factor: float) -> None:
+        self._base_values[index] *= factor
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._acted.begin_epoch(self.model)
         if self.start_from_epoch and epoch <= self.start_from_epoch:
             fraction = (epoch + 1) / (self.start_from_epoch + 1)
             for rate, base in zip(self._rates, self._base_values, strict=True):
@@ -135,7 +175,8 @@ class ReduceOnPlateau(ResumableCallback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs if logs is not None else {}
         current = self._monitor.read(logs, self)
-        logs.update(learning_rate_logs(self.model))
+        self._acted.end_epoch(self.model)
+        logs.update(learning_rate_logs(self.model, self._acted))
         if current is None or epoch < self.start_from_epoch:
             return
         if self.in_cooldown():
@@ -161,7 +202,7 @@ class ReduceOnPlateau(ResumableCallback):
             # In float32 as the variable, which may be slightly below the float64 value.
             if rate.learning_rate <= np.float32(self.min_lr):
                 continue
-            new_rate = rate.reduce(self.factor, self.min_lr)
+            new_rate = reduce_rate(self, rate, self.factor, self.min_lr)
             reduced = True
             if self.verbose > 0:
                 name = f" {rate.optimizer.name}" if len(self._rates) > 1 else ""

@@ -1,5 +1,6 @@
 """Early stopping by patience, Prechelt's criteria or a bound on overfitting."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
@@ -10,7 +11,9 @@ import numpy as np
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import print_message
 from keras_strategies.callbacks._common import snapshots
+from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor
+from keras_strategies.callbacks._common.optimizers import all_optimizers
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.stopping import _prechelt
 
@@ -20,7 +23,7 @@ _CRITERIA = ("patience", "gl", "pq", "up")
 _THRESHOLDS = {"gl": 5.0, "pq": 0.5, "up": 3.0}
 
 
-class EarlyStopping(ResumableCallback, bases.EarlyStopping):
+class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
     """Stops training when it no longer improves, by one rule or by several.
 
     A drop-in superset of `keras.callbacks.EarlyStopping`: the same arguments in the
@@ -87,7 +90,7 @@ class EarlyStopping(ResumableCallback, bases.EarlyStopping):
     Raises:
         ValueError: If an argument is out of its range or does not go with another;
             in `fit`, if the metric is unknown or, with mode `"auto"`, has no direction
-            that Keras knows.
+            that Keras knows, or if another callback sets the weights at the end.
 
     Example:
 
@@ -117,6 +120,7 @@ class EarlyStopping(ResumableCallback, bases.EarlyStopping):
         "best_epoch",
         "best_weights",
         "best_optimizer",
+        "_best_paths",
         "wait",
         "stopped_epoch",
         "_bests",
@@ -230,14 +234,31 @@ class EarlyStopping(ResumableCallback, bases.EarlyStopping):
         self.best: float | None = None
         self.best_weights: list[np.ndarray] | None = None
         self.best_optimizer: list[np.ndarray] | None = None
+        self._best_paths: list[str] = []
         self._bests = [None] * len(self._monitors)
         self._waits = [0] * len(self._monitors)
         self._errors, self._training_errors = [], []
         for monitor in self._monitors:
             monitor.reset()
 
+    @property
+    def sets_final_weights(self) -> bool:
+        """Whether the best weights are restored."""
+        return self.restore_best_weights
+
+    @property
+    def keeps_validated(self) -> bool:
+        """Whether the first metric is one of the validation."""
+        return self._monitors[0].name.startswith("val_")
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether there are weights to restore."""
+        return self.best_weights is not None
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
+        self._refuse_others_at_the_end()
         if self.best_weights is not None and self.model.built:
             snapshots.check_shapes(self.best_weights, self.model.weights, self)
 
@@ -287,9 +308,13 @@ class EarlyStopping(ResumableCallback, bases.EarlyStopping):
     def _store(self, epoch):
         self.best_epoch = epoch
         if self.restore_best_weights:
-            self.best_weights = copy.deepcopy(self.model.get_weights())
+            measured = self.validated_weights if self.keeps_validated else None
+            with measured() if measured else contextlib.nullcontext():
+                self.best_weights = copy.deepcopy(self.model.get_weights())
         if self.restore_optimizer:
-            self.best_optimizer = snapshots.read(self.model.optimizer.variables)
+            variables = self._optimizer_variables()
+            self.best_optimizer = snapshots.read(variables)
+            self._best_paths = [variable.path for variable in variables]
 
     def _training_value(self, logs):
         name = self._monitors[0].name.removeprefix("val_")
@@ -331,4 +356,16 @@ class EarlyStopping(ResumableCallback, bases.EarlyStopping):
             )
         self.model.set_weights(self.best_weights)
         if self.best_optimizer is not None:
-            snapshots.write(self.model.optimizer.variables, self.best_optimizer)
+            self._write_optimizer()
+
+    def _write_optimizer(self):
+        variables, values = self._optimizer_variables(), self.best_optimizer
+        if [tuple(v.shape) for v in variables] != [np.shape(v) for v in values]:
+            # Layers have been frozen or have thawed since: what is there of both.
+            by_path = dict(zip(self._best_paths, values, strict=True))
+            variables = [v for v in variables if v.path in by_path]
+            values = [by_path[variable.path] for variable in variables]
+        snapshots.write(variables, values)
+
+    def _optimizer_variables(self):
+        return snapshots.of_optimizers(all_optimizers(self.model))

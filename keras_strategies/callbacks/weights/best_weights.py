@@ -1,5 +1,6 @@
 """The weights of the best epochs, kept in memory."""
 
+import contextlib
 import copy
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -8,12 +9,13 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.callbacks._common import snapshots
+from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.weights import _batch_norm
 
 
-class BestWeights(ResumableCallback):
+class BestWeights(ResumableCallback, FinalWeights):
     """Keeps the weights of the best epochs and restores them, or their mean.
 
     `EarlyStopping(restore_best_weights=True)` without the stopping, for any number
@@ -51,7 +53,8 @@ class BestWeights(ResumableCallback):
 
     Raises:
         ValueError: If an argument is out of its range; in `fit`, if the metric is
-            unknown or, with mode `"auto"`, has no direction that Keras knows.
+            unknown or, with mode `"auto"`, has no direction that Keras knows, or if
+            another callback sets the weights at the end.
 
     Example:
 
@@ -113,8 +116,19 @@ class BestWeights(ResumableCallback):
         """The metric in the kept epochs, best first."""
         return list(self._values)
 
+    @property
+    def keeps_validated(self) -> bool:
+        """Whether the metric is one of the validation."""
+        return self.monitor.startswith("val_")
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether there are weights to restore."""
+        return bool(self._weights)
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
+        self._refuse_others_at_the_end()
         if self._weights and self.model.built:
             snapshots.check_shapes(self._weights[0], self.model.weights, self)
 
@@ -129,9 +143,15 @@ class BestWeights(ResumableCallback):
             return
         self._values.insert(rank, value)
         self._epochs.insert(rank, epoch)
-        self._weights.insert(rank, snapshots.read(self.model.weights))
+        with self._what_was_measured():
+            self._weights.insert(rank, snapshots.read(self.model.weights))
         for items in (self._values, self._epochs, self._weights):
             del items[self.k :]
+
+    def _what_was_measured(self):
+        if self.keeps_validated:
+            return self.validated_weights()
+        return contextlib.nullcontext()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._weights:

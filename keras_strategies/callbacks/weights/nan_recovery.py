@@ -4,11 +4,25 @@ import math
 import warnings
 from typing import Any, Literal
 
-from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import print_message
+import keras
+
+from keras_strategies._internal import bases, checks
+from keras_strategies._internal.keras_private import (
+    build_for_fit,
+    callback_list,
+    print_message,
+)
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.learning_rates import scalable_learning_rates
+from keras_strategies.callbacks._common.optimizers import (
+    ActedOn,
+    OptimizerArgument,
+    all_optimizers,
+)
+from keras_strategies.callbacks._common.rate_setter import reduce_rate
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
+from keras_strategies.callbacks._common.siblings import siblings, wrap_list
+from keras_strategies.callbacks._common.stateful import Stateful
 
 
 class NaNRecovery(ResumableCallback):
@@ -20,16 +34,20 @@ class NaNRecovery(ResumableCallback):
     `max_retries` recoveries the next NaN or infinity ends the training, with a
     `RuntimeWarning` and the last finite state in the model.
 
-    Copies are taken at the beginning of the training and at the end of each epoch, and
-    with an integer `save_freq` also within an epoch; a state that is not finite is not
-    copied. The copy takes the host memory of weights and optimizer once. The loss is
-    read from the logs, without waiting for the device; on JAX, where steps are
-    dispatched before their losses are known, a few more batches may pass before the
-    roll-back. The loss of the epoch is the average from the recovery on.
+    Copies are taken before the first batch of each epoch, and with an integer
+    `save_freq` also within an epoch; a state that is not finite is not copied. The copy
+    takes the host memory of weights and optimizer once. The loss is read from the logs,
+    without waiting for the device; on JAX, where steps are dispatched before their
+    losses are known, a few more batches may pass before the roll-back. The loss of the
+    epoch is the average from the recovery on. A last step after which weights are not
+    finite is rolled back before validation.
 
-    A scheduler callback overwrites the reduced rate: use a schedule in
-    `keras_strategies.schedules.ScaledSchedule` instead. Random states are not rolled
-    back, so that the same step is not repeated.
+    It may stand anywhere among the callbacks. What the others have averaged or counted
+    of the steps that are undone is rolled back with them (`callbacks.Stateful`); epochs
+    and batches go on. A scheduler callback of the same fit keeps the reduced rate: its
+    rates are multiplied by it. All optimizers of the model are rolled back, also those
+    that only a training step of its own uses. Random states are not, so that the same
+    step is not repeated.
 
     Args:
         factor: Factor of the learning rate at each recovery, in (0, 1]. With `1` the
@@ -39,6 +57,9 @@ class NaNRecovery(ResumableCallback):
         save_freq: `"epoch"`, or the number of batches after which a copy is taken,
             at least 1. Each copy waits for the device. Defaults to `"epoch"`.
         verbose: `1` prints a line at each recovery. Defaults to `1`.
+        optimizer: The optimizer to act on, the name of an attribute of the model that
+            is one (`"d_optimizer"`), or a list of these. Defaults to `None`: that of
+            `compile`.
 
     Raises:
         TypeError: In `fit`, if the optimizer has a schedule that cannot be scaled and
@@ -70,8 +91,11 @@ class NaNRecovery(ResumableCallback):
         max_retries: int = 3,
         save_freq: int | Literal["epoch"] = "epoch",
         verbose: int = 1,
+        optimizer: OptimizerArgument = None,
     ):
         super().__init__()
+        self._acted = ActedOn(self, optimizer)
+        self.optimizer: OptimizerArgument = optimizer
         self.factor: float = checks.real("factor", factor, low=0, high=1, low_open=True)
         self.max_retries: int = checks.integer("max_retries", max_retries, low=0)
         if save_freq != "epoch":
@@ -81,6 +105,7 @@ class NaNRecovery(ResumableCallback):
         self.save_freq: int | Literal["epoch"] = save_freq
         self.verbose: int = verbose
         self._rates = []
+        self._copier = _Copier(self)
         self._reset()
 
     def _reset(self) -> None:
@@ -90,27 +115,44 @@ class NaNRecovery(ResumableCallback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         model = self.model
-        self._rates = scalable_learning_rates(model, self) if self.factor < 1 else []
+        build_for_fit(model)
+        self._rates = []
+        if self.factor < 1:
+            self._acted.begin(model)
+            self._rates = scalable_learning_rates(model, self._acted)
+        self._optimizers = all_optimizers(model, self._acted.roots(model))
         self._weights = self._optimizer_values = None
-        self._failed = self._gave_up = False
-        self._epoch = self._batch = self._copied_at = self._first_valid = 0
+        self._states = []
+        self._failed = self._gave_up = self._is_checked = False
+        self._epoch = self._batch = self._first_valid = 0
+        self._copied_at = None
         self._in_fit = True
-        if model.built:
-            self._copy(model)
+        # The others then see weights that are rolled back, and what they remember is
+        # copied when they all have seen the batch before.
+        wrap_list(self, self._copier)
+        self._is_alone = callback_list(self) is None  # its hooks are called by hand
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
-        self._batch = self._copied_at = self._first_valid = 0
+        self._batch = self._first_valid = 0
+        self._copied_at, self._is_checked = None, False
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         self._batch = batch
-        due = self.save_freq != "epoch" and batch - self._copied_at >= self.save_freq
         if self._failed:
             self._first_valid = batch
             self._recover()
-        elif due or (self._weights is None and batch > 0):
+        if self._is_alone:
+            self.copy_if_due(batch)
+
+    def copy_if_due(self, batch: int) -> None:
+        """Copies the state at the first batch of an epoch, and every `save_freq`."""
+        due = self._copied_at is None or self._weights is None
+        if self.save_freq != "epoch" and not due:
+            due = batch - self._copied_at >= self.save_freq
+        if due and not self._gave_up:
             self._copied_at = batch
             self._copy(self.model)
 
@@ -124,32 +166,47 @@ class NaNRecovery(ResumableCallback):
             self._failed = True
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if self._in_fit and self._failed:
-            self._recover()
+        if self._in_fit:
+            self._check_epoch()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._batch += 1
-        if self._gave_up:
-            self._roll_back(self.model)
-        elif self._failed or not self._copy(self.model):
-            self._recover()
+        self._check_epoch()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._in_fit = False
         self._weights = self._optimizer_values = None
+        self._states = []
 
     _in_fit = False
 
+    def _check_epoch(self):
+        """Looks at the weights after the last batch, once: before any validation."""
+        if self._is_checked and not self._failed:
+            return
+        self._is_checked = True
+        self._batch += 1
+        if self._gave_up:
+            self._roll_back(self.model)
+        elif self._failed or not snapshots.is_finite(self._read(self.model)):
+            self._recover()
+            self._first_valid = math.inf  # what a thread still says is known
+
+    def _read(self, model):
+        variables = [*model.weights, *snapshots.of_optimizers(self._optimizers)]
+        return snapshots.read(variables)
+
     def _copy(self, model):
-        """Copies weights and optimizer if they are finite; returns whether they are."""
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        weights = snapshots.read(model.weights)
-        optimizer_values = snapshots.read(model.optimizer.variables)
-        if not snapshots.is_finite([*weights, *optimizer_values]):
-            return False
-        self._weights, self._optimizer_values = weights, optimizer_values
-        return True
+        """Copies weights, optimizers and what siblings remember, if all is finite."""
+        if not model.built:
+            return
+        for optimizer in self._optimizers:
+            if optimizer is model.optimizer and not optimizer.built:
+                optimizer.build(model.trainable_variables)
+        values = self._read(model)
+        if snapshots.is_finite(values):
+            count = len(model.weights)
+            self._weights, self._optimizer_values = values[:count], values[count:]
+            self._states = [(c, c.get_state()) for c in _rolled_back(siblings(self))]
 
     def _recover(self):
         """Rolls back between two batches, or at the end of an epoch."""
@@ -170,15 +227,48 @@ class NaNRecovery(ResumableCallback):
             return
         self.retries += 1
         self.recoveries.append([self._epoch, self._batch])
-        rates = [rate.reduce(self.factor) for rate in self._rates]
+        rates = [reduce_rate(self, rate, self.factor) for rate in self._rates]
         # The next roll-back restores the reduced rate.
-        self._optimizer_values = snapshots.read(model.optimizer.variables)
+        self._optimizer_values = snapshots.read(
+            snapshots.of_optimizers(self._optimizers)
+        )
         model.reset_metrics()
         if self.verbose > 0:
             suffix = f", learning rate {', '.join(f'{r:g}' for r in rates)}"
             print_message(f"\n{event}; rolled back{suffix if rates else ''}.")
 
     def _roll_back(self, model):
-        if self._weights is not None:
-            snapshots.write(model.weights, self._weights)
-            snapshots.write(model.optimizer.variables, self._optimizer_values)
+        if self._weights is None:
+            return
+        snapshots.write(model.weights, self._weights)
+        optimizer_variables = snapshots.of_optimizers(self._optimizers)
+        snapshots.write(optimizer_variables, self._optimizer_values)
+        for callback, state in self._states:
+            callback.set_state(state)
+
+
+class _Copier(bases.Callback):
+    """The last callback of the fit: all others have seen the batches so far."""
+
+    survives_roll_back = True
+
+    def __init__(self, recovery: NaNRecovery):
+        super().__init__()
+        self._recovery = recovery
+
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        self._recovery.copy_if_due(batch)
+
+
+def _rolled_back(
+    callbacks: list[keras.callbacks.Callback],
+) -> list[Any]:
+    """Those that remember steps, and can be put back to an earlier one."""
+    return [
+        callback
+        for callback in callbacks
+        if isinstance(callback, Stateful)
+        and not getattr(callback, "survives_roll_back", False)
+    ]

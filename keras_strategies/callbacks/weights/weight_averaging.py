@@ -1,23 +1,32 @@
 """Exponential moving and stochastic averages of the weights."""
 
+import contextlib
 import itertools
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import current_values, iterations_variable
+from keras_strategies._internal.kept_parts import give_back_part, take_part
+from keras_strategies._internal.keras_private import (
+    build_for_fit,
+    callback_list,
+    current_values,
+)
 from keras_strategies._internal.keras_private.averages import DeviceAverages
-from keras_strategies._internal.traversal import innermost_optimizer
 from keras_strategies.callbacks._common import snapshots
+from keras_strategies.callbacks._common.batch_counter import BatchCounter
+from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.weights import _batch_norm
 
+_PART = "weight averages"
 
-class WeightAveraging(ResumableCallback):
+
+class WeightAveraging(ResumableCallback, FinalWeights):
     """Averages the weights during training, evaluates and ends with the average.
 
     An average over the last steps or epochs is often better and more stable than the
@@ -27,7 +36,7 @@ class WeightAveraging(ResumableCallback):
     average does not influence training, which continues from the raw weights.
 
     ```
-    ema: average <- d * average + (1 - d) * weights             after each step t
+    ema: average <- d * average + (1 - d) * weights             after each batch t
          d = min(decay, (1 + t) / (10 + t)) with warmup, else decay
     swa: average <- average + (weights - average) / n       after the n-th epoch
     ```
@@ -39,10 +48,11 @@ class WeightAveraging(ResumableCallback):
     The model has the averaged weights during validation (and in `predict` with this
     object among its callbacks) and after `fit`, whatever stopped it. With
     `swap_on_epoch` the callbacks after this one see the average at the end of an epoch
-    too: `ModelCheckpoint`, `EarlyStopping(restore_best_weights=True)` or `BestWeights`
-    then keep averages. If validation raises an exception, `restore()` assigns the raw
-    weights again. With `steps_per_execution=k` only every k-th step is averaged, with
-    the weight of k steps.
+    too, for example `ModelCheckpoint`. `callbacks.EarlyStopping` and `BestWeights` that
+    watch a metric of the validation keep and restore averages in any case. If
+    validation raises an exception, `restore()` assigns the raw weights again. With
+    `steps_per_execution=k` only every k-th step is averaged, with the weight of k
+    steps. What `NaNRecovery` rolls back is no part of the average.
 
     Reference:
 
@@ -69,7 +79,8 @@ class WeightAveraging(ResumableCallback):
 
     Raises:
         ValueError: If an argument is out of its range; in `fit`, for SWA of a model
-            with `BatchNormalization` without `batch_norm_data`.
+            with `BatchNormalization` without `batch_norm_data`, or if another callback
+            restores weights at the end that are not averages.
 
     Example:
 
@@ -89,7 +100,10 @@ class WeightAveraging(ResumableCallback):
     ```
     """
 
-    _state_names = ("averages", "_updates", "_steps", "_raw")
+    async_safe = True  # `on_train_batch_end` notes a number only
+    survives_roll_back = False
+    # pending: steps after the last update, which the next one is to count.
+    _state_names = ("averages", "_updates", "_steps", "_pending", "_raw")
 
     def __init__(
         self,
@@ -114,11 +128,15 @@ class WeightAveraging(ResumableCallback):
         self._fit_model = None  # while a fit runs
         self._raw_model = None  # the model that `_raw` belongs to
         self._raw = None  # the raw weights while the averages are in the model
+        self._averages = None
+        self._batches = BatchCounter()
+        self._in_epoch = False
         self._reset()
 
     def _reset(self) -> None:
-        self._averages = None
-        self._updates = self._steps = 0
+        self.averages = None
+        self._updates = self._steps = self._averaged_steps = 0
+        self._restored = None  # pending steps of a state that has just been set
 
     @property
     def averages(self) -> list[np.ndarray | None] | None:
@@ -127,26 +145,71 @@ class WeightAveraging(ResumableCallback):
         Entries that are not floating point, which have no average, are `None`.
         """
         if self._averages is None:
-            return None
+            return self._last_averages
         arrays = iter(self._averages.arrays())
         return [next(arrays) if is_float else None for is_float in self._is_float]
 
     @averages.setter
     def averages(self, arrays: Sequence[np.ndarray | None] | None) -> None:
-        self._averages = None
-        if arrays is not None:
-            self._is_float = [array is not None for array in arrays]
-            self._averages = DeviceAverages([a for a in arrays if a is not None])
+        device, self._averages, self._last_averages = self._averages, None, None
+        if arrays is None:
+            return
+        self._is_float = [array is not None for array in arrays]
+        floats = [array for array in arrays if array is not None]
+        if device is None and self._fit_model is not None:
+            # What was compiled for the averages of an earlier fit is used again.
+            device = take_part(self._fit_model, _PART, lambda: None)
+        if device is None or not device.assign(floats):
+            device = DeviceAverages(floats)
+        self._averages = device
+
+    @property
+    def averages_weights(self) -> bool:
+        """Validation sees the averages."""
+        return True
+
+    @contextlib.contextmanager
+    def averages_in_model(self) -> Iterator[None]:
+        """The model has the averages, in the block."""
+        before = self._raw
+        self._swap_in()
+        try:
+            yield
+        finally:
+            if before is None:
+                self._swap_out()
+
+    @property
+    def hands_on_weights(self) -> bool:
+        """Whether later callbacks see the averages at the end of each epoch."""
+        return self.swap_on_epoch
+
+    @property
+    def _pending(self) -> int:
+        if self._restored is not None:
+            return self._restored
+        if not self._in_epoch or not self._is_pending or self.method == "swa":
+            return 0
+        return self._batches.so_far - self._averaged_steps
+
+    @_pending.setter
+    def _pending(self, steps: int) -> None:
+        self._restored = steps
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        self._raw_model = None
+        if callback_list(self) is None:
+            self._raw_model = None
+        elif self._raw is not None:  # the model has the averages of a checkpoint
+            self._raw_model = self.model
+            self._swap_out()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self.model
         if not self._resumed:
             self.restore()  # in case the validation of the last fit raised
         super().on_train_begin(logs)
+        self._refuse_others_at_the_end()
         if (
             self.method == "swa"
             and self.batch_norm_data is None
@@ -167,13 +230,19 @@ class WeightAveraging(ResumableCallback):
             snapshots.write(model.weights, self._raw)
             self._raw = None
         self._fit_model, self._stays_swapped = model, False
+        self._in_epoch = False
+        build_for_fit(model)
+        if self._restored:
+            self._add_steps(self._restored)
+        self._restored = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._stays_swapped = False
         self._swap_out()
         self._epoch, self._averaged_steps = epoch, 0
         self._is_pending = epoch >= self.start_epoch
-        self._first_iteration = self._iterations()
+        self._in_epoch, self._restored = True, None
+        self._batches.begin_epoch(self._fit_model.optimizer)
         starts = self._is_pending and self._averages is None and self.method == "ema"
         if starts and self._fit_model.built:
             self.averages = [
@@ -184,10 +253,19 @@ class WeightAveraging(ResumableCallback):
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
+        self._batches.begin(batch)
+        if self._restored is not None:
+            # Steps that were rolled back are no part of the average.
+            self._averaged_steps, self._restored = batch - self._restored, None
         steps = batch - self._averaged_steps
         if self._is_pending and self.method == "ema" and steps >= self.update_freq:
             self._averaged_steps = batch
             self._add_steps(steps)
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        self._batches.end(batch)
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._fit_model is not None:
@@ -223,7 +301,12 @@ class WeightAveraging(ResumableCallback):
         # Also if it is assigned already: an optimizer with `use_ema=True` has written
         # its own average over it in `finalize_variable_values`.
         self._raw = None
-        self._assign_averages(model)
+        if not self._leaves_the_end_to_another():
+            self._assign_averages(model)
+        # They stay to be read, on the host; the next fit may take what was compiled.
+        self._last_averages = self.averages
+        give_back_part(model, _PART, self._averages)
+        self._averages = None
 
     def restore(self) -> None:
         """Assigns the raw weights after a fit that failed in validation.
@@ -233,10 +316,6 @@ class WeightAveraging(ResumableCallback):
         if self._raw is not None and self._raw_model is not None:
             self._swap_out()
         self._fit_model = None
-
-    def _iterations(self):
-        optimizer = innermost_optimizer(self.model.optimizer)
-        return int(keras.ops.convert_to_numpy(iterations_variable(optimizer)))
 
     def _end_epoch(self):
         """Averages the end of an epoch, once: before validation, if there is one."""
@@ -248,12 +327,13 @@ class WeightAveraging(ResumableCallback):
                 self._updates += 1
                 self._update(1.0 / self._updates)
             return
-        # The steps since the last `on_train_batch_begin`, whose number Keras does not
-        # tell at the end of an epoch. A callback that set the counter (as a roll-back
-        # does) must not make them negative or many.
-        steps = self._iterations() - self._first_iteration - self._averaged_steps
-        longest = max(self._fit_model.steps_per_execution, self.update_freq)
-        self._add_steps(min(max(steps, 1), longest))
+        if self._restored is not None:  # the last steps were rolled back
+            steps, self._restored = self._restored, None
+        else:
+            total = self._batches.total(self.model, (self.params or {}).get("steps"))
+            steps = total - self._averaged_steps
+        if steps > 0:
+            self._add_steps(steps)
 
     def _add_steps(self, steps):
         # The product of the decays of the steps since the last update.
@@ -269,8 +349,8 @@ class WeightAveraging(ResumableCallback):
         self._is_float = [keras.backend.is_float_dtype(v.dtype) for v in weights]
         floats = [v for v, f in zip(weights, self._is_float, strict=True) if f]
         if self._averages is None:
-            values = current_values(self._fit_model, floats)
-            self._averages = DeviceAverages(snapshots.read(values))
+            values = iter(snapshots.read(current_values(self._fit_model, floats)))
+            self.averages = [next(values) if f else None for f in self._is_float]
             return
         self._averages.move(self._fit_model, floats, weight)
 

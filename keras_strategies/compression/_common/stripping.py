@@ -52,6 +52,8 @@ def strip(model: keras.Model) -> keras.Model:
             model=model.name,
         )
     for weight in weights:
+        weight.constraint.finish()
+    for weight in weights:
         weight.constraint.detach(weight)
     rebuild_train_function(model)
     return model

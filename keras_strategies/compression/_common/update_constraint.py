@@ -55,6 +55,9 @@ class UpdateConstraint(bases.Constraint):
     def start(self) -> None:
         """Called when an optimizer starts an update, perhaps more than once."""
 
+    def finish(self) -> None:
+        """Called before the constraint is taken away."""
+
     def scalars(self, values: Any, step: int) -> dict[str, float]:
         """Figures of this constraint for TensorBoard, beside the sparsity.
 

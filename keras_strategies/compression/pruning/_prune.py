@@ -20,6 +20,7 @@ from keras_strategies.compression.pruning._pruning_constraint import (
     GlobalThreshold,
     PruningConstraint,
 )
+from keras_strategies.compression.pruning._shortfall import ShortfallWarning
 from keras_strategies.compression.pruning.sparsity_schedule import SparsitySchedule
 
 
@@ -77,8 +78,9 @@ def prune(
     arguments: the step is restored with the optimizer, and the masks, of any pattern,
     are the zeros of the weights. The options themselves are not saved. A weight that
     is already sparse never becomes denser than it was (with a global scope: all of
-    them together). `prune` may be called several times with different schedules for
-    different layers.
+    them together). The first `fit`, or `strip`, that leaves weights denser than the
+    schedule aims at says so, with the reason. `prune` may be called several times with
+    different schedules for different layers.
 
     Reference: Zhu and Gupta, "To prune, or not to prune: exploring the efficacy of
     pruning for model compression" (2017), https://arxiv.org/abs/1710.01878.
@@ -174,6 +176,9 @@ def prune(
     for constraint, weight in zip(constraints, weights, strict=True):
         constraint.group = group
         constraint.attach(weight)
+    shortfall = ShortfallWarning(model, weights, schedule)
+    for constraint in constraints:
+        constraint.at_end = shortfall.end
     rebuild_train_function(model)
     return model
 

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -51,6 +51,7 @@ class PruningConstraint(UpdateConstraint):
         self.schedule = schedule
         self.pattern = pattern
         self.group: GlobalThreshold | None = None
+        self.at_end: Callable[[], None] | None = None
         sparsity = existing_sparsity(weight)
         self.zero_start = sparsity == 1.0
         self.floor = 0.0 if self.zero_start else sparsity
@@ -61,6 +62,16 @@ class PruningConstraint(UpdateConstraint):
 
     def remember(self, value: Any) -> Any:
         return ops.cast(value, "bool")
+
+    def finish(self) -> None:
+        if self.at_end is not None:
+            self.at_end()
+
+    def steps(self, weight: keras.Variable) -> int:
+        """Returns the number of steps that the schedule has counted."""
+        optimizer = self._optimizer(weight)
+        counter = self._own_steps if optimizer is None else optimizer.iterations
+        return int(ops.convert_to_numpy(ops.copy(counter)))
 
     def start(self) -> None:
         if self.group is not None:

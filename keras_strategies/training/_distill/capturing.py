@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.interception import intercepting
 from keras_strategies._internal.keras_private import input_signature
 from keras_strategies._internal.select import layer_targets
 
@@ -30,41 +31,22 @@ def layer_at(model: keras.Model, path: str, which: str) -> keras.layers.Layer:
 def capturing(layers: Sequence[Any]) -> Iterator[list[Any]]:
     """Yields a list that has the output of each layer after the model has run.
 
-    A second model up to the layers would run the student twice in a step, and cannot
-    reach into nested or subclassed models. The calls of the layers are intercepted on
-    the objects instead, for the length of the block; in a compiled step that is while
-    it is traced.
+    A layer that is called twice is refused.
     """
     outputs: list[Any] = [None] * len(layers)
-    before = [layer.__dict__.get("call") for layer in layers]
 
-    def intercept(position, layer):
-        call = layer.call
+    def keep(position, call, args, kwargs):
+        result = call(*args, **kwargs)
+        if outputs[position] is not None:
+            checks.fail(
+                "A layer of `layers` must be called once in the model",
+                layer=layers[position].name,
+            )
+        outputs[position] = result
+        return result
 
-        def keep(*args, **kwargs):
-            result = call(*args, **kwargs)
-            if outputs[position] is not None:
-                checks.fail(
-                    "A layer of `layers` must be called once in the model",
-                    layer=layer.name,
-                )
-            outputs[position] = result
-            return result
-
-        # Around Keras's own setting of attributes, which tracks what it is given.
-        layer.__dict__["call"] = keep
-
-    for position, layer in enumerate(layers):
-        intercept(position, layer)
-    try:
+    with intercepting(layers, keep):
         yield outputs
-    finally:
-        # In reverse: one layer may be in the list twice.
-        for layer, original in reversed(list(zip(layers, before, strict=True))):
-            if original is None:
-                layer.__dict__.pop("call", None)
-            else:
-                layer.__dict__["call"] = original
 
 
 def feature_shapes(

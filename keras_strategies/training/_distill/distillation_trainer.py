@@ -12,16 +12,18 @@ from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill import teachers, trainer_checks
 from keras_strategies.training._distill.capturing import (
     capturing,
-    feature_shapes,
     layer_at,
 )
 from keras_strategies.training._distill.objective import (
     Answers,
     Objective,
+    added_losses,
     checked_kinds,
     checked_layers,
     flat,
 )
+from keras_strategies.training._distill.projections import channels, projections
+from keras_strategies.training._fine_tune.data import last_activations
 
 #: Keys of inputs that carry the stored answers of each teacher.
 INPUTS, TEACHERS = "student_inputs", "teacher_answers"
@@ -39,6 +41,7 @@ class DistillationTrainer(bases.Model):
 
     ```
     loss = (1 - alpha) * own loss + alpha * sum of weight * distance
+           + regularization of the student
     ```
 
     | kind | distance |
@@ -50,7 +53,8 @@ class DistillationTrainer(bases.Model):
     | `"relational"` | Huber of distances and angles between the samples of a batch |
 
     What the outputs are, logits or probabilities, classes or values, comes from the
-    compiled loss; several outputs are compared one by one.
+    compiled loss, or from the last activation where the loss is not one of Keras's;
+    several outputs are compared one by one.
 
     Reference:
 
@@ -162,6 +166,9 @@ class DistillationTrainer(bases.Model):
             teacher_from_logits, len(self.teacher_weights)
         )
         self.student, self.teachers = student, models
+        names = output_kinds.output_names(student)
+        if names:  # by these losses and metrics of several outputs are given
+            self.output_names = names
         self._find_layers()
         self.projections = self._make_projections()
         self.student_loss_tracker = keras.metrics.Mean(name="student_loss")
@@ -189,29 +196,14 @@ class DistillationTrainer(bases.Model):
             return []
         own, theirs = self._layer_box.content
         if theirs:
-            shapes = feature_shapes(self.teachers[0], theirs)
-            axis = _channel_axis(shapes)
-            sizes = [shape[a] for shape, a in zip(shapes, axis, strict=True)]
+            self.feature_sizes = channels(self.teachers[0], theirs)
         elif self.feature_sizes is None or len(self.feature_sizes) != len(own):
             checks.fail(
                 "`feature_sizes` must have the channels of each layer of the teacher",
                 feature_sizes=self.feature_sizes,
                 layers=self.pairs,
             )
-        else:
-            sizes = self.feature_sizes
-        self.feature_sizes = list(sizes)
-        shapes = feature_shapes(self.student, own)
-        projections = []
-        for number, (shape, a) in enumerate(
-            zip(shapes, _channel_axis(shapes), strict=True)
-        ):
-            layer = keras.layers.Dense(
-                sizes[number], name=f"projection_{number}", dtype="float32"
-            )
-            layer.build((None, shape[a]))
-            projections.append(layer)
-        return projections
+        return projections(channels(self.student, own), self.feature_sizes)
 
     def build(self, input_shape):
         self.built = True
@@ -233,9 +225,11 @@ class DistillationTrainer(bases.Model):
     ):
         outputs, features = self._student_answers(y_pred)
         self._traces_training = bool(training)
-        own = 0.0
+        own = added = 0.0
+        # First: losses that a teacher's layers add must not count.
+        if training:
+            added = added_losses(self)
         if not training or self.alpha < 1:
-            # First: losses that a teacher's layers add must not count.
             own = super().compute_loss(
                 x=x,
                 y=y,
@@ -250,12 +244,15 @@ class DistillationTrainer(bases.Model):
             teachers.move_average(self.teachers[0], self.student, self.ema_momentum)
         self.student_loss_tracker.update_state(own)
         self.distance_tracker.update_state(distance)
-        return (1 - self.alpha) * own + self.alpha * distance
+        # Regularization is part of the own loss, and counts in full.
+        return (1 - self.alpha) * own + self.alpha * (distance + added)
 
     def _distance(self, x, y, outputs, features, sample_weight):
         student = Answers(keras.tree.flatten(outputs), features)
         names = output_kinds.output_names(self.student)
-        kinds = output_kinds.kinds_of(self.loss, outputs, names)
+        kinds = output_kinds.kinds_of(
+            self.loss, outputs, names, last_activations(self.student)
+        )
         x, stored = _opened(x)
         total = 0.0
         for number, weight in enumerate(self.teacher_weights):
@@ -385,8 +382,3 @@ def _opened(inputs):
 
 def _shapes(values):
     return [tuple(value.shape) for value in values]
-
-
-def _channel_axis(shapes):
-    last = keras.config.image_data_format() == "channels_last"
-    return [-1 if last or len(shape) < 4 else 1 for shape in shapes]

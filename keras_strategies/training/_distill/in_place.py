@@ -7,7 +7,13 @@ import keras
 
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill import teachers
-from keras_strategies.training._distill.objective import Answers, Objective, flat
+from keras_strategies.training._distill.objective import (
+    Answers,
+    Objective,
+    added_losses,
+    flat,
+)
+from keras_strategies.training._fine_tune.data import last_activations
 
 
 @contextlib.contextmanager
@@ -24,20 +30,22 @@ def distilling(
     plain = student.compute_loss
     objective = Objective({"logits": 1.0}, temperature)
     names = output_kinds.output_names(student)
+    activations = last_activations(student)
     # A copy of the teacher, or made like it: its outputs are of the same kind.
     from_logits = None
 
     def compute_loss(x=None, y=None, y_pred=None, sample_weight=None, **training):
+        added = added_losses(student)
         own = plain(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **training)
         distance = objective(
             Answers(keras.tree.flatten(y_pred)),
             teachers.answers(teacher, (), x),
-            output_kinds.kinds_of(student.loss, y_pred, names),
+            output_kinds.kinds_of(student.loss, y_pred, names, activations),
             from_logits,
             flat(y),
             flat(sample_weight),
         )
-        return (1 - alpha) * own + alpha * distance
+        return (1 - alpha) * own + alpha * (distance + added)
 
     student.compute_loss = compute_loss
     try:

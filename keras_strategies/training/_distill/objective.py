@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, keras_private
 from keras_strategies.training._distill import losses
 
 OUTPUT_KINDS = ("logits", "decoupled")
@@ -161,6 +161,11 @@ def weighted_mean(values: Any, sample_weights: Sequence[Any], position: int | No
         weights = [sample_weights[position]]
     means = [losses.by_sample(ops.cast(w, "float32")) for w in weights]
     return ops.mean(values * sum(means) / len(means))
+
+
+def added_losses(model: keras.Model) -> Any:
+    """The sum of what regularizers and layers add to a model's loss."""
+    return sum(keras_private.additional_loss(model, loss) for loss in model.losses)
 
 
 def checked_kinds(kind: str | Mapping[str, float]) -> dict[str, float]:

@@ -220,6 +220,7 @@ def _checked_teacher(teacher, student):
         output_kinds.check_same(
             output_kinds.shapes_of(student), output_kinds.shapes_of(model)
         )
+        output_kinds.check_same_order(student, model)
     return opened
 
 

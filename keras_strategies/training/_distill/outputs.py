@@ -1,6 +1,7 @@
 """What the outputs of models are: logits, probabilities or other values."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,14 +12,23 @@ from keras_strategies._internal.keras_private import output_structure
 from keras_strategies.training._fine_tune.data import last_activations
 
 # Losses whose outputs are one distribution over classes, or one for each number.
-_CATEGORICAL = ("categoricalcrossentropy", "categoricalfocalcrossentropy")
+_CATEGORICAL = (
+    "categoricalcrossentropy",
+    "categoricalfocalcrossentropy",
+    "categoricalgeneralizedcrossentropy",
+    "kldivergence",
+)
 _BINARY = ("binarycrossentropy", "binaryfocalcrossentropy")
 
 
-def kind_of(loss: Any) -> tuple[str, bool]:
+_BY_ACTIVATION = {"softmax": ("categorical", False), "sigmoid": ("binary", False)}
+
+
+def kind_of(loss: Any, activation: str | None = None) -> tuple[str, bool]:
     """`(kind, from_logits)` of the outputs that a compiled loss is made for.
 
-    `kind` is `"categorical"`, `"binary"` or, for every other loss, `"values"`.
+    `kind` is `"categorical"`, `"binary"` or, for every other loss, `"values"`. Of one
+    that is not Keras's own only `activation`, the last of the model, is known.
     """
     found = keras.losses.get(loss)
     name = getattr(found, "__name__", type(found).__name__)
@@ -28,11 +38,17 @@ def kind_of(loss: Any) -> tuple[str, bool]:
         from_logits = bool(found.get_config().get("from_logits", False))
     if name in _CATEGORICAL:
         return "categorical", from_logits
+    module = getattr(found, "__module__", None) or type(found).__module__
+    if not module.startswith("keras.") and activation in _BY_ACTIVATION:
+        return _BY_ACTIVATION[activation]
     return ("binary" if name in _BINARY else "values"), from_logits
 
 
 def kinds_of(
-    loss: Any, outputs: Any, names: list[str]
+    loss: Any,
+    outputs: Any,
+    names: list[str],
+    activations: Sequence[str | None] = (),
 ) -> list[tuple[str, bool] | None]:
     """`kind_of` for each output, flat; `None` for an output without a loss.
 
@@ -40,6 +56,7 @@ def kinds_of(
         loss: What `compile` was given: one loss, or a list or dict of them.
         outputs: The outputs of the model, in its structure.
         names: The names of the model's outputs, which a dict of losses may have.
+        activations: The last activation of each output; empty if they are not known.
     """
     if loss is None:
         checks.fail(
@@ -64,7 +81,11 @@ def kinds_of(
             losses=len(losses),
             outputs=count,
         )
-    return [None if item is None else kind_of(item) for item in losses]
+    known = list(activations) if len(activations) == count else [None] * count
+    return [
+        None if item is None else kind_of(item, activation)
+        for item, activation in zip(losses, known, strict=True)
+    ]
 
 
 def gives_logits(model: keras.Model, count: int) -> list[bool]:
@@ -118,6 +139,52 @@ def check_same(student: Any, teacher: Any, what: str = "teacher") -> None:
             student=[tuple(shape[1:]) for shape in student],
             **{what: [tuple(shape[1:]) for shape in teacher]},
         )
+
+
+def check_same_order(student: keras.Model, teacher: keras.Model) -> None:
+    """Refuses several outputs that would be compared with others of the same shape.
+
+    Outputs are compared one by one. Those in dicts belong together by their keys, those
+    in lists by their position, which the names must not contradict.
+    """
+    if shapes_of(student) is None or shapes_of(teacher) is None:
+        return
+    names = [_names_in_order(model) for model in (student, teacher)]
+    dicts = [isinstance(output_structure(m), Mapping) for m in (student, teacher)]
+    swapped = names[0] != names[1] and sorted(names[0]) == sorted(names[1])
+    if len(names[0]) > 1 and (any(dicts) and names[0] != names[1] or swapped):
+        checks.fail(
+            "Teacher and student must have the same outputs, in the same order",
+            fix="Give outputs in dicts the same keys, outputs in lists the same order.",
+            student=names[0],
+            teacher=names[1],
+        )
+
+
+def keys_in_order(student: keras.Model, keys: Sequence[str]) -> list[str]:
+    """The names of several outputs of a file in the order of the student's, flat."""
+    for names in (_names_in_order(student), output_names(student)):
+        if sorted(names) == sorted(keys):
+            return names
+    numbers = [re.fullmatch(r"output_(\d+)", key) for key in keys]
+    if all(numbers):  # what exporters call the outputs in a list
+        return sorted(keys, key=lambda key: int(key.rpartition("_")[2]))
+    return checks.fail(
+        "The outputs of a file must have the names of the student's, or be numbered",
+        fix="Give the student's output layers the names that the file has.",
+        student=output_names(student),
+        file=sorted(keys),
+    )
+
+
+def _names_in_order(model):
+    """Keys of a dict, or names of output layers, in the order of the flat outputs."""
+    if shapes_of(model) is None:
+        return []
+    structure = output_structure(model)
+    if isinstance(structure, Mapping):
+        return sorted(structure)
+    return output_names(model)
 
 
 def output_names(model: keras.Model) -> list[str]:

@@ -12,7 +12,11 @@ from keras_strategies.export import TFLiteModel
 from keras_strategies.training._distill import evaluation, stored
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill.distillation_trainer import DistillationTrainer
-from keras_strategies.training._fine_tune.data import Data, default_loss
+from keras_strategies.training._fine_tune.data import (
+    Data,
+    default_loss,
+    last_activations,
+)
 
 
 @dataclasses.dataclass
@@ -62,7 +66,12 @@ class Run:
         outputs = getattr(self.student, "outputs", None)
         structure = output_structure(self.student) if outputs else [None]
         names = output_kinds.output_names(self.student)
-        return output_kinds.kinds_of(self.compile_arguments["loss"], structure, names)
+        return output_kinds.kinds_of(
+            self.compile_arguments["loss"],
+            structure,
+            names,
+            last_activations(self.student),
+        )
 
     def train(self) -> Any:
         """Trains the student; returns the trainer and its history."""

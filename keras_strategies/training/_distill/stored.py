@@ -55,8 +55,7 @@ class Respondent:
         found = self.teacher.predict(x, batch_size=batch_size, verbose=0)
         if not isinstance(found, dict):
             return [found]
-        names = output_kinds.output_names(self.student)
-        keys = names if set(names) == set(found) else sorted(found)
+        keys = output_kinds.keys_in_order(self.student, list(found))
         return [found[key] for key in keys]
 
     def gives_logits(self, answers: dict[str, Any], kinds: Sequence[Any]) -> list[bool]:

@@ -45,6 +45,7 @@ def checked_teachers(student: keras.Model, teacher: Any) -> list[keras.Model]:
         output_kinds.check_same(
             output_kinds.shapes_of(student), output_kinds.shapes_of(model)
         )
+        output_kinds.check_same_order(student, model)
     return models
 
 

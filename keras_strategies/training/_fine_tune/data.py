@@ -102,7 +102,19 @@ def checked_data(name: str, value: Any) -> Data:
             error=TypeError,
             **{name: type(value).__name__},
         )
+    if _is_endless(value):
+        checks.fail(
+            f"`{name}` must be a data set that ends",
+            fix="Leave out `repeat()`: each epoch reads the data once.",
+            **{name: type(value).__name__},
+        )
     return Data(name, value)
+
+
+def _is_endless(data):
+    """Whether a `tf.data.Dataset` says that it has no end."""
+    cardinality = getattr(data, "cardinality", None)
+    return callable(cardinality) and int(cardinality()) == -1  # tf.data.INFINITE
 
 
 def _arrays(value):
@@ -169,6 +181,13 @@ def check_targets(model: keras.Model, data: Data, y: Any) -> None:
                 shape_of_labels=shape,
             )
         labels = np.asarray(y)
+        if labels.dtype.kind not in "biuf":
+            checks.fail(
+                f"Labels must be integers in [0, {size - 1}]",
+                fix="Number the classes, for example by numpy.unique(labels, "
+                "return_inverse=True).",
+                dtype=labels.dtype,
+            )
         if labels.min() < 0 or labels.max() >= size or (labels != labels // 1).any():
             least = int(labels.max()) + 1
             checks.fail(

@@ -99,6 +99,9 @@ class _Rest(bases.Model):
             if isinstance(operation, keras.layers.Layer)
         ]
         self._split = _Untracked(split)
+        names = getattr(split.model, "output_names", None)
+        if names:  # by these losses and metrics of several outputs are given
+            self.output_names = list(names)
         self.built = True
 
     def call(self, features, training=None):

@@ -1,24 +1,24 @@
 """Base of the scikit-learn estimators: flat parameters, building, fitting."""
 
-import contextlib
 import copy
+import functools
 import inspect
-import random
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Self
 
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks, optional
+from keras_strategies.tuning.estimators import _features, _routes, _signatures
+from keras_strategies.tuning.estimators._seeding import seeded
 from keras_strategies.tuning.hypermodels._compiling import (
     compile_like,
     make_optimizer,
-    takes_logits,
 )
 
 # Prefixes of parameters that are not named in the constructor, by their receiver.
-_ROUTES = ("model", "optimizer", "fit", "predict")
+_ROUTES = ("model", "optimizer", "loss", "callbacks", "fit", "predict")
 _COMPILED = ("optimizer", "loss", "metrics")
 
 
@@ -33,7 +33,7 @@ class Estimator:
     model_: keras.Model
     history_: dict[str, list[float]]
     n_features_in_: int
-    input_shape_: tuple[int, ...]
+    input_shape_: Any
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Estimator:
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = 0,
-        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        callbacks: Any = None,
         validation_split: float = 0.0,
         shuffle: bool = True,
         warm_start: bool = False,
@@ -62,7 +62,7 @@ class Estimator:
         self.batch_size: int | None = batch_size
         self.epochs: int = epochs
         self.verbose: int | str = verbose
-        self.callbacks: Sequence[keras.callbacks.Callback] | None = callbacks
+        self.callbacks: Any = callbacks
         self.validation_split: float = validation_split
         self.shuffle: bool = shuffle
         self.warm_start: bool = warm_start
@@ -131,7 +131,7 @@ class Estimator:
         route, _, suffix = name.partition("__")
         if route in _ROUTES and suffix:
             return
-        if not isinstance(builder, keras.Model) and _accepts(builder, name):
+        if not isinstance(builder, keras.Model) and _signatures.accepts(builder, name):
             return
         prefixes = ", ".join(f"`{route}__`" for route in _ROUTES)
         checks.fail(
@@ -158,7 +158,7 @@ class Estimator:
 
     # Building
 
-    def _make_model(self, X: np.ndarray, y: Any) -> keras.Model:
+    def _make_model(self, X: _features.Inputs, y: Any) -> keras.Model:
         builder = self._builder()
         passed: Collection[str] = ()
         if isinstance(builder, keras.Model):
@@ -170,25 +170,27 @@ class Estimator:
             "model", model, keras.Model, fix="The function must return its model."
         )
         if not model.built:
-            model.build((None, *X.shape[1:]))
-        self._compile(model, passed, output_width(model, X))
+            model.build(_features.batch_shapes(X))
+        self._compile(model, passed, _features.output_width(model, X))
         return model
 
     def _builder_arguments(
-        self, builder: Callable[..., Any], X: np.ndarray, y: Any
+        self, builder: Callable[..., Any], X: _features.Inputs, y: Any
     ) -> dict[str, Any]:
         """What the building function gets of the parameters and the data."""
         arguments: dict[str, Any] = {
-            name: value for name, value in (("X", X), ("y", y)) if _names(builder, name)
+            name: value
+            for name, value in (("X", X), ("y", y))
+            if _signatures.has_parameter(builder, name)
         }
         for name in ("loss", "metrics"):
-            if getattr(self, name) is not None and _accepts(builder, name):
+            if getattr(self, name) is not None and _signatures.accepts(builder, name):
                 arguments[name] = getattr(self, name)
         settings = self._route("optimizer")
-        if _accepts(builder, "optimizer"):
+        if _signatures.accepts(builder, "optimizer"):
             optimizer = self.optimizer
             if optimizer is None and settings:
-                optimizer = _default_of(builder, "optimizer") or "rmsprop"
+                optimizer = _signatures.default_of(builder, "optimizer") or "rmsprop"
             if settings:
                 optimizer = make_optimizer(optimizer, settings)
             if optimizer is not None:
@@ -209,6 +211,11 @@ class Estimator:
         }
         # A function that took the optimizer has got it with its settings.
         settings = {} if "optimizer" in passed else self._route("optimizer")
+        for_loss = self._route("loss")
+        loss = parameters.get("loss") or (model.loss if model.compiled else None)
+        if for_loss or isinstance(loss, type):
+            loss = loss or self._default_loss(width)
+            parameters["loss"] = _routes.make_loss(loss, for_loss)
         if not model.compiled:
             optimizer = parameters.get("optimizer", "rmsprop")
             model.compile(
@@ -227,18 +234,48 @@ class Estimator:
         """Builds a new model and fits it.
 
         Args:
-            X: Array of any number of axes, samples first.
+            X: Array of any number of axes, samples first; a data frame, whose column
+                names `predict` then checks; a sparse matrix, which becomes a dense
+                array; or a dict of arrays for a model with named inputs.
             y: Targets, samples first.
             sample_weight: One weight for each sample, or `None`. Defaults to `None`.
             **kwargs: Further arguments of `model.fit`, which replace those of the
-                constructor.
+                constructor. `validation_data` has features and targets as `X` and `y`.
 
         Returns:
             The estimator itself.
         """
-        X = self._check_features(X)
-        y, learned = self._check_targets(y)
-        self._check_same_length(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, kwargs, self.warm_start)
+
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, **kwargs: Any
+    ) -> Self:
+        """Trains the model of the last fit for one epoch more, or a new one.
+
+        Args:
+            X: Samples, as in `fit`.
+            y: Targets, samples first.
+            sample_weight: One weight for each sample, or `None`. Defaults to `None`.
+            **kwargs: Further arguments of `model.fit`.
+
+        Returns:
+            The estimator itself. `history_` has the epochs of all calls.
+        """
+        earlier = getattr(self, "history_", {})
+        self._fit(X, y, sample_weight, {"epochs": 1} | kwargs, warm_start=True)
+        self.history_ = {
+            name: [*earlier.get(name, ()), *values]
+            for name, values in self.history_.items()
+        }
+        return self
+
+    def _fit(self, X, y, sample_weight, kwargs, warm_start, classes=None):
+        inputs = _features.as_inputs(X)
+        model = getattr(self, "model_", None) if warm_start else None
+        if model is not None:
+            _features.check_same_shapes(inputs, self.input_shape_)
+        y, learned = self._check_targets(y, self._earlier(warm_start, classes))
+        self._check_same_length(inputs, y, sample_weight)
         settings = {
             name: self._parameter(name)
             for name in ("batch_size", "epochs", "verbose", "callbacks")
@@ -248,25 +285,52 @@ class Estimator:
             "shuffle": self.shuffle,
         }
         settings |= self._route("fit") | kwargs
-        # Callbacks keep state; each fit gets copies without any.
-        settings["callbacks"] = copy.deepcopy(settings["callbacks"])
-        with _seeded(self.random_state):
-            model = getattr(self, "model_", None) if self.warm_start else None
+        settings["callbacks"] = _routes.make_callbacks(
+            settings["callbacks"], self._route("callbacks")
+        )
+        with seeded(self.random_state):
             if model is None:
-                model = self._make_model(X, y)
-            targets = self._encode(y, learned, model, output_width(model, X))
+                model = self._make_model(inputs, y)
+            width = _features.output_width(model, inputs)
+            encode = functools.partial(
+                self._encoded, learned=learned, model=model, width=width
+            )
+            if settings.get("validation_data") is not None:
+                settings["validation_data"] = self._validation(
+                    settings["validation_data"], inputs, learned, encode
+                )
             history = model.fit(
-                X,
-                targets,
+                inputs,
+                encode(y),
                 sample_weight=self._weights(y, learned, sample_weight),
                 **settings,
             )
         # Only now, so that a failed fit leaves the last one unchanged.
         self.model_, self.history_ = model, history.history
-        self.n_features_in_, self.input_shape_ = X.shape[1], X.shape[1:]
+        self.input_shape_ = _features.row_shapes(inputs)
+        _features.remember(self, X)
         for name, value in learned.items():
             setattr(self, name, value)
         return self
+
+    def _earlier(self, warm_start, classes):
+        """What is known of the targets before a fit looks at them."""
+        return
+
+    def _encoded(self, y, learned, model, width):
+        return _features.as_outputs(model, self._encode(y, learned, model, width))
+
+    def _validation(self, validation, inputs, learned, encode):
+        """`validation_data` with features and targets treated as those of the fit."""
+        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+            # A dataset is Keras's business: its targets are as the loss takes them.
+            return validation
+        X, y, *weights = validation
+        X = _features.as_inputs(X)
+        _features.check_same_shapes(X, _features.row_shapes(inputs))
+        y, _ = self._check_targets(y, learned)
+        self._check_same_length(X, y, *weights)
+        return (X, encode(y), *weights)
 
     def set_fit_request(self, *, sample_weight: bool | str | None = True) -> Self:
         """Requests the `sample_weight` of a search or a pipeline for `fit`.
@@ -301,31 +365,28 @@ class Estimator:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self, "model_")
-        X = self._check_features(X)
-        if X.shape[1:] != self.input_shape_:
-            checks.fail(
-                f"`X` must have samples of shape {self.input_shape_}, as in `fit`",
-                shape=X.shape,
-            )
+        _features.check_names(self, X)
+        inputs = _features.as_inputs(X)
+        _features.check_same_shapes(inputs, self.input_shape_)
         settings = {name: self._parameter(name) for name in ("batch_size", "verbose")}
-        return self.model_.predict(X, **settings | self._route("predict"))
+        outputs = self.model_.predict(inputs, **settings | self._route("predict"))
+        return _features.single_output(outputs)
 
-    def _check_features(self, X: Any) -> np.ndarray:
-        from sklearn.utils import check_array
-
-        return check_array(X, allow_nd=True)
-
-    def _check_same_length(self, X: Any, y: Any, sample_weight: Any) -> None:
+    def _check_same_length(
+        self, X: _features.Inputs, y: Any, sample_weight: Any = None
+    ) -> None:
         from sklearn.utils import check_consistent_length
 
-        check_consistent_length(X, y, sample_weight)
+        check_consistent_length(*_features.arrays(X), y, sample_weight)
 
     def _weights(
         self, y: np.ndarray, learned: Mapping[str, Any], sample_weight: Any
     ) -> np.ndarray | None:
         return None if sample_weight is None else np.asarray(sample_weight, "float32")
 
-    def _check_targets(self, y: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    def _check_targets(
+        self, y: Any, earlier: Mapping[str, Any] | None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         raise NotImplementedError
 
     def _encode(
@@ -335,65 +396,3 @@ class Estimator:
 
     def _default_loss(self, width: int) -> str:
         raise NotImplementedError
-
-
-def output_width(model: keras.Model, X: np.ndarray) -> int:
-    """Size of the last axis of a model's output."""
-    return model.compute_output_shape((None, *X.shape[1:]))[-1]
-
-
-def _accepts(builder: Callable[..., Any], name: str) -> bool:
-    """Whether a function takes an argument of this name."""
-    parameters = inspect.signature(builder).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return name in parameters or takes_any
-
-
-def _names(builder: Callable[..., Any], name: str) -> bool:
-    """Whether a function has a parameter of this name."""
-    return name in inspect.signature(builder).parameters
-
-
-def _default_of(builder: Callable[..., Any], name: str) -> Any:
-    """The default of a parameter, `None` if it has none."""
-    parameter = inspect.signature(builder).parameters.get(name)
-    if parameter is None or parameter.default is parameter.empty:
-        return None
-    return parameter.default
-
-
-@contextlib.contextmanager
-def _seeded(random_state: Any) -> Iterator[None]:
-    """Seeds Keras, and afterwards restores Python's and NumPy's generators.
-
-    Else a search whose own draws come from NumPy's generator would draw the same
-    candidate after each fit.
-    """
-    if random_state is None:
-        yield
-        return
-    from sklearn.utils import check_random_state
-
-    seed = random_state
-    if not isinstance(random_state, int):
-        seed = int(check_random_state(random_state).randint(2**31 - 1))
-    states = random.getstate(), np.random.get_state()
-    keras.utils.set_random_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-
-
-def probabilities(outputs: Any, model: keras.Model) -> np.ndarray:
-    """Class probabilities from the outputs of a classifier, a column for each class."""
-    outputs = np.asarray(outputs)
-    are_logits = takes_logits(model)
-    if outputs.shape[-1] == 1:
-        if are_logits:
-            outputs = keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs))
-        return np.concatenate([1 - outputs, outputs], axis=-1)
-    if are_logits:
-        outputs = keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
-    return outputs

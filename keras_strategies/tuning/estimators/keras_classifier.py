@@ -1,14 +1,15 @@
 """Keras model as a scikit-learn classifier."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import keras
 import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning._private import bases
-from keras_strategies.tuning.estimators._estimator import Estimator, probabilities
+from keras_strategies.tuning.estimators._estimator import Estimator
+from keras_strategies.tuning.estimators._probabilities import probabilities
 from keras_strategies.tuning.hypermodels._compiling import loss_name
 
 
@@ -28,6 +29,9 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
     |---|---|
     | `model__units` | the function that builds the model |
     | `optimizer__learning_rate` | the optimizer of the model |
+    | `loss__label_smoothing` | the loss: a class, a name or an object |
+    | `callbacks__patience` | the class given as `callbacks` |
+    | `callbacks__stop__patience` | the class called `stop` in a dict of them |
     | `fit__epochs` | `model.fit` |
     | `predict__batch_size` | `model.predict` |
 
@@ -38,8 +42,12 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
     the data if it has arguments named `X` and `y`.
 
     Labels may be any values. They are encoded as the loss requires it: 0 and 1 for one
-    output, integers for a loss with "sparse" in its name, else one-hot rows. Each `fit`
-    builds a new model (or clones `model`, with new weights) unless `warm_start=True`.
+    output, integers for a loss with "sparse" in its name, else one-hot rows. Targets
+    may be rows of zeros and ones too: with a loss named "categorical" they are one-hot
+    and `predict` returns such rows; with another loss each column is a label of its
+    own (multi-label), which `predict` sets where its probability is at least .5. Each
+    `fit` builds a new model (or clones `model`, with new weights) unless
+    `warm_start=True`.
 
     Args:
         model: A function that returns a Keras model, or a Keras model. Defaults to
@@ -53,7 +61,9 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         batch_size: Number of examples in a step. Defaults to `None`, Keras's 32.
         epochs: Number of epochs. Defaults to `1`.
         verbose: As in `model.fit`. Defaults to `0`.
-        callbacks: List of callbacks, which each fit copies. Defaults to `None`.
+        callbacks: Callback, list of callbacks, or dict of them by name; each fit copies
+            them. Classes become objects with the parameters that begin with
+            `callbacks__`. Defaults to `None`.
         validation_split: Fraction of the data that `fit` validates on, for callbacks.
             Defaults to `0.0`.
         shuffle: Whether to shuffle before each epoch. Defaults to `True`.
@@ -69,6 +79,7 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         model_: The fitted Keras model.
         history_: A dict of lists, one value for each epoch.
         classes_: The labels, sorted; the columns of `predict_proba`.
+        target_type_: `"binary"`, `"multiclass"` or `"multilabel-indicator"`.
 
     Raises:
         ImportError: If scikit-learn is not installed.
@@ -116,7 +127,7 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = 0,
-        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        callbacks: Any = None,
         validation_split: float = 0.0,
         shuffle: bool = True,
         class_weight: Mapping[Any, float] | str | None = None,
@@ -142,21 +153,55 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         )
         self.class_weight: Mapping[Any, float] | str | None = class_weight
 
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        classes: Any = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Trains the model of the last fit for one epoch more, or a new one.
+
+        Args:
+            X: Samples, as in `fit`.
+            y: Labels.
+            classes: All labels that will come, needed by the first call if `y` has not
+                all of them. Defaults to `None`: those of the last fit, or of `y`.
+            sample_weight: One weight for each sample, or `None`. Defaults to `None`.
+            **kwargs: Further arguments of `model.fit`.
+
+        Returns:
+            The estimator itself. `history_` has the epochs of all calls.
+        """
+        self._announced = classes
+        try:
+            return super().partial_fit(X, y, sample_weight, **kwargs)
+        finally:
+            del self._announced
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns the probability of each class, columns in the order of `classes_`.
 
         Args:
             X: Samples, as in `fit`.
         """
-        return probabilities(self._outputs(X), self.model_)
+        outputs = self._outputs(X)
+        return probabilities(outputs, self.model_, self._labels_are_independent())
 
     def predict(self, X: Any) -> np.ndarray:
-        """Returns the most probable label of each sample.
+        """Returns the most probable label of each sample, or rows of labels.
 
         Args:
             X: Samples, as in `fit`.
         """
-        return self.classes_[np.argmax(self.predict_proba(X), axis=-1)]
+        columns = self.predict_proba(X)
+        if self._labels_are_independent():
+            return (columns >= 0.5).astype(int)
+        best = np.argmax(columns, axis=-1)
+        if self.target_type_ == "multilabel-indicator":
+            return np.eye(len(self.classes_), dtype=int)[best]
+        return self.classes_[best]
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Returns the probabilities; with two classes only those of the second.
@@ -165,50 +210,99 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
             X: Samples, as in `fit`.
         """
         columns = self.predict_proba(X)
-        return columns[:, 1] if len(self.classes_) == 2 else columns
+        two = len(self.classes_) == 2 and self.target_type_ != "multilabel-indicator"
+        return columns[:, 1] if two else columns
 
-    def _check_targets(self, y: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    def _labels_are_independent(self):
+        rows = self.target_type_ == "multilabel-indicator"
+        return rows and "categorical" not in loss_name(self.model_)
+
+    def _earlier(self, warm_start, classes):
+        announced = getattr(self, "_announced", None)
+        if warm_start and hasattr(self, "model_"):
+            return {"classes_": self.classes_, "target_type_": self.target_type_}
+        if announced is None:
+            return None
+        return {"classes_": np.unique(announced)}
+
+    def _check_targets(
+        self, y: Any, earlier: Mapping[str, Any] | None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         from sklearn.utils.multiclass import type_of_target
 
         y = np.asarray(y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         kind = type_of_target(y, input_name="y")
-        if kind not in ("binary", "multiclass"):
+        if kind not in ("binary", "multiclass", "multilabel-indicator"):
             checks.fail(
-                "`y` must be one label a sample",
-                fix="For one-hot rows pass y.argmax(axis=1); for numbers use "
-                "KerasRegressor.",
+                "`y` must be one label a sample, or rows of zeros and ones",
+                fix="For numbers use KerasRegressor.",
                 y=kind,
             )
+        if kind == "multilabel-indicator":
+            return self._check_rows(y, earlier)
         classes = np.unique(y)
-        if len(classes) < 2:
-            checks.fail("`y` must have two classes or more", classes=classes.tolist())
-        if self.warm_start and hasattr(self, "model_"):
-            if not np.isin(classes, self.classes_).all():
+        if earlier is not None:
+            if not np.isin(classes, earlier["classes_"]).all():
                 checks.fail(
-                    "With warm_start=True `y` must have the classes of the first fit",
+                    "`y` must have the classes of the first fit and no others",
+                    fix="The first partial_fit takes all of them: classes=[...].",
                     classes=classes.tolist(),
                 )
-            classes = self.classes_
-        return y, {"classes_": classes}
+            classes = earlier["classes_"]
+            kind = earlier.get("target_type_", kind)
+        if len(classes) < 2:
+            checks.fail("`y` must have two classes or more", classes=classes.tolist())
+        return y, {"classes_": classes, "target_type_": kind}
+
+    def _check_rows(self, y, earlier):
+        count = y.shape[1]
+        if earlier is not None and len(earlier["classes_"]) != count:
+            checks.fail(
+                "`y` must have a column for each class of the first fit",
+                columns=count,
+                classes=earlier["classes_"].tolist(),
+            )
+        learned = {
+            "classes_": np.arange(count),
+            "target_type_": "multilabel-indicator",
+        }
+        return y, learned
 
     def _encode(
         self, y: np.ndarray, learned: Mapping[str, Any], model: keras.Model, width: int
     ) -> np.ndarray:
-        codes = np.searchsorted(learned["classes_"], y)
         count = len(learned["classes_"])
-        if width < count and not (width == 1 and count == 2):
+        rows = learned["target_type_"] == "multilabel-indicator"
+        if width < count and not (width == 1 and count == 2 and not rows):
             checks.fail(
                 "The model must have an output for each class, or one for two classes",
+                fix="For one-hot rows pass y.argmax(axis=1)." if rows else "",
                 outputs=width,
                 classes=count,
             )
+        if rows:
+            return self._encode_rows(y, model, width)
+        codes = np.searchsorted(learned["classes_"], y)
         if width == 1:
             return codes.astype("float32")[:, None]
         if "sparse" in loss_name(model):
             return codes
         return np.eye(width, dtype="float32")[codes]
+
+    def _encode_rows(self, y, model, width):
+        one_hot = (y.sum(axis=1) == 1).all()
+        if "categorical" in loss_name(model) and not one_hot:
+            checks.fail(
+                "With a categorical loss each row of `y` must have exactly one 1",
+                fix="For several labels a sample take sigmoid and binary_crossentropy.",
+                loss=loss_name(model),
+            )
+        if "sparse" in loss_name(model):
+            return y.argmax(axis=1)
+        missing = np.zeros((len(y), width - y.shape[1]))
+        return np.concatenate([y, missing], axis=1).astype("float32")
 
     def _default_loss(self, width: int) -> str:
         return f"{'binary' if width == 1 else 'sparse_categorical'}_crossentropy"

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_strategies._internal import checks
 from keras_strategies.tuning._private import bases
 from keras_strategies.tuning.estimators._estimator import Estimator
 
@@ -28,7 +29,8 @@ class KerasRegressor(Estimator, bases.SKLearnRegressor):
         batch_size: Number of examples in a step. Defaults to `None`, Keras's 32.
         epochs: Number of epochs. Defaults to `1`.
         verbose: As in `model.fit`. Defaults to `0`.
-        callbacks: List of callbacks, which each fit copies. Defaults to `None`.
+        callbacks: Callbacks, which each fit copies, or classes of them, as in
+            `KerasClassifier`. Defaults to `None`.
         validation_split: Fraction of the data that `fit` validates on, for callbacks.
             Defaults to `0.0`.
         shuffle: Whether to shuffle before each epoch. Defaults to `True`.
@@ -80,10 +82,17 @@ class KerasRegressor(Estimator, bases.SKLearnRegressor):
         outputs = np.asarray(self._outputs(X))
         return outputs.reshape(len(outputs), *self.target_shape_)
 
-    def _check_targets(self, y: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    def _check_targets(
+        self, y: Any, earlier: Mapping[str, Any] | None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         from sklearn.utils import check_array
 
         y = check_array(y, ensure_2d=False, allow_nd=True, input_name="y")
+        if earlier and y.shape[1:] != earlier["target_shape_"]:
+            checks.fail(
+                f"Targets must have the shape {earlier['target_shape_']}, as in `fit`",
+                shape=y.shape[1:],
+            )
         return y, {"target_shape_": y.shape[1:]}
 
     def _encode(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import training
+from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill import stored
 from keras_strategies.training._distill.distillation_trainer import INPUTS, TEACHERS
 from tests.training.distill.models import LOGITS, L, X, Y, network, values
@@ -211,3 +212,42 @@ def test_labels_that_do_not_fit_and_other_outputs():
     trainer.compile("sgd", LOGITS)
     with pytest.raises(ValueError, match="must carry its answers"):
         trainer.fit(X, Y, verbose=0)
+
+
+def _two_outputs(names, in_dict=False, width=3):
+    inputs = keras.Input((4,))
+    hidden = L.Dense(width)(inputs)
+    outputs = [L.Dense(2, name=name)(hidden) for name in names]
+    if in_dict:
+        outputs = dict(zip(names, outputs, strict=True))
+    return keras.Model(inputs, outputs)
+
+
+def test_outputs_belong_together_by_name():
+    x, y = np.ones((8, 4), "float32"), np.ones((8, 2), "float32")
+    student = _two_outputs("ab")
+    student.compile("sgd", {"a": "mse", "b": "mae"})
+    before = values(student.weights)
+    with pytest.raises(ValueError, match="in the same order"):
+        training.distill(_two_outputs("ba"), student, (x, {"a": y, "b": y}), **QUIET)
+    in_dict = _two_outputs("ab", True)
+    in_dict.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="in the same order"):
+        training.distill(_two_outputs("cd", True), in_dict, (x, {"a": y, "b": y}))
+    for one, other in zip(before, values(student.weights), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # Losses by the names of outputs in a list; another pair of names is as good.
+    data = (x, {"a": y, "b": y})
+    result = training.distill(_two_outputs("cd", width=9), student, data, **QUIET)
+    assert "student_loss" in result.history
+
+
+def test_outputs_of_a_file_are_ordered_by_name_or_number():
+    keys = ["output_10", *(f"output_{i}" for i in range(10))]
+    numbered = output_kinds.keys_in_order(_two_outputs("ab"), keys)
+    assert numbered == sorted(keys, key=lambda key: int(key[7:]))
+    for model in (_two_outputs("ba"), _two_outputs("ba", True)):
+        expected = ["a", "b"] if isinstance(model.output, dict) else ["b", "a"]
+        assert output_kinds.keys_in_order(model, ["a", "b"]) == expected
+    with pytest.raises(ValueError, match="names of the student's"):
+        output_kinds.keys_in_order(_two_outputs("ab"), ["x", "y"])

@@ -1,4 +1,8 @@
-"""Each distance against the formula of its paper, and against Keras where it agrees."""
+"""Each distance against the formula of its paper, Keras and torchdistill.
+
+The numbers of torchdistill are those of its 1.1.5: `KDLoss` times `T**2`, `ATLoss` in
+its mode "code", `RKDLoss`. It has no decoupled distillation.
+"""
 
 import keras
 import numpy as np
@@ -22,7 +26,7 @@ def numbers(tensor):
 @pytest.mark.parametrize(
     ("temperature", "expected"), [(1, 0.29160033), (2, 0.35958324), (4, 0.38819792)]
 )
-def test_logits_of_the_handbook(temperature, expected):
+def test_logits_as_torchdistill(temperature, expected):
     found = numbers(losses.logits_loss(S, T, temperature=temperature))
     assert found.mean() == pytest.approx(expected, rel=2e-5)
 
@@ -82,7 +86,7 @@ def test_values_are_compared_by_their_square():
     ("temperature", "target", "others"),
     [(1, 0.22721389, 2.52462934), (2, 0.20838683, 2.93547088)],
 )
-def test_decoupled_of_the_handbook(temperature, target, others):
+def test_decoupled_by_hand(temperature, target, others):
     first = losses.decoupled_loss(S, T, Y, True, temperature, 1.0, 0.0)
     second = losses.decoupled_loss(S, T, Y, True, temperature, 0.0, 8.0)
     assert numbers(first).mean() == pytest.approx(target, rel=1e-5)
@@ -114,7 +118,7 @@ def test_decoupled(seed, temperature):
     )
 
 
-def test_attention_of_the_handbook():
+def test_attention_as_torchdistill():
     a = np.arange(1, 9, dtype="float32").reshape(1, 2, 2, 2)
     b = np.float32([[[[1, 0, 2], [0, 1, 1]], [[3, 1, 0], [2, 2, 1]]]])
     assert numbers(losses.attention_loss(a, b))[0] == pytest.approx(
@@ -126,7 +130,7 @@ def test_attention_of_the_handbook():
     assert numbers(first)[0] == pytest.approx(0.05144624, rel=1e-5)
 
 
-def test_relational_of_the_handbook():
+def test_relational_as_torchdistill():
     s = np.float32([[0, 0], [3, 4], [1, 0]])
     t = np.float32([[0, 0, 0], [1, 2, 2], [0, 0, 4]])
     distance = numbers(losses.relational_loss(s, t, 1.0, 0.0))
@@ -189,12 +193,28 @@ def test_maps_of_two_sizes_meet_at_the_smaller():
         ("sparse_categorical_crossentropy", ("categorical", False)),
         (keras.losses.CategoricalCrossentropy(from_logits=True), ("categorical", True)),
         (keras.losses.BinaryFocalCrossentropy(), ("binary", False)),
+        ("kl_divergence", ("categorical", False)),
         ("mse", ("values", False)),
         (keras.losses.Huber(), ("values", False)),
     ],
 )
 def test_the_compiled_loss_says_what_outputs_are(loss, expected):
     assert output_kinds.kind_of(loss) == expected
+
+
+def test_of_a_loss_of_ones_own_the_activation_says_it():
+    def loss(y_true, y_pred):
+        return keras.ops.mean(y_pred, axis=-1)
+
+    class Loss(keras.losses.Loss):
+        call = staticmethod(loss)
+
+    for own in (loss, Loss()):
+        assert output_kinds.kind_of(own, "softmax") == ("categorical", False)
+        assert output_kinds.kind_of(own, "sigmoid") == ("binary", False)
+        assert output_kinds.kind_of(own, None) == ("values", False)
+    assert output_kinds.kind_of("mse", "softmax") == ("values", False)
+    assert output_kinds.kinds_of(loss, [0], [], ["softmax"]) == [("categorical", False)]
 
 
 def test_losses_of_several_outputs():

@@ -130,6 +130,19 @@ def test_regularizers_of_the_teacher_do_not_count():
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+@pytest.mark.parametrize("alpha", [0.25, 1.0])
+def test_regularizers_of_the_student_count_in_full(alpha):
+    teacher, losses = network(12, norm=False), []
+    for regularizer in (None, keras.regularizers.L2(0.1)):
+        student = network(4, 1, norm=False)
+        student.get_layer("out").kernel.regularizer = regularizer
+        trainer = compiled(training.DistillationTrainer(student, teacher, alpha=alpha))
+        penalty = 0.1 * np.square(values(student.get_layer("out").weights)[0]).sum()
+        done = trainer.fit(X, Y, batch_size=32, shuffle=False, verbose=0)
+        losses.append(done.history["loss"][0])
+    assert losses[1] - losses[0] == pytest.approx(penalty, rel=1e-4)
+
+
 def test_the_moving_average_of_the_student_teaches(tmp_path):
     student = network(4, 1)
     trainer = compiled(

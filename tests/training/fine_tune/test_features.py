@@ -126,3 +126,19 @@ def test_features_of_unknown_size_are_cached_when_asked_for():
         model, data, epochs=(2, 0), cache_features=True, verbose=0
     )
     assert result.rows[0]["cached"]
+
+
+def test_several_outputs_with_losses_by_name():
+    inputs = keras.Input((8, 8, 1))
+    x = L.GlobalAveragePooling2D()(backbone()(inputs))
+    outputs = [L.Dense(3, "softmax", name="kind")(x), L.Dense(1, name="size")(x)]
+    model = keras.Model(inputs, outputs)
+    model.compile(
+        "adam",
+        {"kind": "sparse_categorical_crossentropy", "size": "mse"},
+        metrics={"kind": ["accuracy"]},
+    )
+    y = {"kind": Y, "size": Y.astype("float32")[:, None]}
+    result = training.fine_tune(model, (X, y), epochs=(2, 0), verbose=0)
+    assert result.rows[0]["cached"]
+    assert "kind_accuracy" in result.history

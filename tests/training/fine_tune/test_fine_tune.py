@@ -292,6 +292,8 @@ def test_a_dataset_of_unknown_length():
     )
     assert not result.rows[0]["cached"]
     assert "the data are no arrays" in result.notes[0]
+    with pytest.raises(ValueError, match="data set that ends"):
+        training.fine_tune(model, dataset.batch(16).repeat())
 
 
 def test_images_that_were_scaled_before_are_refused():
@@ -344,6 +346,7 @@ def test_a_variable_that_moves_at_inference_is_reported():
         ({"data": (X, Y + 1)}, ValueError, r"integers in \[0, 2\]"),
         ({"data": (X, Y - 1)}, ValueError, r"integers in \[0, 2\]"),
         ({"data": (X, np.eye(4)[Y])}, ValueError, "classes=4"),
+        ({"data": (X, Y.astype(str))}, ValueError, "Number the classes"),
         ({"data": (X, Y[:-1])}, ValueError, "as many targets as inputs"),
         ({"data": X}, TypeError, "`data` must be a tuple"),
         ({"data": iter([(X, Y)])}, TypeError, "more than once"),

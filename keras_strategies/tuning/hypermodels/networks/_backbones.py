@@ -7,6 +7,10 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import direct_layers
+from keras_strategies._internal.traversal import all_layers
+from keras_strategies.training._fine_tune import depth
+from keras_strategies.training._fine_tune.plan import NORMALIZATIONS
 from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels.networks._images import channel_axis
 
@@ -48,12 +52,20 @@ def _per_channel(values: Sequence[float]) -> np.ndarray:
 
 
 def unfreeze(backbone: keras.Model, fraction: float) -> None:
-    """Makes the last `fraction` of the layers that have weights trainable."""
+    """Makes those layers trainable that are nearest to the output: a fraction of all.
+
+    BatchNormalization keeps the statistics it was trained with: in `fit` only its flag
+    holds it at inference, not the `training=False` that the backbone was called with.
+    """
+    layers = [layer for layer in all_layers(backbone) if not direct_layers(layer)]
+    weighted = depth.weighted(layers)
+    chosen = depth.nearest_output(weighted, fraction, depth.depths(backbone))
+    trained = {id(layer) for layer in chosen if not isinstance(layer, NORMALIZATIONS)}
     backbone.trainable = True
-    layers = [layer for layer in backbone.layers if layer.weights]
-    for layer in layers[: len(layers) - round(fraction * len(layers))]:
-        layer.trainable = False
-    if fraction == 0:
+    # One by one: on TensorFlow a model that is trainable already does not hand it on.
+    for layer in layers:
+        layer.trainable = not layer.weights or id(layer) in trained
+    if not trained:
         backbone.trainable = False
 
 

@@ -33,12 +33,12 @@ class HyperTransferLearning(HyperNetwork):
     pretrained weights. Then the last layers of the backbone as well, with a smaller
     learning rate. The tuner observes the epochs of the second phase, which begins at
     epoch `head_epochs` (but has at least one epoch). If no layer is unfrozen there is
-    one phase. Batch normalization of the backbone runs in inference mode in both.
+    one phase. Batch normalization of the backbone stays as it is in both.
 
     | name | values |
     |---|---|
     | `backbone` | MobileNetV2, EfficientNetV2B0 |
-    | `unfreeze` | 0 to 0.5 of the layers that have weights, from the last |
+    | `unfreeze` | 0 to 0.5 of the layers that have weights, from the output |
     | `head_epochs` | 1 to 5 |
     | `fine_tune_factor` | 0.01 to 0.3, log scale: second learning rate over first |
     | `dropout` | 0 to 0.5, before the head |

@@ -1,0 +1,175 @@
+"""The loop of `fit` around a callback: its list, its data, its compiled steps."""
+
+import contextlib
+import sys
+import types
+
+import keras
+from keras import tree
+from keras.src.backend.common.keras_tensor import KerasTensor
+from keras.src.trainers.epoch_iterator import EpochIterator
+
+from keras_strategies._internal.keras_private.callbacks import wrapped_methods
+from keras_strategies._internal.keras_private.optimizers import unpatched
+
+
+def callback_list(callback):
+    """The list of callbacks that is calling a hook of `callback`, or `None`.
+
+    Keras's `CallbackList` is public, and so is its attribute `callbacks`; but nothing
+    leads to it from a callback. It is found on the stack, the innermost one that has
+    this very object. Keras 3.12 to 3.15.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, keras.callbacks.Callback) and owner is not callback:
+            members = vars(owner).get("callbacks")
+            if isinstance(members, list) and any(m is callback for m in members):
+                return owner
+        frame = frame.f_back
+    return None
+
+
+def build_for_fit(model):
+    """Builds a model inside its `fit`, before the first batch; returns whether it is.
+
+    JAX and Torch build the model, its optimizer and metrics before `on_train_begin`,
+    TensorFlow in the first step. What the others do has a private name, and so has
+    the data set; only its element types are read, no batch is taken.
+    Keras 3.12 to 3.15.
+    """
+    frame = sys._getframe(1)
+    while frame is not None and not model.built:
+        iterator = frame.f_locals.get("epoch_iterator")
+        is_fit = frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model
+        if is_fit and isinstance(iterator, EpochIterator):
+            dataset = getattr(iterator, "_distributed_dataset", None)
+            if dataset is not None:
+                _build(model, dataset.element_spec)
+            break
+        frame = frame.f_back
+    return model.built
+
+
+def _build(model, element_spec):
+    def symbolic(spec):
+        # What is missing in a batch is an `Optional`, without a shape.
+        if not hasattr(spec, "dtype"):
+            return None
+        return KerasTensor(spec.shape, keras.backend.standardize_dtype(spec.dtype))
+
+    model._symbolic_build(data_batch=tree.map_structure(symbolic, element_spec))
+
+
+class _Same:
+    """An object that equals itself only, in the key of a dict."""
+
+    __slots__ = ("item",)
+
+    def __init__(self, item):
+        self.item = item
+
+    def __eq__(self, other):
+        return isinstance(other, _Same) and self.item is other.item
+
+    def __hash__(self):
+        return id(self.item)
+
+
+class _Steps:
+    """Training steps of one model by what they were traced with.
+
+    A plain object, which neither tracking nor saving looks into.
+    """
+
+    LIMIT = 6  # steps that are kept, each with its compiled code
+
+    def __init__(self):
+        self.functions, self.current = {}, None
+
+
+@contextlib.contextmanager
+def changed_step(model, optimizers=()):
+    """Gives a model the training step for what is changed inside the block.
+
+    A compiled step reads clip settings, wrapped methods, replaced numbers and the
+    like only when it is traced. `make_train_function(force=True)` forgets the old
+    step; here a step that was traced with the very same things before is taken again,
+    so that a callback which changes them for one `fit` costs two traces once, not two
+    for each fit. `compile`, or anybody else who makes a new step, ends all that.
+    `optimizers` are those that the step uses beside `model.optimizer`.
+    Keras 3.12 to 3.15.
+    """
+    steps = model.__dict__.setdefault("_traced_steps", _Steps())
+    current = unpatched(model.train_function)
+    if current is not steps.current:
+        steps.functions = {}
+        if current is not None:
+            steps.functions[_traced_with(model, optimizers)] = current
+    yield
+    if "make_train_function" in model.__dict__:  # a plan of ours has steps of its own
+        model.make_train_function(force=True)
+        return
+    key = _traced_with(model, optimizers)
+    function = steps.functions.pop(key, None)
+    if function is None:
+        _make_step(model)
+        function = model.train_function
+    else:
+        model.train_function = function
+    steps.functions[key] = steps.current = function
+    while len(steps.functions) > steps.LIMIT:
+        del steps.functions[next(iter(steps.functions))]
+
+
+def _make_step(model):
+    if keras.backend.backend() != "jax":
+        model.make_train_function(force=True)
+        return
+    # JAX finds what it compiled by the function, and two bound methods of one object
+    # are one function to it: of several steps that are kept each needs its own.
+    step, own = model.train_step, "train_step" in model.__dict__
+    model.__dict__["train_step"] = lambda *args: step(*args)
+    try:
+        model.make_train_function(force=True)
+    finally:
+        if own:
+            model.__dict__["train_step"] = step
+        else:
+            del model.__dict__["train_step"]
+
+
+_NUMBERS = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
+def _traced_with(model, optimizers):
+    """All that callbacks of this package change for a step and a trace reads."""
+    roots = [model, *_roots(model), *optimizers]
+    found = [tuple(_Same(metric) for metric in model._metrics)]
+    seen, stack = set(), roots
+    while stack:
+        item = stack.pop()
+        if item is None or id(item) in seen:
+            continue
+        seen.add(id(item))
+        found.append((_Same(item), wrapped_methods(item, _Same)))
+        if item is model:
+            continue
+        unsaved = item.__dict__.get("_unsaved_state", types.SimpleNamespace(pairs=[]))
+        found.append(
+            (
+                tuple(getattr(item, name, None) for name in _NUMBERS),
+                tuple(_Same(t) for t in item.__dict__.get("_temporary", ())),
+                tuple(_Same(variable) for _, variable in unsaved.pairs),
+            )
+        )
+        stack.append(getattr(item, "inner_optimizer", None))
+        stack.extend(getattr(item, "optimizers", None) or ())
+    return tuple(found)
+
+
+def _roots(model):
+    """The optimizer of a model and those in its attributes."""
+    kind = keras.optimizers.Optimizer
+    return [value for value in list(vars(model).values()) if isinstance(value, kind)]

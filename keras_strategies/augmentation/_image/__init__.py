@@ -1,0 +1,1 @@
+"""Image layers that Keras does not have; `keras_strategies.augmentation` names them."""

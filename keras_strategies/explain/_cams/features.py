@@ -1,0 +1,111 @@
+"""Feature maps of a model's last convolution, and gradients by them."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.interception import intercepting
+from keras_strategies._internal.select import Selector
+from keras_strategies.explain._engine.cam_layers import (
+    CamLayer,
+    cam_layer,
+    spatial_inputs,
+)
+from keras_strategies.explain._engine.explained import Explained
+from keras_strategies.explain._engine.resizing import resize
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """Where a class activation map is made.
+
+    Attributes:
+        explained: The model with its inputs.
+        position: Which input the map is for.
+        layer: The layer whose features it is made of.
+    """
+
+    explained: Explained
+    position: int
+    layer: CamLayer
+
+    @property
+    def image(self) -> np.ndarray:
+        return self.explained.inputs.flat[self.position]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The spatial shape of the input."""
+        shape = self.image.shape
+        return shape[1:-1] if self.input_channels_last else shape[2:]
+
+    @property
+    def input_channels_last(self) -> bool:
+        rank = self.image.ndim
+        return rank == 3 or keras.config.image_data_format() == "channels_last"
+
+    def last(self, features: np.ndarray) -> np.ndarray:
+        """Features with their channels on the last axis."""
+        return features if self.layer.channels_last else np.moveaxis(features, 1, -1)
+
+    def resized(self, maps: np.ndarray) -> np.ndarray:
+        """Maps in the size of the input."""
+        return resize(maps, self.size)
+
+
+def site(explained: Explained, layer: Selector | None) -> Site:
+    """The layer to take features from, and the input a map of it is for."""
+    inputs = explained.inputs
+    positions = spatial_inputs(inputs.flat)
+    rank = inputs.flat[positions[0]].ndim
+    if len(positions) > 1 and layer is None:
+        checks.fail(
+            "`layer` must be given for a model with several images",
+            fix="The map is of the image that the layer sees.",
+            shapes=[array.shape for array in inputs.flat],
+        )
+    chosen = cam_layer(explained.model, explained.example, rank, layer)
+    if len(positions) > 1:
+        order = inputs.order or range(len(inputs.flat))
+        sources = chosen.sources
+        seen = [i for i in positions if sources is None or order[i] in sources]
+        if len(seen) != 1:
+            checks.fail(
+                "`layer` must see one of the images",
+                fix="Use saliency or integrated_gradients, which explain all inputs.",
+                layer=chosen.path,
+                images=len(seen),
+            )
+        positions = seen
+    return Site(explained, positions[0], chosen)
+
+
+def features_and_gradients(where: Site) -> tuple[np.ndarray, np.ndarray]:
+    """Features and the gradients of the scores by them, channels last."""
+    _, features, gradients = where.explained.gradients_at(where.layer.layer)
+    return where.last(features), where.last(gradients)
+
+
+def features_of(where: Site) -> np.ndarray:
+    """Features alone, channels last."""
+    plan, layer = where.explained.plan, where.layer.layer
+
+    def function(model: keras.Model, arrays: list[Any]) -> list[Any]:
+        found: list[Any] = []
+
+        def keep(position: int, call: Any, args: Any, kwargs: Any) -> Any:
+            found.append(call(*args, **kwargs))
+            return found[-1]
+
+        with intercepting([layer], keep):
+            plan.run(model, arrays[: plan.inputs])
+        return [ops.cast(found[0], "float32")]
+
+    key = ("features", layer, *plan.key)
+    count, make = where.explained.count, where.explained.originals
+    [features] = where.explained.evaluate(key, function, count, make)
+    return where.last(features)

@@ -1,0 +1,1 @@
+"""What every explanation stands on: inputs, targets, gradients, feature maps."""

@@ -1,0 +1,229 @@
+"""Layers whose feature maps a class activation map is made of."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.interception import intercepting
+from keras_strategies._internal.model_graph import call_targets, is_open, read
+from keras_strategies._internal.select import (
+    Selection,
+    Selector,
+    Target,
+    layer_targets,
+)
+
+# Layers that make feature maps smaller, larger or rearrange them, without features of
+# their own: the map before them is the sharper one.
+_PLAIN = (
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D,
+    keras.layers.AveragePooling1D,
+    keras.layers.AveragePooling2D,
+    keras.layers.AveragePooling3D,
+    keras.layers.UpSampling1D,
+    keras.layers.UpSampling2D,
+    keras.layers.UpSampling3D,
+    keras.layers.ZeroPadding1D,
+    keras.layers.ZeroPadding2D,
+    keras.layers.ZeroPadding3D,
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+    keras.layers.Reshape,
+    keras.layers.Permute,
+    keras.layers.Identity,
+)
+_RANKS = {3: 1, 4: 2, 5: 3}  # of feature maps: number of spatial axes
+
+
+@dataclasses.dataclass(frozen=True)
+class CamLayer:
+    """A layer that makes feature maps.
+
+    Attributes:
+        path: Its path in the model.
+        layer: The layer or operation.
+        channels_last: Whether the channels are on the last axis.
+        sources: Positions of the inputs that it depends on; `None` where there is no
+            graph to tell.
+    """
+
+    path: str
+    layer: Any
+    channels_last: bool
+    sources: frozenset[int] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    target: Target
+    shape: tuple[int | None, ...]
+    is_end: bool  # whether it makes an output of the model
+    sources: frozenset[int] | None = None  # the inputs it depends on
+
+
+def cam_layer(
+    model: keras.Model, example: Any, rank: int, layer: Selector | None
+) -> CamLayer:
+    """The layer for class activation maps: that which was named, or the last.
+
+    Args:
+        model: The model.
+        example: One sample.
+        rank: Rank of the input that the map is for.
+        layer: What the user named, or `None`.
+    """
+    calls = _calls(model, example)
+    fitting = [call for call in calls if _fits(call, rank)]
+    if layer is None:
+        chosen = _last(model, calls, fitting, rank)
+    else:
+        chosen = _named(calls, fitting, layer, rank)
+    data_format = getattr(chosen.target.item, "data_format", None)
+    data_format = data_format or keras.config.image_data_format()
+    channels_last = rank == 3 or data_format == "channels_last"
+    target = chosen.target
+    return CamLayer(target.path, target.item, channels_last, chosen.sources)
+
+
+def _fits(call, rank):
+    """Whether a call makes feature maps with more than one position."""
+    if len(call.shape) != rank:
+        return False
+    last = rank == 3 or keras.config.image_data_format() == "channels_last"
+    spatial = call.shape[1:-1] if last else call.shape[2:]
+    return all(size is None or size > 1 for size in spatial)
+
+
+def _last(model, calls, fitting, rank):
+    convolutions = [call for call in fitting if _is_convolution(call.target.item)]
+    if rank not in _RANKS or not convolutions:
+        rule = "A class activation map needs a model with a convolution"
+        _refuse(rule, model, fitting)
+    begin = fitting.index(convolutions[0])
+    candidates = [
+        call
+        for call in fitting[begin:]
+        if not call.is_end and not isinstance(call.target.item, _PLAIN)
+    ]
+    if not candidates:  # one convolution, which makes the output
+        rule = "A class activation map needs a convolution before the last layer"
+        _refuse(rule, model, fitting)
+    return candidates[-1]
+
+
+def _refuse(rule, model, fitting):
+    checks.fail(
+        rule,
+        fix="Name a layer that makes features at several positions by `layer`"
+        + (", one of `layers`." if fitting else "; this model has none: use saliency."),
+        model=model.name,
+        layers=[call.target.path for call in fitting],
+    )
+
+
+def _is_convolution(operation):
+    """By the name: `keras.layers` has no common public base, `keras.ops` no classes."""
+    return "Conv" in type(operation).__name__
+
+
+def _named(calls, fitting, layer, rank):
+    targets = [call.target for call in calls]
+    chosen = [c for c in calls if isinstance(layer, str) and c.target.path == layer]
+    if not chosen:
+        named = [
+            c for c in calls if isinstance(layer, str) and c.target.item.name == layer
+        ]
+        chosen = named if len(named) == 1 else []
+    if not chosen:
+        selection = Selection(layer, names=("layer", "exclude"), inside=False)
+        mask = selection.mask(targets)
+        chosen = [call for call, is_in in zip(calls, mask, strict=True) if is_in]
+    if len(chosen) != 1:
+        checks.fail(
+            "`layer` must select one layer that is called once",
+            layer=layer,
+            paths=[call.target.path for call in chosen],
+        )
+    if chosen[0] not in fitting:
+        checks.fail(
+            "`layer` must make feature maps of the input's rank with several positions",
+            fix="These layers do: " + ", ".join(c.target.path for c in fitting) + ".",
+            layer=chosen[0].target.path,
+            shape=chosen[0].shape,
+            rank=rank,
+        )
+    return chosen[0]
+
+
+def _calls(model, example):
+    """Every call in the model with the shape of what it makes, in order."""
+    if not is_open(model):
+        return _calls_of_run(model, example)
+    graph = read(model)
+    targets, sources = call_targets(graph), _sources(graph)
+    return [
+        _Call(target, call.outputs[0].shape, _is_end(call), sources[call.outputs[0]])
+        for call, target in targets.items()
+        if len(call.outputs) == 1
+    ]
+
+
+def _sources(graph):
+    """The positions of the model's inputs that each tensor depends on."""
+    found = {tensor: frozenset([i]) for i, tensor in enumerate(graph.inputs)}
+    for call in graph.calls:
+        if not call.is_entry:
+            before = [found.get(tensor, frozenset()) for tensor in call.inputs]
+            found |= dict.fromkeys(call.outputs, frozenset().union(*before))
+    return found
+
+
+def _is_end(call):
+    """Whether a call makes an output, or what only an activation makes one of."""
+    [tensor] = call.outputs
+    return tensor.is_output or any(
+        after.outputs[0].is_output
+        and isinstance(after.operation, keras.layers.Activation | keras.layers.Softmax)
+        for after in tensor.consumers
+    )
+
+
+def _calls_of_run(model, example):
+    """Of a model without a graph: the layers that have no others in them."""
+    targets, calls, kept = layer_targets(model), [], []
+
+    def note(position, call, args, kwargs):
+        before = len(calls)
+        result = call(*args, **kwargs)
+        if len(calls) == before and hasattr(result, "shape"):
+            kept.append(result)
+            calls.append(_Call(targets[position], tuple(result.shape), False))
+        return result
+
+    with intercepting([target.item for target in targets], note):
+        outputs = keras.tree.flatten(model(example, training=False))
+    ends = {id(output) for output in outputs}
+    return [
+        dataclasses.replace(call, is_end=id(value) in ends)
+        for call, value in zip(calls, kept, strict=True)
+    ]
+
+
+def spatial_inputs(inputs: list[np.ndarray]) -> list[int]:
+    """The positions of the inputs that a map could be for, all of one rank."""
+    for rank in sorted(_RANKS, reverse=True):
+        found = [i for i, array in enumerate(inputs) if array.ndim == rank]
+        if found:
+            return found
+    return checks.fail(
+        "A class activation map needs images, volumes or sequences of vectors",
+        fix="Use saliency, integrated_gradients or kernel_shap for a table.",
+        shapes=[array.shape for array in inputs],
+    )

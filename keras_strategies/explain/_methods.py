@@ -1,0 +1,60 @@
+"""The explanations that are chosen by name, and what their maps mean."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_strategies._internal import checks
+from keras_strategies.explain import _cams, _gradients, _perturbations
+
+#: Functions of a model, inputs and a target that return a map of the inputs.
+METHODS: dict[str, Callable[..., Any]] = {
+    "saliency": _gradients.saliency,
+    "grad_times_input": _gradients.grad_times_input,
+    "integrated_gradients": _gradients.integrated_gradients,
+    "smooth_grad": _gradients.smooth_grad,
+    "grad_cam": _cams.grad_cam,
+    "grad_cam_plus_plus": _cams.grad_cam_plus_plus,
+    "layer_cam": _cams.layer_cam,
+    "score_cam": _cams.score_cam,
+    "eigen_cam": _cams.eigen_cam,
+    "occlusion": _perturbations.occlusion,
+    "rise": _perturbations.rise,
+}
+
+
+def method_of(name: str, method: Any) -> Callable[..., Any]:
+    """The function of a method that is given by its name or as a function."""
+    if isinstance(method, str):
+        return METHODS[checks.choice(name, method, tuple(METHODS))]
+    if not callable(method):
+        checks.fail(
+            f"`{name}` must be a function or one of {', '.join(METHODS)}",
+            error=TypeError,
+            **{name: method},
+        )
+    return method
+
+
+def run(
+    method: Callable[..., Any],
+    model: keras.Model,
+    inputs: Any,
+    target: Any,
+    **options: Any,
+) -> Any:
+    """The maps of a method; `eigen_cam` has no target and no logits."""
+    if method is _cams.eigen_cam:
+        options.pop("logits", None)
+        return method(model, inputs, **options)
+    return method(model, inputs, target, **options)
+
+
+def by_position(maps: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Maps with one number for each position: channels are added up."""
+    if inputs.ndim in (3, 4, 5) and maps.ndim == inputs.ndim:
+        last = inputs.ndim == 3 or keras.config.image_data_format() == "channels_last"
+        return maps.sum(axis=-1 if last else 1)
+    return maps

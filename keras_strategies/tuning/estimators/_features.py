@@ -1,0 +1,119 @@
+"""Features of scikit-learn as inputs of a Keras model."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from keras_strategies._internal import checks
+
+Inputs: TypeAlias = "np.ndarray | dict[str, np.ndarray]"
+
+
+def as_inputs(X: Any) -> Inputs:
+    """Returns features as arrays: checked, sparse matrices as dense ones.
+
+    Keras takes sparse matrices on some backends and in few layers only, so that a
+    model that works with one of two spellings of the same data would be the rule.
+
+    Args:
+        X: Array, data frame or sparse matrix, or a dict of arrays for a model with
+            named inputs.
+    """
+    from sklearn.utils import check_array
+
+    if isinstance(X, Mapping):
+        if not X:
+            checks.fail("`X` must have an array for each input of the model", X=X)
+        return {
+            str(name): check_array(value, allow_nd=True, ensure_2d=False)
+            for name, value in X.items()
+        }
+    array = check_array(X, allow_nd=True, accept_sparse=["csr", "csc", "coo"])
+    return array.toarray() if hasattr(array, "toarray") else array
+
+
+def arrays(inputs: Inputs) -> list[np.ndarray]:
+    """Returns the arrays of the inputs as a list."""
+    return list(inputs.values()) if isinstance(inputs, dict) else [inputs]
+
+
+def row_shapes(inputs: Inputs) -> Any:
+    """Returns the shape of a sample, by name if the inputs have names."""
+    if isinstance(inputs, dict):
+        return {name: value.shape[1:] for name, value in inputs.items()}
+    return inputs.shape[1:]
+
+
+def batch_shapes(inputs: Inputs) -> Any:
+    """Returns the shapes with a free first axis, as `model.build` takes them."""
+    if isinstance(inputs, dict):
+        return {name: (None, *value.shape[1:]) for name, value in inputs.items()}
+    return (None, *inputs.shape[1:])
+
+
+def check_same_shapes(inputs: Inputs, shapes: Any) -> None:
+    """Raises unless samples have the shapes that a model was fitted with."""
+    if row_shapes(inputs) != shapes:
+        checks.fail(
+            f"`X` must have samples of shape {shapes}, as in `fit`",
+            shape=row_shapes(inputs),
+        )
+
+
+def remember(estimator: Any, X: Any) -> None:
+    """Sets `n_features_in_` and, for a data frame, `feature_names_in_`."""
+    if isinstance(X, Mapping):
+        estimator.n_features_in_ = len(X)
+        return
+    from sklearn.utils.validation import validate_data
+
+    validate_data(estimator, X, reset=True, skip_check_array=True)
+
+
+def check_names(estimator: Any, X: Any) -> None:
+    """Raises if columns have other names or another number than in `fit`."""
+    if isinstance(X, Mapping):
+        return
+    from sklearn.utils.validation import validate_data
+
+    validate_data(estimator, X, reset=False, skip_check_array=True)
+
+
+def single_output(outputs: Any) -> Any:
+    """Returns the one output of a model that returns it alone, in a list or a dict."""
+    if isinstance(outputs, dict):
+        outputs = list(outputs.values())
+    if isinstance(outputs, (list, tuple)):
+        if len(outputs) != 1:
+            _refuse_outputs(len(outputs))
+        return outputs[0]
+    return outputs
+
+
+def output_width(model: Any, inputs: Inputs) -> int:
+    """Returns the size of the last axis of a model's one output."""
+    shape = model.compute_output_shape(batch_shapes(inputs))
+    if isinstance(shape, dict):
+        shape = list(shape.values())
+    if shape and not isinstance(shape[0], int) and shape[0] is not None:
+        if len(shape) != 1:
+            _refuse_outputs(len(shape))
+        shape = shape[0]
+    return shape[-1]
+
+
+def _refuse_outputs(count):
+    checks.fail(
+        "An estimator of scikit-learn must have a model with one output",
+        fix="Take keras.Model(model.inputs, model.outputs[0]), or an estimator for "
+        "each output.",
+        outputs=count,
+    )
+
+
+def as_outputs(model: Any, targets: np.ndarray) -> Any:
+    """Returns targets in the structure of a model's one output."""
+    names = getattr(model, "output_names", None)
+    structure = getattr(model, "output", None)
+    return {names[0]: targets} if isinstance(structure, dict) and names else targets

@@ -1,0 +1,33 @@
+"""Probabilities from the outputs of a classifier."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_strategies.tuning.hypermodels._compiling import takes_logits
+
+
+def probabilities(
+    outputs: Any, model: keras.Model, multilabel: bool = False
+) -> np.ndarray:
+    """Class probabilities from the outputs of a classifier, a column for each class.
+
+    Args:
+        outputs: Outputs of the model.
+        model: The compiled model, whose loss tells whether they are logits.
+        multilabel: Whether each class is a question of its own.
+    """
+    outputs = np.asarray(outputs)
+    are_logits = takes_logits(model)
+    if multilabel:
+        if are_logits:
+            outputs = keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs))
+        return outputs
+    if outputs.shape[-1] == 1:
+        if are_logits:
+            outputs = keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs))
+        return np.concatenate([1 - outputs, outputs], axis=-1)
+    if are_logits:
+        outputs = keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
+    return outputs
