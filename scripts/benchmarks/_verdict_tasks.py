@@ -95,6 +95,11 @@ def mean_precision(y, p):
     )
 
 
+def pixel_precision(y, p):
+    """Average precision over all pixels of the first images."""
+    return mean_precision(y[:100].reshape(-1, 1), p[:100].reshape(-1, 1))
+
+
 def binary_brier(y, p):
     base = y.reshape(len(y), -1).mean(0)
     return 100 * (1 - np.square(p - y).mean() / (base * (1 - base)).mean())
@@ -441,7 +446,7 @@ def _several():
     scores = {
         "digit": [accuracy, brier],
         "place": [r2(0), r2(1)],
-        "even": [yes_no, binary_brier],
+        "even": [yes_no, binary_brier, mean_precision, mean_f1],
     }
     return Task("three outputs", "several outputs", data, build, scores)
 
@@ -593,7 +598,7 @@ def tasks() -> list[Task]:
             "pixels",
             ink,
             _fcn(conv(1, "sigmoid"), "binary_crossentropy", 1),
-            {"out": [foreground_iou, yes_no, binary_brier]},
+            {"out": [foreground_iou, yes_no, binary_brier, pixel_precision]},
             epochs=5,
         ),
         Task(

@@ -38,13 +38,12 @@ def value_measures(
         f"channel {{channel}} explains {share[worst]:.2f} points less of the variance "
         "of the labels"
     )
-    allowed = CHANNEL_VARIANCE if _are_equals(spread, is_shared) else VARIANCE
-    measures = [Measure("variance", float(share[worst]) / allowed, text, worst)]
     if _are_equals(spread, is_shared):
+        # The worst of many channels would be that of the noisiest labels.
         points = 100 * float(worse.mean() / truth.var(axis=0).mean())
         text = f"all channels explain {points:.2f} points less of the labels' variance"
-        measures.append(Measure("whole", points / VARIANCE, text))
-    return measures
+        return [Measure("whole", points / VARIANCE, text)]
+    return [Measure("variance", float(share[worst]) / VARIANCE, text, worst)]
 
 
 def label_error(reference: np.ndarray, actual: np.ndarray, truth: np.ndarray) -> float:
