@@ -27,6 +27,10 @@ PIXELS = {
 }
 
 
+# One of each kind; the others are like them.
+QUICK = ("RandomGridDistortion", "RandomISONoise", "RandomBoxDropout")
+
+
 def _numpy(x):
     return keras.ops.convert_to_numpy(x)
 
@@ -259,8 +263,10 @@ def test_motion_blurs_along_a_line():
     np.testing.assert_allclose(got, expected, atol=1e-2)
 
 
-@pytest.mark.parametrize("quality", [15, 50, 80, 95])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("quality", "channels"),
+    [(30, 1), (80, 3), *(pytest.param(q, 3, marks=pytest.mark.slow) for q in (15, 95))],
+)
 def test_compression_is_that_of_a_file(quality, channels):
     images = _photograph(2, 50, 41)[..., :channels]
     got = _numpy(augmentation.RandomJPEGCompression(quality)(images))
@@ -299,7 +305,13 @@ def test_pixels_change_and_labels_do_not(name):
         np.testing.assert_allclose(got.transpose(0, 2, 3, 1), first, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", [*GEOMETRIC, *PIXELS, "RandomBoxDropout"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in [*GEOMETRIC, *PIXELS, "RandomBoxDropout"]
+    ],
+)
 def test_in_tf_data_on_every_backend(name):
     import tensorflow as tf
 

@@ -183,7 +183,7 @@ def values(model):
 def reset(model):
     """The values of a new model; what callbacks changed must be gone."""
     optimizer = model.optimizer
-    assert (optimizer.clipvalue, optimizer.weight_decay) == (None, None)
+    assert optimizer.clipvalue is None and optimizer.weight_decay is None
     assert optimizer.momentum == by_hand.MOMENTUM
     assert "apply" not in optimizer.__dict__
     for variable in optimizer.variables:

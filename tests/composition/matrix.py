@@ -438,6 +438,7 @@ EXPECTED = [
     ),
     NotEqual("E3", ".*", "steps_per_execution", ("torch",), "steps_per_execution"),
     NotEqual("-", ".*", "XLA", ("torch",), runnable=False),
+    NotEqual("R", r"GradientTransform\(AddNoise\)", "XLA", ("tensorflow",)),
     NotEqual("K1", SQUARES, "embedding", ("tensorflow",)),
     NotEqual(
         "K2",

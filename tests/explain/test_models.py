@@ -289,3 +289,13 @@ def test_every_structure_of_inputs_is_taken_without_a_warning():
     np.testing.assert_allclose(alone, in_a_list)
     np.testing.assert_allclose(alone, explain.saliency(one, x[1].tolist(), 0))
     assert alone.shape == (2, 4)
+
+
+def test_the_layer_is_not_one_of_several_branches():
+    image = keras.Input((8, 8, 1))
+    x = kl.Conv2D(3, 3, activation="relu", name="stem")(image)
+    short = kl.Conv2D(3, 6, name="short")(x)  # one position
+    long = kl.Conv2D(3, 3, name="long_1")(kl.Conv2D(3, 3, name="long_0")(x))
+    joined = kl.Concatenate()([kl.GlobalMaxPooling2D()(y) for y in (short, long)])
+    model = keras.Model(image, kl.Dense(2)(joined))
+    assert explain.find_cam_layer(model, images(1, 8, 1)) == "stem"

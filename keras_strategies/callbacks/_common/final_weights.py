@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_strategies._internal import bases, checks
-from keras_strategies.callbacks._common.siblings import is_before, siblings
+from keras_strategies.callbacks._common.siblings import is_before, siblings, undo_begins
 
 
 class FinalWeights(bases.Callback):
@@ -72,6 +72,7 @@ class FinalWeights(bases.Callback):
             pair = [self, other] if is_before(self, other) else [other, self]
             if _go_together(*pair):
                 continue
+            undo_begins(self)
             checks.fail(
                 "Only one callback of a fit can set the weights at its end",
                 fix="Leave one out. To keep the best averages, use "

@@ -12,7 +12,9 @@ def find_cam_layer(model: keras.Model, inputs: Any) -> str:
     """Returns the path of the layer that class activation maps take by themselves.
 
     It is the last layer, nested models included, that makes feature maps with more
-    than one position behind a convolution; pooling, padding and dropout do not count.
+    than one position behind a convolution, and that all which the outputs see of the
+    image passes: no single one of several branches. Pooling, padding and dropout do
+    not count.
     Give its path, or that of an earlier and finer one, as `layer` of `grad_cam` and
     the others.
 
