@@ -91,14 +91,22 @@ _NETWORKS = {
 
 
 _pool = {}
+_starts = {}  # weights that every model of a setting starts from
 
 
 def pooled(setting="", mode="plain"):
     """A compiled model at its start; the dtype policy must be that of the mode."""
     entry = _pool.get((setting, mode))
     if entry is None or not entry.reset():
-        entry = _pool[setting, mode] = _Pooled(compiled(setting, **MODES[mode]))
+        model = compiled(setting, **MODES[mode])
+        model.set_weights(_starts.setdefault(setting, _copies(model.weights)))
+        entry = _pool[setting, mode] = _Pooled(model)
     return entry.model
+
+
+def _copies(variables):
+    # An array of Torch is the memory of its tensor.
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
 
 
 class _Pooled:
@@ -106,7 +114,7 @@ class _Pooled:
         self.model = model
         model.optimizer.build(model.trainable_variables)
         self.variables = self._variables()
-        self.values = [keras.ops.convert_to_numpy(v) for v in self.variables]
+        self.values = _copies(self.variables)
         self.config = self._config()
 
     def reset(self):

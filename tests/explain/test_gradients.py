@@ -58,7 +58,7 @@ def test_an_error_that_stays_is_a_warning():
     with pytest.warns(UserWarning, match=r"of 7 samples add up with an error of more"):
         explain.integrated_gradients(model, X, 1, max_points=1)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         explain.integrated_gradients(model, X, 1, points=1)
 
 

@@ -21,7 +21,7 @@ L = keras.layers
 def test_kinds(kind, target):
     model, shapes = models.KINDS[kind]()
     samples = models.samples(shapes, count=48)
-    for quantization, most in (("float32", 1e-4), ("int8", 0.5)):
+    for quantization in ("float32", "int8"):
         result = export.to_tflite(
             model,
             target,
@@ -29,7 +29,9 @@ def test_kinds(kind, target):
             representative_data=samples,
             max_loss=50.0,  # random weights: the outputs hardly vary
         )
-        assert result.verified and result.max_difference < most
+        assert result.verified and result.agreement > 0.9
+        if quantization == "float32":
+            assert result.max_difference < 1e-4
         assert set(result.signature["inputs"]) == set(shapes)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_strategies._internal.model_graph import clone_model
 from keras_strategies.compression._common.stripping import strip
@@ -44,6 +45,11 @@ def schedule(start: float, end: float, steps: int) -> SparsitySchedule:
     return PolynomialSparsity(start, end, 0, last, frequency=frequency)
 
 
+def _weights(model):
+    # Copies: on Torch `get_weights` returns the memory of the weights.
+    return [np.array(value) for value in model.get_weights()]
+
+
 class SizeSearch(CompressionSearch):
     """Sparsity, then shared values, each as strong as the budget allows.
 
@@ -58,7 +64,7 @@ class SizeSearch(CompressionSearch):
     def __init__(self, evaluator: CandidateEvaluator, fine_tuner: FineTuner) -> None:
         super().__init__(evaluator, fine_tuner)
         self.scratch_model = clone_model(evaluator.model)
-        self.start_weights = self.scratch_model.get_weights()
+        self.start_weights = _weights(self.scratch_model)
         # Sparsity and weights of the candidates within the budget, in order.
         self.accepted: list[tuple[float, Any]] = [(0.0, self.start_weights)]
         # The candidate over the budget that lost least, and its weights.
@@ -140,7 +146,7 @@ class SizeSearch(CompressionSearch):
     def _evaluate_trained(self, candidate: Candidate, started: float) -> bool:
         """Measures the scratch model as `candidate`; whether it is accepted."""
         strip(self.scratch_model)
-        weights = self.scratch_model.get_weights()
+        weights = _weights(self.scratch_model)
         candidate.seconds = time.monotonic() - started
         if self._evaluate_weights(candidate, weights).met:
             # Only pruned weights are pruned further.
