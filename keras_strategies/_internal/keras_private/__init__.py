@@ -22,6 +22,7 @@ from keras_strategies._internal.keras_private.fit_loop import (
     build_for_fit,
     callback_list,
     changed_step,
+    finish_hooks,
 )
 from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
@@ -128,6 +129,7 @@ __all__ = [
     "direct_layers",
     "exact_scopes",
     "first_gradients",
+    "finish_hooks",
     "flatten_layers",
     "gradients",
     "gradients_within",

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import threading
 import types
 
 import keras
@@ -29,6 +30,21 @@ def callback_list(callback):
                 return owner
         frame = frame.f_back
     return None
+
+
+def finish_hooks(callback):
+    """Waits for the hooks of a running `fit` that Keras calls in other threads.
+
+    On JAX and Torch Keras hands `on_train_batch_end` to threads if every callback
+    allows it, so that what a callback counts there may be behind. The list of pending
+    calls is private. Does nothing outside of `fit` and in such a thread itself.
+    Keras 3.12 to 3.15.
+    """
+    owner = callback_list(callback)
+    executor = getattr(owner, "_executor", None)
+    if executor is None or threading.current_thread() in executor._threads:
+        return
+    owner._flush_futures()
 
 
 def build_for_fit(model):

@@ -15,6 +15,7 @@ from keras_strategies._internal.keras_private import (
     build_for_fit,
     callback_list,
     current_values,
+    finish_hooks,
 )
 from keras_strategies._internal.keras_private.averages import DeviceAverages
 from keras_strategies.callbacks._common import snapshots
@@ -190,6 +191,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
             return self._restored
         if not self._in_epoch or not self._is_pending or self.method == "swa":
             return 0
+        finish_hooks(self)
         return self._batches.so_far - self._averaged_steps
 
     @_pending.setter
