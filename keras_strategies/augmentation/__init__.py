@@ -25,8 +25,8 @@ Tables: `SwapNoise`, `TabularMixUp` and `FeatureDropout` take `(batch, features)
 `distribute` runs pipelines on the workers of the tf.data service.
 """
 
-from keras_strategies.augmentation._distribute import distribute
-from keras_strategies.augmentation._fuse import fuse
+from typing import TYPE_CHECKING, Any
+
 from keras_strategies.augmentation._image.cut_mix import CutMix
 from keras_strategies.augmentation._image.mix_up import MixUp
 from keras_strategies.augmentation._image.random_box_dropout import RandomBoxDropout
@@ -47,7 +47,6 @@ from keras_strategies.augmentation._image.random_optical_distortion import (
 )
 from keras_strategies.augmentation.channel_shuffle import ChannelShuffle
 from keras_strategies.augmentation.grid_mask import GridMask
-from keras_strategies.augmentation.image_data_generator import ImageDataGenerator
 from keras_strategies.augmentation.random_affine import RandomAffine
 from keras_strategies.augmentation.random_color_affine import RandomColorAffine
 from keras_strategies.augmentation.random_cutout import RandomCutout
@@ -64,16 +63,42 @@ from keras_strategies.augmentation.signal.spec_augment import SpecAugment
 from keras_strategies.augmentation.tabular.feature_dropout import FeatureDropout
 from keras_strategies.augmentation.tabular.swap_noise import SwapNoise
 from keras_strategies.augmentation.tabular.tabular_mix_up import TabularMixUp
-from keras_strategies.augmentation.text.back_translation import BackTranslation
-from keras_strategies.augmentation.text.embedding_thesaurus import EmbeddingThesaurus
-from keras_strategies.augmentation.text.random_deletion import RandomDeletion
-from keras_strategies.augmentation.text.random_insertion import RandomInsertion
-from keras_strategies.augmentation.text.random_swap import RandomSwap
-from keras_strategies.augmentation.text.synonym_replacement import SynonymReplacement
-from keras_strategies.augmentation.text.text_augmenter import TextAugmenter
-from keras_strategies.augmentation.text.typo_noise import TypoNoise
-from keras_strategies.augmentation.text.word_net_thesaurus import WordNetThesaurus
 from keras_strategies.augmentation.trivial_augment_wide import TrivialAugmentWide
+
+if TYPE_CHECKING:
+    from keras_strategies.augmentation import text as text
+    from keras_strategies.augmentation._distribute import distribute
+    from keras_strategies.augmentation._fuse import fuse
+    from keras_strategies.augmentation.image_data_generator import ImageDataGenerator
+    from keras_strategies.augmentation.text.back_translation import BackTranslation
+    from keras_strategies.augmentation.text.embedding_thesaurus import (
+        EmbeddingThesaurus,
+    )
+    from keras_strategies.augmentation.text.random_deletion import RandomDeletion
+    from keras_strategies.augmentation.text.random_insertion import RandomInsertion
+    from keras_strategies.augmentation.text.random_swap import RandomSwap
+    from keras_strategies.augmentation.text.synonym_replacement import (
+        SynonymReplacement,
+    )
+    from keras_strategies.augmentation.text.text_augmenter import TextAugmenter
+    from keras_strategies.augmentation.text.typo_noise import TypoNoise
+    from keras_strategies.augmentation.text.word_net_thesaurus import WordNetThesaurus
+
+# What no saved model holds is imported when it is first used.
+_LAZY = {
+    "BackTranslation": "text.back_translation",
+    "EmbeddingThesaurus": "text.embedding_thesaurus",
+    "ImageDataGenerator": "image_data_generator",
+    "RandomDeletion": "text.random_deletion",
+    "RandomInsertion": "text.random_insertion",
+    "RandomSwap": "text.random_swap",
+    "SynonymReplacement": "text.synonym_replacement",
+    "TextAugmenter": "text.text_augmenter",
+    "TypoNoise": "text.typo_noise",
+    "WordNetThesaurus": "text.word_net_thesaurus",
+    "distribute": "_distribute",
+    "fuse": "_fuse",
+}
 
 __all__ = [
     "BackTranslation",
@@ -116,3 +141,19 @@ __all__ = [
     "distribute",
     "fuse",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name == "text":
+        return importlib.import_module(f"{__name__}.text")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "text"})

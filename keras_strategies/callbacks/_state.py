@@ -7,6 +7,7 @@ import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import (
+    callback_list,
     checkpoint_state,
     set_checkpoint_state,
 )
@@ -66,8 +67,8 @@ def get_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
 def set_state(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
     """Restores the state of an earlier callback in a new one, for the next `fit`.
 
-    The next `fit` continues from it, although Keras's callbacks reset their state when
-    training begins; a fit after that one starts anew.
+    That `fit` continues from it, although Keras's callbacks reset their state when
+    training begins; one after it starts anew. Within a `fit` the state counts at once.
 
     Args:
         callback: A callback of the same class and arguments.
@@ -102,7 +103,8 @@ def set_state(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None
         set_checkpoint_state(callback, copy.deepcopy(state))
         return
     _assign(callback, state)
-    _assign_after_next_begin(callback, state)
+    if callback_list(callback) is None:  # else the fit is there already
+        _assign_after_next_begin(callback, state)
 
 
 def _state_names(callback):

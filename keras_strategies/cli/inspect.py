@@ -19,9 +19,9 @@ def add_parser(commands: common.Subparsers) -> None:
         "inspect",
         help="contents of a .tflite file",
         description=(
-            "Lists size, signatures, operations (and which of them the GPU delegate "
-            "and the Edge TPU do not list), tensor types, zeros and metadata of a "
-            ".tflite file from any converter, also of one that cannot be run here. "
+            "Lists size, signatures, operations (and those that the GPU delegate and "
+            "the Edge TPU do not list), tensor types, zeros and metadata of a .tflite "
+            "file from any converter, also of one that cannot be run here. "
             "Exit code 2: there is no such file, or it is damaged."
         ),
         epilog=EXAMPLE,

@@ -36,12 +36,12 @@ class OptimizerWrapper(SavedWithInner, bases.Optimizer):
 
     _INNER = "inner_optimizer"
 
-    weight_decay = _inner_setting("weight_decay")
-    clipnorm = _inner_setting("clipnorm")
-    clipvalue = _inner_setting("clipvalue")
-    global_clipnorm = _inner_setting("global_clipnorm")
-    ema_momentum = _inner_setting("ema_momentum")
-    ema_overwrite_frequency = _inner_setting("ema_overwrite_frequency")
+    weight_decay: Any = _inner_setting("weight_decay")
+    clipnorm: Any = _inner_setting("clipnorm")
+    clipvalue: Any = _inner_setting("clipvalue")
+    global_clipnorm: Any = _inner_setting("global_clipnorm")
+    ema_momentum: Any = _inner_setting("ema_momentum")
+    ema_overwrite_frequency: Any = _inner_setting("ema_overwrite_frequency")
 
     def __init__(
         self, inner_optimizer: keras.optimizers.Optimizer | str, name: str | None = None

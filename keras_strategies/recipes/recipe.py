@@ -1,9 +1,11 @@
 """What a recipe returns."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 
-class Recipe(NamedTuple):
+@dataclass(frozen=True)
+class Recipe:
     """A compiled Keras model with the data and callbacks to train it.
 
     Everything in it is an ordinary Keras or `tf.data` object; change what you like,

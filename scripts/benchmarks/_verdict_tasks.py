@@ -15,6 +15,8 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score
 
 L = keras.layers
+# Added to every seed: another set of data, labels and models.
+SHIFT = 0
 
 
 @dataclasses.dataclass
@@ -93,6 +95,11 @@ def mean_precision(y, p):
     )
 
 
+def pixel_precision(y, p):
+    """Average precision over all pixels of the first images."""
+    return mean_precision(y[:100].reshape(-1, 1), p[:100].reshape(-1, 1))
+
+
 def binary_brier(y, p):
     base = y.reshape(len(y), -1).mean(0)
     return 100 * (1 - np.square(p - y).mean() / (base * (1 - base)).mean())
@@ -106,6 +113,10 @@ def mean_f1(y, p):
     r = p > 0.5
     hits = (r & (y > 0)).sum(0)
     return 100 * float(np.mean(2 * hits / np.maximum(r.sum(0) + y.sum(0), 1)))
+
+
+def mean_f1_logits(y, z):
+    return mean_f1(y, sigmoid(z))
 
 
 def mean_iou(y, p):
@@ -138,9 +149,17 @@ def whole_r2(y, p):
 
 def retrieval(y, e):
     """Nearest neighbours of the same class, in points."""
-    e, y = e[:1500].astype("float64"), y[:1500]
-    e = e / np.maximum(np.linalg.norm(e, axis=1, keepdims=True), 1e-9)
-    s = e @ e.T
+    return gallery_retrieval(y, e, e)
+
+
+def gallery_retrieval(y, e, gallery):
+    """The same in a gallery that another model embedded, most often the server's."""
+    y = y[:1500]
+    e, gallery = (
+        z[:1500] / np.maximum(np.linalg.norm(z[:1500], axis=1, keepdims=True), 1e-9)
+        for z in (e.astype("float64"), gallery.astype("float64"))
+    )
+    s = e @ gallery.T
     np.fill_diagonal(s, -9)
     return 100 * float((y[s.argmax(1)] == y).mean())
 
@@ -149,14 +168,16 @@ def retrieval(y, e):
 
 
 def _teacher(seed, inputs, outputs, width=24):
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed + SHIFT)
     a = rng.normal(size=(inputs, width)) * 1.5 / np.sqrt(inputs)
     b = rng.normal(size=(width, outputs)) / np.sqrt(width)
     return lambda x: np.tanh(x @ a) @ b
 
 
 def _features(count, seed, size=12):
-    return np.random.default_rng(seed).normal(size=(count, size)).astype("float32")
+    return (
+        np.random.default_rng(seed + SHIFT).normal(size=(count, size)).astype("float32")
+    )
 
 
 def _class_data(seed, classes, sharpness, prior=None):
@@ -165,7 +186,7 @@ def _class_data(seed, classes, sharpness, prior=None):
 
     def data(count, draw):
         x = _features(count, 1000 * seed + draw)
-        rng = np.random.default_rng(7000 * seed + draw)
+        rng = np.random.default_rng(7000 * seed + draw + SHIFT)
         z = sharpness * teacher(x) + prior
         y = (z + rng.gumbel(size=z.shape)).argmax(-1)
         return x, {"out": y}
@@ -178,7 +199,7 @@ def _label_data(seed, labels, sharpness, bias):
 
     def data(count, draw):
         x = _features(count, 1000 * seed + draw)
-        rng = np.random.default_rng(7000 * seed + draw)
+        rng = np.random.default_rng(7000 * seed + draw + SHIFT)
         p = sigmoid(sharpness * teacher(x) + bias)
         return x, {"out": (rng.random(p.shape) < p).astype("float32")}
 
@@ -190,7 +211,7 @@ def _value_data(seed, scales, noise, heavy=False):
 
     def data(count, draw):
         x = _features(count, 1000 * seed + draw)
-        rng = np.random.default_rng(7000 * seed + draw)
+        rng = np.random.default_rng(7000 * seed + draw + SHIFT)
         z = teacher(x)
         z = z + noise * rng.normal(size=z.shape)
         z = np.sign(z) * np.expm1(1.5 * np.abs(z)) if heavy else z
@@ -207,7 +228,7 @@ def _digits(count, draw):
     if not _DIGITS:
         bunch = load_digits()
         _DIGITS["x"], _DIGITS["y"] = bunch.images / 16, bunch.target
-    rng = np.random.default_rng(31 + draw)
+    rng = np.random.default_rng(31 + draw + SHIFT)
     rows = rng.integers(0, len(_DIGITS["y"]), count)
     x = np.zeros((count, 12, 12), "float32")
     places = rng.integers(0, 5, size=(count, 2))
@@ -220,7 +241,7 @@ def _digits(count, draw):
 
 def _shapes(count, draw, size=12, rare=False):
     """Images with a square and a disc; the class of each pixel."""
-    rng = np.random.default_rng(77 + draw)
+    rng = np.random.default_rng(77 + draw + SHIFT)
     yy, xx = np.mgrid[:size, :size]
     x = 0.2 * rng.normal(size=(count, size, size, 3))
     y = np.zeros((count, size, size), int)
@@ -240,7 +261,7 @@ def _shapes(count, draw, size=12, rare=False):
 
 
 def _series(count, draw, channels=1, steps=24, horizon=6):
-    rng = np.random.default_rng(99 + draw)
+    rng = np.random.default_rng(99 + draw + SHIFT)
     t = np.arange(steps + horizon)
     parts = []
     for c in range(channels):
@@ -254,11 +275,11 @@ def _series(count, draw, channels=1, steps=24, horizon=6):
 
 def _tokens(count, draw, vocabulary=16, steps=12):
     """A Markov chain of order two."""
-    table = np.random.default_rng(5).dirichlet(
+    table = np.random.default_rng(5 + SHIFT).dirichlet(
         np.full(vocabulary, 0.15), size=(vocabulary, vocabulary)
     )
     cumulative = table.cumsum(-1)
-    rng = np.random.default_rng(123 + draw)
+    rng = np.random.default_rng(123 + draw + SHIFT)
     ids = rng.integers(0, vocabulary, size=(count, steps + 1))
     for t in range(2, steps + 1):
         u = rng.random((count, 1))
@@ -269,7 +290,7 @@ def _tokens(count, draw, vocabulary=16, steps=12):
 
 def _tags(count, draw):
     ids, _ = _tokens(count, draw)
-    rng = np.random.default_rng(321 + draw)
+    rng = np.random.default_rng(321 + draw + SHIFT)
     previous = np.concatenate([ids[:, :1], ids[:, :-1]], axis=1)
     y = np.where((ids == 3) & (previous % 2 == 0), 1, 0)  # about 3 %
     y = np.where(ids % 4 == 2, 2, y)
@@ -425,7 +446,7 @@ def _several():
     scores = {
         "digit": [accuracy, brier],
         "place": [r2(0), r2(1)],
-        "even": [yes_no, binary_brier],
+        "even": [yes_no, binary_brier, mean_precision, mean_f1],
     }
     return Task("three outputs", "several outputs", data, build, scores)
 
@@ -447,9 +468,9 @@ def _classification(name, seed, classes, sharpness, prior=None, logits=False, **
 
 
 def _multi_label(name, seed, labels, sharpness, bias, logits=False):
-    scores = [yes_no, binary_brier, mean_precision]
+    scores = [yes_no, binary_brier, mean_precision, mean_f1]
     if logits:
-        scores = [yes_no_logits, binary_brier_logits, mean_precision]
+        scores = [yes_no_logits, binary_brier_logits, mean_precision, mean_f1_logits]
     return Task(
         name,
         "yes or no",
@@ -577,7 +598,7 @@ def tasks() -> list[Task]:
             "pixels",
             ink,
             _fcn(conv(1, "sigmoid"), "binary_crossentropy", 1),
-            {"out": [foreground_iou, yes_no]},
+            {"out": [foreground_iou, yes_no, binary_brier, pixel_precision]},
             epochs=5,
         ),
         Task(
@@ -585,7 +606,7 @@ def tasks() -> list[Task]:
             "pixels",
             pixels(False),
             _fcn(conv(3, "softmax"), _SPARSE, 3),
-            {"out": [mean_iou, accuracy]},
+            {"out": [mean_iou, accuracy, brier]},
             epochs=5,
         ),
         Task(
@@ -593,7 +614,7 @@ def tasks() -> list[Task]:
             "pixels",
             pixels(True),
             _fcn(conv(3, "softmax"), _SPARSE, 3),
-            {"out": [mean_iou, accuracy]},
+            {"out": [mean_iou, accuracy, brier]},
             epochs=6,
         ),
         _regression("one value", 14, [1.0], 0.2),
@@ -669,9 +690,13 @@ def tasks() -> list[Task]:
     ]
 
 
-def scores(task: Task, labels: Any, outputs: Any) -> dict[str, list[float]]:
+def scores(task: Task, labels: Any, outputs: Any, reference: Any) -> dict[str, Any]:
     """Returns the scores of each output, in points."""
-    return {
+    found = {
         name: [score(labels[name], outputs[name]) for score in functions]
         for name, functions in task.scores.items()
     }
+    if task.kind == "embeddings":
+        for name, values in outputs.items():
+            found[name].append(gallery_retrieval(labels[name], values, reference[name]))
+    return found

@@ -8,10 +8,9 @@ scripts/benchmark study --data F      twelve strategies on images, or on texts (
 """
 
 import argparse
+import multiprocessing
 import os
 import pathlib
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -205,7 +204,7 @@ def planted(given):
     strategy = ablation.Strategy
     false, missed, trainings = 0, {"he": 0, "clean": 0}, 0
     began = time.process_time()
-    for number in range(given.studies):
+    for number in range(given.first, given.first + given.studies):
         data, test_data, clean = digits(300, 0.4, seed=number)
         truth = {
             image.tobytes(): label for image, label in zip(data[0], clean, strict=True)
@@ -229,7 +228,8 @@ def planted(given):
                 "clean": strategy("clean", data=cleaned),
             },
             metric="accuracy",
-            epochs=8,
+            epochs=6,
+            batch_size=64,
             test_data=test_data,
             directory=given.directory and pathlib.Path(given.directory, str(number)),
             seed=number,
@@ -285,24 +285,26 @@ def _stored(directory):
 
 def kill(given):
     """Kills the same study again and again, then lets it end."""
-    command = [sys.executable, __file__, "--short"]
     rng = np.random.default_rng(given.seed)
+    # Copies of this process, which has trained nothing yet: no time for imports.
+    fork = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
-        whole = without_times(short_study(pathlib.Path(folder, "whole")))
         directory = pathlib.Path(folder, "killed")
         ended = 0
         for _ in range(given.kills):
             # While it starts, or in a training after a few more.
             goal = _stored(directory) + int(rng.integers(0, 4))
-            process = subprocess.Popen([*command, "--directory", str(directory)])
-            while process.poll() is None and _stored(directory) < goal:
+            process = fork.Process(target=short_study, args=(directory,))
+            process.start()
+            while process.is_alive() and _stored(directory) < goal:
                 time.sleep(0.01)
             time.sleep(float(rng.uniform(0, 1)))
-            ended += process.poll() is not None
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            ended += not process.is_alive()
+            process.kill()
+            process.join()
             print(f"{_stored(directory)} trainings stored", flush=True)
         again = without_times(short_study(directory))
+        whole = without_times(short_study(pathlib.Path(folder, "whole")))
     print(
         f"{given.kills} kills ({ended} came too late): the table is "
         f"{'identical' if again == whole else 'NOT identical'}"
@@ -315,9 +317,9 @@ def main():
     parser.add_argument("--simulate", action="store_true")
     parser.add_argument("--planted", action="store_true")
     parser.add_argument("--kill", action="store_true")
-    parser.add_argument("--short", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--data", help="a .npz of images or a .tsv of texts")
     parser.add_argument("--studies", type=int, default=None)
+    parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
@@ -336,8 +338,6 @@ def main():
         planted(given)
     elif given.kill:
         sys.exit(0 if kill(given) else 1)
-    elif given.short:
-        short_study(given.directory)
     elif given.data:
         study_file(given)
     else:

@@ -1,6 +1,6 @@
 """The verdict of `to_tflite` against the true loss: missed and falsely refused files.
 
-    scripts/benchmark verdict [--cache FOLDER] [--tasks FROM:TO] [--no-report]
+    scripts/benchmark verdict [--seed N] [--tasks SLICE] [--no-report]
 
 Trains the models of `_verdict_tasks.py` once, exports each in several ways (sound ones,
 and int8 with ranges of other data), and damages it in others: weights, inputs and
@@ -100,7 +100,8 @@ class _Exporter:
 
 def make(task, cache):
     """Trains a model and writes its outputs and those of its artifacts."""
-    keras.utils.set_random_seed(zlib.crc32(task.name.encode()) % 2**31)
+    seed = zlib.crc32(task.name.encode()) + verdict_tasks.SHIFT
+    keras.utils.set_random_seed(seed % 2**31)
     x, y = task.data(task.samples, 1)
     model = task.build()
     targets = y if len(y) > 1 else y["out"]
@@ -284,9 +285,10 @@ def judge(task, cache):
     def part(arrays, rows):
         return {name: value[rows] for name, value in arrays.items()}
 
-    base = verdict_tasks.scores(task, part(labels, test), part(reference, test))
+    truth, own = part(labels, test), part(reference, test)
+    base = verdict_tasks.scores(task, truth, own, own)
     for damage, outputs in entries:
-        found = verdict_tasks.scores(task, part(labels, test), part(outputs, test))
+        found = verdict_tasks.scores(task, truth, part(outputs, test), own)
         loss = max(
             b - f for name in base for b, f in zip(base[name], found[name], strict=True)
         )
@@ -341,16 +343,20 @@ def main() -> None:
     """Makes what is missing in the cache, then judges it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", default="build/verdict", type=pathlib.Path)
-    parser.add_argument("--tasks", default=":", help="FROM:TO, numbers of tasks")
+    parser.add_argument(
+        "--tasks", default=":", help="FROM:TO:STEP, a slice of the tasks"
+    )
     parser.add_argument("--no-report", action="store_true")
+    parser.add_argument("--seed", type=int, default=0, help="shift of all seeds")
     parser.add_argument("--rows", type=pathlib.Path, help="JSON file of all verdicts")
     parser.add_argument("--worst", type=int, default=0, help="list so many errors")
     arguments = parser.parse_args()
+    verdict_tasks.SHIFT = arguments.seed
+    if arguments.seed:
+        arguments.cache /= str(arguments.seed)
     arguments.cache.mkdir(parents=True, exist_ok=True)
-    first, _, last = arguments.tasks.partition(":")
-    chosen = verdict_tasks.tasks()[
-        int(first) if first else None : int(last) if last else None
-    ]
+    ends = [int(x) if x else None for x in arguments.tasks.split(":")]
+    chosen = verdict_tasks.tasks()[slice(*ends)]
     for task in chosen:
         if not (arguments.cache / f"{task.name}.npz").exists():
             make(task, arguments.cache)
@@ -362,7 +368,7 @@ def main() -> None:
         rows += judge(task, arguments.cache)
         print(f"judged {task.name}", file=sys.stderr, flush=True)
     if arguments.rows:
-        arguments.rows.write_text(json.dumps(rows))
+        arguments.rows.write_text(json.dumps(rows, default=float))
     print(
         f"{len(chosen)} models, {len(rows) // DRAWS} artifacts, {DRAWS} draws of "
         f"{SAMPLES} samples: missed / falsely refused, in per cent\n"

@@ -51,6 +51,20 @@ def test_backend_ops_are_keras_ops_or_those_of_the_switched_backend():
         _ = ops.no_such_function
 
 
+def test_data_layer_runs_in_tf_data_on_every_backend():
+    import tensorflow as tf
+
+    class Doubled(keras_private.DataLayer):
+        def call(self, inputs):
+            return self.backend.numpy.multiply(inputs, 2.0)
+
+    assert issubclass(
+        keras_private.BaseImagePreprocessingLayer, keras_private.DataLayer
+    )
+    dataset = tf.data.Dataset.from_tensors(np.ones(3, "float32")).map(Doubled())
+    assert next(iter(dataset)).numpy().tolist() == [2, 2, 2]
+
+
 def test_seeds_from_serves_an_image_layer_inside_the_block_only():
     class Counted(keras.random.SeedGenerator):
         drawn = 0

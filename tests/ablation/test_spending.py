@@ -92,3 +92,24 @@ def test_lost_pairs_widen_the_bound():
     expected = stats.t.isf(stats.t.sf(whole, 9), 5)
     assert fewer == pytest.approx(expected, rel=1e-2)
     assert fewer > whole
+
+
+@pytest.mark.parametrize("looks", [(20, 55, 100), (60, 118, 200), (100, 400, 1000)])
+@pytest.mark.parametrize("sides", [1, 2])
+def test_bounds_of_many_pairs_spend_what_is_due(looks, sides):
+    """On drawn studies, whose sums of many differences are drawn at once."""
+    level, paths = 0.05, 40_000
+    bounds = SpendingBounds(looks, sides).at(level)
+    rng = np.random.default_rng(0)
+    total, squares, beyond, pairs = np.zeros(paths), np.zeros(paths), False, 0
+    for look, bound in zip(looks, bounds, strict=True):
+        added = look - pairs
+        part = rng.normal(size=paths) * np.sqrt(added)
+        total += part
+        squares += part**2 / added + rng.chisquare(added - 1, size=paths)
+        pairs = look
+        variance = (squares - total**2 / pairs) / (pairs - 1)
+        t = total / np.sqrt(pairs * variance)
+        beyond = beyond | ((np.abs(t) if sides == 2 else t) >= bound)
+        due = level * look / looks[-1]
+        assert np.mean(beyond) == pytest.approx(due, abs=4 * np.sqrt(due / paths))

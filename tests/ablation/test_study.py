@@ -37,7 +37,7 @@ def result():
         "not_here": Strategy("not_here", model=not_here),
         "same": Strategy("same", fit={"batch_size": 32}),
     }
-    return study(changes, data=networks.blobs(400))
+    return study(changes, data=networks.blobs(1200))
 
 
 def test_verdicts(result):

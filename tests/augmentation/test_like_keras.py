@@ -32,7 +32,18 @@ LAYERS = {
     "RandomMosaic": augmentation.RandomMosaic,
     "ChannelShuffle": augmentation.ChannelShuffle,
     "fuse": lambda: augmentation.fuse(_stack()),
+    "RandomOpticalDistortion": lambda: augmentation.RandomOpticalDistortion((0.2, 0.3)),
+    "RandomGridDistortion": lambda: augmentation.RandomGridDistortion(factor=0.9),
+    "RandomGaussianNoise": lambda: augmentation.RandomGaussianNoise(0.1, (0, 1)),
+    "RandomISONoise": lambda: augmentation.RandomISONoise(0.01, 0.1, (0, 1)),
+    "RandomMotionBlur": augmentation.RandomMotionBlur,
+    "RandomJPEGCompression": lambda: augmentation.RandomJPEGCompression(
+        value_range=(0, 1)
+    ),
+    "MixUp": lambda: augmentation.MixUp(1.0),
+    "CutMix": augmentation.CutMix,
 }
+QUICK = ("RandomAffine", "RandomMosaic", "fuse", "RandomISONoise")
 
 
 class _Difference(KL.Layer):
@@ -127,11 +138,21 @@ def _export(layer, folder):
 
 
 # Layers that leave some images alone: how many of 32 must change where others all do.
-LEAST = {"GridMask": 0.5, "TrivialAugmentWide": 0.6, "ChannelShuffle": 0.5, "fuse": 0.9}
+LEAST = {
+    "GridMask": 0.5,
+    "TrivialAugmentWide": 0.6,
+    "ChannelShuffle": 0.5,
+    "CutMix": 0.5,
+    "RandomMosaic": 0.8,
+    "MixUp": 0.8,
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in LAYERS],
+)
 def test_it_augments_where_keras_does(name, way):
     if way == "map of a Sequential" and keras.backend.backend() != "tensorflow":
         return  # Keras itself cannot.

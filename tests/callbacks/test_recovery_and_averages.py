@@ -1,6 +1,7 @@
 """NaNRecovery, WeightAveraging, BestWeights, TargetStopping, TimeBudget, finder."""
 
 import importlib
+import time
 
 import keras
 import numpy as np
@@ -282,6 +283,22 @@ def test_keras_callbacks_go_on_waiting(make):
     assert second.wait == 2
     fit(model, second, epochs=1)
     assert second.wait == 0  # a later fit starts anew
+
+
+def test_a_state_within_a_fit_counts_at_once_and_once():
+    class Echo(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            for callback in (stopper, budget):
+                callbacks.set_state(callback, callbacks.get_state(callback))
+
+    stopper = keras.callbacks.EarlyStopping("loss", patience=9, mode="min")
+    budget, model = callbacks.TimeBudget(1e6), line_model(0.0)
+    begin = time.monotonic()
+    fit(model, Echo(), stopper, budget, epochs=4)
+    assert stopper.wait == 3
+    assert budget.spent <= time.monotonic() - begin
+    fit(model, stopper, epochs=2)
+    assert stopper.wait == 1
 
 
 def test_state_of_an_unknown_callback_is_an_error():

@@ -79,7 +79,7 @@ CALLBACKS = {
     "finder": (lambda: callbacks.LearningRateFinder(steps=4), "wor", "lw"),
 }
 SETTERS = {"step_decay", "exponential", "cosine", "absolute", "relative"}
-FINAL = {"ema", "swa", "best", "early"}
+FINAL = ({"ema", "swa"}, {"best", "early"})  # two that average, two that restore
 SCENARIOS = ("plain", "nan", "early_stop", "exception", "second_fit", "initial_epoch")
 ORDERS = ("given", "swapped")
 
@@ -98,7 +98,7 @@ def named_error(first, second):
         return "must be the only callback of its fit"
     if {first, second} <= SETTERS:
         return "Only one callback of a fit can set the learning rate"
-    if {first, second} <= FINAL:
+    if {first, second} in FINAL:
         return "Only one callback of a fit can set the weights at its end"
     return None
 
@@ -183,7 +183,7 @@ def values(model):
 def reset(model):
     """The values of a new model; what callbacks changed must be gone."""
     optimizer = model.optimizer
-    assert (optimizer.clipvalue, optimizer.weight_decay) == (None, None)
+    assert optimizer.clipvalue is None and optimizer.weight_decay is None
     assert optimizer.momentum == by_hand.MOMENTUM
     assert "apply" not in optimizer.__dict__
     for variable in optimizer.variables:

@@ -89,7 +89,8 @@ class Training:
             old = self.average if self.count > 1 else self.w
             self.average = old + (self.w - old) / self.count
         averaged = self.has("ema") or self.has("swa")
-        metric = abs((self.average if averaged else self.w) - GOAL)
+        self.shown = self.average if averaged else self.w
+        metric = abs(self.shown - GOAL)
         entry = {"val_distance": metric}
         self._watch(epoch, metric)
         self.set_rates.append(self.rate)
@@ -148,14 +149,14 @@ class Training:
             return not math.isnan(metric) and (best is None or metric + delta < best)
 
         if self.has("best") and improves(self.best and self.best[0]):
-            self.best = metric, self.w
+            self.best = metric, self.shown
         if self.has("plateau"):
             if improves(self.plateau["best"], 1e-4):
                 self.plateau["best"] = metric
             else:
                 self._reduce()
         if self.has("early"):
-            early, kept = self.early, (self.w, self.v, self.rate)
+            early, kept = self.early, (self.shown, self.v, self.rate)
             early["kept"] = early["kept"] or kept
             early["wait"] += 1
             if improves(early["best"]):

@@ -438,13 +438,14 @@ EXPECTED = [
     ),
     NotEqual("E3", ".*", "steps_per_execution", ("torch",), "steps_per_execution"),
     NotEqual("-", ".*", "XLA", ("torch",), runnable=False),
+    NotEqual("R", r"GradientTransform\(AddNoise\)", "XLA", ("tensorflow",)),
     NotEqual("K1", SQUARES, "embedding", ("tensorflow",)),
     NotEqual(
         "K2",
         "ScheduleFreeAdamW",
         "plain|embedding|accumulation|use_ema.*|weight decay|unbuilt model|"
-        "[12] steps? a batch",
-        ("tensorflow", "torch", "jax"),
+        "[12] steps? a batch|two optimizers|steps_per_execution|XLA",
+        ("tensorflow", "torch"),
     ),
     NotEqual("K3", "Adam|AdamW|Lamb|Muon|ScheduleFreeAdamW", "bfloat16", ALL),
     NotEqual("K3", "Nadam", "bfloat16", ("tensorflow", "jax")),

@@ -411,3 +411,19 @@ def test_a_roll_back_beside_layers_that_thaw():
         assert recovery.retries >= epochs
     for first, second in zip(*weights, strict=True):  # all of both is undone
         np.testing.assert_array_equal(first, second)
+
+
+def test_a_fit_that_is_refused_changes_nothing():
+    model = two_weights(keras.optimizers.SGD(0.1, momentum=0.5))
+    first = [
+        callbacks.GradientClipping(clipnorm=1.0),
+        callbacks.GradientMonitor(),
+        callbacks.MomentumScheduler({0: 0.1}),
+    ]
+    optimizer = model.optimizer
+    optimizer.build(model.trainable_variables)
+    count = len(optimizer.variables)
+    with pytest.raises(ValueError, match="only callback"):
+        fit(model, *first, callbacks.LearningRateFinder(steps=4))
+    assert optimizer.clipnorm is None and optimizer.momentum == 0.5
+    assert "apply" not in optimizer.__dict__ and len(optimizer.variables) == count

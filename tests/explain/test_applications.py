@@ -8,14 +8,15 @@ from keras import layers as kl
 from keras_strategies import explain
 from tests.explain.models import images
 
-# One of each family, its smallest size, and the layer that a map is made of.
+# One of each family, a small size, and the layer that a map is made of: the last one
+# with several positions that is not in one of several branches.
 FAMILIES = {
     "Xception": (71, "block14_sepconv2_act"),
     "VGG16": (32, "block5_conv3"),
     "ResNet50": (64, "conv5_block3_out"),
     "ResNet50V2": (64, "post_relu"),
-    "InceptionV3": (96, "mixed10"),
-    "InceptionResNetV2": (96, "conv_7b_ac"),
+    "InceptionV3": (96, "mixed7"),
+    "InceptionResNetV2": (96, "block17_20_ac"),
     "MobileNet": (64, "conv_pw_13_relu"),
     "MobileNetV2": (64, "out_relu"),
     "MobileNetV3Small": (64, None),

@@ -9,6 +9,7 @@ from keras import layers as kl
 
 from keras_strategies import explain
 from tests.explain.models import KINDS, images, moved
+from tests.markers import slow_on_jax
 
 
 def _network(activation="relu"):
@@ -68,6 +69,7 @@ def test_a_linear_model_is_exact_with_one_point():
     np.testing.assert_allclose(found, (X - 0.5) * kernel, rtol=1e-5, atol=1e-6)
 
 
+@slow_on_jax
 def test_batches_of_points_change_nothing():
     model = moved(KINDS[0]())
     x = images(4)
@@ -103,6 +105,7 @@ def test_smooth_grad_has_the_noise_it_says():
     np.testing.assert_allclose(found, expected, rtol=0.5)
 
 
+@slow_on_jax
 def test_smooth_grad_repeats_and_goes_around_any_method():
     model, x = moved(KINDS[0]()), images(2)
     methods = (explain.saliency, explain.grad_cam, explain.integrated_gradients)

@@ -16,6 +16,7 @@ from tests.explain.models import (
     subclassed,
     two_inputs,
 )
+from tests.markers import slow_on_jax
 
 METHODS = [
     explain.saliency,
@@ -27,6 +28,7 @@ METHODS = [
 ]
 
 
+@slow_on_jax
 def test_four_kinds_of_models_agree():
     x = images()
     found = []
@@ -244,3 +246,56 @@ def test_of_several_images_the_one_that_the_layer_sees():
     model = keras.Model([a, b], kl.Dense(2)(kl.Concatenate()(ends)))
     with pytest.raises(ValueError, match="called once"):
         explain.grad_cam(model, x, 0, layer="shared")
+
+
+def test_only_the_last_programs_are_kept():
+    from keras_strategies.explain._engine import programs
+
+    model = keras.Sequential([keras.Input((3,)), kl.Dense(2)])
+    x = np.ones((1, 3), "float32")
+    for _ in range(3):
+        explain.saliency(model, x, 0)
+    assert len(programs._PROGRAMS[model]) == 1
+    before, programs._MOST = programs._MOST, 4
+    try:
+        for scale in range(6):  # a new function each time
+            target = lambda output, by=scale: by * output[:, 0]  # noqa: E731
+            explain.saliency(model, x, target)
+    finally:
+        programs._MOST = before
+    assert len(programs._PROGRAMS[model]) == 4
+    conv = KINDS[0]()
+    for _ in range(3):
+        explain.eigen_cam(conv, images(1))
+    assert len(programs._PROGRAMS[conv]) == 1
+
+
+def test_every_structure_of_inputs_is_taken_without_a_warning():
+    model = two_inputs()
+    x = [images(2, 8, 1), np.ones((2, 4), "float32")]
+    named = keras.Model({t.name: t for t in model.inputs}, model.output)
+    one = keras.Model([model.inputs[1]], kl.Dense(2)(model.inputs[1]))
+    expected = explain.saliency(model, x, 0)
+    for other, inputs, keys in (
+        (model, tuple(x), (0, 1)),
+        (model, {"image": x[0], "table": x[1]}, ("image", "table")),
+        (named, {"table": x[1], "image": x[0]}, ("image", "table")),
+    ):
+        found = explain.saliency(other, inputs, 0)
+        for key, array in zip(keys, expected, strict=True):
+            np.testing.assert_allclose(found[key], array, rtol=1e-5)
+    alone = explain.saliency(one, x[1], 0)
+    [in_a_list] = explain.saliency(one, [x[1]], 0)
+    np.testing.assert_allclose(alone, in_a_list)
+    np.testing.assert_allclose(alone, explain.saliency(one, x[1].tolist(), 0))
+    assert alone.shape == (2, 4)
+
+
+def test_the_layer_is_not_one_of_several_branches():
+    image = keras.Input((8, 8, 1))
+    x = kl.Conv2D(3, 3, activation="relu", name="stem")(image)
+    short = kl.Conv2D(3, 6, name="short")(x)  # one position
+    long = kl.Conv2D(3, 3, name="long_1")(kl.Conv2D(3, 3, name="long_0")(x))
+    joined = kl.Concatenate()([kl.GlobalMaxPooling2D()(y) for y in (short, long)])
+    model = keras.Model(image, kl.Dense(2)(joined))
+    assert explain.find_cam_layer(model, images(1, 8, 1)) == "stem"

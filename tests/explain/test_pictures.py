@@ -73,7 +73,9 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_a_figure_has_a_row_a_sample_and_a_column_a_map():
-    image = images(3, 6)
+    import matplotlib.pyplot as plt
+
+    before, image = plt.get_fignums(), images(3, 6)
     figure = explain.plot_attributions(
         image, {"a_map": image, "other": image[..., 0]}, labels=["x", "y", "z"]
     )
@@ -81,9 +83,7 @@ def test_a_figure_has_a_row_a_sample_and_a_column_a_map():
     assert [ax.get_title() for ax in figure.axes[:3]] == ["", "a map", "other"]
     assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["x", "y", "z"]
     assert len(explain.plot_attributions(image, image, max_samples=1).axes) == 2
-    import matplotlib.pyplot as plt
-
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
 
 
 def test_tables_and_texts_have_bars():

@@ -7,6 +7,7 @@ from keras import layers as kl
 
 from keras_strategies import explain
 from tests.explain.models import moved
+from tests.markers import slow_on_jax
 
 TOKENS = np.array([[5, 2, 7, 1], [3, 3, 0, 0]])
 
@@ -89,6 +90,7 @@ def _transformer(nested=False):
     return moved(model)
 
 
+@slow_on_jax
 @pytest.mark.parametrize("nested", [False, True])
 def test_attributions_of_a_transformer_add_up(nested):
     model = _transformer(nested)
@@ -147,7 +149,8 @@ def test_words_that_decide_are_found():
             kl.Dense(1, activation="sigmoid"),
         ]
     )
-    model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy", ["accuracy"])
+    rate = keras.optimizers.Adam(0.02)
+    model.compile(rate, "binary_crossentropy", metrics=["accuracy"])
     model.fit(x[:300], y[:300], batch_size=50, epochs=8, verbose=0)
     assert model.evaluate(x[300:], y[300:], verbose=0)[1] > 0.95
     found = explain.token_attributions(model, x[300:], max_points=64, tolerance=0.05)
@@ -170,6 +173,7 @@ def test_rollout_by_hand():
     np.testing.assert_allclose(roll_out([first, second], 0.0)[0], second[0] @ first[0])
 
 
+@slow_on_jax
 def test_rollout_of_a_model_is_that_of_its_layers():
     model = _transformer()
     x = np.random.default_rng(0).integers(0, 12, (5, 6))

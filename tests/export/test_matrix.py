@@ -51,7 +51,9 @@ def test_matrix(kind, tmp_path):
             path,
             quantization=mode,
             representative_data=samples,
-            min_agreement=0.85 if mode == "int4_weights" else None,
+            verify=samples,
+            min_agreement=0.85 if mode == "int4_weights" else 0.9,
+            max_loss=50.0,  # random weights: the outputs hardly vary
         )
         content = path.read_bytes()
         sizes[mode] = result.bytes
@@ -71,8 +73,8 @@ def test_matrix(kind, tmp_path):
         assert result.calibration_samples == (96 if static else 0)
         assert (result.calibration is not None) == static
         if kind not in (*LOOPS, "transformer", "preprocessing"):
-            moving = "The ranges were still moving"
-            assert [text for text in result.warnings if moving not in text] == []
+            usual = ("The ranges were still moving", "exclude only gross damage")
+            assert all(any(x in text for x in usual) for text in result.warnings)
         json.dumps(result.to_dict())
         assert str(result.bytes)[0] in result.table()
     ratios = {name: size / sizes["float32"] for name, size in sizes.items()}

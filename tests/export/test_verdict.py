@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_strategies.export.verify import _measure
+from keras_strategies.export.verify._binary_measures import _average_precision
 from keras_strategies.export.verify._class_measures import class_measures
 from keras_strategies.export.verify._judging import judge
 from keras_strategies.export.verify._output_kinds import output_spans
@@ -166,6 +167,30 @@ def test_values_are_measured_against_their_own_spread():
     measure = _measure.largest(value_measures(reference, actual))
     variance = np.arange(50.0).var()
     assert measure.value == pytest.approx(100 * 4 / variance) and measure.channel == 0
+
+
+def test_equal_scores_are_one_threshold():
+    sklearn = pytest.importorskip("sklearn.metrics")
+    truth = (RNG.random((200, 3)) < 0.3).astype("float64")
+    scores = np.round(RNG.random((200, 3)) * 6) / 6
+    found = _average_precision(scores, truth)
+    expected = [
+        sklearn.average_precision_score(*pair)
+        for pair in zip(truth.T, scores.T, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_many_equals_are_judged_as_a_whole():
+    """A pixel of an autoencoder may lose more than the image."""
+    pixels = RNG.random((300, 64))
+    one = pixels.copy()
+    one[:, 7] += 0.17 * pixels[:, 7].std()
+    measures = value_measures(pixels, one, is_shared=True)
+    assert _measure.largest(measures).value < 1
+    assert _measure.largest(value_measures(pixels, one)).value > 1
+    every = pixels + 0.17 * pixels.std()
+    assert _measure.largest(value_measures(pixels, every, is_shared=True)).value > 1
 
 
 def test_spread_of_channels_that_hardly_vary():

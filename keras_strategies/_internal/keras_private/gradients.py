@@ -151,10 +151,12 @@ def _torch_within(function):
     marked = []
 
     def mark(tensor):
+        # What comes before is not recorded; the block puts the mode back.
+        torch.set_grad_enabled(True)
         marked.append(tensor.detach().requires_grad_())
         return marked[-1]
 
-    with torch.enable_grad():
+    with torch.no_grad():
         value, aux = function(mark)
         if not value.requires_grad:
             return value, aux, marked, [None] * len(marked)

@@ -69,6 +69,8 @@ def _jax_step(model, state, data, moves):
 def _eager_step(model, data, moves, gradients):
     """For backends whose variables are assigned inside the step."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if not model.built:  # TensorFlow's `fit` leaves it to the first step
+        model(x, training=False)
     weights = list(model.trainable_weights)
     non_trainable = model.non_trainable_variables
     before = _copies(non_trainable)

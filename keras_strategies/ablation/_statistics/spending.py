@@ -18,6 +18,13 @@ density of `phi` in proportion to `cos(phi)^(n - 1)`. So the distribution of `th
 among the studies still running is carried from look to look on a grid, without random
 numbers, for any looks and levels.
 
+From some dozens of differences on, one more turns the vector by less than a cell of
+the grid, so that many are added at once. Of `k` new ones, the part at a right angle to
+`(1 ... 1)` only makes the vector longer, by a factor whose inverse square is a beta
+variable `b` of `n / 2` and `(k - 1) / 2`; then the part along it rotates it:
+
+    u' = u sqrt(b) cos(phi) + sqrt(k) sin(phi),    phi as above with n + k - 1 for n
+
 Reference:
 
 - Lan and DeMets, 1983, [Discrete sequential boundaries for clinical
@@ -30,6 +37,9 @@ from collections.abc import Sequence
 import numpy as np
 
 _CELLS = 480
+# Differences are added one by one below this number, all of a look at once from it on.
+_SINGLE_BELOW = 20
+_NODES = 16
 _LEVELS = np.geomspace(1e-8, 0.999, 80)
 
 
@@ -122,22 +132,30 @@ def _solve(looks, levels, sides):
     """Bounds as an array of shape (levels, looks)."""
     from scipy import stats
 
-    edges = np.linspace(-np.pi / 2, np.pi / 2, _CELLS + 1)
+    edges = _edges(looks[-1])
     pairs, last = looks[0], looks[-1]
     below = stats.t.cdf(np.tan(edges) * np.sqrt(pairs - 1), pairs - 1)
     below[0], below[-1] = 0, 1
     mass = np.tile(np.diff(below), (len(levels), 1))
     table, spent = [], np.zeros(len(levels))
     for look in looks:
-        for n in range(pairs, look):
-            mass = mass @ _transition(n, edges)
-        pairs = look
+        while pairs < look:
+            added = 1 if pairs < _SINGLE_BELOW else look - pairs
+            mass = mass @ _transition(pairs, added, edges)
+            pairs += added
         due = levels * look / last
         angles = _angles(mass, edges, due - spent, sides)
         mass = mass * _inside(edges, angles, sides)
         spent = due
         table.append(np.tan(angles) * np.sqrt(look - 1))
     return np.array(table).T
+
+
+def _edges(last):
+    """Edges of the cells: narrower around 0 where `theta` ends up there."""
+    positions = np.linspace(-1, 1, _CELLS + 1)
+    power = 1.0 if last <= 2 * _SINGLE_BELOW else 2.0
+    return np.pi / 2 * np.sign(positions) * np.abs(positions) ** power
 
 
 @functools.lru_cache(maxsize=64)
@@ -150,19 +168,33 @@ def _rotation_cdf(n):
     return angles, 0.5 + 0.5 * np.sign(sine) * special.betainc(0.5, n / 2, sine**2)
 
 
-def _transition(n, edges):
-    """Probabilities to move from each cell of `theta` at n pairs to each at n + 1."""
-    grid, values = _rotation_cdf(n)
+def _transition(n, added, edges):
+    """Probabilities to move from each cell of `theta` at n pairs to each at more."""
+    from scipy import stats
+
+    if added == 1:
+        return _rotation(n, n + 1, 1.0, edges)
+    # Nodes of equal probability.
+    places = (np.arange(_NODES) + 0.5) / _NODES
+    lengths = np.sqrt(stats.beta.ppf(places, n / 2, (added - 1) / 2))
+    moves = (_rotation(n, n + added, length, edges) for length in lengths)
+    return sum(moves) / _NODES
+
+
+def _rotation(n, after, length, edges):
+    """The same with u shrunk by a factor before the rotation."""
+    grid, values = _rotation_cdf(after - 1)
+    along = np.sqrt(after - n)
 
     def cdf(angles):
         return np.interp(angles, grid, values, left=0.0, right=1.0)
 
     middles = (edges[1:] + edges[:-1]) / 2
-    u = np.sqrt(n) * np.sin(middles)[:, np.newaxis]
-    bounds = np.sqrt(n + 1) * np.sin(edges)[np.newaxis]
-    # u cos(phi) + sin(phi) = radius * sin(phi + shift), which is at most a bound in
+    u = length * np.sqrt(n) * np.sin(middles)[:, np.newaxis]
+    bounds = np.sqrt(after) * np.sin(edges)[np.newaxis]
+    # u cos(phi) + a sin(phi) = radius * sin(phi + shift), which is at most a bound in
     # [-pi - crossing, crossing] and from pi - crossing on.
-    radius, shift = np.sqrt(1 + u**2), np.arctan(u)
+    radius, shift = np.sqrt(along**2 + u**2), np.arctan2(u, along)
     crossing = np.arcsin(np.clip(bounds / radius, -1, 1))
     below = cdf(crossing - shift) - cdf(-np.pi - crossing - shift)
     below = below + 1 - cdf(np.pi - crossing - shift)

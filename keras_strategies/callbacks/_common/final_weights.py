@@ -1,17 +1,21 @@
 """Callbacks that decide which weights the model has after `fit`."""
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 
 from keras_strategies._internal import bases, checks
-from keras_strategies.callbacks._common.siblings import is_before, siblings
+from keras_strategies.callbacks._common.siblings import is_before, siblings, undo_begins
 
 
 class FinalWeights(bases.Callback):
     """A callback that assigns weights at the end of the fit.
 
     Of two of them the last in the list would win, without a word: they are an error,
-    unless the first one hands its weights to the other, as averages that are in the
-    model at the end of each epoch.
+    unless one keeps the best of what the other averages. It then keeps the weights
+    that were validated, in `validated_weights`, whatever the order.
     """
 
     @property
@@ -20,9 +24,43 @@ class FinalWeights(bases.Callback):
         return True
 
     @property
+    def averages_weights(self) -> bool:
+        """Whether validation sees weights that this callback puts into the model."""
+        return False
+
+    @property
     def hands_on_weights(self) -> bool:
         """Whether later callbacks see these weights at the end of each epoch."""
         return False
+
+    @property
+    def keeps_validated(self) -> bool:
+        """Whether the weights of the best validation are kept."""
+        return False
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether there are weights to assign at the end."""
+        return False
+
+    @contextlib.contextmanager
+    def averages_in_model(self) -> Iterator[None]:
+        """The model has what validation saw, in the block."""
+        yield
+
+    @contextlib.contextmanager
+    def validated_weights(self) -> Iterator[None]:
+        """The model has the weights that were validated, in the block."""
+        with contextlib.ExitStack() as stack:
+            for other in siblings(self):
+                if isinstance(other, FinalWeights) and other.averages_weights:
+                    stack.enter_context(other.averages_in_model())
+            yield
+
+    def _leaves_the_end_to_another(self) -> bool:
+        """Whether a callback assigns the best of these averages."""
+        others = [c for c in siblings(self) if isinstance(c, FinalWeights)]
+        return any(other.keeps_validated and other.has_kept for other in others)
 
     def _refuse_others_at_the_end(self) -> None:
         """Refuses a second callback of this fit that assigns weights at its end."""
@@ -32,18 +70,26 @@ class FinalWeights(bases.Callback):
             if not _sets_final_weights(other):
                 continue
             pair = [self, other] if is_before(self, other) else [other, self]
-            if getattr(pair[0], "hands_on_weights", False) and not getattr(
-                pair[1], "hands_on_weights", False
-            ):
+            if _go_together(*pair):
                 continue
+            undo_begins(self)
             checks.fail(
                 "Only one callback of a fit can set the weights at its end",
-                fix="Leave one out. To keep the best averages, put "
-                "WeightAveraging(swap_on_epoch=True) before the callback that "
-                "restores.",
+                fix="Leave one out. To keep the best averages, use "
+                "callbacks.EarlyStopping or BestWeights with a metric of the "
+                "validation, which is measured on the averages.",
                 first=type(pair[0]).__name__,
                 second=type(pair[1]).__name__,
             )
+
+
+def _go_together(first: Any, second: Any) -> bool:
+    """Whether one of them keeps the averages of the other."""
+    averages = [getattr(item, "averages_weights", False) for item in (first, second)]
+    if averages == [True, False] and first.hands_on_weights:
+        return True
+    keeps = [getattr(item, "keeps_validated", False) for item in (first, second)]
+    return averages == [not keep for keep in keeps] and any(averages)
 
 
 def _sets_final_weights(callback):

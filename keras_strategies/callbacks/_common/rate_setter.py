@@ -12,7 +12,7 @@ from keras_strategies.callbacks._common.learning_rates import (
     learning_rate_variables,
 )
 from keras_strategies.callbacks._common.optimizers import ActedOn
-from keras_strategies.callbacks._common.siblings import siblings
+from keras_strategies.callbacks._common.siblings import siblings, undo_begins
 
 _OF_KERAS = (
     keras.callbacks.LearningRateScheduler,
@@ -64,6 +64,7 @@ class RateSetter(bases.Callback):
             fix = "Leave one out, or give each its own `optimizer`."
             if isinstance(other, keras.callbacks.ReduceLROnPlateau):
                 fix = "Use callbacks.ReduceOnPlateau, whose reductions are kept."
+            undo_begins(self)
             checks.fail(
                 "Only one callback of a fit can set the learning rate",
                 fix=fix,

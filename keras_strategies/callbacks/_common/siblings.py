@@ -23,6 +23,14 @@ def siblings(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callbac
     return [item for item in _opened(owner.callbacks) if item is not callback]
 
 
+def undo_begins(callback: keras.callbacks.Callback) -> None:
+    """Has the others undo what they changed at the begin of a fit that is refused."""
+    for other in siblings(callback):
+        undo = getattr(other, "undo_begin", None)
+        if undo is not None:
+            undo()
+
+
 def is_before(
     callback: keras.callbacks.Callback, other: keras.callbacks.Callback
 ) -> bool:

@@ -24,6 +24,9 @@ class StatefulCallback(bases.Callback):
     survives_roll_back: ClassVar[bool] = True
     _state_names: ClassVar[tuple[str, ...]] = ()
 
+    def undo_begin(self) -> None:
+        """Undoes `on_train_begin`, if another callback refuses the fit."""
+
     def get_state(self) -> dict[str, Any]:
         """Returns what the callback has learned, as a dict of plain values."""
         return {

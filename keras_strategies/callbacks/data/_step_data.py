@@ -76,6 +76,10 @@ class StepDataCallback(StatefulCallback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()
 
+    def undo_begin(self) -> None:
+        """Undoes `on_train_begin`."""
+        self.restore()
+
     def restore(self) -> None:
         """Restores the training step of the model, after a fit that failed.
 

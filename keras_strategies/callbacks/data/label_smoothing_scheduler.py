@@ -112,6 +112,10 @@ class LabelSmoothingScheduler(StatefulCallback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()
 
+    def undo_begin(self) -> None:
+        """Undoes `on_train_begin`."""
+        self.restore()
+
     def restore(self) -> None:
         """Restores the loss of the model, after a fit that failed.
 

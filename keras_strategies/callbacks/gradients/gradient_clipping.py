@@ -193,6 +193,10 @@ class GradientClipping(StatefulCallback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()
 
+    def undo_begin(self) -> None:
+        """Undoes `on_train_begin`."""
+        self.restore()
+
     def restore(self) -> None:
         """Restores the settings of the optimizers, after a fit that failed.
 

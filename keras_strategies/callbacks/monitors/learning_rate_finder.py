@@ -18,7 +18,7 @@ from keras_strategies.callbacks._common.optimizers import (
     need_built,
 )
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
-from keras_strategies.callbacks._common.siblings import siblings
+from keras_strategies.callbacks._common.siblings import siblings, undo_begins
 from keras_strategies.callbacks._common.stateful import Stateful
 from keras_strategies.callbacks.monitors import _range_test
 
@@ -243,6 +243,7 @@ class LearningRateFinder(ResumableCallback):
         ]
         others = [name for name in others if name not in _ONLY_SHOW]
         if others:
+            undo_begins(self)
             checks.fail(
                 "LearningRateFinder must be the only callback of its fit that acts on "
                 "the training, which is undone at its end",

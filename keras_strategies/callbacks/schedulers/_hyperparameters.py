@@ -157,6 +157,10 @@ class HyperparameterScheduler(PositionCallback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()
 
+    def undo_begin(self) -> None:
+        """Undoes `on_train_begin`."""
+        self.restore()
+
     def restore(self) -> None:
         """Restores the hyperparameters of the optimizers, after a fit that failed.
 

@@ -146,6 +146,10 @@ class OneCycleScheduler(LearningRateCallback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.restore()
 
+    def undo_begin(self) -> None:
+        """Undoes `on_train_begin`."""
+        self.restore()
+
     def restore(self) -> None:
         """Restores the momentum of the optimizers, after a fit that failed.
 

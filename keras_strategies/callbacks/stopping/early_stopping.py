@@ -1,5 +1,6 @@
 """Early stopping by patience, Prechelt's criteria or a bound on overfitting."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
@@ -245,6 +246,16 @@ class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
         """Whether the best weights are restored."""
         return self.restore_best_weights
 
+    @property
+    def keeps_validated(self) -> bool:
+        """Whether the first metric is one of the validation."""
+        return self._monitors[0].name.startswith("val_")
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether there are weights to restore."""
+        return self.best_weights is not None
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self._refuse_others_at_the_end()
@@ -297,7 +308,9 @@ class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
     def _store(self, epoch):
         self.best_epoch = epoch
         if self.restore_best_weights:
-            self.best_weights = copy.deepcopy(self.model.get_weights())
+            measured = self.validated_weights if self.keeps_validated else None
+            with measured() if measured else contextlib.nullcontext():
+                self.best_weights = copy.deepcopy(self.model.get_weights())
         if self.restore_optimizer:
             variables = self._optimizer_variables()
             self.best_optimizer = snapshots.read(variables)

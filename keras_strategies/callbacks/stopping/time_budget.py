@@ -142,6 +142,10 @@ class TimeBudget(ResumableCallback):
         state["spent"] = self.spent
         return state
 
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self._begin = _now()  # within a fit, what it has spent is in the state
+
     def _stop_unless_left(self, seconds):
         """Stops the fit unless so many seconds remain."""
         if self.spent + seconds > self.time_limit:

@@ -1,5 +1,6 @@
 """The weights of the best epochs, kept in memory."""
 
+import contextlib
 import copy
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -115,6 +116,16 @@ class BestWeights(ResumableCallback, FinalWeights):
         """The metric in the kept epochs, best first."""
         return list(self._values)
 
+    @property
+    def keeps_validated(self) -> bool:
+        """Whether the metric is one of the validation."""
+        return self.monitor.startswith("val_")
+
+    @property
+    def has_kept(self) -> bool:
+        """Whether there are weights to restore."""
+        return bool(self._weights)
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
         self._refuse_others_at_the_end()
@@ -132,9 +143,15 @@ class BestWeights(ResumableCallback, FinalWeights):
             return
         self._values.insert(rank, value)
         self._epochs.insert(rank, epoch)
-        self._weights.insert(rank, snapshots.read(self.model.weights))
+        with self._what_was_measured():
+            self._weights.insert(rank, snapshots.read(self.model.weights))
         for items in (self._values, self._epochs, self._weights):
             del items[self.k :]
+
+    def _what_was_measured(self):
+        if self.keeps_validated:
+            return self.validated_weights()
+        return contextlib.nullcontext()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._weights:

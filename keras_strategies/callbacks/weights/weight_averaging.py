@@ -1,8 +1,9 @@
 """Exponential moving and stochastic averages of the weights."""
 
+import contextlib
 import itertools
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import keras
@@ -47,10 +48,11 @@ class WeightAveraging(ResumableCallback, FinalWeights):
     The model has the averaged weights during validation (and in `predict` with this
     object among its callbacks) and after `fit`, whatever stopped it. With
     `swap_on_epoch` the callbacks after this one see the average at the end of an epoch
-    too: `ModelCheckpoint`, `EarlyStopping(restore_best_weights=True)` or `BestWeights`
-    then keep averages. If validation raises an exception, `restore()` assigns the raw
-    weights again. With `steps_per_execution=k` only every k-th step is averaged, with
-    the weight of k steps. What `NaNRecovery` rolls back is no part of the average.
+    too, for example `ModelCheckpoint`. `callbacks.EarlyStopping` and `BestWeights` that
+    watch a metric of the validation keep and restore averages in any case. If
+    validation raises an exception, `restore()` assigns the raw weights again. With
+    `steps_per_execution=k` only every k-th step is averaged, with the weight of k
+    steps. What `NaNRecovery` rolls back is no part of the average.
 
     Reference:
 
@@ -160,6 +162,22 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         if device is None or not device.assign(floats):
             device = DeviceAverages(floats)
         self._averages = device
+
+    @property
+    def averages_weights(self) -> bool:
+        """Validation sees the averages."""
+        return True
+
+    @contextlib.contextmanager
+    def averages_in_model(self) -> Iterator[None]:
+        """The model has the averages, in the block."""
+        before = self._raw
+        self._swap_in()
+        try:
+            yield
+        finally:
+            if before is None:
+                self._swap_out()
 
     @property
     def hands_on_weights(self) -> bool:
@@ -283,7 +301,8 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         # Also if it is assigned already: an optimizer with `use_ema=True` has written
         # its own average over it in `finalize_variable_values`.
         self._raw = None
-        self._assign_averages(model)
+        if not self._leaves_the_end_to_another():
+            self._assign_averages(model)
         # They stay to be read, on the host; the next fit may take what was compiled.
         self._last_averages = self.averages
         give_back_part(model, _PART, self._averages)

@@ -16,6 +16,9 @@ from keras_strategies._internal.keras_private.callbacks import (
 from keras_strategies.compression.pruning._pruning_constraint import PruningConstraint
 from keras_strategies.compression.pruning.sparsity_schedule import SparsitySchedule
 
+# A last renewal just before the end of a curve that is flat there is no shortfall.
+_TOLERANCE = 0.01
+
 
 class ShortfallWarning:
     """Says once, at the end of a `fit` or in `strip`, that pruning fell short.
@@ -57,7 +60,7 @@ class ShortfallWarning:
         if reason is None:
             return
         sparsity, target = measured_sparsity(self._weights), self._target()
-        if sparsity >= target - 1e-6:  # zeros of an earlier pruning
+        if sparsity >= target - _TOLERANCE:  # zeros of an earlier pruning
             return
         self._is_given = True
         warnings.warn(
@@ -108,7 +111,7 @@ class ShortfallWarning:
         final = steps - 1 if end < 0 else min(steps - 1, end)
         renewed = begin + (final - begin) // schedule.frequency * schedule.frequency
         reached = float(ops.convert_to_numpy(schedule(renewed)))
-        if reached >= self._target() - 1e-6:
+        if reached >= self._target() - _TOLERANCE:
             return None
         if end >= 0 and steps <= end:
             return (

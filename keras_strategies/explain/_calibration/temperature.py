@@ -133,5 +133,4 @@ def _example(model, data):
     x = data[0] if isinstance(data, tuple) else next(iter(data))[0]
     x = keras.tree.map_structure(keras.ops.convert_to_numpy, x)
     inputs = check_inputs(model, x, "validation_data")
-    packed = [array[:1] for array in inputs.flat]
-    return inputs.pack(packed) if len(packed) > 1 else packed[0]
+    return inputs.call_structure([array[:1] for array in inputs.flat])

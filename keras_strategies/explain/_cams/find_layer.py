@@ -12,7 +12,9 @@ def find_cam_layer(model: keras.Model, inputs: Any) -> str:
     """Returns the path of the layer that class activation maps take by themselves.
 
     It is the last layer, nested models included, that makes feature maps with more
-    than one position behind a convolution; pooling, padding and dropout do not count.
+    than one position behind a convolution, and that all which the outputs see of the
+    image passes: no single one of several branches. Pooling, padding and dropout do
+    not count.
     Give its path, or that of an earlier and finer one, as `layer` of `grad_cam` and
     the others.
 
@@ -51,5 +53,9 @@ def find_cam_layer(model: keras.Model, inputs: Any) -> str:
 
 def any_output(model: keras.Model) -> Any:
     names = list(getattr(model, "output_names", None) or [])
-    target: Any = lambda output: output  # noqa: E731
-    return {names[0]: target} if len(names) > 1 else target
+    return {names[0]: _whole} if len(names) > 1 else _whole
+
+
+def _whole(output: Any) -> Any:
+    """One function for all calls: programs are kept by it."""
+    return output

@@ -111,7 +111,7 @@ def _weights(where: Site, masks: np.ndarray) -> np.ndarray:
     scores = explained.scores(explained.count * channels, make)
     scores = scores.reshape(-1, channels)
     # A constant channel says nothing about positions.
-    empty = ~masks.reshape(len(masks), -1, channels).any(axis=1)
+    empty: np.ndarray = ~masks.reshape(len(masks), -1, channels).any(axis=1)
     weights = np.zeros_like(scores)
     for row, (values, is_empty) in enumerate(zip(scores, empty, strict=True)):
         if not is_empty.all():

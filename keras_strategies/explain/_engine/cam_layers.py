@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.interception import intercepting
-from keras_strategies._internal.model_graph import call_targets, is_open, read
+from keras_strategies._internal.model_graph import Call, call_targets, is_open, read
 from keras_strategies._internal.select import (
     Selection,
     Selector,
@@ -66,6 +66,7 @@ class _Call:
     shape: tuple[int | None, ...]
     is_end: bool  # whether it makes an output of the model
     sources: frozenset[int] | None = None  # the inputs it depends on
+    node: Call | None = None  # the call in the graph, if there is one
 
 
 def cam_layer(
@@ -79,10 +80,11 @@ def cam_layer(
         rank: Rank of the input that the map is for.
         layer: What the user named, or `None`.
     """
-    calls = _calls(model, example)
+    graph = read(model) if is_open(model) else None
+    calls = _calls_of_run(model, example) if graph is None else _calls(graph)
     fitting = [call for call in calls if _fits(call, rank)]
     if layer is None:
-        chosen = _last(model, calls, fitting, rank)
+        chosen = _last(model, graph, fitting, rank)
     else:
         chosen = _named(calls, fitting, layer, rank)
     data_format = getattr(chosen.target.item, "data_format", None)
@@ -101,7 +103,7 @@ def _fits(call, rank):
     return all(size is None or size > 1 for size in spatial)
 
 
-def _last(model, calls, fitting, rank):
+def _last(model, graph, fitting, rank):
     convolutions = [call for call in fitting if _is_convolution(call.target.item)]
     if rank not in _RANKS or not convolutions:
         rule = "A class activation map needs a model with a convolution"
@@ -115,7 +117,24 @@ def _last(model, calls, fitting, rank):
     if not candidates:  # one convolution, which makes the output
         rule = "A class activation map needs a convolution before the last layer"
         _refuse(rule, model, fitting)
+    for call in reversed(candidates):
+        if graph is not None and _is_cut(graph, call):
+            return call
     return candidates[-1]
+
+
+def _is_cut(graph, call):
+    """Whether every path from its inputs to the outputs goes through a call.
+
+    The last call may be in one of several branches, and its map would miss what the
+    others have seen.
+    """
+    reached = {graph.inputs[position] for position in call.sources}
+    for other in graph.calls:
+        passes = not other.is_entry and other is not call.node
+        if passes and any(tensor in reached for tensor in other.inputs):
+            reached.update(other.outputs)
+    return not any(tensor in reached for tensor in graph.outputs)
 
 
 def _refuse(rule, model, fitting):
@@ -162,14 +181,17 @@ def _named(calls, fitting, layer, rank):
     return chosen[0]
 
 
-def _calls(model, example):
+def _calls(graph):
     """Every call in the model with the shape of what it makes, in order."""
-    if not is_open(model):
-        return _calls_of_run(model, example)
-    graph = read(model)
     targets, sources = call_targets(graph), _sources(graph)
     return [
-        _Call(target, call.outputs[0].shape, _is_end(call), sources[call.outputs[0]])
+        _Call(
+            target,
+            call.outputs[0].shape,
+            _is_end(call),
+            sources[call.outputs[0]],
+            call,
+        )
         for call, target in targets.items()
         if len(call.outputs) == 1
     ]

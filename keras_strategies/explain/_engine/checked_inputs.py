@@ -17,6 +17,8 @@ class CheckedInputs:
         structure: The inputs as they were given.
         flat: Their arrays, samples first, floating-point ones as float32.
         differentiable: Positions of the arrays that gradients exist for.
+        skeleton: The positions of the arrays in the structure that the model is called
+            on.
         order: For each array the position among the inputs of the model; `None` where
             that is not known.
     """
@@ -24,6 +26,7 @@ class CheckedInputs:
     structure: Any
     flat: list[np.ndarray]
     differentiable: tuple[int, ...]
+    skeleton: Any
     order: tuple[int, ...] | None = None
 
     @property
@@ -34,6 +37,10 @@ class CheckedInputs:
     def pack(self, arrays: list[Any]) -> Any:
         """Arrays in the structure of the inputs."""
         return keras.tree.pack_sequence_as(self.structure, arrays)
+
+    def call_structure(self, arrays: list[Any]) -> Any:
+        """Arrays in the structure that the model is called on."""
+        return keras.tree.map_structure(lambda i: arrays[i], self.skeleton)
 
     def check_differentiable(self) -> None:
         """Refuses inputs that are all integers or strings."""
@@ -54,7 +61,8 @@ def check_inputs(
     checks.instance("model", model, keras.Model, fix="Give a Keras model.")
     specs = _specs(model)
     several = isinstance(inputs, dict) or (
-        isinstance(inputs, list | tuple) and (specs is None or len(specs) > 1)
+        isinstance(inputs, list | tuple)
+        and (specs is None or len(specs) > 1 or _is_list_of_one(inputs, specs[0]))
     )
     structure = inputs if several else np.asarray(inputs)
     flat = [np.asarray(leaf) for leaf in keras.tree.flatten(structure)]
@@ -84,7 +92,22 @@ def check_inputs(
     for position in set(range(len(flat))) - set(differentiable):
         if flat[position].dtype == np.int64:  # Keras's own default for integers
             flat[position] = flat[position].astype("int32")
-    return CheckedInputs(structure, flat, differentiable, order)
+    skeleton = _skeleton(model, structure, order)
+    return CheckedInputs(structure, flat, differentiable, skeleton, order)
+
+
+def _is_list_of_one(inputs, spec):
+    """Whether a list holds the array of the only input, not numbers of samples."""
+    return len(inputs) == 1 and np.ndim(inputs[0]) == len(spec.shape)
+
+
+def _skeleton(model, structure, order):
+    """Positions in the structure of a Functional model, which warns of any other."""
+    positions = list(range(len(keras.tree.flatten(structure))))
+    if order is None or not isinstance(model, keras.Function):
+        return keras.tree.pack_sequence_as(structure, positions)
+    ordered = sorted(positions, key=lambda position: order[position])
+    return keras.tree.pack_sequence_as(model.input, ordered)
 
 
 def _specs(model):

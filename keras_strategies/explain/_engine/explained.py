@@ -79,7 +79,9 @@ class Explained:
         self.batch_size: int = checks.integer("batch_size", batch_size, low=1)
         checks.boolean("logits", logits)
         self.model: keras.Model = model
-        self.example: Any = self.inputs.pack([x[:1] for x in self.inputs.flat])
+        self.example: Any = self.inputs.call_structure(
+            [x[:1] for x in self.inputs.flat]
+        )
         self.plan: Plan = self._plan(target, logits)
 
     def _plan(self, target, logits):
@@ -90,7 +92,7 @@ class Explained:
             self._check_no_probabilities(output)
         count = len(self.inputs.flat)
         plan = Plan(
-            self.inputs.pack(list(range(count))),
+            self.inputs.skeleton,
             count,
             self.inputs.differentiable,
             output,
@@ -207,13 +209,13 @@ class Explained:
         """
         function = functools.partial(_gradients_at, self.plan, layer, edit, len(extra))
         full_key = ("at", layer, key, *self.plan.key)
-        arguments = self._all(count, make)
+        count, make = self._all(count, make)
         scores, values, gradients = self.evaluate(
-            full_key, function, *arguments, extra=extra
+            full_key, function, count, make, extra
         )
         return scores, values, gradients
 
-    def _all(self, count, make):
+    def _all(self, count: int | None, make: Make | None) -> tuple[int, Make]:
         if count is None or make is None:
             return self.count, self.originals
         return count, make

@@ -17,8 +17,10 @@ Function = Callable[[keras.Model, list[Tensor]], list[Tensor]]
 # The programs of a model by what they compute. They hold the model weakly: what a
 # WeakKeyDictionary keeps must not keep its key.
 _PROGRAMS: weakref.WeakKeyDictionary[
-    keras.Model, dict[Hashable, Callable[[list[Any]], list[np.ndarray]]]
+    keras.Model, dict[tuple[Any, ...], Callable[[list[Any]], list[Any]]]
 ] = weakref.WeakKeyDictionary()
+# Of a model, the last ones: a function as the target is a new one in each call.
+_MOST = 64
 
 
 def program(
@@ -42,8 +44,10 @@ def program(
     if full_key not in programs:
         for old in [other for other in programs if other[0] == key]:
             del programs[old]
+        while len(programs) >= _MOST:
+            del programs[next(iter(programs))]
         programs[full_key] = _compiled(weakref.ref(model), function)
-    compiled = programs[full_key]
+    compiled = programs[full_key] = programs.pop(full_key)  # the last used is last
 
     def run(arrays: Sequence[Any]) -> list[np.ndarray]:
         tensors = [keras.ops.convert_to_tensor(array) for array in arrays]

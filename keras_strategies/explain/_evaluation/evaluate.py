@@ -131,7 +131,10 @@ def evaluate(
         "infidelity": lambda maps: judge.infidelity(maps, perturbations, noise),
         "pointing_game": judge.hits,
     }
-    rows, curves = [], {k: {} for k in ("insertion", "deletion") if k in wanted}
+    rows: list[dict[str, Any]] = []
+    curves: dict[str, dict[str, np.ndarray]] = {
+        kind: {} for kind in ("insertion", "deletion") if kind in wanted
+    }
     for name, method in [*chosen.items(), ("random", None)]:
         maps = judge.maps(name, method)
         row: dict[str, Any] = {"method": name}

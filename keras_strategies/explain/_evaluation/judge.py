@@ -156,7 +156,8 @@ class Judge:
 
     def hits(self, maps: np.ndarray) -> np.ndarray:
         """Whether the largest value of each map is in its mask."""
-        return measures.hits(self._by_position(maps), self.masks)
+        masks = np.asarray(self.masks)
+        return measures.hits(self._by_position(maps), masks)
 
     def randomization(self, method: Callable[..., Any], maps: np.ndarray) -> float:
         """The mean rank correlation with the maps of shuffled weights."""

@@ -83,10 +83,10 @@ class ExplanationCallback(bases.Callback):
                 shape=self.inputs.shape,
             )
         self.target: Any = target
-        several = isinstance(method, Sequence) and not isinstance(method, str)
+        several = isinstance(method, list | tuple)
+        chosen: Any = method if several else [method]
         self.methods: dict[str, Callable[..., Any]] = {
-            _name(item): method_of("method", item)
-            for item in (method if several else [method])
+            _name(item): method_of("method", item) for item in chosen
         }
         for name, path in (("directory", directory), ("log_dir", log_dir)):
             checks.instance(name, path, (str, os.PathLike), optional=True)

@@ -87,7 +87,8 @@ def attention_rollout(
     length = scores[0].shape[-1]
     if query is not None:
         checks.integer("query", query, low=-length, high=length - 1)
-    rolled = roll_out([_HEADS[heads](score, axis=1) for score in scores], residual)
+    join: Any = _HEADS[heads]
+    rolled = roll_out([join(score, axis=1) for score in scores], residual)
     found = rolled.mean(axis=1) if query is None else rolled[:, query]
     return found.astype("float32")
 

@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import pathlib
 import select
 import shutil
 import signal
@@ -59,9 +60,10 @@ class ConverterClient:
     """
 
     def __init__(self, command: Sequence[str] | None = None) -> None:
-        module = "keras_strategies.export._worker.converter_worker"
+        # By its path, so that it watches its parent before it imports Keras.
+        script = pathlib.Path(__file__).with_name("converter_worker.py")
         # -P: a file in the current folder must not replace a module.
-        self._command = command or [sys.executable, "-P", "-m", module]
+        self._command = command or [sys.executable, "-P", str(script)]
         # One request at a time; `request` calls `start` and `stop` inside the lock.
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None

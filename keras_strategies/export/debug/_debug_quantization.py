@@ -135,10 +135,7 @@ def debug_quantization(
     with tempfile.TemporaryDirectory(dir=job.client.workspace()) as folder:
         job.start(folder)
         measured = _measure(job, samples, sensitivity_layers)
-        artifact = job.create_artifact(parsed, "judged")
-        actual, _ = job.run_artifact(artifact, job.samples, timed=False)
-    figures = _outputs.compare_outputs(job.reference, actual, job.spans, job.criteria)
-    job.warnings += _outputs.warnings(figures)
+        verdicts = _verdicts(job)
     rows = _diagnosis.diagnose(measured["rows"], measured["sensitivity"])
     if not rows:
         job.warnings.append("The quantizer made no operation int8.")
@@ -151,11 +148,20 @@ def debug_quantization(
         samples=measured["samples"],
         calibration=job.calibration_figures,
         bytes=measured["bytes"],
-        verdicts=figures["verdicts"],
+        verdicts=verdicts,
         verified_on=job.verified_on,
         seconds=time.monotonic() - started,
         warnings=tuple(job.warnings),
     )
+
+
+def _verdicts(job):
+    """Judges the whole int8 file, as `to_tflite` would."""
+    artifact = job.create_artifact(job.quantization, "judged")
+    actual, _ = job.run_artifact(artifact, job.samples, timed=False)
+    figures = _outputs.compare_outputs(job.reference, actual, job.spans, job.criteria)
+    job.warnings += _outputs.warnings(figures)
+    return figures["verdicts"]
 
 
 def _measure(job, samples, sensitivity_layers):

@@ -134,7 +134,15 @@ def _order_measures(p, q, truth):
 
 
 def _average_precision(scores, truth):
+    """Mean precision at the positives; equal scores are one threshold."""
     order = np.argsort(-scores, axis=0, kind="stable")
     ordered = np.take_along_axis(truth, order, axis=0)
+    ranked = np.take_along_axis(scores, order, axis=0)
     precision = np.cumsum(ordered, axis=0) / np.arange(1, len(scores) + 1)[:, None]
+    # The last of equal scores, from the end: rounding makes many of them equal.
+    is_last = np.ones(ranked.shape, bool)
+    is_last[:-1] = ranked[:-1] != ranked[1:]
+    rows = np.where(is_last, np.arange(len(scores))[:, None], len(scores))
+    last = np.minimum.accumulate(rows[::-1], axis=0)[::-1]
+    precision = np.take_along_axis(precision, last, axis=0)
     return (ordered * precision).sum(axis=0) / np.maximum(truth.sum(axis=0), 1e-12)

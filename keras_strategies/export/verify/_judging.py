@@ -31,11 +31,18 @@ from keras_strategies.export.verify._output_kinds import (
     meaning,
     num_channels,
 )
-from keras_strategies.export.verify._value_measures import value_measures
+from keras_strategies.export.verify._value_measures import (
+    label_error,
+    value_measures,
+)
 from keras_strategies.export.verify.output_verdict import OutputVerdict
 
 # Where labels decide for values: what is far from the limit needs none.
 _LABELS_FROM, _LABELS_TO = 0.1, 8.0
+# Largest standard error, in per cent of the variance, with which they do.
+_LABELS_ERROR = 1.5
+# Labels may clear answers up to this multiple of the limit.
+_LABELS_CLEAR = 1.5
 # Measures whose sentence explains more than that of a larger one.
 _TELLING = ("missing", "constant")
 
@@ -175,6 +182,10 @@ class _SpanJudgement:
         """Labels decide near the limit; a constant stays a constant."""
         loss = largest(soft).value
         is_near = _LABELS_FROM < loss < _LABELS_TO and self.limit >= 1
+        if is_near and not self.span.is_shared:
+            # A few extreme labels can outweigh all the others.
+            error = label_error(self.reference, self.actual, self.truth)
+            is_near = error <= _LABELS_ERROR
         self.by_labels = is_near
         if is_near:
             hard = hard + [m for m in soft if m.name == "constant"]
@@ -189,7 +200,7 @@ class _SpanJudgement:
             if largest(hard).value < loss:
                 self.measures = soft + hard
         elif (
-            self.limit < loss < _LABELS_TO
+            self.limit < loss < _LABELS_CLEAR * self.limit
             and self.limit >= 1
             and mean + 2 * error < ACCURACY * self.limit
             and largest(hard).value <= self.limit

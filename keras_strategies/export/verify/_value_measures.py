@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_strategies.export.verify._measure import (
     CERTAIN,
+    CHANNEL_VARIANCE,
     MANY_CHANNELS,
     VARIANCE,
     Measure,
@@ -30,13 +31,30 @@ def value_measures(
         measures = variance_measures(reference, actual, VARIANCE, is_shared)
         return [*measures, *spread]
     worse = np.square(truth - actual) - np.square(truth - reference)
-    share = 100 * worse.mean(axis=0) / denominators(truth, is_shared)
+    spread = denominators(truth, is_shared)
+    share = 100 * worse.mean(axis=0) / spread
     worst = int(share.argmax())
     text = (
         f"channel {{channel}} explains {share[worst]:.2f} points less of the variance "
         "of the labels"
     )
+    if _are_equals(spread, is_shared):
+        # The worst of many channels would be that of the noisiest labels.
+        points = 100 * float(worse.mean() / truth.var(axis=0).mean())
+        text = f"all channels explain {points:.2f} points less of the labels' variance"
+        return [Measure("whole", points / VARIANCE, text)]
     return [Measure("variance", float(share[worst]) / VARIANCE, text, worst)]
+
+
+def label_error(reference: np.ndarray, actual: np.ndarray, truth: np.ndarray) -> float:
+    """Standard error of the points lost by the labels, in the worst channel."""
+    worse = np.square(truth - actual) - np.square(truth - reference)
+    error = worse.std(axis=0) / np.sqrt(len(worse)) / denominators(truth)
+    return 100 * float(error[int(worse.mean(axis=0).argmax())])
+
+
+def _are_equals(spread, is_shared):
+    return is_shared and len(spread) >= MANY_CHANNELS
 
 
 def variance_measures(
@@ -47,13 +65,20 @@ def variance_measures(
 ) -> list[Measure]:
     """Error of the worst channel in per cent of its variance, by what is allowed."""
     error = np.square(actual - reference)
-    share = 100 * error.mean(axis=0) / denominators(reference, is_shared)
+    spread = denominators(reference, is_shared)
+    share = 100 * error.mean(axis=0) / spread
+    measures = []
+    if _are_equals(spread, is_shared):
+        whole = 100 * float(error.mean() / max(reference.var(axis=0).mean(), 1e-30))
+        text = f"the error of all channels is {whole:.3g} % of their variance"
+        measures.append(Measure("whole", whole / allowed, text))
+        allowed = allowed * CHANNEL_VARIANCE
     worst = int(share.argmax())
     text = (
         f"the error of channel {{channel}} is {share[worst]:.3g} % of its variance "
         f"({_bias_text(reference[:, worst], actual[:, worst])})"
     )
-    measures = [Measure("variance", float(share[worst]) / allowed, text, worst)]
+    measures.append(Measure("variance", float(share[worst]) / allowed, text, worst))
     # Again without the outliers, whose spread would hide what happens to the rest.
     low, high = np.quantile(reference, [0.005, 0.995], axis=0)
     is_central = (reference >= low) & (reference <= high)

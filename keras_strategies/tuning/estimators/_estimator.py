@@ -115,6 +115,12 @@ class Estimator:
 
         return BaseEstimator.__sklearn_clone__(self)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.sparse = True
+        tags.input_tags.three_d_array = True
+        return tags
+
     def _builder(self) -> Any:
         """The model or the function that makes it."""
         builder = self.model if self.model is not None else self.build_fn
@@ -270,9 +276,15 @@ class Estimator:
         return self
 
     def _fit(self, X, y, sample_weight, kwargs, warm_start, classes=None):
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but "
+                "the target y is None."
+            )
         inputs = _features.as_inputs(X)
         model = getattr(self, "model_", None) if warm_start else None
         if model is not None:
+            _features.check_names(self, X)
             _features.check_same_shapes(inputs, self.input_shape_)
         y, learned = self._check_targets(y, self._earlier(warm_start, classes))
         self._check_same_length(inputs, y, sample_weight)
@@ -365,8 +377,8 @@ class Estimator:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self, "model_")
-        _features.check_names(self, X)
         inputs = _features.as_inputs(X)
+        _features.check_names(self, X)
         _features.check_same_shapes(inputs, self.input_shape_)
         settings = {name: self._parameter(name) for name in ("batch_size", "verbose")}
         outputs = self.model_.predict(inputs, **settings | self._route("predict"))
@@ -382,7 +394,17 @@ class Estimator:
     def _weights(
         self, y: np.ndarray, learned: Mapping[str, Any], sample_weight: Any
     ) -> np.ndarray | None:
-        return None if sample_weight is None else np.asarray(sample_weight, "float32")
+        if sample_weight is None:
+            return None
+        weights = np.asarray(sample_weight, "float32")
+        if weights.ndim != 1:
+            checks.fail(
+                "`sample_weight` must have one axis, one weight for each sample",
+                shape=weights.shape,
+            )
+        if not weights.any():
+            checks.fail("`sample_weight` must have a weight that is not zero")
+        return weights
 
     def _check_targets(
         self, y: Any, earlier: Mapping[str, Any] | None

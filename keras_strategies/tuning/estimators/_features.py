@@ -22,7 +22,7 @@ def as_inputs(X: Any) -> Inputs:
     """
     from sklearn.utils import check_array
 
-    if isinstance(X, Mapping):
+    if _by_name(X):
         if not X:
             checks.fail("`X` must have an array for each input of the model", X=X)
         return {
@@ -31,6 +31,11 @@ def as_inputs(X: Any) -> Inputs:
         }
     array = check_array(X, allow_nd=True, accept_sparse=["csr", "csc", "coo"])
     return array.toarray() if hasattr(array, "toarray") else array
+
+
+def _by_name(X):
+    # One format of sparse matrices is a mapping too.
+    return isinstance(X, Mapping) and not hasattr(X, "toarray")
 
 
 def arrays(inputs: Inputs) -> list[np.ndarray]:
@@ -63,7 +68,7 @@ def check_same_shapes(inputs: Inputs, shapes: Any) -> None:
 
 def remember(estimator: Any, X: Any) -> None:
     """Sets `n_features_in_` and, for a data frame, `feature_names_in_`."""
-    if isinstance(X, Mapping):
+    if _by_name(X):
         estimator.n_features_in_ = len(X)
         return
     from sklearn.utils.validation import validate_data
@@ -73,7 +78,7 @@ def remember(estimator: Any, X: Any) -> None:
 
 def check_names(estimator: Any, X: Any) -> None:
     """Raises if columns have other names or another number than in `fit`."""
-    if isinstance(X, Mapping):
+    if _by_name(X):
         return
     from sklearn.utils.validation import validate_data
 

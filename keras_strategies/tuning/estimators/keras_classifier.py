@@ -153,6 +153,11 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         )
         self.class_weight: Mapping[Any, float] | str | None = class_weight
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
     def partial_fit(
         self,
         X: Any,
@@ -232,7 +237,9 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
 
         y = np.asarray(y)
         if y.ndim == 2 and y.shape[1] == 1:
-            y = y[:, 0]
+            from sklearn.utils import column_or_1d
+
+            y = column_or_1d(y, warn=True)
         kind = type_of_target(y, input_name="y")
         if kind not in ("binary", "multiclass", "multilabel-indicator"):
             checks.fail(

@@ -73,6 +73,11 @@ class KerasRegressor(Estimator, bases.SKLearnRegressor):
 
     target_shape_: tuple[int, ...]
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def predict(self, X: Any) -> np.ndarray:
         """Returns the predicted values, in the shape of `y` in `fit`.
 

@@ -62,9 +62,9 @@ def unfreeze(backbone: keras.Model, fraction: float) -> None:
     chosen = depth.nearest_output(weighted, fraction, depth.depths(backbone))
     trained = {id(layer) for layer in chosen if not isinstance(layer, NORMALIZATIONS)}
     backbone.trainable = True
+    # One by one: on TensorFlow a model that is trainable already does not hand it on.
     for layer in layers:
-        if layer.weights and id(layer) not in trained:
-            layer.trainable = False
+        layer.trainable = not layer.weights or id(layer) in trained
     if not trained:
         backbone.trainable = False
 
