@@ -360,7 +360,7 @@ def test_the_policy_is_exported_and_played_from_its_file(quantization, tmp_path)
     observation, _ = env.reset(seed=0)
     same = steps = 0
     while True:
-        action = int(np.argmax(policy.predict(observation[None])))
+        action = int(np.argmax(policy.predict(observation[None], verbose=0)))
         same += action == agent.act(observation[None])[0]
         steps += 1
         observation, _, terminated, truncated, _ = env.step(action)
