@@ -193,7 +193,8 @@ def test_two_classes_with_one_output():
     found = fit.predict_proba(X)
     raw = fit.model_.predict(X, verbose=0)[:, 0]
     np.testing.assert_allclose(found, np.stack([1 - raw, raw], axis=1), rtol=1e-6)
-    np.testing.assert_array_equal(fit.decision_function(X), found[:, 1])
+    odds = found[:, 1].astype("float64") / (1 - found[:, 1].astype("float64"))
+    np.testing.assert_allclose(fit.decision_function(X), np.log(odds), 1e-4, 1e-5)
     assert set(fit.predict(X)) == {"left", "right"} and fit.score(X, Y) > 0.9
     again = pickle.loads(pickle.dumps(fit))
     np.testing.assert_allclose(again.predict_proba(X), found, rtol=1e-6)
@@ -386,6 +387,15 @@ def test_one_output_in_a_structure(structure):
     assert model.predict_proba(x).shape == (240, 3)
 
 
+def test_decisions_are_positive_where_the_second_class_is_predicted():
+    model = KerasClassifier(small, epochs=3, random_state=0).fit(X, Y)
+    second = model.decision_function(X) > 0
+    np.testing.assert_array_equal(model.predict(X), model.classes_[second.astype(int)])
+    three = KerasClassifier(softmax, random_state=0).fit(X, THREE)
+    best = three.decision_function(X).argmax(axis=1)
+    np.testing.assert_array_equal(three.predict(X), three.classes_[best])
+
+
 def test_two_outputs_are_refused():
     def create():
         inputs = keras.Input((64,))
@@ -505,8 +515,11 @@ def test_a_pickled_estimator_predicts_the_same():
 
 
 def checked_classifier(X, y):
-    width = y.shape[1] if y.ndim == 2 else max(len(np.unique(y)), 2)
-    return _checked_network(X, width, "softmax")
+    if y.ndim == 2:
+        model = _checked_network(X, y.shape[1], "sigmoid")
+        model.compile(keras.optimizers.Adam(0.03), "binary_crossentropy")
+        return model
+    return _checked_network(X, max(len(np.unique(y)), 2), "softmax")
 
 
 def checked_regressor(X, y):
@@ -534,6 +547,7 @@ _EXPECTED = {
     "check_do_not_raise_errors_in_init_or_set_params": "Errors come early here.",
     "check_parameters_default_constructible": "There is no default network.",
     "check_sample_weight_equivalence_on_dense_data": "Repeated rows change batches.",
+    "check_regressor_multioutput": "Predictions have Keras's float type.",
     "check_sample_weight_equivalence_on_sparse_data": "Repeated rows change batches.",
 }
 

@@ -31,3 +31,10 @@ def probabilities(
     if are_logits:
         outputs = keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
     return outputs
+
+
+def log_odds(columns: np.ndarray) -> np.ndarray:
+    """Returns `log(p / (1 - p))`, finite where a probability is rounded to 0 or 1."""
+    smallest = np.finfo("float64").tiny
+    p = columns.astype("float64")
+    return np.log(np.maximum(p, smallest)) - np.log(np.maximum(1 - p, smallest))

@@ -9,7 +9,7 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies.tuning._private import bases
 from keras_strategies.tuning.estimators._estimator import Estimator
-from keras_strategies.tuning.estimators._probabilities import probabilities
+from keras_strategies.tuning.estimators._probabilities import log_odds, probabilities
 from keras_strategies.tuning.hypermodels._compiling import loss_name
 
 
@@ -209,12 +209,15 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         return self.classes_[best]
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Returns the probabilities; with two classes only those of the second.
+        """Returns log-odds, which are positive where a label is the more probable.
+
+        With two classes they are those of the second; with more classes a column each,
+        the largest for the class that `predict` returns.
 
         Args:
             X: Samples, as in `fit`.
         """
-        columns = self.predict_proba(X)
+        columns = log_odds(self.predict_proba(X))
         two = len(self.classes_) == 2 and self.target_type_ != "multilabel-indicator"
         return columns[:, 1] if two else columns
 
@@ -243,7 +246,8 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         kind = type_of_target(y, input_name="y")
         if kind not in ("binary", "multiclass", "multilabel-indicator"):
             checks.fail(
-                "`y` must be one label a sample, or rows of zeros and ones",
+                "Unknown label type: `y` must be one label a sample, or rows of zeros "
+                "and ones",
                 fix="For numbers use KerasRegressor.",
                 y=kind,
             )
@@ -260,7 +264,10 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
             classes = earlier["classes_"]
             kind = earlier.get("target_type_", kind)
         if len(classes) < 2:
-            checks.fail("`y` must have two classes or more", classes=classes.tolist())
+            checks.fail(
+                "`y` must have two classes or more, not 1 class",
+                classes=classes.tolist(),
+            )
         return y, {"classes_": classes, "target_type_": kind}
 
     def _check_rows(self, y, earlier):
