@@ -276,18 +276,14 @@ class Estimator:
         return self
 
     def _fit(self, X, y, sample_weight, kwargs, warm_start, classes=None):
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but "
-                "the target y is None."
-            )
+        _features.check_targets_are_there(self, y)
         inputs = _features.as_inputs(X)
         model = getattr(self, "model_", None) if warm_start else None
         if model is not None:
             _features.check_names(self, X)
             _features.check_same_shapes(inputs, self.input_shape_)
         y, learned = self._check_targets(y, self._earlier(warm_start, classes))
-        self._check_same_length(inputs, y, sample_weight)
+        _features.check_same_length(inputs, y, sample_weight)
         settings = {
             name: self._parameter(name)
             for name in ("batch_size", "epochs", "verbose", "callbacks")
@@ -341,7 +337,7 @@ class Estimator:
         X = _features.as_inputs(X)
         _features.check_same_shapes(X, _features.row_shapes(inputs))
         y, _ = self._check_targets(y, learned)
-        self._check_same_length(X, y, *weights)
+        _features.check_same_length(X, y, *weights)
         return (X, encode(y), *weights)
 
     def set_fit_request(self, *, sample_weight: bool | str | None = True) -> Self:
@@ -384,27 +380,10 @@ class Estimator:
         outputs = self.model_.predict(inputs, **settings | self._route("predict"))
         return _features.single_output(outputs)
 
-    def _check_same_length(
-        self, X: _features.Inputs, y: Any, sample_weight: Any = None
-    ) -> None:
-        from sklearn.utils import check_consistent_length
-
-        check_consistent_length(*_features.arrays(X), y, sample_weight)
-
     def _weights(
         self, y: np.ndarray, learned: Mapping[str, Any], sample_weight: Any
     ) -> np.ndarray | None:
-        if sample_weight is None:
-            return None
-        weights = np.asarray(sample_weight, "float32")
-        if weights.ndim != 1:
-            checks.fail(
-                "`sample_weight` must have one axis, one weight for each sample",
-                shape=weights.shape,
-            )
-        if not weights.any():
-            checks.fail("`sample_weight` must have a weight that is not zero")
-        return weights
+        return _features.sample_weights(sample_weight)
 
     def _check_targets(
         self, y: Any, earlier: Mapping[str, Any] | None

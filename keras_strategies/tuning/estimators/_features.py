@@ -122,3 +122,34 @@ def as_outputs(model: Any, targets: np.ndarray) -> Any:
     names = getattr(model, "output_names", None)
     structure = getattr(model, "output", None)
     return {names[0]: targets} if isinstance(structure, dict) and names else targets
+
+
+def check_targets_are_there(estimator: Any, y: Any) -> None:
+    """Raises if there are no targets, in scikit-learn's words."""
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but "
+            "the target y is None."
+        )
+
+
+def check_same_length(inputs: Inputs, y: Any, sample_weight: Any = None) -> None:
+    """Raises unless there is a target, and a weight, for each sample."""
+    from sklearn.utils import check_consistent_length
+
+    check_consistent_length(*arrays(inputs), y, sample_weight)
+
+
+def sample_weights(sample_weight: Any) -> np.ndarray | None:
+    """Returns weights as floats, one for each sample."""
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, "float32")
+    if weights.ndim != 1:
+        checks.fail(
+            "`sample_weight` must have one axis, one weight for each sample",
+            shape=weights.shape,
+        )
+    if not weights.any():
+        checks.fail("`sample_weight` must have a weight that is not zero")
+    return weights
