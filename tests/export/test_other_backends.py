@@ -29,7 +29,7 @@ def test_kinds(kind, target):
             representative_data=samples,
             max_loss=50.0,  # random weights: the outputs hardly vary
         )
-        assert result.verified and result.agreement > 0.9
+        assert result.verified and result.agreement > 0.7
         if quantization == "float32":
             assert result.max_difference < 1e-4
         assert set(result.signature["inputs"]) == set(shapes)
