@@ -184,13 +184,6 @@ class ActedOn:
         return [float(keras.ops.convert_to_numpy(counter)) for counter in counters]
 
 
-def updating_optimizers(
-    model: keras.Model, callback: keras.callbacks.Callback
-) -> list[keras.optimizers.Optimizer]:
-    """Returns the optimizers below the model's that update variables."""
-    return ActedOn(callback).updating(model)
-
-
 def other_optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
     """Returns `{attribute: optimizer}` of those that are not in `model.optimizer`."""
     own = {id(item) for item in _inside(getattr(model, "optimizer", None))}
