@@ -12,6 +12,7 @@ from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
+from keras_strategies._internal.variable_values import host_value
 
 
 def norm(v: Tensor, axes: Sequence[int]) -> Tensor:
@@ -242,7 +243,7 @@ class WeightNormalization(bases.Wrapper):
                 fix="Give the layer a bias; recurrent layers start from their kernels.",
             )
         activation = layer.activation
-        old = [keras_private.host_value(variable) for variable in (self.g, bias)]
+        old = [host_value(variable) for variable in (self.g, bias)]
         self.g.assign(np.ones(self.g.shape))
         bias.assign(np.zeros(bias.shape))
         try:

@@ -66,7 +66,6 @@ from keras_strategies._internal.keras_private.optimizers import (
     updated_variables,
 )
 from keras_strategies._internal.keras_private.rebuilding import (
-    host_value,
     is_built_for,
     rebuild_optimizer,
     retrace_training,
@@ -138,7 +137,6 @@ __all__ = [
     "has_functional_constructor",
     "has_inner_regularizers",
     "hold_at_inference",
-    "host_value",
     "input_layer_of",
     "input_signature",
     "is_built_for",

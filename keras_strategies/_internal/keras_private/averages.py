@@ -10,6 +10,7 @@ from keras_strategies._internal.keras_private.training import (
     compile_function,
     current_values,
 )
+from keras_strategies._internal.variable_values import host_values
 
 
 class DeviceAverages:
@@ -50,7 +51,7 @@ class DeviceAverages:
 
     def arrays(self):
         """The averages as NumPy arrays."""
-        return [np.array(ops.convert_to_numpy(average)) for average in self._averages]
+        return host_values(self._averages)
 
     def move(self, model, variables, weight):
         """Moves each average by `weight` of the way to its variable."""

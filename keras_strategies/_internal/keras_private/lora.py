@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_strategies._internal.keras_private.rebuilding import host_value
+from keras_strategies._internal.variable_values import host_value
 
 # The weight that LoRA stands beside, and the two that it adds.
 _KINDS = {

@@ -4,7 +4,8 @@ import contextlib
 import types
 
 import keras
-import numpy as np
+
+from keras_strategies._internal.variable_values import host_value
 
 # Lists of an optimizer that are no slots.
 _BOOKKEEPING = ("_variables", "_trainable_variables", "_inner_optimizers")
@@ -288,8 +289,3 @@ def variables_scope(model):
     """
     strategy = getattr(model, "_distribute_strategy", None)
     return contextlib.nullcontext() if strategy is None else strategy.scope()
-
-
-def host_value(variable):
-    """The value of a variable as a NumPy array of its own."""
-    return np.array(keras.ops.convert_to_numpy(variable))

@@ -16,6 +16,7 @@ from keras_strategies._internal.keras_private import (
     untrack_unsaved_state,
     updated_variables,
 )
+from keras_strategies._internal.variable_values import host_value
 from keras_strategies.callbacks._common.optimizers import ActedOn
 from keras_strategies.optimizers.adaptive_clip import AdaptiveClip
 from keras_strategies.optimizers.gradient_transform import GradientTransform
@@ -110,9 +111,7 @@ class TemporaryClip:
         if self._installed is not None:
             sync_state(self._installed[0][0])
             self.memory = {
-                self._key(optimizer, name): np.array(
-                    keras.ops.convert_to_numpy(variable)
-                )
+                self._key(optimizer, name): host_value(variable)
                 for _, optimizer, _, _, variables in self._installed
                 for name, variable in variables.items()
             }
