@@ -100,7 +100,7 @@ class GradientClipping(StatefulCallback):
     """
 
     survives_roll_back = False  # norms of steps that are undone
-    _state_names = ("original",)
+    _state_names = ("_original",)
 
     def __init__(
         self,

@@ -15,7 +15,6 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.kept_parts import give_back_part, take_part
 from keras_strategies._internal.keras_private import (
     assign_optimizer_variables,
-    callback_list,
     changed_step,
 )
 from keras_strategies._internal.keras_private.callbacks import (
@@ -140,11 +139,6 @@ class HyperparameterScheduler(PositionCallback):
         )
         self._last_value = None
         self._last_model = None  # weak reference to the model of the last fit
-        self._resumed = False
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
-        self._resumed = callback_list(self) is None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self.model

@@ -13,7 +13,6 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.kept_parts import give_back_part, take_part
 from keras_strategies._internal.keras_private import (
     build_for_fit,
-    callback_list,
     current_values,
     finish_hooks,
 )
@@ -201,7 +200,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        if callback_list(self) is None:
+        if self._resumed:
             self._raw_model = None
         elif self._raw is not None:  # the model has the averages of a checkpoint
             self._raw_model = self.model
