@@ -1,6 +1,5 @@
 """Early stopping by patience, Prechelt's criteria or a bound on overfitting."""
 
-import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
@@ -309,8 +308,7 @@ class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
     def _store(self, epoch):
         self.best_epoch = epoch
         if self.restore_best_weights:
-            measured = self.validated_weights if self.keeps_validated else None
-            with measured() if measured else contextlib.nullcontext():
+            with self._measured_weights():
                 self.best_weights = copy.deepcopy(self.model.get_weights())
         if self.restore_optimizer:
             variables = self._optimizer_variables()

@@ -1,6 +1,5 @@
 """The weights of the best epochs, kept in memory."""
 
-import contextlib
 import copy
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -144,15 +143,10 @@ class BestWeights(ResumableCallback, FinalWeights):
             return
         self._values.insert(rank, value)
         self._epochs.insert(rank, epoch)
-        with self._what_was_measured():
+        with self._measured_weights():
             self._weights.insert(rank, host_values(self.model.weights))
         for items in (self._values, self._epochs, self._weights):
             del items[self.k :]
-
-    def _what_was_measured(self):
-        if self.keeps_validated:
-            return self.validated_weights()
-        return contextlib.nullcontext()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._weights:
