@@ -28,6 +28,7 @@ from keras_strategies.callbacks._common.schedule_values import (
     evaluate_schedule,
     validate_schedule,
 )
+from keras_strategies.callbacks._common.siblings import are_in_one_fit
 from keras_strategies.callbacks.schedulers._position_callback import PositionCallback
 
 # {optimizer: {name: HyperparameterVariables}}; a fit that raises leaves its entry.
@@ -110,8 +111,7 @@ class HyperparameterVariables:
             return
         first, second = previous.owner(), self.owner()
         previous.release()
-        # The callbacks of one fit share the `params` dict.
-        if first is not None and first.params is second.params is not None:
+        if are_in_one_fit(first, second):
             checks.fail(
                 f"Only one callback of a fit can set `{name}`",
                 fix="Leave one out.",
