@@ -1,6 +1,6 @@
 """Traversal of nested models and optimizers."""
 
-from keras_strategies._internal.keras_private import flatten_layers
+from keras_strategies._internal.keras_private import flatten_layers, inner_optimizers
 
 
 def all_layers(model):
@@ -26,11 +26,7 @@ def base_optimizers(optimizer):
     Unwraps `LossScaleOptimizer` and other wrappers through `inner_optimizer`
     and `MultiOptimizer` through `optimizers`.
     """
-    optimizer = innermost_optimizer(optimizer)
-    children = getattr(optimizer, "optimizers", None)
-    if children:
-        return [leaf for child in children for leaf in base_optimizers(child)]
-    return [optimizer]
+    return [path[0] for path in optimizer_paths(optimizer)]
 
 
 def optimizer_paths(optimizer):
@@ -38,8 +34,7 @@ def optimizer_paths(optimizer):
 
     The first is the base optimizer, the last is `optimizer`.
     """
-    inner = getattr(optimizer, "inner_optimizer", None)
-    children = [inner] if inner is not None else getattr(optimizer, "optimizers", None)
-    if not children:
+    inside = inner_optimizers(optimizer)
+    if not inside:
         return [[optimizer]]
-    return [[*path, optimizer] for child in children for path in optimizer_paths(child)]
+    return [[*path, optimizer] for inner in inside for path in optimizer_paths(inner)]

@@ -11,7 +11,10 @@ from keras.src.backend.common.keras_tensor import KerasTensor
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_strategies._internal.keras_private.callbacks import wrapped_methods
-from keras_strategies._internal.keras_private.optimizers import unpatched
+from keras_strategies._internal.keras_private.optimizers import (
+    nested_optimizers,
+    unpatched,
+)
 
 
 def callback_list(callback):
@@ -161,27 +164,21 @@ _NUMBERS = ("clipnorm", "clipvalue", "global_clipnorm")
 
 def _traced_with(model, optimizers):
     """All that callbacks of this package change for a step and a trace reads."""
-    roots = [model, *_roots(model), *optimizers]
-    found = [tuple(_Same(metric) for metric in model._metrics)]
-    seen, stack = set(), roots
-    while stack:
-        item = stack.pop()
-        if item is None or id(item) in seen:
-            continue
-        seen.add(id(item))
-        found.append((_Same(item), wrapped_methods(item, _Same)))
-        if item is model:
-            continue
+    metrics = tuple(_Same(metric) for metric in model._metrics)
+    found = [metrics, (_Same(model), wrapped_methods(model, _Same))]
+    roots = [*_roots(model), *optimizers]
+    inside = {id(item): item for root in roots for item in nested_optimizers(root)}
+    for item in inside.values():
         unsaved = item.__dict__.get("_unsaved_state", types.SimpleNamespace(pairs=[]))
         found.append(
             (
+                _Same(item),
+                wrapped_methods(item, _Same),
                 tuple(getattr(item, name, None) for name in _NUMBERS),
                 tuple(_Same(t) for t in item.__dict__.get("_temporary", ())),
                 tuple(_Same(variable) for _, variable in unsaved.pairs),
             )
         )
-        stack.append(getattr(item, "inner_optimizer", None))
-        stack.extend(getattr(item, "optimizers", None) or ())
     return tuple(found)
 
 

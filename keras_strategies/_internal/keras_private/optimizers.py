@@ -7,6 +7,29 @@ import keras
 import numpy as np
 
 
+def inner_optimizers(optimizer):
+    """The optimizers right inside another one.
+
+    A wrapper such as `LossScaleOptimizer` has one in `inner_optimizer`, a
+    `MultiOptimizer` several in `optimizers`: none, if a function makes them, before it
+    is built. Keras 3.12 to 3.15.
+    """
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        return [inner]
+    return list(getattr(optimizer, "optimizers", None) or ())
+
+
+def nested_optimizers(optimizer):
+    """An optimizer and all inside it, the outermost first. Keras 3.12 to 3.15."""
+    inside = [
+        item
+        for inner in inner_optimizers(optimizer)
+        for item in nested_optimizers(inner)
+    ]
+    return [optimizer, *inside]
+
+
 def iterations_variable(optimizer):
     """The Variable that counts the batches an optimizer has received.
 

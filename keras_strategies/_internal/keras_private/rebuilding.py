@@ -5,6 +5,7 @@ import types
 
 import keras
 
+from keras_strategies._internal.keras_private.optimizers import nested_optimizers
 from keras_strategies._internal.variable_values import host_value
 
 # Lists of an optimizer that are no slots.
@@ -28,7 +29,7 @@ def rebuild_optimizer(optimizer, variables):
     """
     if not optimizer.built or _same(optimizer._trainable_variables, variables):
         return
-    members = _members(optimizer)
+    members = nested_optimizers(optimizer)
     before = [_Snapshot(part) for member in members for part in _parts(member)]
     try:
         states = [_State(member, variables) for member in members]
@@ -45,13 +46,6 @@ def rebuild_optimizer(optimizer, variables):
 
 def _same(first, second):
     return [id(item) for item in first] == [id(item) for item in second]
-
-
-def _members(optimizer):
-    """The optimizer and all inside it, the outermost first."""
-    inner = getattr(optimizer, "inner_optimizer", None)
-    children = [inner] if inner is not None else getattr(optimizer, "optimizers", ())
-    return [optimizer, *(item for child in children for item in _members(child))]
 
 
 def _parts(optimizer):

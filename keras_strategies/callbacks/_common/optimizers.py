@@ -7,7 +7,11 @@ from typing import Any, TypeAlias
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import build_for_fit, iterations_variable
+from keras_strategies._internal.keras_private import (
+    build_for_fit,
+    iterations_variable,
+    nested_optimizers,
+)
 from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.callbacks._common.siblings import siblings
 
@@ -186,7 +190,8 @@ class ActedOn:
 
 def other_optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
     """Returns `{attribute: optimizer}` of those that are not in `model.optimizer`."""
-    own = {id(item) for item in _inside(getattr(model, "optimizer", None))}
+    optimizer = getattr(model, "optimizer", None)
+    own = {id(item) for item in nested_optimizers(optimizer)}
     return {
         name: value
         for name, value in list(vars(model).items())
@@ -200,18 +205,10 @@ def all_optimizers(model: keras.Model, more: Sequence[Any] = ()) -> list[Any]:
     """Returns the outermost optimizers: the model's, those in attributes, more."""
     found: list[Any] = []
     for item in (model.optimizer, *other_optimizers(model).values(), *more):
-        inside = [id(i) for root in found for i in _inside(root)]
+        inside = [id(i) for root in found for i in nested_optimizers(root)]
         if item is not None and id(item) not in inside:
             found.append(item)
     return found
-
-
-def _inside(optimizer):
-    if optimizer is None:
-        return []
-    inner = [getattr(optimizer, "inner_optimizer", None)]
-    inner.extend(getattr(optimizer, "optimizers", None) or ())
-    return [optimizer, *(item for child in inner for item in _inside(child))]
 
 
 def need_built(model: keras.Model, callback_name: str) -> None:
