@@ -278,8 +278,9 @@ def sync_state(model):
 def variables_scope(model):
     """The scope in which the variables of a compiled model are created.
 
-    A model under `tf.distribute` keeps its strategy in a private attribute of the
-    TensorFlow backend. Keras 3.12 to 3.15.
+    That of the `tf.distribute` strategy it was made under. The public
+    `distribute_strategy` of a model without one is whatever strategy there is at the
+    moment. Keras 3.12 to 3.15.
     """
     strategy = getattr(model, "_distribute_strategy", None)
     return contextlib.nullcontext() if strategy is None else strategy.scope()
