@@ -12,6 +12,7 @@ from keras_strategies.callbacks._common.learning_rates import (
     compiled_rates,
     learning_rate_logs,
     learning_rate_variables,
+    rates_before_training,
     read_learning_rate,
 )
 from keras_strategies.callbacks._common.optimizers import OptimizerArgument
@@ -85,7 +86,7 @@ class LearningRateCallback(PositionCallback, RateSetter):
             base_rates = self._base_rates
         else:
             self._scales = None
-            base_rates = self._compiled(variables, current)
+            base_rates = rates_before_training(self._noted, variables, current)
             self._is_guessed = True
         if self.initial_learning_rate is not None:
             base_rates = [self.initial_learning_rate] * len(variables)
@@ -125,15 +126,6 @@ class LearningRateCallback(PositionCallback, RateSetter):
     def _rate_changed(self, index: int, factor: float) -> None:
         self._rates = list(self._rates)
         self._rates[index] *= factor
-
-    def _compiled(self, variables, current):
-        """The rates before anything of this fit, such as a restored backup, set them.
-
-        Those of a MultiOptimizer that is built only now are the current ones.
-        """
-        noted = {id(variable): rate for variable, rate in self._noted}
-        pairs = zip(variables, current, strict=True)
-        return [noted.get(id(variable), rate) for variable, rate in pairs]
 
     def _refuse_guess(self, epoch):
         """Refuses to take the rate of a training that goes on for the initial one."""
