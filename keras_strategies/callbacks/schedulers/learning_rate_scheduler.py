@@ -11,7 +11,6 @@ from keras_strategies._internal.keras_private import (
     assign_optimizer_variables,
     print_message,
 )
-from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.callbacks._common.learning_rates import (
     learning_rate_logs,
     learning_rate_variables,
@@ -139,10 +138,9 @@ class LearningRateScheduler(PositionCallback, RateSetter):
         self._rates[index] *= factor
 
     def _print(self, epoch, rates):
-        roots = self._acted.roots(self._fit_model)
-        names = [leaf.name for root in roots for leaf in base_optimizers(root)]
-        for name, rate in zip(names, rates, strict=True):
-            prefix = f"{name} " if len(rates) > 1 else ""
+        optimizers = self._acted.updating(self._fit_model)
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            prefix = f"{optimizer.name} " if len(rates) > 1 else ""
             print_message(
                 f"\nEpoch {epoch + 1}: LearningRateScheduler setting {prefix}"
                 f"learning rate to {rate}."
