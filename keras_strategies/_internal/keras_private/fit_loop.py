@@ -4,6 +4,8 @@ import contextlib
 import sys
 import threading
 import types
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 from keras import tree
@@ -17,7 +19,7 @@ from keras_strategies._internal.keras_private.optimizers import (
 )
 
 
-def callback_list(callback):
+def callback_list(callback: keras.callbacks.Callback) -> Any:
     """The list of callbacks that is calling a hook of `callback`, or `None`.
 
     Keras's `CallbackList` is public, and so is its attribute `callbacks`; but nothing
@@ -35,7 +37,7 @@ def callback_list(callback):
     return None
 
 
-def finish_hooks(callback):
+def finish_hooks(callback: keras.callbacks.Callback) -> None:
     """Waits for the hooks of a running `fit` that Keras calls in other threads.
 
     On JAX and Torch Keras hands `on_train_batch_end` to threads if every callback
@@ -50,7 +52,7 @@ def finish_hooks(callback):
     owner._flush_futures()
 
 
-def build_for_fit(model):
+def build_for_fit(model: keras.Model) -> bool:
     """Builds a model inside its `fit`, before the first batch; returns whether it is.
 
     JAX and Torch build the model, its optimizer and metrics before `on_train_begin`,
@@ -109,7 +111,7 @@ class _Steps:
 
 
 @contextlib.contextmanager
-def changed_step(model, optimizers=()):
+def changed_step(model: keras.Model, optimizers: Sequence[Any] = ()) -> Iterator[None]:
     """Gives a model the training step for what is changed inside the block.
 
     A compiled step reads clip settings, wrapped methods, replaced numbers and the

@@ -2,6 +2,8 @@
 
 import contextlib
 import types
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 
@@ -12,7 +14,7 @@ from keras_strategies._internal.variable_values import host_value
 _BOOKKEEPING = ("_variables", "_trainable_variables", "_inner_optimizers")
 
 
-def rebuild_optimizer(optimizer, variables):
+def rebuild_optimizer(optimizer: Any, variables: Sequence[keras.Variable]) -> None:
     """Makes an optimizer update `variables`; what it knows of the rest stays.
 
     Keras's way is a new optimizer, which forgets the moments of all weights. Here the
@@ -237,13 +239,13 @@ def _reachable(optimizer):
     return ids
 
 
-def weights_aside(optimizer):
+def weights_aside(optimizer: Any) -> list[keras.Variable]:
     """Weights that an optimizer knows and does not update at present."""
     aside = optimizer.__dict__.get("_slots_aside", types.SimpleNamespace(pairs=[]))
     return [weight for weight, _ in aside.pairs]
 
 
-def is_built_for(optimizer, variables):
+def is_built_for(optimizer: Any, variables: Iterable[keras.Variable]) -> bool:
     """Whether an optimizer updates exactly these variables, or is not built yet.
 
     There is no public list of what an optimizer updates. Keras 3.12 to 3.15.
@@ -252,7 +254,7 @@ def is_built_for(optimizer, variables):
     return not optimizer.built or known == {id(variable) for variable in variables}
 
 
-def retrace_training(model):
+def retrace_training(model: keras.Model) -> None:
     """Has the training step of a compiled model made anew, also in the middle of a fit.
 
     The step reads which variables are trainable when it is traced. The public
@@ -266,7 +268,7 @@ def retrace_training(model):
         model.train_function = None
 
 
-def sync_state(model):
+def sync_state(model: keras.Model) -> None:
     """Writes the values of a running `fit` into the variables; only JAX needs it.
 
     `callback.model` does this publicly, for callbacks only. Keras 3.12 to 3.15.
@@ -275,7 +277,7 @@ def sync_state(model):
         model.jax_state_sync()
 
 
-def variables_scope(model):
+def variables_scope(model: keras.Model) -> contextlib.AbstractContextManager[Any]:
     """The scope in which the variables of a compiled model are created.
 
     That of the `tf.distribute` strategy it was made under. The public
