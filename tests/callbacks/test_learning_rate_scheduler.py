@@ -82,11 +82,11 @@ def test_every_optimizer_below_the_models_follows():
 
 
 def test_an_optimizer_that_is_named_twice_is_set_and_shown_once(capsys):
-    model = linear()
+    model = linear(keras.optimizers.SGD(0.25, name="a"))
     callback = callbacks.LearningRateScheduler(
         {0: 0.5}, verbose=1, optimizer=["optimizer", model.optimizer]
     )
-    rates(model, callback, "learning_rate_SGD", epochs=1)
+    assert rates(model, callback, "learning_rate_a", epochs=1) == [0.5]
     assert capsys.readouterr().out.count("setting learning rate to 0.5") == 1
 
 
