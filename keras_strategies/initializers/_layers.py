@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.interception import replacing
 from keras_strategies._internal.traversal import all_layers
 from keras_strategies._internal.types import Tensor, Tensors
 
@@ -16,7 +17,6 @@ KERNELS = ("kernel", "pointwise_kernel")
 _WEIGHTS = (*KERNELS, "depthwise_kernel", "recurrent_kernel", "embeddings")
 # They call their inner layers once a time step, in a loop that may be traced.
 LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
-_ABSENT = object()
 
 
 def check_model(model: keras.Model) -> None:
@@ -66,25 +66,11 @@ def own_activation(layer: keras.layers.Layer) -> Callable[..., Any] | None:
 
 @contextlib.contextmanager
 def patched(replacements: Sequence[tuple[Any, str, Any]]) -> Iterator[None]:
-    """Replaces attributes of layers, `[(layer, name, value)]`, inside the block.
-
-    Written to the dict of the instance, because Keras and Torch track layers and
-    variables that are assigned to attributes.
-    """
-    before = [
-        (vars(layer), name, vars(layer).get(name, _ABSENT))
-        for layer, name, _ in replacements
-    ]
-    try:
+    """Replaces attributes of layers, `[(layer, name, value)]`, inside the block."""
+    with contextlib.ExitStack() as stack:
         for layer, name, value in replacements:
-            vars(layer)[name] = value
+            stack.enter_context(replacing(layer, name, value))
         yield
-    finally:
-        for attributes, name, value in reversed(before):
-            if value is _ABSENT:
-                attributes.pop(name, None)
-            else:
-                attributes[name] = value
 
 
 def call_in_training(model: keras.Model, data: Tensors) -> Tensors:
