@@ -1,9 +1,11 @@
 """Traversal of nested models and optimizers."""
 
+from collections.abc import Collection
 from typing import Any
 
 import keras
 
+from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import flatten_layers, inner_optimizers
 
 
@@ -15,6 +17,22 @@ def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     makes its layers in `build`.
     """
     return [layer for layer in flatten_layers(model) if layer is not model]
+
+
+def check_weights_exist(model: keras.Model, attributes: Collection[str]) -> None:
+    """Refuses a model in which a layer with one of these attributes is not built."""
+    unbuilt = [
+        layer.name
+        for layer in all_layers(model)
+        if not layer.built and any(hasattr(layer, name) for name in attributes)
+    ]
+    if unbuilt or not model.built:
+        checks.fail(
+            "`model` must be built: its weights do not exist yet",
+            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
+            model=model.name,
+            unbuilt_layers=unbuilt,
+        )
 
 
 def innermost_optimizer(optimizer: Any) -> Any:
