@@ -116,10 +116,7 @@ def compiled_rates(
     """
     if acted.is_model_optimizer and getattr(model, "optimizer", None) is None:
         return []
-    leaves = [leaf for root in acted.roots(model) for leaf in base_optimizers(root)]
-    raw = [
-        raw_learning_rate(leaf) for leaf in leaves if not hasattr(leaf, "optimizers")
-    ]
+    raw = [raw_learning_rate(optimizer) for optimizer in acted.existing(model)]
     return [(v, read_learning_rate(v)) for v in raw if isinstance(v, keras.Variable)]
 
 

@@ -85,21 +85,26 @@ class ActedOn:
         items = self.optimizer
         items = list(items) if isinstance(items, list | tuple) else [items]
         return [
-            getattr(model, item, None) if isinstance(item, str) else item
+            self._named(model, item) if isinstance(item, str) else item
             for item in items
-            if not isinstance(item, str) or self._check_name(model, item)
         ]
 
-    def _check_name(self, model, name):
-        if isinstance(getattr(model, name, None), keras.optimizers.Optimizer):
-            return True
-        return checks.fail(
-            f"`optimizer` of {self.owner} must name an attribute of the model that is "
-            "an optimizer",
-            fix=f"This model has {['optimizer', *other_optimizers(model)]}.",
-            error=TypeError,
-            optimizer=name,
-        )
+    def _named(self, model, name):
+        optimizer = getattr(model, name, None)
+        if not isinstance(optimizer, keras.optimizers.Optimizer):
+            checks.fail(
+                f"`optimizer` of {self.owner} must name an attribute of the model that "
+                "is an optimizer",
+                fix=f"This model has {['optimizer', *other_optimizers(model)]}.",
+                error=TypeError,
+                optimizer=name,
+            )
+        return optimizer
+
+    def existing(self, model: keras.Model) -> list[keras.optimizers.Optimizer]:
+        """Returns those of `updating` that are there without building any."""
+        leaves = [leaf for root in self.roots(model) for leaf in base_optimizers(root)]
+        return [leaf for leaf in leaves if not hasattr(leaf, "optimizers")]
 
     def updating(self, model: keras.Model) -> list[keras.optimizers.Optimizer]:
         """Returns the optimizers below these that update variables."""
@@ -178,9 +183,7 @@ class ActedOn:
             )
 
     def _counts(self, model):
-        leaves = [leaf for root in self.roots(model) for leaf in base_optimizers(root)]
-        leaves = [leaf for leaf in leaves if not hasattr(leaf, "optimizers")]
-        counters = [iterations_variable(leaf) for leaf in leaves]
+        counters = [iterations_variable(leaf) for leaf in self.existing(model)]
         # A step that loss scaling skips is one, and changes the scale.
         kind = keras.optimizers.LossScaleOptimizer
         scaled = [root for root in self.roots(model) if isinstance(root, kind)]
