@@ -16,6 +16,7 @@ import keras
 
 from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.select import Target, layer_targets
+from keras_strategies._internal.variable_values import host_value
 
 _RECORD = "_frozen_record"
 
@@ -96,7 +97,7 @@ def digests(model: keras.Model, layers: Iterable[keras.layers.Layer]) -> dict[st
             continue
         trainable, others = keras_private.own_variables_of_layer(target.item)
         for number, variable in enumerate([*trainable, *others]):
-            value = keras_private.host_value(variable)
+            value = host_value(variable)
             digest = hashlib.blake2b(value.tobytes(), digest_size=16).hexdigest()
             found[f"{target.path}/{variable.name}#{number}"] = digest
     return found

@@ -3,7 +3,7 @@
 import signal
 
 
-def signal_name(returncode):
+def signal_name(returncode: int) -> str:
     """Returns the signal of a negative return code of a process, such as "SIGKILL"."""
     try:
         return signal.Signals(-returncode).name

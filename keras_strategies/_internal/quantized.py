@@ -5,10 +5,14 @@ with `kind` (`"activation"` or `"weights"`), `name`, and for an activation `rang
 its `(low, high)` as floats or `None` while it has seen no batch.
 """
 
+from typing import Any
+
+import keras
+
 from keras_strategies._internal.traversal import all_layers
 
 
-def simulated(model):
+def simulated(model: keras.Model) -> list[dict[str, Any]]:
     """The descriptions of all simulated quantizations below `model`."""
     entries = [
         getattr(layer, "simulated_quantization", None) for layer in model_layers(model)
@@ -16,16 +20,16 @@ def simulated(model):
     return [entry for entry in entries if entry is not None]
 
 
-def model_layers(model):
+def model_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return [model, *all_layers(model)]
 
 
-def is_quantize_aware(model):
+def is_quantize_aware(model: keras.Model) -> bool:
     """Whether `model` simulates quantization, so that it converts without data."""
     return bool(simulated(model))
 
 
-def unset_ranges(model):
+def unset_ranges(model: keras.Model) -> list[str]:
     """Names of the activations whose range is unknown: they stay float."""
     return [
         entry["name"]

@@ -1,9 +1,15 @@
 """Traversal of nested models and optimizers."""
 
-from keras_strategies._internal.keras_private import flatten_layers
+from collections.abc import Collection
+from typing import Any
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import flatten_layers, inner_optimizers
 
 
-def all_layers(model):
+def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Returns every layer below `model` once, containers before their contents.
 
     Goes into nested models, subclassed layers and wrappers such as
@@ -13,33 +19,44 @@ def all_layers(model):
     return [layer for layer in flatten_layers(model) if layer is not model]
 
 
-def innermost_optimizer(optimizer):
+def check_weights_exist(model: keras.Model, attributes: Collection[str]) -> None:
+    """Refuses a model in which a layer with one of these attributes is not built."""
+    unbuilt = [
+        layer.name
+        for layer in all_layers(model)
+        if not layer.built and any(hasattr(layer, name) for name in attributes)
+    ]
+    if unbuilt or not model.built:
+        checks.fail(
+            "`model` must be built: its weights do not exist yet",
+            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
+            model=model.name,
+            unbuilt_layers=unbuilt,
+        )
+
+
+def innermost_optimizer(optimizer: Any) -> Any:
     """Unwraps `LossScaleOptimizer` and other wrappers through `inner_optimizer`."""
     while getattr(optimizer, "inner_optimizer", None) is not None:
         optimizer = optimizer.inner_optimizer
     return optimizer
 
 
-def base_optimizers(optimizer):
+def base_optimizers(optimizer: Any) -> list[Any]:
     """Returns the optimizers that really update variables, as a list.
 
     Unwraps `LossScaleOptimizer` and other wrappers through `inner_optimizer`
     and `MultiOptimizer` through `optimizers`.
     """
-    optimizer = innermost_optimizer(optimizer)
-    children = getattr(optimizer, "optimizers", None)
-    if children:
-        return [leaf for child in children for leaf in base_optimizers(child)]
-    return [optimizer]
+    return [path[0] for path in optimizer_paths(optimizer)]
 
 
-def optimizer_paths(optimizer):
+def optimizer_paths(optimizer: Any) -> list[list[Any]]:
     """Returns, for each base optimizer, the list of itself and those around it.
 
     The first is the base optimizer, the last is `optimizer`.
     """
-    inner = getattr(optimizer, "inner_optimizer", None)
-    children = [inner] if inner is not None else getattr(optimizer, "optimizers", None)
-    if not children:
+    inside = inner_optimizers(optimizer)
+    if not inside:
         return [[optimizer]]
-    return [[*path, optimizer] for child in children for path in optimizer_paths(child)]
+    return [[*path, optimizer] for inner in inside for path in optimizer_paths(inner)]

@@ -9,31 +9,20 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.traversal import all_layers
+from keras_strategies._internal.interception import replacing
+from keras_strategies._internal.traversal import all_layers, check_weights_exist
 from keras_strategies._internal.types import Tensor, Tensors
 
 KERNELS = ("kernel", "pointwise_kernel")
 _WEIGHTS = (*KERNELS, "depthwise_kernel", "recurrent_kernel", "embeddings")
 # They call their inner layers once a time step, in a loop that may be traced.
 LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
-_ABSENT = object()
 
 
 def check_model(model: keras.Model) -> None:
     """Checks for a model whose weights all exist."""
     checks.instance("model", model, keras.Model)
-    unbuilt = [
-        layer.name
-        for layer in all_layers(model)
-        if not layer.built and any(hasattr(layer, name) for name in _WEIGHTS)
-    ]
-    if unbuilt or not model.built:
-        checks.fail(
-            "`model` must be built: its weights do not exist yet",
-            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
-            model=model.name,
-            unbuilt_layers=unbuilt,
-        )
+    check_weights_exist(model, _WEIGHTS)
 
 
 def outside_loops(model: keras.Model) -> list[keras.layers.Layer]:
@@ -66,25 +55,11 @@ def own_activation(layer: keras.layers.Layer) -> Callable[..., Any] | None:
 
 @contextlib.contextmanager
 def patched(replacements: Sequence[tuple[Any, str, Any]]) -> Iterator[None]:
-    """Replaces attributes of layers, `[(layer, name, value)]`, inside the block.
-
-    Written to the dict of the instance, because Keras and Torch track layers and
-    variables that are assigned to attributes.
-    """
-    before = [
-        (vars(layer), name, vars(layer).get(name, _ABSENT))
-        for layer, name, _ in replacements
-    ]
-    try:
+    """Replaces attributes of layers, `[(layer, name, value)]`, inside the block."""
+    with contextlib.ExitStack() as stack:
         for layer, name, value in replacements:
-            vars(layer)[name] = value
+            stack.enter_context(replacing(layer, name, value))
         yield
-    finally:
-        for attributes, name, value in reversed(before):
-            if value is _ABSENT:
-                attributes.pop(name, None)
-            else:
-                attributes[name] = value
 
 
 def call_in_training(model: keras.Model, data: Tensors) -> Tensors:

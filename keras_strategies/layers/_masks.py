@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.types import Tensor
 
 
@@ -43,7 +44,7 @@ def mean(
     if valid is None:
         return ops.mean(x, axis=axes, keepdims=keepdims)
     # Sums and counts leave the range of half precision.
-    precise = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+    precise = as_float32(x)
     total = ops.sum(zero_masked(precise, valid), axis=axes, keepdims=keepdims)
     # Broadcast: the mask may have size 1 along an axis that is reduced.
     counted = zero_masked(ops.ones_like(precise), valid)

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import bases, checks
+from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
 
@@ -14,8 +15,7 @@ from keras_strategies._internal.types import Config, Shape, Tensor
 def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """Returns the softmax over the second axis of `(batch, positions, 1)`."""
     # In float32 at least: half precision has no large negative number for the mask.
-    dtype = keras.backend.result_type(scores.dtype, "float32")
-    precise = ops.cast(scores, dtype)
+    precise = as_float32(scores)
     if mask is not None:
         precise = ops.where(ops.expand_dims(mask, -1), precise, -1e9)
     return ops.cast(ops.softmax(precise, axis=1), scores.dtype)

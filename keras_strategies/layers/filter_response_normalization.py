@@ -6,6 +6,7 @@ import keras
 from keras import initializers, ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
 from keras_strategies.layers import _axes, _masks
@@ -119,7 +120,7 @@ class FilterResponseNormalization(ChannelWeights):
         axis = self.axis % len(inputs.shape)
         axes = tuple(i for i in range(1, len(inputs.shape)) if i != axis)
         # In half precision squares overflow and epsilon underflows.
-        x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        x = as_float32(inputs)
         valid = _masks.along_positions(mask, len(inputs.shape), axis)
         squares = _masks.mean(ops.square(x), axes, valid, keepdims=True) + self.epsilon
         if self.learned_epsilon:

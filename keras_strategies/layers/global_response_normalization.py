@@ -6,6 +6,7 @@ import keras
 from keras import initializers, ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
 from keras_strategies.layers import _axes, _masks
@@ -109,7 +110,7 @@ class GlobalResponseNormalization(ChannelWeights):
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         axis = self.axis % len(inputs.shape)
         # Sums of squares overflow in half precision.
-        precise = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        precise = as_float32(inputs)
         valid = _masks.along_positions(mask, len(inputs.shape), axis)
         precise = _masks.zero_masked(precise, valid)
         response = ops.cast(global_response(precise, axis, self.epsilon), inputs.dtype)

@@ -9,13 +9,15 @@ import numpy as np
 from keras import ops
 
 from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
+from keras_strategies._internal.variable_values import host_value
 
 
 def norm(v: Tensor, axes: Sequence[int]) -> Tensor:
     """Returns the Euclidean norm over all axes but `axes`, in float32 at least."""
-    precise = ops.cast(v, keras.backend.result_type(v.dtype, "float32"))
+    precise = as_float32(v)
     reduced = tuple(i for i in range(len(v.shape)) if i not in axes)
     squares = ops.sum(ops.square(precise), axis=reduced, keepdims=True)
     # The gradient of a column of zeros must not be NaN.
@@ -241,7 +243,7 @@ class WeightNormalization(bases.Wrapper):
                 fix="Give the layer a bias; recurrent layers start from their kernels.",
             )
         activation = layer.activation
-        old = [keras_private.host_value(variable) for variable in (self.g, bias)]
+        old = [host_value(variable) for variable in (self.g, bias)]
         self.g.assign(np.ones(self.g.shape))
         bias.assign(np.zeros(bias.shape))
         try:

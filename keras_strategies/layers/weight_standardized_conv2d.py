@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
 from keras_strategies._internal import bases, checks
+from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 
@@ -14,7 +14,7 @@ from keras_strategies._internal.types import Config, Tensor
 def standardize(kernel: Tensor, epsilon: float) -> Tensor:
     """Gives each filter of a kernel `(..., inputs, filters)` mean 0 and variance 1."""
     axes = tuple(range(len(kernel.shape) - 1))
-    precise = ops.cast(kernel, keras.backend.result_type(kernel.dtype, "float32"))
+    precise = as_float32(kernel)
     centered = precise - ops.mean(precise, axis=axes, keepdims=True)
     variance = ops.mean(ops.square(centered), axis=axes, keepdims=True)
     return ops.cast(centered / ops.sqrt(variance + epsilon), kernel.dtype)

@@ -7,9 +7,9 @@ which numbers the outputs in Keras's kernels. Weights of rank 0 and 1 are one un
 import math
 from collections.abc import Sequence
 
-import keras
 from keras import ops
 
+from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.types import Tensor
 
 __all__ = [
@@ -30,15 +30,9 @@ def global_norm(gradients: Sequence[Tensor]) -> Tensor:
     return ops.sqrt(ops.sum(ops.stack(squares)))
 
 
-def _precise(tensor: Tensor) -> Tensor:
-    """Returns a tensor in at least float32: squares under- and overflow in halves."""
-    dtype = keras.backend.standardize_dtype(tensor.dtype)
-    return ops.cast(tensor, keras.backend.result_type(dtype, "float32"))
-
-
 def unit_norm(tensor: Tensor) -> Tensor:
     """Returns the norm of each unit, broadcastable against `tensor`."""
-    tensor = _precise(tensor)
+    tensor = as_float32(tensor)
     rank = len(tensor.shape)
     axes = tuple(range(rank - 1)) if rank > 1 else None
     return ops.sqrt(ops.sum(ops.square(tensor), axis=axes, keepdims=True))
@@ -60,7 +54,7 @@ def centralize(gradient: Tensor) -> Tensor:
     rank = len(gradient.shape)
     if rank < 2:
         return gradient
-    precise, axes = _precise(gradient), tuple(range(rank - 1))
+    precise, axes = as_float32(gradient), tuple(range(rank - 1))
     centered = precise - ops.mean(precise, axis=axes, keepdims=True)
     return ops.cast(centered, gradient.dtype)
 
@@ -88,7 +82,7 @@ def adaptive_clip(
     norm = unit_norm(gradient)
     # Above `limit` the norm is not 0.
     scale = ops.where(norm > limit, limit / ops.where(norm > limit, norm, 1.0), 1.0)
-    return ops.cast(_precise(gradient) * scale, gradient.dtype)
+    return ops.cast(as_float32(gradient) * scale, gradient.dtype)
 
 
 def percentile(values: Tensor, count: Tensor, q: float) -> Tensor:
@@ -169,16 +163,18 @@ def sharpness_perturbation(
     if not adaptive:
         scale = rho / (global_norm(gradients) + 1e-12)
         return [
-            ops.cast(_precise(g) * ops.cast(scale, _precise(g).dtype), g.dtype)
+            ops.cast(as_float32(g) * ops.cast(scale, as_float32(g).dtype), g.dtype)
             for g in gradients
         ]
     # As in the authors' code, biases and normalization vectors are not scaled.
     scales = [
         ops.abs(w) + eta if len(w.shape) > 1 else ops.ones_like(w) for w in weights
     ]
-    scaled = [_precise(t) * _precise(g) for t, g in zip(scales, gradients, strict=True)]
+    scaled = [
+        as_float32(t) * as_float32(g) for t, g in zip(scales, gradients, strict=True)
+    ]
     radius = rho / (global_norm(scaled) + 1e-12)
     return [
-        ops.cast(_precise(t) * s * ops.cast(radius, s.dtype), g.dtype)
+        ops.cast(as_float32(t) * s * ops.cast(radius, s.dtype), g.dtype)
         for t, s, g in zip(scales, scaled, gradients, strict=True)
     ]

@@ -11,6 +11,7 @@ from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.select import Selection, Selector, variable_targets
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies._internal.variable_values import tensor_copy
 from keras_strategies.optimizers._wrapper import OptimizerWrapper
 from keras_strategies.optimizers.transform import Transform
 
@@ -131,7 +132,7 @@ class GradientTransform(OptimizerWrapper):
         restorable = [] if factors is None else variables
         if accepted is not None:
             restorable = [*variables, *self.inner_optimizer.variables]
-        before = [_copy(variable) for variable in restorable]
+        before = [tensor_copy(variable) for variable in restorable]
         self.inner_optimizer.apply(gradients, variables)
         if factors is not None:
             # The weights are the first ones of `before`.
@@ -314,11 +315,6 @@ def _checked_transforms(transforms: Any) -> list[Transform]:
             fix="Give objects such as optimizers.Centralize().",
         )
     return list(transforms)
-
-
-def _copy(variable: Any) -> Tensor:
-    # Torch updates in place: the variable's own tensor would change with it.
-    return ops.copy(ops.stop_gradient(ops.convert_to_tensor(variable)))
 
 
 def _interpolate(old: Tensor, new: Tensor, factor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from keras import ops
 from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config
+from keras_strategies._internal.variable_values import host_value
 from keras_strategies.optimizers._wrapper import OptimizerWrapper
 
 
@@ -79,7 +80,7 @@ class Lookahead(OptimizerWrapper):
         # Slow weights that join in the middle start from the weights as well.
         for variable in variables:
             slow = self._slow[keras_private.slot(self, variable)]
-            slow.assign(keras_private.host_value(variable))
+            slow.assign(host_value(variable))
 
     def _update(self, gradients: list[Any], variables: list[Any]) -> None:
         # A weight without a gradient in this step is synchronized too, but not one that

@@ -14,7 +14,7 @@ from keras_strategies._internal.select import (
     layer_targets,
     weight_target,
 )
-from keras_strategies._internal.traversal import all_layers
+from keras_strategies._internal.traversal import all_layers, check_weights_exist
 from keras_strategies._internal.types import Regularizer
 
 # Attributes with a weight, and those with its regularizer that a config is made of.
@@ -115,7 +115,7 @@ def apply(
             fix="`False` removes a regularizer.",
             **requested,
         )
-    _check_built(model)
+    check_weights_exist(model, [attribute for _, attribute in _KERNELS + _BIASES])
     slots = {name: _slots(model, name) for name in regularizers}
     selection.check_used(
         [slot.target for each in slots.values() for slot in each], "weight or layer"
@@ -142,22 +142,6 @@ def _regularizer(name: str, value: Any) -> Any:
             **{name: value},
         )
     return keras.regularizers.get(value)
-
-
-def _check_built(model: keras.Model) -> None:
-    attributes = {attribute for _, attribute in _KERNELS + _BIASES}
-    unbuilt = [
-        layer.name
-        for layer in all_layers(model)
-        if not layer.built and any(hasattr(layer, name) for name in attributes)
-    ]
-    if unbuilt or not model.built:
-        checks.fail(
-            "`model` must be built: its weights do not exist yet",
-            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
-            model=model.name,
-            unbuilt_layers=unbuilt,
-        )
 
 
 @dataclasses.dataclass(frozen=True)

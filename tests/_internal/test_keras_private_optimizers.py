@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies._internal import keras_private
+from keras_strategies._internal import keras_private, traversal
 
 
 def test_batches_seen_counts_raw_batches():
@@ -168,3 +168,24 @@ def test_a_sparse_gradient_becomes_the_sum_of_its_rows():
     found = keras.ops.convert_to_numpy(keras_private.dense_gradient(gradient))
     is_sparse = keras.backend.backend() == "tensorflow"
     np.testing.assert_allclose(found, [[4], [3], [0]] if is_sparse else np.ones((3, 1)))
+
+
+def test_optimizers_inside_an_optimizer_from_the_outside_in():
+    first, second = keras.optimizers.SGD(), keras.optimizers.Adam()
+    both = Several([first, second])
+    scaled = keras.optimizers.LossScaleOptimizer(both)
+    assert keras_private.inner_optimizers(scaled) == [both]
+    assert keras_private.inner_optimizers(both) == [first, second]
+    assert keras_private.inner_optimizers(Several(None)) == []
+    assert keras_private.nested_optimizers(scaled) == [scaled, both, first, second]
+    assert traversal.base_optimizers(scaled) == [first, second]
+    paths = [[first, both, scaled], [second, both, scaled]]
+    assert traversal.optimizer_paths(scaled) == paths
+
+
+class Several(keras.optimizers.Optimizer):
+    """As `MultiOptimizer`, which older versions of Keras do not have."""
+
+    def __init__(self, optimizers):
+        super().__init__(learning_rate=0.0)
+        self.optimizers = optimizers

@@ -81,6 +81,15 @@ def test_every_optimizer_below_the_models_follows():
     np.testing.assert_allclose(found["learning_rate_b"], [1.0, 0.5])
 
 
+def test_an_optimizer_that_is_named_twice_is_set_and_shown_once(capsys):
+    model = linear(keras.optimizers.SGD(0.25, name="a"))
+    callback = callbacks.LearningRateScheduler(
+        {0: 0.5}, verbose=1, optimizer=["optimizer", model.optimizer]
+    )
+    assert rates(model, callback, "learning_rate_a", epochs=1) == [0.5]
+    assert capsys.readouterr().out.count("setting learning rate to 0.5") == 1
+
+
 def test_errors_are_those_of_the_function_or_name_the_value():
     def broken(epoch, rate):
         raise TypeError("inside")

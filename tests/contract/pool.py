@@ -99,13 +99,13 @@ def pooled(setting="", mode="plain"):
     entry = _pool.get((setting, mode))
     if entry is None or not entry.reset():
         model = compiled(setting, **MODES[mode])
-        model.set_weights(_starts.setdefault(setting, _copies(model.weights)))
+        model.set_weights(_starts.setdefault(setting, copies(model.weights)))
         entry = _pool[setting, mode] = _Pooled(model)
     return entry.model
 
 
-def _copies(variables):
-    # An array of Torch is the memory of its tensor.
+def copies(variables):
+    """Values as arrays of their own: one of Torch is the memory of its tensor."""
     return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
 
 
@@ -114,7 +114,7 @@ class _Pooled:
         self.model = model
         model.optimizer.build(model.trainable_variables)
         self.variables = self._variables()
-        self.values = _copies(self.variables)
+        self.values = copies(self.variables)
         self.config = self._config()
 
     def reset(self):

@@ -64,7 +64,7 @@ def runs(tmp_path_factory):
         keras.utils.set_random_seed(7)
         whole, model = _Weights(), pool.pooled(case.setting)
         _fit(case.setting, model, [case.build(), whole], EPOCHS)
-        final = _copies(model)
+        final = pool.copies(model.weights)
         keras.utils.set_random_seed(7)
         callback = case.build()
         keeper = _Keeper(callback, path)
@@ -109,14 +109,10 @@ def test_its_own_state_between_batches_changes_nothing(case, runs):
     model, callback = pool.pooled(case.setting), case.build()
     assert isinstance(callback, callbacks.Stateful)
     _fit(case.setting, model, [_Echo(callback), callback], EPOCHS)
-    weights = _copies(model)  # before `runs`, which may train the same model
+    # Before `runs`, which may train the same model.
+    weights = pool.copies(model.weights)
     for expected, got in zip(runs(case).final, weights, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
-
-
-def _copies(model):
-    """Weights as arrays of their own: on Torch `get_weights` returns its tensors."""
-    return [np.array(value) for value in model.get_weights()]
 
 
 class _Echo(keras.callbacks.Callback):
@@ -138,7 +134,7 @@ class _Weights(keras.callbacks.Callback):
         self.weights = []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.weights.append(_copies(self.model))
+        self.weights.append(pool.copies(self.model.weights))
 
 
 class _Keeper(_Weights):

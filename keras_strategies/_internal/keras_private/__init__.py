@@ -53,9 +53,11 @@ from keras_strategies._internal.keras_private.lora import (
 from keras_strategies._internal.keras_private.optimizers import (
     add_variable_like,
     assign_optimizer_variables,
+    inner_optimizers,
     iterations_variable,
     lasting_variables,
     moving_average,
+    nested_optimizers,
     own_variables,
     owns,
     raw_learning_rate,
@@ -66,7 +68,6 @@ from keras_strategies._internal.keras_private.optimizers import (
     updated_variables,
 )
 from keras_strategies._internal.keras_private.rebuilding import (
-    host_value,
     is_built_for,
     rebuild_optimizer,
     retrace_training,
@@ -138,7 +139,7 @@ __all__ = [
     "has_functional_constructor",
     "has_inner_regularizers",
     "hold_at_inference",
-    "host_value",
+    "inner_optimizers",
     "input_layer_of",
     "input_signature",
     "is_built_for",
@@ -150,6 +151,7 @@ __all__ = [
     "metric_values",
     "moving_average",
     "moving_average_variables",
+    "nested_optimizers",
     "operations",
     "outermost",
     "output_operations",

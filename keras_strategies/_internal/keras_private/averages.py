@@ -1,5 +1,7 @@
 """Averages of weights on the device."""
 
+from collections.abc import Iterable, Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -10,6 +12,7 @@ from keras_strategies._internal.keras_private.training import (
     compile_function,
     current_values,
 )
+from keras_strategies._internal.variable_values import host_values
 
 
 class DeviceAverages:
@@ -21,7 +24,7 @@ class DeviceAverages:
     (which compiles a hundred variables as fast as TensorFlow). Keras 3.12 to 3.15.
     """
 
-    def __init__(self, arrays):
+    def __init__(self, arrays: Iterable[np.ndarray]) -> None:
         arrays = [
             np.asarray(a, "float64" if a.dtype == "float64" else "float32")
             for a in arrays
@@ -34,7 +37,7 @@ class DeviceAverages:
             self._averages = [ops.convert_to_tensor(array) for array in arrays]
         self._move, self._moves = None, []
 
-    def assign(self, arrays):
+    def assign(self, arrays: Sequence[np.ndarray]) -> bool:
         """Sets the averages; returns whether they have the shapes of `arrays`."""
         old = [tuple(average.shape) for average in self._averages]
         if old != [np.shape(array) for array in arrays]:
@@ -48,11 +51,13 @@ class DeviceAverages:
         self._averages = [ops.convert_to_tensor(np.asarray(a, d)) for a, d in pairs]
         return True
 
-    def arrays(self):
+    def arrays(self) -> list[np.ndarray]:
         """The averages as NumPy arrays."""
-        return [np.array(ops.convert_to_numpy(average)) for average in self._averages]
+        return host_values(self._averages)
 
-    def move(self, model, variables, weight):
+    def move(
+        self, model: keras.Model, variables: Sequence[keras.Variable], weight: float
+    ) -> None:
         """Moves each average by `weight` of the way to its variable."""
         if not self._in_place:
             if self._move is None:

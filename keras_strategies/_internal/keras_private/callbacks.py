@@ -1,6 +1,8 @@
 """Reversible changes of a compiled training step, for callbacks."""
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
@@ -8,6 +10,7 @@ from keras_strategies._internal.keras_private.optimizers import (
     track_unsaved_state,
     untrack_unsaved_state,
 )
+from keras_strategies._internal.types import Tensors
 
 
 class _NumberVariable(keras.Variable):
@@ -28,7 +31,13 @@ class _NumberVariable(keras.Variable):
         return True if value == 0 else super().__gt__(value)
 
 
-def swap_in_variable(optimizer, name, outer, dtype, variable=None):
+def swap_in_variable(
+    optimizer: Any,
+    name: str,
+    outer: Sequence[Any],
+    dtype: str,
+    variable: keras.Variable | None = None,
+) -> keras.Variable | None:
     """Replaces the number `optimizer.<name>` by a variable of its step.
 
     Optimizers keep momentum, weight decay and the like as Python numbers that are
@@ -59,7 +68,7 @@ def swap_in_variable(optimizer, name, outer, dtype, variable=None):
     return variable
 
 
-def swap_out_variable(optimizer, name, outer):
+def swap_out_variable(optimizer: Any, name: str, outer: Sequence[Any]) -> None:
     """Undoes `swap_in_variable`."""
     variable = optimizer.__dict__[name]
     if isinstance(variable, _NumberVariable):
@@ -94,7 +103,7 @@ class _WrappedMethod:
         return call(*args, **kwargs)
 
 
-def wrap_method(model, name, wrapper):
+def wrap_method(model: Any, name: str, wrapper: Callable[..., Any]) -> None:
     """Runs `wrapper(call, *args, **kwargs)` in place of a method of `model`.
 
     `train_step` and `compute_loss` are public to override in a subclass; for an
@@ -109,7 +118,7 @@ def wrap_method(model, name, wrapper):
     model.__dict__[name] = _WrappedMethod(wrapped.inner, wrapped.was_own, wrappers)
 
 
-def unwrap_method(model, name, wrapper):
+def unwrap_method(model: Any, name: str, wrapper: Callable[..., Any]) -> None:
     """Undoes `wrap_method` for this wrapper."""
     wrapped = model.__dict__[name]
     wrappers = [item for item in wrapped.wrappers if item is not wrapper]
@@ -121,7 +130,9 @@ def unwrap_method(model, name, wrapper):
         del model.__dict__[name]
 
 
-def wrapped_methods(item, key):
+def wrapped_methods(
+    item: Any, key: Callable[[Any], Any]
+) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     """What `wrap_method` put around the methods of `item`, each as `key(wrapper)`."""
     return tuple(
         (name, tuple(key(wrapper) for wrapper in value.wrappers))
@@ -143,7 +154,12 @@ class _VariableHolder(keras.metrics.Metric):
         return {}
 
 
-def add_step_variable(model, value, name, again=None):
+def add_step_variable(
+    model: keras.Model,
+    value: float,
+    name: str,
+    again: tuple[Any, keras.Variable] | None = None,
+) -> tuple[Any, keras.Variable]:
     """A variable that the loss can read in a training step of `model`.
 
     On JAX a loss sees current values only of the weights and of the variables of
@@ -160,14 +176,16 @@ def add_step_variable(model, value, name, again=None):
     return metric, variable
 
 
-def remove_step_variable(model, metric):
+def remove_step_variable(model: keras.Model, metric: Any) -> None:
     """Undoes `add_step_variable`."""
     remaining = [item for item in model._metrics if item is not metric]
     model._metrics.clear()
     model._metrics.extend(remaining)
 
 
-def loss_functions(model, y=None, y_pred=None):
+def loss_functions(
+    model: keras.Model, y: Tensors = None, y_pred: Tensors = None
+) -> list[Any] | None:
     """The losses of a compiled model that are a function and its arguments.
 
     `compile` keeps what it was given; the loss objects that a step uses, one for
@@ -185,6 +203,6 @@ def loss_functions(model, y=None, y_pred=None):
     return [loss for loss in losses if hasattr(loss, "_fn_kwargs")]
 
 
-def function_arguments(loss):
+def function_arguments(loss: Any) -> dict[str, Any]:
     """The keyword arguments that such a loss gives to `loss.fn`, to be changed."""
     return loss._fn_kwargs

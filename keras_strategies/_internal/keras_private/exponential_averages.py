@@ -7,12 +7,15 @@ by private names only. Keras 3.12 to 3.15.
 """
 
 import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+import keras
 from keras import ops
 
 
 @contextlib.contextmanager
-def averages_deferred(optimizers):
+def averages_deferred(optimizers: Iterable[Any]) -> Iterator[None]:
     """Has built optimizers take their averages at the end of the block, not in `apply`.
 
     Inside the block they seem to have no `use_ema`, so that of nested blocks the
@@ -65,12 +68,12 @@ def _average(optimizer, count):
             variable.assign(ops.where(overwrites, moved, weight))
 
 
-def has_averaged(optimizer):
+def has_averaged(optimizer: Any) -> bool:
     """Whether the averages of `use_ema` are more than the zeros they start with."""
     return int(ops.convert_to_numpy(optimizer._iterations)) > 0
 
 
-def moving_average_variables(optimizer):
+def moving_average_variables(optimizer: Any) -> list[keras.Variable | None]:
     """The variables of `use_ema` in the order of the weights.
 
     Raises:

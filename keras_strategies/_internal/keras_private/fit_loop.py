@@ -4,6 +4,8 @@ import contextlib
 import sys
 import threading
 import types
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 from keras import tree
@@ -11,10 +13,13 @@ from keras.src.backend.common.keras_tensor import KerasTensor
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_strategies._internal.keras_private.callbacks import wrapped_methods
-from keras_strategies._internal.keras_private.optimizers import unpatched
+from keras_strategies._internal.keras_private.optimizers import (
+    nested_optimizers,
+    unpatched,
+)
 
 
-def callback_list(callback):
+def callback_list(callback: keras.callbacks.Callback) -> Any:
     """The list of callbacks that is calling a hook of `callback`, or `None`.
 
     Keras's `CallbackList` is public, and so is its attribute `callbacks`; but nothing
@@ -32,7 +37,7 @@ def callback_list(callback):
     return None
 
 
-def finish_hooks(callback):
+def finish_hooks(callback: keras.callbacks.Callback) -> None:
     """Waits for the hooks of a running `fit` that Keras calls in other threads.
 
     On JAX and Torch Keras hands `on_train_batch_end` to threads if every callback
@@ -47,7 +52,7 @@ def finish_hooks(callback):
     owner._flush_futures()
 
 
-def build_for_fit(model):
+def build_for_fit(model: keras.Model) -> bool:
     """Builds a model inside its `fit`, before the first batch; returns whether it is.
 
     JAX and Torch build the model, its optimizer and metrics before `on_train_begin`,
@@ -106,7 +111,7 @@ class _Steps:
 
 
 @contextlib.contextmanager
-def changed_step(model, optimizers=()):
+def changed_step(model: keras.Model, optimizers: Sequence[Any] = ()) -> Iterator[None]:
     """Gives a model the training step for what is changed inside the block.
 
     A compiled step reads clip settings, wrapped methods, replaced numbers and the
@@ -161,27 +166,21 @@ _NUMBERS = ("clipnorm", "clipvalue", "global_clipnorm")
 
 def _traced_with(model, optimizers):
     """All that callbacks of this package change for a step and a trace reads."""
-    roots = [model, *_roots(model), *optimizers]
-    found = [tuple(_Same(metric) for metric in model._metrics)]
-    seen, stack = set(), roots
-    while stack:
-        item = stack.pop()
-        if item is None or id(item) in seen:
-            continue
-        seen.add(id(item))
-        found.append((_Same(item), wrapped_methods(item, _Same)))
-        if item is model:
-            continue
+    metrics = tuple(_Same(metric) for metric in model._metrics)
+    found = [metrics, (_Same(model), wrapped_methods(model, _Same))]
+    roots = [*_roots(model), *optimizers]
+    inside = {id(item): item for root in roots for item in nested_optimizers(root)}
+    for item in inside.values():
         unsaved = item.__dict__.get("_unsaved_state", types.SimpleNamespace(pairs=[]))
         found.append(
             (
+                _Same(item),
+                wrapped_methods(item, _Same),
                 tuple(getattr(item, name, None) for name in _NUMBERS),
                 tuple(_Same(t) for t in item.__dict__.get("_temporary", ())),
                 tuple(_Same(variable) for _, variable in unsaved.pairs),
             )
         )
-        stack.append(getattr(item, "inner_optimizer", None))
-        stack.extend(getattr(item, "optimizers", None) or ())
     return tuple(found)
 
 

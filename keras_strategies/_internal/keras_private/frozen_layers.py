@@ -1,9 +1,14 @@
 """Layers: their own variables and flag, and calls that are held at inference."""
 
 import inspect
+from collections.abc import Callable
+
+import keras
 
 
-def own_variables_of_layer(layer):
+def own_variables_of_layer(
+    layer: keras.layers.Layer,
+) -> tuple[list[keras.Variable], list[keras.Variable]]:
     """`(trainable, others)`: the variables that a layer holds itself.
 
     `trainable` are those that it was built to train, whatever their flag says now.
@@ -18,7 +23,7 @@ def own_variables_of_layer(layer):
     )
 
 
-def set_own_flag(layer, trainable):
+def set_own_flag(layer: keras.layers.Layer, trainable: bool) -> None:
     """Sets `layer.trainable` without the layers inside and without the variables.
 
     The public setter sets all of them, so that a part of a nested model cannot be
@@ -45,7 +50,7 @@ class _InferenceCall:
         return self.call(*args, **{**kwargs, "training": False})
 
 
-def hold_at_inference(layer):
+def hold_at_inference(layer: keras.layers.Layer) -> Callable[[], None] | None:
     """Calls `layer` with `training=False` from now on; returns a function to undo it.
 
     A model hands the `training` of its own call to all layers, explicitly, over what

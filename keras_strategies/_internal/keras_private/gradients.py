@@ -1,7 +1,11 @@
 """Gradients of a function of tensors and of embeddings, which differ by backend."""
 
+from typing import Any
+
 import keras
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
+
+from keras_strategies._internal.types import Tensor
 
 
 def gradients(function, tensors):
@@ -25,7 +29,7 @@ def gradients(function, tensors):
     return value, aux, [keras.ops.zeros_like(t) if g is None else g for g, t in pairs]
 
 
-def dense_gradient(gradient):
+def dense_gradient(gradient: Any) -> Tensor | None:
     """A gradient as an ordinary tensor; `None` stays `None`.
 
     Gradients of embeddings are `IndexedSlices` on TensorFlow, with an entry for each

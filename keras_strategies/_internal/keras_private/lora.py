@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_strategies._internal.keras_private.rebuilding import host_value
+from keras_strategies._internal.variable_values import host_value
 
 # The weight that LoRA stands beside, and the two that it adds.
 _KINDS = {
@@ -11,7 +11,7 @@ _KINDS = {
 }
 
 
-def merge_lora(layer):
+def merge_lora(layer: keras.layers.Layer) -> None:
     """Adds what LoRA learned to the weight of a layer and takes LoRA out of it.
 
     Keras merges nowhere but in files. The weight is a property that has LoRA in it,
@@ -32,7 +32,7 @@ def merge_lora(layer):
     layer.lora_enabled, layer.lora_rank, layer.lora_alpha = False, None, None
 
 
-def lora_weights(layer):
+def lora_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
     """The variables that LoRA added to a layer. Keras 3.12 to 3.15."""
     for stored, *added in _KINDS.values():
         if hasattr(layer, stored) and getattr(layer, "lora_enabled", False):

@@ -2,12 +2,37 @@
 
 import functools
 import types
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 
-def iterations_variable(optimizer):
+def inner_optimizers(optimizer: Any) -> list[Any]:
+    """The optimizers right inside another one.
+
+    A wrapper such as `LossScaleOptimizer` has one in `inner_optimizer`, a
+    `MultiOptimizer` several in `optimizers`: none, if a function makes them, before it
+    is built. Keras 3.12 to 3.15.
+    """
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        return [inner]
+    return list(getattr(optimizer, "optimizers", None) or ())
+
+
+def nested_optimizers(optimizer: Any) -> list[Any]:
+    """An optimizer and all inside it, the outermost first. Keras 3.12 to 3.15."""
+    inside = [
+        item
+        for inner in inner_optimizers(optimizer)
+        for item in nested_optimizers(inner)
+    ]
+    return [optimizer, *inside]
+
+
+def iterations_variable(optimizer: Any) -> keras.Variable:
     """The Variable that counts the batches an optimizer has received.
 
     `optimizer.iterations` is a quotient under gradient accumulation, while
@@ -17,7 +42,7 @@ def iterations_variable(optimizer):
     return optimizer._iterations
 
 
-def raw_learning_rate(optimizer):
+def raw_learning_rate(optimizer: Any) -> Any:
     """The learning rate of an optimizer: a Variable, a schedule object or a callable.
 
     The public `learning_rate` is the current value, which does not tell whether there
@@ -26,7 +51,9 @@ def raw_learning_rate(optimizer):
     return optimizer._learning_rate
 
 
-def assign_optimizer_variables(model, variables, values):
+def assign_optimizer_variables(
+    model: keras.Model, variables: Sequence[keras.Variable], values: Sequence[float]
+) -> None:
     """Assigns between two batches of `fit`, without detaching JAX's state.
 
     On JAX the variables are empty in the middle of an epoch: `fit` passes their
@@ -61,7 +88,7 @@ def _slots(variables, optimizer):
     return None if None in found else found
 
 
-def unpatched(train_function):
+def unpatched(train_function: Any) -> Any:
     """The train function that `assign_optimizer_variables` put itself around."""
     if isinstance(train_function, _PatchedTrainFunction):
         return train_function.train_function
@@ -93,7 +120,7 @@ class _PatchedTrainFunction:
         return self.train_function(state, iterator)
 
 
-def owns(optimizer, variable):
+def owns(optimizer: Any, variable: keras.Variable) -> bool:
     """Whether `optimizer` was built to update `variable`.
 
     There is no public list of an optimizer's variables. Keras 3.12 to 3.15.
@@ -101,7 +128,12 @@ def owns(optimizer, variable):
     return optimizer._var_key(variable) in optimizer._trainable_variables_indices
 
 
-def track_unsaved_state(optimizer, variables, outer=(), temporary=True):
+def track_unsaved_state(
+    optimizer: Any,
+    variables: Sequence[keras.Variable],
+    outer: Sequence[Any] = (),
+    temporary: bool = True,
+) -> None:
     """Makes `variables` state of an optimizer's step without saving them with it.
 
     A training step on JAX keeps only the optimizer's variables from what happens
@@ -125,7 +157,9 @@ def track_unsaved_state(optimizer, variables, outer=(), temporary=True):
             item.__dict__[name] = functools.partial(_with_own_variables, item, name)
 
 
-def untrack_unsaved_state(optimizer, variables, outer=()):
+def untrack_unsaved_state(
+    optimizer: Any, variables: Sequence[keras.Variable], outer: Sequence[Any] = ()
+) -> None:
     """Undoes `track_unsaved_state`."""
     for variable in variables:
         optimizer._untrack_variable(variable)
@@ -138,7 +172,7 @@ def untrack_unsaved_state(optimizer, variables, outer=()):
                 item.__dict__.pop(name, None)
 
 
-def lasting_variables(optimizer):
+def lasting_variables(optimizer: Any) -> list[keras.Variable]:
     """The variables of an optimizer without those that callbacks add for one fit.
 
     A copy of the state that is put back later must not have them: they may have gone
@@ -159,7 +193,7 @@ def _with_own_variables(optimizer, method, store):
             owner._track_variable(variable)
 
 
-def moving_average(optimizer, variable):
+def moving_average(optimizer: Any, variable: keras.Variable) -> keras.Variable | None:
     """The variable that holds the moving average of `variable`, or `None`.
 
     Kept for `use_ema=True` under a private name only; the flag is off while a wrapper
@@ -171,7 +205,7 @@ def moving_average(optimizer, variable):
     return averages[optimizer._get_variable_index(variable)]
 
 
-def track(optimizer, variable):
+def track(optimizer: Any, variable: keras.Variable) -> None:
     """Makes a variable made elsewhere one of the optimizer's own, saved with it.
 
     `add_variable` makes new ones only, but the state of a `SeedGenerator` is there
@@ -180,7 +214,9 @@ def track(optimizer, variable):
     optimizer._track_variable(variable)
 
 
-def add_variable_like(optimizer, reference, name, dtype):
+def add_variable_like(
+    optimizer: Any, reference: Any, name: str, dtype: str
+) -> keras.Variable:
     """A variable of the optimizer, of the shape and place of `reference`.
 
     `add_variable_from_reference` is public but takes the dtype too from the reference.
@@ -195,7 +231,7 @@ def add_variable_like(optimizer, reference, name, dtype):
     )
 
 
-def own_variables(optimizer):
+def own_variables(optimizer: Any) -> list[keras.Variable]:
     """The variables of a wrapper without those of the optimizer inside.
 
     `variables` of a wrapper has both. Keras 3.12 to 3.15.
@@ -203,7 +239,7 @@ def own_variables(optimizer):
     return list(optimizer._variables)
 
 
-def updated_variables(optimizer):
+def updated_variables(optimizer: Any) -> list[keras.Variable]:
     """The variables that an optimizer was built to update, in order.
 
     `apply(gradients)` without variables means these. Keras 3.12 to 3.15.
@@ -211,7 +247,7 @@ def updated_variables(optimizer):
     return list(optimizer._trainable_variables)
 
 
-def slot(optimizer, variable):
+def slot(optimizer: Any, variable: Any) -> int:
     """The position of `variable` among those the optimizer was built for.
 
     Keras's own example of a custom optimizer uses this name; TensorFlow hands native

@@ -2,15 +2,19 @@
 
 import contextlib
 import types
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
-import numpy as np
+
+from keras_strategies._internal.keras_private.optimizers import nested_optimizers
+from keras_strategies._internal.variable_values import host_value
 
 # Lists of an optimizer that are no slots.
 _BOOKKEEPING = ("_variables", "_trainable_variables", "_inner_optimizers")
 
 
-def rebuild_optimizer(optimizer, variables):
+def rebuild_optimizer(optimizer: Any, variables: Sequence[keras.Variable]) -> None:
     """Makes an optimizer update `variables`; what it knows of the rest stays.
 
     Keras's way is a new optimizer, which forgets the moments of all weights. Here the
@@ -27,7 +31,7 @@ def rebuild_optimizer(optimizer, variables):
     """
     if not optimizer.built or _same(optimizer._trainable_variables, variables):
         return
-    members = _members(optimizer)
+    members = nested_optimizers(optimizer)
     before = [_Snapshot(part) for member in members for part in _parts(member)]
     try:
         states = [_State(member, variables) for member in members]
@@ -44,13 +48,6 @@ def rebuild_optimizer(optimizer, variables):
 
 def _same(first, second):
     return [id(item) for item in first] == [id(item) for item in second]
-
-
-def _members(optimizer):
-    """The optimizer and all inside it, the outermost first."""
-    inner = getattr(optimizer, "inner_optimizer", None)
-    children = [inner] if inner is not None else getattr(optimizer, "optimizers", ())
-    return [optimizer, *(item for child in children for item in _members(child))]
 
 
 def _parts(optimizer):
@@ -242,13 +239,13 @@ def _reachable(optimizer):
     return ids
 
 
-def weights_aside(optimizer):
+def weights_aside(optimizer: Any) -> list[keras.Variable]:
     """Weights that an optimizer knows and does not update at present."""
     aside = optimizer.__dict__.get("_slots_aside", types.SimpleNamespace(pairs=[]))
     return [weight for weight, _ in aside.pairs]
 
 
-def is_built_for(optimizer, variables):
+def is_built_for(optimizer: Any, variables: Iterable[keras.Variable]) -> bool:
     """Whether an optimizer updates exactly these variables, or is not built yet.
 
     There is no public list of what an optimizer updates. Keras 3.12 to 3.15.
@@ -257,7 +254,7 @@ def is_built_for(optimizer, variables):
     return not optimizer.built or known == {id(variable) for variable in variables}
 
 
-def retrace_training(model):
+def retrace_training(model: keras.Model) -> None:
     """Has the training step of a compiled model made anew, also in the middle of a fit.
 
     The step reads which variables are trainable when it is traced. The public
@@ -271,7 +268,7 @@ def retrace_training(model):
         model.train_function = None
 
 
-def sync_state(model):
+def sync_state(model: keras.Model) -> None:
     """Writes the values of a running `fit` into the variables; only JAX needs it.
 
     `callback.model` does this publicly, for callbacks only. Keras 3.12 to 3.15.
@@ -280,16 +277,12 @@ def sync_state(model):
         model.jax_state_sync()
 
 
-def variables_scope(model):
+def variables_scope(model: keras.Model) -> contextlib.AbstractContextManager[Any]:
     """The scope in which the variables of a compiled model are created.
 
-    A model under `tf.distribute` keeps its strategy in a private attribute of the
-    TensorFlow backend. Keras 3.12 to 3.15.
+    That of the `tf.distribute` strategy it was made under. The public
+    `distribute_strategy` of a model without one is whatever strategy there is at the
+    moment. Keras 3.12 to 3.15.
     """
     strategy = getattr(model, "_distribute_strategy", None)
     return contextlib.nullcontext() if strategy is None else strategy.scope()
-
-
-def host_value(variable):
-    """The value of a variable as a NumPy array of its own."""
-    return np.array(keras.ops.convert_to_numpy(variable))

@@ -9,6 +9,7 @@ from keras import ops
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
 from keras_strategies._internal.keras_private.gradients import dense_gradient
+from keras_strategies._internal.variable_values import assign_values, tensor_copy
 
 
 def two_pass_step(model, args, moves):
@@ -73,21 +74,22 @@ def _eager_step(model, data, moves, gradients):
         model(x, training=False)
     weights = list(model.trainable_weights)
     non_trainable = model.non_trainable_variables
-    before = _copies(non_trainable)
+    before = [tensor_copy(variable) for variable in non_trainable]
     loss, y_pred, first = gradients(model, x, y, sample_weight, weights)
     count = ops.shape(next(i for i in keras.tree.flatten(x) if i is not None))[0]
     model._loss_tracker.update_state(loss, sample_weight=count)
-    after, original = _copies(non_trainable), _copies(weights)
+    after = [tensor_copy(variable) for variable in non_trainable]
+    original = [tensor_copy(weight) for weight in weights]
     # A weight without a gradient stays where it is.
     indices = [i for i, gradient in enumerate(first) if gradient is not None]
     values = [original[i] for i in indices]
     steps = moves([first[i] for i in indices], values)
     for index, value, step in zip(indices, values, steps, strict=True):
         weights[index].assign(value + ops.cast(step, value.dtype))
-    _assign(non_trainable, before)
+    assign_values(non_trainable, before)
     _, _, second = gradients(model, x, y, sample_weight, weights)
-    _assign(non_trainable, after)
-    _assign(weights, original)
+    assign_values(non_trainable, after)
+    assign_values(weights, original)
     model.optimizer.apply(second, weights)
     return model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
@@ -114,12 +116,3 @@ def _loss(model, x, y, sample_weight):
         x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True
     )
     return loss, y_pred, model.optimizer.scale_loss(loss)
-
-
-def _copies(variables):
-    return [ops.copy(ops.stop_gradient(ops.convert_to_tensor(v))) for v in variables]
-
-
-def _assign(variables, values):
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

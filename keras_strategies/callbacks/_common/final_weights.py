@@ -57,6 +57,12 @@ class FinalWeights(bases.Callback):
                     stack.enter_context(other.averages_in_model())
             yield
 
+    def _measured_weights(self) -> contextlib.AbstractContextManager[None]:
+        """The model has the weights that the metric was measured on, in the block."""
+        if self.keeps_validated:
+            return self.validated_weights()
+        return contextlib.nullcontext()
+
     def _leaves_the_end_to_another(self) -> bool:
         """Whether a callback assigns the best of these averages."""
         others = [c for c in siblings(self) if isinstance(c, FinalWeights)]

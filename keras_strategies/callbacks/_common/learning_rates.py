@@ -1,5 +1,6 @@
 """Learning rates of a model's optimizers: reading, logging and scaling them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -115,11 +116,26 @@ def compiled_rates(
     """
     if acted.is_model_optimizer and getattr(model, "optimizer", None) is None:
         return []
-    leaves = [leaf for root in acted.roots(model) for leaf in base_optimizers(root)]
-    raw = [
-        raw_learning_rate(leaf) for leaf in leaves if not hasattr(leaf, "optimizers")
-    ]
+    raw = [raw_learning_rate(optimizer) for optimizer in acted.existing(model)]
     return [(v, read_learning_rate(v)) for v in raw if isinstance(v, keras.Variable)]
+
+
+def rates_before_training(
+    noted: list[tuple[keras.Variable, float]],
+    variables: Sequence[keras.Variable],
+    current: Sequence[float],
+) -> list[float]:
+    """Returns the rates before anything of a fit, such as a restored backup, set them.
+
+    Args:
+        noted: What `compiled_rates` returned before training began.
+        variables: Variables of the rates.
+        current: Their values now, which count where nothing was noted: a
+            `MultiOptimizer` may be built only now.
+    """
+    rates = {id(variable): rate for variable, rate in noted}
+    pairs = zip(variables, current, strict=True)
+    return [rates.get(id(variable), rate) for variable, rate in pairs]
 
 
 def learning_rate_logs(model: keras.Model, acted: ActedOn) -> dict[str, float]:

@@ -7,7 +7,11 @@ from typing import Any, TypeAlias
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import build_for_fit, iterations_variable
+from keras_strategies._internal.keras_private import (
+    build_for_fit,
+    iterations_variable,
+    nested_optimizers,
+)
 from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.callbacks._common.siblings import siblings
 
@@ -81,21 +85,26 @@ class ActedOn:
         items = self.optimizer
         items = list(items) if isinstance(items, list | tuple) else [items]
         return [
-            getattr(model, item, None) if isinstance(item, str) else item
+            self._named(model, item) if isinstance(item, str) else item
             for item in items
-            if not isinstance(item, str) or self._check_name(model, item)
         ]
 
-    def _check_name(self, model, name):
-        if isinstance(getattr(model, name, None), keras.optimizers.Optimizer):
-            return True
-        return checks.fail(
-            f"`optimizer` of {self.owner} must name an attribute of the model that is "
-            "an optimizer",
-            fix=f"This model has {['optimizer', *other_optimizers(model)]}.",
-            error=TypeError,
-            optimizer=name,
-        )
+    def _named(self, model, name):
+        optimizer = getattr(model, name, None)
+        if not isinstance(optimizer, keras.optimizers.Optimizer):
+            checks.fail(
+                f"`optimizer` of {self.owner} must name an attribute of the model that "
+                "is an optimizer",
+                fix=f"This model has {['optimizer', *other_optimizers(model)]}.",
+                error=TypeError,
+                optimizer=name,
+            )
+        return optimizer
+
+    def existing(self, model: keras.Model) -> list[keras.optimizers.Optimizer]:
+        """Returns those of `updating` that are there without building any."""
+        leaves = [leaf for root in self.roots(model) for leaf in base_optimizers(root)]
+        return [leaf for leaf in leaves if not hasattr(leaf, "optimizers")]
 
     def updating(self, model: keras.Model) -> list[keras.optimizers.Optimizer]:
         """Returns the optimizers below these that update variables."""
@@ -174,9 +183,7 @@ class ActedOn:
             )
 
     def _counts(self, model):
-        leaves = [leaf for root in self.roots(model) for leaf in base_optimizers(root)]
-        leaves = [leaf for leaf in leaves if not hasattr(leaf, "optimizers")]
-        counters = [iterations_variable(leaf) for leaf in leaves]
+        counters = [iterations_variable(leaf) for leaf in self.existing(model)]
         # A step that loss scaling skips is one, and changes the scale.
         kind = keras.optimizers.LossScaleOptimizer
         scaled = [root for root in self.roots(model) if isinstance(root, kind)]
@@ -184,16 +191,10 @@ class ActedOn:
         return [float(keras.ops.convert_to_numpy(counter)) for counter in counters]
 
 
-def updating_optimizers(
-    model: keras.Model, callback: keras.callbacks.Callback
-) -> list[keras.optimizers.Optimizer]:
-    """Returns the optimizers below the model's that update variables."""
-    return ActedOn(callback).updating(model)
-
-
 def other_optimizers(model: keras.Model) -> dict[str, keras.optimizers.Optimizer]:
     """Returns `{attribute: optimizer}` of those that are not in `model.optimizer`."""
-    own = {id(item) for item in _inside(getattr(model, "optimizer", None))}
+    optimizer = getattr(model, "optimizer", None)
+    own = {id(item) for item in nested_optimizers(optimizer)}
     return {
         name: value
         for name, value in list(vars(model).items())
@@ -207,18 +208,10 @@ def all_optimizers(model: keras.Model, more: Sequence[Any] = ()) -> list[Any]:
     """Returns the outermost optimizers: the model's, those in attributes, more."""
     found: list[Any] = []
     for item in (model.optimizer, *other_optimizers(model).values(), *more):
-        inside = [id(i) for root in found for i in _inside(root)]
+        inside = [id(i) for root in found for i in nested_optimizers(root)]
         if item is not None and id(item) not in inside:
             found.append(item)
     return found
-
-
-def _inside(optimizer):
-    if optimizer is None:
-        return []
-    inner = [getattr(optimizer, "inner_optimizer", None)]
-    inner.extend(getattr(optimizer, "optimizers", None) or ())
-    return [optimizer, *(item for child in inner for item in _inside(child))]
 
 
 def need_built(model: keras.Model, callback_name: str) -> None:

@@ -23,6 +23,15 @@ def siblings(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callbac
     return [item for item in _opened(owner.callbacks) if item is not callback]
 
 
+def are_in_one_fit(
+    first: keras.callbacks.Callback | None, second: keras.callbacks.Callback | None
+) -> bool:
+    """Whether both are callbacks of one `fit`: these share the `params` dict."""
+    if first is None or second is None:
+        return False
+    return first.params is not None and first.params is second.params
+
+
 def undo_begins(callback: keras.callbacks.Callback) -> None:
     """Has the others undo what they changed at the begin of a fit that is refused."""
     for other in siblings(callback):

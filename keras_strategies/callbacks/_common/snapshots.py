@@ -10,17 +10,6 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import lasting_variables
 
 
-def read(variables: Iterable[Any]) -> list[np.ndarray]:
-    """Returns the values as arrays that no later training step changes."""
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-
-
-def write(variables: Iterable[keras.Variable], values: Iterable[Any]) -> None:
-    """Assigns what `read` returned."""
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-
 def of_optimizers(optimizers: Iterable[Any]) -> list[keras.Variable]:
     """Returns the variables of optimizers, each once, without what callbacks added."""
     variables = [v for item in optimizers for v in lasting_variables(item)]

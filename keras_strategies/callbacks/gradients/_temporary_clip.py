@@ -16,7 +16,9 @@ from keras_strategies._internal.keras_private import (
     untrack_unsaved_state,
     updated_variables,
 )
+from keras_strategies._internal.variable_values import host_value
 from keras_strategies.callbacks._common.optimizers import ActedOn
+from keras_strategies.callbacks._common.siblings import are_in_one_fit
 from keras_strategies.optimizers.adaptive_clip import AdaptiveClip
 from keras_strategies.optimizers.gradient_transform import GradientTransform
 from keras_strategies.optimizers.percentile_clip import PercentileClip
@@ -110,9 +112,7 @@ class TemporaryClip:
         if self._installed is not None:
             sync_state(self._installed[0][0])
             self.memory = {
-                self._key(optimizer, name): np.array(
-                    keras.ops.convert_to_numpy(variable)
-                )
+                self._key(optimizer, name): host_value(variable)
                 for _, optimizer, _, _, variables in self._installed
                 for name, variable in variables.items()
             }
@@ -146,8 +146,7 @@ class TemporaryClip:
             return
         first, second = previous.owner(), self.owner()
         previous.remove()
-        # The callbacks of one fit share the `params` dict.
-        if first is not None and first.params is second.params is not None:
+        if are_in_one_fit(first, second):
             checks.fail(
                 "Only one GradientClipping can be among the callbacks of a fit",
                 fix="Leave one out.",

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import callback_list, changed_step
 from keras_strategies.callbacks._common.optimizers import ActedOn, OptimizerArgument
+from keras_strategies.callbacks._common.siblings import are_in_one_fit
 from keras_strategies.callbacks._common.stateful_callback import StatefulCallback
 from keras_strategies.callbacks.gradients._temporary_clip import TemporaryClip
 
@@ -100,7 +101,7 @@ class GradientClipping(StatefulCallback):
     """
 
     survives_roll_back = False  # norms of steps that are undone
-    _state_names = ("original",)
+    _state_names = ("_original",)
 
     def __init__(
         self,
@@ -224,10 +225,10 @@ class GradientClipping(StatefulCallback):
         return tuple(getattr(self, name) for name in _NAMES)
 
     def _refuse_second(self, optimizers):
-        """Refuses a second callback of this fit: these share the `params` dict."""
+        """Refuses a second callback of this fit."""
         for optimizer in optimizers:
             owner = _changed[optimizer].owner() if optimizer in _changed else None
-            if owner is None or self.params is None or owner.params is not self.params:
+            if not are_in_one_fit(owner, self):
                 continue
             owner.restore()
             checks.fail(

@@ -12,7 +12,6 @@ from keras_strategies._internal.select import (
     exact_pattern,
     layer_targets,
 )
-from keras_strategies._internal.traversal import optimizer_paths
 from keras_strategies.callbacks._common.stateful_callback import StatefulCallback
 from keras_strategies.optimizers.freeze import Freeze
 from keras_strategies.optimizers.gradient_transform import GradientTransform
@@ -184,8 +183,7 @@ def _masks(optimizer: keras.optimizers.Optimizer) -> list[GradientTransform]:
     """The optimizers in `optimizer` that have a mask of frozen weights."""
     return [
         item
-        for path in optimizer_paths(optimizer)
-        for item in path
+        for item in keras_private.nested_optimizers(optimizer)
         if isinstance(item, GradientTransform)
         and any(isinstance(transform, Freeze) for transform in item.transforms)
     ]

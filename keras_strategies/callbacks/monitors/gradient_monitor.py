@@ -24,6 +24,7 @@ from keras_strategies._internal.optional import require
 from keras_strategies._internal.reports import text_table
 from keras_strategies._internal.select import Selection, Selector, weight_targets
 from keras_strategies._internal.traversal import base_optimizers, optimizer_paths
+from keras_strategies._internal.variable_values import host_value
 from keras_strategies.callbacks._common.optimizers import ActedOn, need_built
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.monitors._gradient_norms import (
@@ -139,7 +140,7 @@ class GradientMonitor(ResumableCallback):
         sums = self._sums_of_state
         if self._installed is not None:
             self.model  # noqa: B018  JAX: see `on_epoch_begin`
-            sums = np.array(keras.ops.convert_to_numpy(self._sums))
+            sums = host_value(self._sums)
         return {**super().get_state(), "sums": sums}
 
     def set_state(self, state: dict[str, Any]) -> None:

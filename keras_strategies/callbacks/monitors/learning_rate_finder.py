@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_strategies._internal import checks, optional
 from keras_strategies._internal.reports import text_table
-from keras_strategies.callbacks._common import snapshots
+from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.callbacks._common.learning_rates import learning_rate_variables
 from keras_strategies.callbacks._common.optimizers import (
     ActedOn,
@@ -190,7 +190,7 @@ class LearningRateFinder(ResumableCallback):
         optimizers = all_optimizers(model, self._acted.roots(model))
         self._variables = variables
         self._saved = [
-            (items, snapshots.read(items))
+            (items, host_values(items))
             for items in (
                 model.variables,
                 [v for optimizer in optimizers for v in optimizer.variables],
@@ -262,7 +262,7 @@ class LearningRateFinder(ResumableCallback):
         if self._saved is not None:
             saved, self._saved = self._saved, None
             for variables, values in saved:
-                snapshots.write(variables, values)
+                assign_values(variables, values)
 
     def _rate(self):
         fraction = min(self._position / (self.steps - 1), 1.0)

@@ -15,7 +15,6 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.kept_parts import give_back_part, take_part
 from keras_strategies._internal.keras_private import (
     assign_optimizer_variables,
-    callback_list,
     changed_step,
 )
 from keras_strategies._internal.keras_private.callbacks import (
@@ -29,6 +28,7 @@ from keras_strategies.callbacks._common.schedule_values import (
     evaluate_schedule,
     validate_schedule,
 )
+from keras_strategies.callbacks._common.siblings import are_in_one_fit
 from keras_strategies.callbacks.schedulers._position_callback import PositionCallback
 
 # {optimizer: {name: HyperparameterVariables}}; a fit that raises leaves its entry.
@@ -111,8 +111,7 @@ class HyperparameterVariables:
             return
         first, second = previous.owner(), self.owner()
         previous.release()
-        # The callbacks of one fit share the `params` dict.
-        if first is not None and first.params is second.params is not None:
+        if are_in_one_fit(first, second):
             checks.fail(
                 f"Only one callback of a fit can set `{name}`",
                 fix="Leave one out.",
@@ -140,11 +139,6 @@ class HyperparameterScheduler(PositionCallback):
         )
         self._last_value = None
         self._last_model = None  # weak reference to the model of the last fit
-        self._resumed = False
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
-        self._resumed = callback_list(self) is None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self.model

@@ -6,15 +6,13 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import (
-    assign_optimizer_variables,
-    callback_list,
-)
+from keras_strategies._internal.keras_private import assign_optimizer_variables
 from keras_strategies.callbacks._common.batch_counter import read_counter
 from keras_strategies.callbacks._common.learning_rates import (
     compiled_rates,
     learning_rate_logs,
     learning_rate_variables,
+    rates_before_training,
     read_learning_rate,
 )
 from keras_strategies.callbacks._common.optimizers import OptimizerArgument
@@ -30,14 +28,14 @@ class LearningRateCallback(PositionCallback, RateSetter):
     position counts epochs or, with `update="batch"`, batches.
     """
 
-    # base_rates: undecayed rates, one for each optimizer; rates: those set last;
-    # scales: product of the reductions by other callbacks.
+    # _base_rates: undecayed rates, one for each optimizer; _rates: those set last;
+    # _scales: product of the reductions by other callbacks.
     _state_names: ClassVar[tuple[str, ...]] = (
-        "epoch",
-        "step",
-        "base_rates",
-        "rates",
-        "scales",
+        "_epoch",
+        "_step",
+        "_base_rates",
+        "_rates",
+        "_scales",
     )
 
     def __init__(
@@ -64,13 +62,13 @@ class LearningRateCallback(PositionCallback, RateSetter):
         self._rate_variables = None  # the learning-rate variables of the current model
         self._noted: list[tuple[keras.Variable, float]] = []  # before training begins
         self._noted_count = 0
-        self._is_restored = self._is_guessed = False
+        self._is_guessed = False
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
         self._previous_rates = None
-        if callback_list(self) is None:
-            self._rate_variables, self._is_restored = None, True
+        if self._resumed:
+            self._rate_variables = None
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -84,11 +82,11 @@ class LearningRateCallback(PositionCallback, RateSetter):
         current = [read_learning_rate(variable) for variable in variables]
         is_continued = self._has_driven(variables)
         self._is_guessed = False
-        if is_continued and (self._is_restored or self._is_unchanged(current)):
+        if is_continued and (self._resumed or self._is_unchanged(current)):
             base_rates = self._base_rates
         else:
             self._scales = None
-            base_rates = self._compiled(variables, current)
+            base_rates = rates_before_training(self._noted, variables, current)
             self._is_guessed = True
         if self.initial_learning_rate is not None:
             base_rates = [self.initial_learning_rate] * len(variables)
@@ -101,9 +99,9 @@ class LearningRateCallback(PositionCallback, RateSetter):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._is_first_epoch:
-            if epoch == 0 and not self._is_restored:  # the schedule starts anew
+            if epoch == 0 and not self._resumed:  # the schedule starts anew
                 self._scales = [1.0] * len(self._scales)
-            self._is_restored = False
+            self._resumed = False
             self._refuse_guess(epoch)
         super().on_epoch_begin(epoch, logs)
 
@@ -128,15 +126,6 @@ class LearningRateCallback(PositionCallback, RateSetter):
     def _rate_changed(self, index: int, factor: float) -> None:
         self._rates = list(self._rates)
         self._rates[index] *= factor
-
-    def _compiled(self, variables, current):
-        """The rates before anything of this fit, such as a restored backup, set them.
-
-        Those of a MultiOptimizer that is built only now are the current ones.
-        """
-        noted = {id(variable): rate for variable, rate in self._noted}
-        pairs = zip(variables, current, strict=True)
-        return [noted.get(id(variable), rate) for variable, rate in pairs]
 
     def _refuse_guess(self, epoch):
         """Refuses to take the rate of a training that goes on for the initial one."""

@@ -18,8 +18,8 @@ class PositionCallback(StatefulCallback):
     """
 
     async_safe: ClassVar[bool] = True  # `on_train_batch_end` notes a number only
-    # epoch: the epoch that runs or comes next; step: batches trained before it.
-    _state_names: ClassVar[tuple[str, ...]] = ("epoch", "step")
+    # _epoch: the epoch that runs or comes next; _step: batches trained before it.
+    _state_names: ClassVar[tuple[str, ...]] = ("_epoch", "_step")
 
     def __init__(self, update: str, optimizer: OptimizerArgument = None):
         super().__init__()

@@ -9,10 +9,8 @@ import keras
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import (
     assign_optimizer_variables,
-    callback_list,
     print_message,
 )
-from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.callbacks._common.learning_rates import (
     learning_rate_logs,
     learning_rate_variables,
@@ -73,7 +71,7 @@ class LearningRateScheduler(PositionCallback, RateSetter):
     ```
     """
 
-    _state_names = ("epoch", "step", "scales")
+    _state_names = ("_epoch", "_step", "_scales")
 
     def __init__(
         self,
@@ -89,16 +87,11 @@ class LearningRateScheduler(PositionCallback, RateSetter):
         self.verbose: int = verbose
         self._takes_rate = _takes_rate(schedule)
         self._rate_variables = self._rates = self._scales = None
-        self._resumed = False
 
     @property
     def rate_role(self) -> Literal["sets", "changes", "reduces"]:
         """`"changes"` if the schedule is a function of the current rate."""
         return "changes" if self._takes_rate else "sets"
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
-        self._resumed = callback_list(self) is None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         variables = learning_rate_variables(self.model, self._acted)
@@ -145,10 +138,9 @@ class LearningRateScheduler(PositionCallback, RateSetter):
         self._rates[index] *= factor
 
     def _print(self, epoch, rates):
-        roots = self._acted.roots(self._fit_model)
-        names = [leaf.name for root in roots for leaf in base_optimizers(root)]
-        for name, rate in zip(names, rates, strict=True):
-            prefix = f"{name} " if len(rates) > 1 else ""
+        optimizers = self._acted.updating(self._fit_model)
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            prefix = f"{optimizer.name} " if len(rates) > 1 else ""
             print_message(
                 f"\nEpoch {epoch + 1}: LearningRateScheduler setting {prefix}"
                 f"learning rate to {rate}."

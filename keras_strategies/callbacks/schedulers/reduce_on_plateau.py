@@ -13,6 +13,7 @@ from keras_strategies._internal.keras_private import (
 from keras_strategies.callbacks._common.learning_rates import (
     compiled_rates,
     learning_rate_logs,
+    rates_before_training,
     scalable_learning_rates,
 )
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor
@@ -144,14 +145,9 @@ class ReduceOnPlateau(ResumableCallback, RateSetter):
         self._rate_variables = [raw_learning_rate(r.optimizer) for r in self._rates]
         self._refuse_other_setters(self._rate_variables)
         if self._base_values is None:
-            # A backup that is restored before this has put its own rate there.
-            noted = {id(variable): value for variable, value in self._noted}
-            self._base_values = [
-                noted.get(id(variable), rate.value)
-                for variable, rate in zip(
-                    self._rate_variables, self._rates, strict=True
-                )
-            ]
+            self._base_values = rates_before_training(
+                self._noted, self._rate_variables, [rate.value for rate in self._rates]
+            )
         elif len(self._base_values) != len(self._rates):
             checks.fail(
                 "The state given to ReduceOnPlateau must come from a model with as "

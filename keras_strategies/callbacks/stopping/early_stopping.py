@@ -1,6 +1,5 @@
 """Early stopping by patience, Prechelt's criteria or a bound on overfitting."""
 
-import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
@@ -10,6 +9,7 @@ import numpy as np
 
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import print_message
+from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor
@@ -308,12 +308,11 @@ class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
     def _store(self, epoch):
         self.best_epoch = epoch
         if self.restore_best_weights:
-            measured = self.validated_weights if self.keeps_validated else None
-            with measured() if measured else contextlib.nullcontext():
+            with self._measured_weights():
                 self.best_weights = copy.deepcopy(self.model.get_weights())
         if self.restore_optimizer:
             variables = self._optimizer_variables()
-            self.best_optimizer = snapshots.read(variables)
+            self.best_optimizer = host_values(variables)
             self._best_paths = [variable.path for variable in variables]
 
     def _training_value(self, logs):
@@ -365,7 +364,7 @@ class EarlyStopping(ResumableCallback, FinalWeights, bases.EarlyStopping):
             by_path = dict(zip(self._best_paths, values, strict=True))
             variables = [v for v in variables if v.path in by_path]
             values = [by_path[variable.path] for variable in variables]
-        snapshots.write(variables, values)
+        assign_values(variables, values)
 
     def _optimizer_variables(self):
         return snapshots.of_optimizers(all_optimizers(self.model))

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.traversal import all_layers
-from keras_strategies.callbacks._common import snapshots
+from keras_strategies._internal.variable_values import assign_values, host_values
 
 
 def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
@@ -47,7 +47,7 @@ def estimate(model: keras.Model, data: Iterable[Any], batch_size: int = 32) -> N
     other_variables = [
         v for v in model.non_trainable_variables if id(v) not in statistics
     ]
-    values = snapshots.read(other_variables)
+    values = host_values(other_variables)
     momenta = [layer.momentum for layer in layers]
     rows = 0
     try:
@@ -62,7 +62,7 @@ def estimate(model: keras.Model, data: Iterable[Any], batch_size: int = 32) -> N
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-        snapshots.write(other_variables, values)
+        assign_values(other_variables, values)
     if not rows:
         checks.fail("`batch_norm_data` must have at least one batch", batches=0)
 

@@ -1,6 +1,5 @@
 """The weights of the best epochs, kept in memory."""
 
-import contextlib
 import copy
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -8,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor
@@ -143,15 +143,10 @@ class BestWeights(ResumableCallback, FinalWeights):
             return
         self._values.insert(rank, value)
         self._epochs.insert(rank, epoch)
-        with self._what_was_measured():
-            self._weights.insert(rank, snapshots.read(self.model.weights))
+        with self._measured_weights():
+            self._weights.insert(rank, host_values(self.model.weights))
         for items in (self._values, self._epochs, self._weights):
             del items[self.k :]
-
-    def _what_was_measured(self):
-        if self.keeps_validated:
-            return self.validated_weights()
-        return contextlib.nullcontext()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._weights:
@@ -172,12 +167,12 @@ class BestWeights(ResumableCallback, FinalWeights):
                 epochs=[],
             )
         if rank is None and self.average:
-            snapshots.write(self.model.weights, _mean(self._weights))
+            assign_values(self.model.weights, _mean(self._weights))
             if self.batch_norm_data is not None:
                 _batch_norm.estimate(self.model, self.batch_norm_data)
             return
         rank = checks.integer("rank", rank or 0, low=0, high=len(self._weights) - 1)
-        snapshots.write(self.model.weights, copy.deepcopy(self._weights[rank]))
+        assign_values(self.model.weights, copy.deepcopy(self._weights[rank]))
 
 
 def _mean(weights):

@@ -12,6 +12,7 @@ from keras_strategies._internal.keras_private import (
     callback_list,
     print_message,
 )
+from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.learning_rates import scalable_learning_rates
 from keras_strategies.callbacks._common.optimizers import (
@@ -193,7 +194,7 @@ class NaNRecovery(ResumableCallback):
 
     def _read(self, model):
         variables = [*model.weights, *snapshots.of_optimizers(self._optimizers)]
-        return snapshots.read(variables)
+        return host_values(variables)
 
     def _copy(self, model):
         """Copies weights, optimizers and what siblings remember, if all is finite."""
@@ -229,9 +230,7 @@ class NaNRecovery(ResumableCallback):
         self.recoveries.append([self._epoch, self._batch])
         rates = [reduce_rate(self, rate, self.factor) for rate in self._rates]
         # The next roll-back restores the reduced rate.
-        self._optimizer_values = snapshots.read(
-            snapshots.of_optimizers(self._optimizers)
-        )
+        self._optimizer_values = host_values(snapshots.of_optimizers(self._optimizers))
         model.reset_metrics()
         if self.verbose > 0:
             suffix = f", learning rate {', '.join(f'{r:g}' for r in rates)}"
@@ -240,9 +239,9 @@ class NaNRecovery(ResumableCallback):
     def _roll_back(self, model):
         if self._weights is None:
             return
-        snapshots.write(model.weights, self._weights)
+        assign_values(model.weights, self._weights)
         optimizer_variables = snapshots.of_optimizers(self._optimizers)
-        snapshots.write(optimizer_variables, self._optimizer_values)
+        assign_values(optimizer_variables, self._optimizer_values)
         for callback, state in self._states:
             callback.set_state(state)
 

@@ -13,11 +13,11 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.kept_parts import give_back_part, take_part
 from keras_strategies._internal.keras_private import (
     build_for_fit,
-    callback_list,
     current_values,
     finish_hooks,
 )
 from keras_strategies._internal.keras_private.averages import DeviceAverages
+from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.batch_counter import BatchCounter
 from keras_strategies.callbacks._common.final_weights import FinalWeights
@@ -200,7 +200,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
 
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        if callback_list(self) is None:
+        if self._resumed:
             self._raw_model = None
         elif self._raw is not None:  # the model has the averages of a checkpoint
             self._raw_model = self.model
@@ -229,7 +229,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
                 floats = [(a, w) for a, w in _pairs(arrays, model) if a is not None]
                 snapshots.check_shapes(*zip(*floats, strict=True), self)
         if self._raw is not None:  # a checkpoint of averages continues from raw weights
-            snapshots.write(model.weights, self._raw)
+            assign_values(model.weights, self._raw)
             self._raw = None
         self._fit_model, self._stays_swapped = model, False
         self._in_epoch = False
@@ -249,7 +249,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         if starts and self._fit_model.built:
             self.averages = [
                 value if _is_float(value) else None
-                for value in snapshots.read(self._fit_model.weights)
+                for value in host_values(self._fit_model.weights)
             ]
 
     def on_train_batch_begin(
@@ -351,7 +351,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         self._is_float = [keras.backend.is_float_dtype(v.dtype) for v in weights]
         floats = [v for v, f in zip(weights, self._is_float, strict=True) if f]
         if self._averages is None:
-            values = iter(snapshots.read(current_values(self._fit_model, floats)))
+            values = iter(host_values(current_values(self._fit_model, floats)))
             self.averages = [next(values) if f else None for f in self._is_float]
             return
         self._averages.move(self._fit_model, floats, weight)
@@ -359,12 +359,12 @@ class WeightAveraging(ResumableCallback, FinalWeights):
     def _swap_in(self):
         if self._averages is not None and self._raw is None:
             model = self.model
-            self._raw, self._raw_model = snapshots.read(model.weights), model
+            self._raw, self._raw_model = host_values(model.weights), model
             self._assign_averages(model)
 
     def _swap_out(self):
         if self._raw is not None:
-            snapshots.write(self._raw_model.weights, self._raw)
+            assign_values(self._raw_model.weights, self._raw)
             self._raw = self._raw_model = None
 
     def _assign_averages(self, model):

@@ -11,6 +11,7 @@ from keras_strategies._internal.keras_private.step_blocks import (
     global_seed_state,
     set_global_seed_state,
 )
+from keras_strategies._internal.variable_values import assign_values, host_values
 
 _ATTRIBUTES = (
     "history",
@@ -39,7 +40,7 @@ def preserve_state(model: keras.Model) -> Iterator[Callable[[], None]]:
     Yields a function that restores the variables within the block.
     """
     variables = state_variables(model)
-    values = [np.array(keras.ops.convert_to_numpy(item)) for item in variables]
+    values = host_values(variables)
     attributes = {
         name: model.__dict__[name] for name in _ATTRIBUTES if name in model.__dict__
     }
@@ -47,8 +48,7 @@ def preserve_state(model: keras.Model) -> Iterator[Callable[[], None]]:
     seed = global_seed_state()
 
     def restore():
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
+        assign_values(variables, values)
 
     try:
         yield restore
