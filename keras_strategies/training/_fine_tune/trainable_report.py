@@ -19,10 +19,6 @@ from keras_strategies._internal.traversal import base_optimizers, optimizer_path
 from keras_strategies.training._fine_tune.plan import NORMALIZATIONS
 
 
-def _rate(value):
-    return "-" if value is None else f"{value:.2e}"
-
-
 class TrainableReport(Report):
     """The result of `trainable_report`: a row a layer with weights or with a mode.
 
@@ -42,7 +38,7 @@ class TrainableReport(Report):
         Column("type", left=True),
         Column("weights", form=","),
         Column("trainable", form=","),
-        Column("learning_rate", form=_rate),
+        Column("learning_rate", form=".2e"),
         Column("mode", left=True),
     )
     CHART = ("layer", "trainable")
