@@ -1,6 +1,7 @@
 """Features of a frozen backbone, computed once, and the rest of the model on them."""
 
 import inspect
+import types
 from typing import Any
 
 import keras
@@ -98,7 +99,8 @@ class _Rest(bases.Model):
             for operation in operations.values()
             if isinstance(operation, keras.layers.Layer)
         ]
-        self._split = _Untracked(split)
+        # In an object, so that Keras does not track what is in it.
+        self._split = types.SimpleNamespace(content=split)
         names = getattr(split.model, "output_names", None)
         if names:  # by these losses and metrics of several outputs are given
             self.output_names = list(names)
@@ -116,13 +118,6 @@ class _Rest(bases.Model):
             values.update({id(t): v for t, v in zip(outputs, results, strict=True)})
         outputs = [values[id(tensor)] for tensor in split.model.outputs]
         return keras.tree.pack_sequence_as(output_structure(split.model), outputs)
-
-
-class _Untracked:
-    """Keeps its content out of Keras's tracking of attributes."""
-
-    def __init__(self, content):
-        self.content = content
 
 
 def takes_training(operation: Any) -> bool:
