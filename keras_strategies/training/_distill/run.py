@@ -9,6 +9,7 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import compile_arguments, output_structure
 from keras_strategies.export import TFLiteModel
+from keras_strategies.training._data.memory import fits_in_memory, float_bytes
 from keras_strategies.training._distill import evaluation, stored
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill.distillation_trainer import DistillationTrainer
@@ -176,13 +177,11 @@ class Run:
 
     def _fits(self):
         shapes = output_kinds.shapes_of(self.student)
-        if shapes is None or any(None in shape[1:] for shape in shapes):
+        if shapes is None:
             return False
-        samples = self.settings.data.samples
-        size = sum(int(np.prod(shape[1:])) for shape in shapes)
-        example = [{"outputs": [np.zeros((1, size), "float32")]}]
-        count = samples * len(self.settings.teachers)
-        return stored.fits_in_memory(example, count)
+        count = self.settings.data.samples * len(self.settings.teachers)
+        nbytes = float_bytes((shape[1:] for shape in shapes), count)
+        return nbytes is not None and fits_in_memory(nbytes)
 
     def _sample(self):
         """Answers to a few samples: what kind of numbers they are, their channels."""

@@ -15,9 +15,6 @@ from keras_strategies.training._distill.capturing import layer_at
 from keras_strategies.training._distill.distillation_trainer import INPUTS, TEACHERS
 from keras_strategies.training._distill.teachers import TeacherView
 
-# Part of the free memory that stored answers may take.
-_MEMORY_PART = 0.25
-
 
 class Respondent:
     """A teacher that answers for arrays: a Keras model or a `.tflite` file.
@@ -80,14 +77,6 @@ def joined(x: Any, answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
         {name: tuple(values) for name, values in found.items()} for found in answers
     ]
     return {INPUTS: tuple(x) if isinstance(x, list) else x, TEACHERS: tuple(teachers)}
-
-
-def fits_in_memory(answers: Sequence[dict[str, Any]], rounds: int = 1) -> bool:
-    """Whether answers for one batch of many may be stored: a quarter of free memory."""
-    nbytes = sum(value.nbytes for value in keras.tree.flatten(list(answers)))
-    import psutil  # here: the import of the package has a budget
-
-    return nbytes * rounds <= _MEMORY_PART * psutil.virtual_memory().available
 
 
 class AugmentedData(bases.PyDataset):

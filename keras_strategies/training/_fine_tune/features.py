@@ -5,7 +5,6 @@ import types
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_strategies._internal import bases, freezing
 from keras_strategies._internal.keras_private import (
@@ -14,9 +13,8 @@ from keras_strategies._internal.keras_private import (
     output_structure,
 )
 from keras_strategies._internal.traversal import all_layers
+from keras_strategies.training._data.memory import float_bytes
 
-# Part of the free memory that features may take.
-_MEMORY_PART = 0.25
 # Packages whose layers draw random numbers through seed generators only.
 _KNOWN = ("keras.", "keras_strategies.")
 
@@ -68,10 +66,7 @@ class Split:
 
     def bytes_for(self, samples: int) -> int | None:
         """Memory for the features of so many samples; `None` if it is not known."""
-        shapes = [tensor.shape[1:] for tensor in self.boundary]
-        if any(side is None for shape in shapes for side in shape):
-            return None
-        return sum(4 * samples * int(np.prod(shape)) for shape in shapes)
+        return float_bytes((tensor.shape[1:] for tensor in self.boundary), samples)
 
     def features(self, x: Any, batch_size: int) -> Any:
         """The values at the cut for all samples, as one array or a list."""
@@ -174,10 +169,3 @@ def _losses_of_frozen(model):
         getattr(weight, "regularizer", None) is not None and not weight.trainable
         for weight in model.weights
     )
-
-
-def fits_in_memory(nbytes: int) -> bool:
-    """Whether features of this size may be kept."""
-    import psutil  # here: the import of the package has a budget
-
-    return nbytes <= _MEMORY_PART * psutil.virtual_memory().available

@@ -11,6 +11,7 @@ from keras_strategies._internal import freezing
 from keras_strategies._internal.keras_private import compile_arguments
 from keras_strategies.callbacks import LearningRateFinder
 from keras_strategies.optimizers import GradientTransform
+from keras_strategies.training._data.memory import fits_in_memory
 from keras_strategies.training._fine_tune import features, lora
 from keras_strategies.training._fine_tune.data import Data, default_loss
 from keras_strategies.training._fine_tune.depth_multipliers import DepthMultipliers
@@ -157,7 +158,7 @@ class Run:
         nbytes = split.bytes_for(samples)
         if nbytes is None:
             return "the size of the features is not known before they are computed"
-        if not features.fits_in_memory(nbytes):
+        if not fits_in_memory(nbytes):
             return f"they would take {nbytes / 2**30:.1f} GiB of memory"
         return None
 
