@@ -107,10 +107,7 @@ class Run:
         if settings.augment is not None:
             data = self._augmented([], settings.augment_rounds)
             return {"x": data, "shuffle": False}  # it has an order of its own
-        arguments = settings.data.fit_arguments()
-        if settings.data.are_arrays:
-            arguments["batch_size"] = settings.batch_size
-        return arguments
+        return settings.data.fit_arguments(settings.batch_size)
 
     def _augmented(self, respondents, rounds):
         data, settings = self.settings.data, self.settings
@@ -141,8 +138,8 @@ class Run:
         if settings.augment is None:
             size = settings.batch_size
             answers = [r.answer(settings.data.x, size) for r in self.respondents]
-            arguments = settings.data.fit_arguments()
-            arguments.update(x=stored.joined(arguments["x"], answers), batch_size=size)
+            arguments = settings.data.fit_arguments(size)
+            arguments["x"] = stored.joined(arguments["x"], answers)
         else:
             rounds = settings.augment_rounds or settings.epochs
             data = self._augmented(self.respondents, rounds)

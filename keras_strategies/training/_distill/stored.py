@@ -10,6 +10,7 @@ from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import own_variables_of_layer
 from keras_strategies._internal.traversal import all_layers
 from keras_strategies.export import TFLiteModel
+from keras_strategies.training._data.arrays import num_batches
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill.capturing import layer_at
 from keras_strategies.training._distill.distillation_trainer import INPUTS, TEACHERS
@@ -114,7 +115,7 @@ class AugmentedData(bases.PyDataset):
         self.generators = [] if augment is None else _seed_states(augment)
 
     def __len__(self) -> int:
-        return -(-self.samples // self.batch_size)
+        return num_batches(self.samples, self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         number = self.epoch % self.rounds if self.rounds else self.epoch

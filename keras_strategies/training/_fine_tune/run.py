@@ -179,9 +179,7 @@ class Run:
 
     def _fit_arguments(self):
         settings = self.settings
-        arguments = settings.data.fit_arguments()
-        if settings.data.are_arrays:
-            arguments["batch_size"] = settings.batch_size
+        arguments = settings.data.fit_arguments(settings.batch_size)
         if settings.validation is not None:
             arguments["validation_data"] = settings.validation.validation_argument()
         if settings.class_weight is not None:
