@@ -1,5 +1,9 @@
 """Traversal of nested models and optimizers."""
 
+from typing import Any
+
+import keras
+
 from keras_strategies._internal.keras_private import flatten_layers
 
 
@@ -11,6 +15,29 @@ def all_layers(model):
     makes its layers in `build`.
     """
     return [layer for layer in flatten_layers(model) if layer is not model]
+
+
+def all_variables(model: keras.Model) -> list[keras.Variable]:
+    """Returns the variables of a model, also those that Keras does not track.
+
+    The state of a stateful recurrent layer is an attribute of it and in no list.
+    """
+    variables = {id(variable): variable for variable in model.variables}
+    for layer in [model, *all_layers(model)]:
+        for value in vars(layer).values():
+            variables |= {id(variable): variable for variable in _variables_in(value)}
+    return list(variables.values())
+
+
+def _variables_in(value: Any) -> list[keras.Variable]:
+    """Variables in an attribute, also in lists and dicts (of keys of any type)."""
+    if isinstance(value, keras.Variable):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
+        return []
+    return [variable for entry in value for variable in _variables_in(entry)]
 
 
 def innermost_optimizer(optimizer):
