@@ -15,6 +15,7 @@ from keras_strategies._internal.keras_private import (
     graph_nodes,
     sync_state,
 )
+from keras_strategies._internal.traversal import all_variables
 from keras_strategies.training._predict import batching, programs
 
 # Programs kept at once. A free time axis makes one for each length.
@@ -165,13 +166,16 @@ class Predictor:
     def _first_run(self, structure, arrays, rows):
         """Builds the program of a shape and checks it against the model itself."""
         exact = [array[:rows] for array in arrays]
-        before = _values(self.model)
+        variables = all_variables(self.model)  # some, of a model that is not built
+        before = _values(self.model, variables)
         outputs = programs.plain_call(self.model, _nested(structure, exact))
         reference = [
             programs.to_numpy(output) for output in keras.tree.flatten(outputs)
         ]
         self._outputs = keras.tree.map_structure(lambda leaf: None, outputs)
-        if _differ(before, _values(self.model)):
+        if self._has_new_states(variables) or not all(
+            map(np.array_equal, before, _values(self.model, variables))
+        ):
             # The call changed the state, so it was the one call to make.
             self._stateful, self._pads = True, False
             kind = programs.kinds(True, self.model.run_eagerly)[0]
@@ -190,6 +194,11 @@ class Predictor:
         if rows < len(arrays[0]) and any((array != array[:1]).any() for array in exact):
             self._independent.add(_key(arrays))
         return reference
+
+    def _has_new_states(self, variables):
+        """Whether the first call made a state, which it moved as well."""
+        no_states = {id(v) for v in [*variables, *self.model.variables]}
+        return any(id(v) not in no_states for v in all_variables(self.model))
 
     def _compile_quickest(self, structure, arrays, reference):
         """Keeps the quickest program that agrees with `reference`, if there is one."""
@@ -275,21 +284,10 @@ def _number_of_rows(arrays):
     return shapes[0][0]
 
 
-def _values(model):
+def _values(model, variables):
     sync_state(model)
-    variables = list(model.variables)
-    # Keras does not count the states of recurrent layers among the variables.
-    for layer in flatten_layers(model):
-        if isinstance(layer, keras.layers.RNN):
-            variables += keras.tree.flatten(layer.states or [])
     # Copies: Torch's arrays are its tensors' memory.
     return [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
-
-
-def _differ(before, after):
-    # A model that was not built had no variables before.
-    pairs = zip(before, after, strict=False)
-    return not all(np.array_equal(old, new) for old, new in pairs)
 
 
 def _agree(outputs, reference, tolerance):
