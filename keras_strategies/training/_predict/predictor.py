@@ -134,7 +134,7 @@ class Predictor:
                 entry = self._programs.get(key)
                 if entry is None:
                     return self._first_run(structure, arrays, rows)
-        outputs = [programs.to_numpy(output) for output in entry[1](arrays)]
+        outputs = _to_numpy(entry[1](arrays))
         if rows == len(arrays[0]) or key in self._independent:
             return [output[:rows] for output in outputs]
         return self._checked(structure, arrays, rows, outputs)
@@ -144,14 +144,18 @@ class Predictor:
         exact = [array[:rows] for array in arrays]
         with self._lock:
             plain = programs.plain_call(self.model, _nested(structure, exact))
-        reference = [programs.to_numpy(output) for output in keras.tree.flatten(plain)]
+        reference = _to_numpy(keras.tree.flatten(plain))
         if not _agree(outputs, reference, self._tolerance()):
             self._pad_no_more()
             return reference
-        if any((array != array[:1]).any() for array in exact):
-            # Equal rows prove nothing: their mean is that of the padded batch.
-            self._independent.add(_key(arrays))
+        self._note_independence(arrays, exact)
         return [output[:rows] for output in outputs]
+
+    def _note_independence(self, padded, exact):
+        """Notes that rows were added to `exact` and changed nothing, if that is so."""
+        # Equal rows prove nothing: their mean is that of the padded batch.
+        if any((array != array[:1]).any() for array in exact):
+            self._independent.add(_key(padded))
 
     def _pad_no_more(self):
         with self._lock:
@@ -169,30 +173,28 @@ class Predictor:
         variables = all_variables(self.model)  # some, of a model that is not built
         before = _values(self.model, variables)
         outputs = programs.plain_call(self.model, _nested(structure, exact))
-        reference = [
-            programs.to_numpy(output) for output in keras.tree.flatten(outputs)
-        ]
+        reference = _to_numpy(keras.tree.flatten(outputs))
         self._outputs = keras.tree.map_structure(lambda leaf: None, outputs)
+        self._variables = self._current_variables()
         if self._has_new_states(variables) or not all(
             map(np.array_equal, before, _values(self.model, variables))
         ):
             # The call changed the state, so it was the one call to make.
             self._stateful, self._pads = True, False
             kind = programs.kinds(True, self.model.run_eagerly)[0]
-            self._keep(kind, structure, exact)
-            self._variables = self._current_variables()
+            program = programs.make_program(self.model, structure, exact, kind)
+            self._keep(kind, program, exact)
             return reference
-        self._variables = self._current_variables()
         if not self._compile_quickest(structure, arrays, reference):
-            if len(exact[0]) == len(arrays[0]):
+            if rows == len(arrays[0]):
                 raise RuntimeError(
                     f"Compiled predictions of {self.model.name!r} differ from those of "
                     "the model. Use model.predict."
                 )
             self._pad_no_more()
             return self._first_run(structure, exact, rows)
-        if rows < len(arrays[0]) and any((array != array[:1]).any() for array in exact):
-            self._independent.add(_key(arrays))
+        if rows < len(arrays[0]):
+            self._note_independence(arrays, exact)
         return reference
 
     def _has_new_states(self, variables):
@@ -213,7 +215,7 @@ class Predictor:
         for kind in kinds:
             try:
                 program = programs.make_program(self.model, structure, arrays, kind)
-                outputs = [programs.to_numpy(output) for output in program(arrays)]
+                outputs = _to_numpy(program(arrays))
             except programs.not_compiled():
                 if kind == kinds[-1]:
                     raise
@@ -223,12 +225,10 @@ class Predictor:
         if not seconds:
             return False
         kind = min(seconds, key=lambda kind: seconds[kind][1])
-        self._keep(kind, structure, arrays, seconds[kind][0])
+        self._keep(kind, seconds[kind][0], arrays)
         return True
 
-    def _keep(self, kind, structure, arrays, program=None):
-        if program is None:
-            program = programs.make_program(self.model, structure, arrays, kind)
+    def _keep(self, kind, program, arrays):
         while len(self._programs) >= MAX_PROGRAMS:
             self._programs.pop(next(iter(self._programs)))
         self._programs[_key(arrays)] = kind, program
@@ -284,6 +284,10 @@ def _number_of_rows(arrays):
     return shapes[0][0]
 
 
+def _to_numpy(tensors):
+    return [programs.to_numpy(tensor) for tensor in tensors]
+
+
 def _values(model, variables):
     sync_state(model)
     # Copies: Torch's arrays are its tensors' memory.
@@ -311,7 +315,6 @@ def _seconds(program, arrays):
     times = []
     for _ in range(TIMED_CALLS):
         begin = time.perf_counter()
-        for output in program(arrays):
-            programs.to_numpy(output)
+        _to_numpy(program(arrays))
         times.append(time.perf_counter() - begin)
     return min(times)
