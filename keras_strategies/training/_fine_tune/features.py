@@ -12,6 +12,10 @@ from keras_strategies._internal.keras_private import (
     graph_nodes,
     output_structure,
 )
+from keras_strategies._internal.model_graph import (
+    keras_tensors,
+    replace_keras_tensors,
+)
 from keras_strategies._internal.traversal import all_layers
 from keras_strategies.training._data.memory import float_bytes
 
@@ -39,7 +43,7 @@ class Split:
         still = {id(tensor) for tensor in keras.tree.flatten(self.model.inputs)}
         heavy, blocking = False, None
         for operation, args, kwargs, outputs in nodes:
-            tensors = _tensors((args, kwargs))
+            tensors = keras_tensors((args, kwargs))
             if all(id(t) in still for t in tensors) and is_still(operation):
                 still.update(id(tensor) for tensor in outputs)
                 heavy |= bool(getattr(operation, "weights", ()))
@@ -58,10 +62,8 @@ class Split:
             self.problem = "frozen layers add to the loss"
 
     def _cross(self, tensors):
-        known = {id(tensor) for tensor in self.boundary}
-        self.boundary += [t for t in tensors if id(t) not in known]
-        # The same tensor may be used twice by one operation.
-        unique = {id(tensor): tensor for tensor in self.boundary}
+        # Each once: several operations may use a tensor, or one of them twice.
+        unique = {id(tensor): tensor for tensor in [*self.boundary, *tensors]}
         self.boundary = list(unique.values())
 
     def bytes_for(self, samples: int) -> int | None:
@@ -106,7 +108,7 @@ class _Rest(bases.Model):
         flat = keras.tree.flatten(features)
         values = {id(t): v for t, v in zip(split.boundary, flat, strict=True)}
         for operation, args, kwargs, outputs in split.rest:
-            args, kwargs = (_filled(part, values) for part in (args, kwargs))
+            args, kwargs = replace_keras_tensors((args, kwargs), values)
             if takes_training(operation):
                 kwargs = {**kwargs, "training": training}
             results = keras.tree.flatten(operation(*args, **kwargs))
@@ -119,20 +121,6 @@ def takes_training(operation: Any) -> bool:
     """Whether `training` is an argument of a layer's `call`."""
     is_layer = isinstance(operation, keras.layers.Layer)
     return is_layer and "training" in inspect.signature(operation.call).parameters
-
-
-def _tensors(structure):
-    return [
-        item
-        for item in keras.tree.flatten(structure)
-        if isinstance(item, keras.KerasTensor)
-    ]
-
-
-def _filled(structure, values):
-    return keras.tree.map_structure(
-        lambda x: values[id(x)] if isinstance(x, keras.KerasTensor) else x, structure
-    )
 
 
 def is_still(operation: Any) -> bool:
