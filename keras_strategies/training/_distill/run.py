@@ -13,6 +13,7 @@ from keras_strategies.training._data.memory import fits_in_memory, float_bytes
 from keras_strategies.training._distill import evaluation, stored
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill.distillation_trainer import DistillationTrainer
+from keras_strategies.training._distill.projections import channels_of
 from keras_strategies.training._fine_tune.data import (
     Data,
     default_loss,
@@ -201,10 +202,8 @@ class Run:
             count = len(self.respondents)
             options["teacher_weights"] = [1.0 / count] * count
         if "hints" in _names(options["kind"]):
-            features = sample[0]["features"]
-            last = keras.config.image_data_format() == "channels_last"
             options["feature_sizes"] = [
-                value.shape[-1 if last or value.ndim < 4 else 1] for value in features
+                channels_of(value.shape) for value in sample[0]["features"]
             ]
         return DistillationTrainer(self.student, "cached", **options)
 
