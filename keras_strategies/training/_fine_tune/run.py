@@ -1,7 +1,6 @@
 """The two phases of a fine-tuning."""
 
 import dataclasses
-import math
 import time
 from typing import Any
 
@@ -17,6 +16,7 @@ from keras_strategies.training._fine_tune.data import Data, default_loss
 from keras_strategies.training._fine_tune.depth_multipliers import DepthMultipliers
 from keras_strategies.training._fine_tune.forwarding import ForwardingCallback
 from keras_strategies.training._fine_tune.plan import Plan
+from keras_strategies.training._fine_tune.trainable_report import number_of_weights
 
 # Of the range test for `learning_rate="find"`.
 _FIND_STEPS, _FIND_LOWEST, _FIND_HIGHEST = 80, 1e-6, 1.0
@@ -120,7 +120,7 @@ class Run:
             rate = self._fit(
                 self.model, "fine-tuning", epochs, rate, arguments, callbacks
             )
-            trained = _count(self.model.trainable_variables)
+            trained = number_of_weights(self.model.trainable_variables)
         finally:
             if self.plan.adapted:
                 lora.merge(self.model, self.plan.adapted)
@@ -259,14 +259,14 @@ class Run:
 
     def _add_row(self, phase, epochs, rate, start, cached, trained=None):
         if trained is None:
-            trained = _count(self.model.trainable_variables)
+            trained = number_of_weights(self.model.trainable_variables)
         self.rows.append(
             {
                 "phase": phase,
                 "epochs": self.epochs_done,
                 "learning_rate": rate,
                 "trained": trained,
-                "frozen": _count(self.model.weights) - trained,
+                "frozen": number_of_weights(self.model.weights) - trained,
                 "cached": cached,
                 "seconds": time.perf_counter() - start,
                 **self.last,
@@ -285,7 +285,3 @@ class _Thaw(keras.callbacks.Callback):
         layers = self.stages.get(epoch)
         if epoch and layers:
             freezing.unfreeze_layers(self.model, layers)
-
-
-def _count(variables):
-    return sum(math.prod(variable.shape) for variable in variables)
