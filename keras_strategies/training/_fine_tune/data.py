@@ -1,6 +1,7 @@
 """Training data of a fine-tuning: what they are, and whether they fit the head."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +48,11 @@ class Data:
         for count in (getattr(self.x, "num_batches", None), _length(self.x)):
             if count is not None:
                 return count
+        return self._counted
+
+    @functools.cached_property
+    def _counted(self):
+        """Batches of a data set that does not say how many: one pass over it."""
         return sum(1 for _ in _batches(self.x))
 
     def fit_arguments(self, batch_size: int) -> dict[str, Any]:
