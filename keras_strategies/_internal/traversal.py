@@ -35,6 +35,29 @@ def check_weights_exist(model: keras.Model, attributes: Collection[str]) -> None
         )
 
 
+def all_variables(model: keras.Model) -> list[keras.Variable]:
+    """Returns the variables of a model, also those that Keras does not track.
+
+    The state of a stateful recurrent layer is an attribute of it and in no list.
+    """
+    variables = {id(variable): variable for variable in model.variables}
+    for layer in [model, *all_layers(model)]:
+        for value in vars(layer).values():
+            variables |= {id(variable): variable for variable in _variables_in(value)}
+    return list(variables.values())
+
+
+def _variables_in(value: Any) -> list[keras.Variable]:
+    """Variables in an attribute, also in lists and dicts (of keys of any type)."""
+    if isinstance(value, keras.Variable):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
+        return []
+    return [variable for entry in value for variable in _variables_in(entry)]
+
+
 def innermost_optimizer(optimizer: Any) -> Any:
     """Unwraps `LossScaleOptimizer` and other wrappers through `inner_optimizer`."""
     while getattr(optimizer, "inner_optimizer", None) is not None:

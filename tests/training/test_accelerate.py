@@ -80,6 +80,18 @@ def test_everything_is_as_before(model):
     assert _drawn() == expected
 
 
+def test_the_state_of_a_recurrent_layer_is_as_before():
+    layer = keras.layers.LSTM(2, stateful=True)
+    model = keras.Sequential([keras.Input(batch_shape=(2, 3, 1)), layer])
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 3, 1), "float32"), np.ones((4, 2), "float32")
+    model.predict(x, batch_size=2, verbose=0)
+    before = [keras.ops.convert_to_numpy(v.value) + 0 for v in layer.states]
+    training.accelerate(model, x, y, batch_size=2, time_limit=0.01)
+    for value, variable in zip(before, layer.states, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
+
+
 @pytest.mark.skipif(BACKEND == "torch", reason="there is one candidate")
 def test_the_fastest_is_chosen_if_it_gains_enough(model, times):
     x, y = data()

@@ -146,6 +146,26 @@ def test_state_moves_once_a_call():
         np.testing.assert_allclose(predict(x), second.predict_on_batch(x), atol=1e-5)
 
 
+def test_the_state_that_the_first_call_makes_moves_once_a_call():
+    def build():
+        keras.utils.set_random_seed(3)
+        return keras.Sequential([keras.layers.LSTM(5, stateful=True)])
+
+    first, second = build(), build()
+    predict = training.predictor(first)
+    for _ in range(4):
+        x = RNG.normal(size=(2, 3, 4)).astype("float32")
+        np.testing.assert_allclose(predict(x), second.predict_on_batch(x), atol=1e-5)
+
+
+def test_a_model_that_is_not_built_is_not_taken_for_one_with_state():
+    # The seed of Dropout is there before the weights, and behind them afterwards.
+    model = keras.Sequential([keras.layers.Dense(2), keras.layers.Dropout(0.5)])
+    predict, x = training.predictor(model), _rows(3)
+    np.testing.assert_allclose(predict(x), _plain(model, x), atol=1e-5)
+    assert set(predict.programs) == {((4, 6),)}
+
+
 def test_random_layers_draw_afresh():
     class AlwaysNoise(keras.layers.GaussianNoise):
         def call(self, inputs, training=False):

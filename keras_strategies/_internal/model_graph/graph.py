@@ -1,7 +1,7 @@
 """The calls of a model as a graph, nested models opened or kept whole."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -143,14 +143,10 @@ class _Reader:
         pairs = zip(model.inputs, inputs, strict=True)
         resized = any(tuple(old.shape) != new.shape for old, new in pairs)
         for operation, args, kwargs, outputs in keras_private.graph_nodes(model):
-            needed = [
-                leaf
-                for leaf in keras.tree.flatten((args, kwargs))
-                if isinstance(leaf, keras.KerasTensor)
-            ]
+            needed = keras_tensors((args, kwargs))
             if any(id(tensor) not in known for tensor in needed):
                 continue  # it does not depend on these inputs
-            args, kwargs = _in_place_of_tensors((args, kwargs), known)
+            args, kwargs = replace_keras_tensors((args, kwargs), known)
             kwargs = {key: value for key, value in kwargs.items() if value is not None}
             path = f"{prefix}{operation.name}"
             makes = self._call(
@@ -179,9 +175,17 @@ class _Reader:
         return makes
 
 
-def _in_place_of_tensors(structure, known):
+def keras_tensors(structure: Any) -> list[keras.KerasTensor]:
+    """The symbolic tensors in a structure, in order."""
+    return [
+        x for x in keras.tree.flatten(structure) if isinstance(x, keras.KerasTensor)
+    ]
+
+
+def replace_keras_tensors(structure: Any, values: Mapping[int, Any]) -> Any:
+    """The structure with a value in place of each symbolic tensor, by its `id`."""
     return keras.tree.map_structure(
-        lambda x: known[id(x)] if isinstance(x, keras.KerasTensor) else x, structure
+        lambda x: values[id(x)] if isinstance(x, keras.KerasTensor) else x, structure
     )
 
 

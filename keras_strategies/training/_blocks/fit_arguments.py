@@ -91,9 +91,3 @@ def evaluation_data(
         return data if data.is_fixed and data.open() else None
     data = arrays_of_fit(*sources, batch_size, None, steps)
     return None if data is None else data.limited_to(steps)
-
-
-def step_limit(steps: int | None) -> int | None:
-    """Returns `steps`, at most Keras's own limit; `None` without either."""
-    limits = [n for n in (steps, keras.config.max_steps_per_epoch()) if n]
-    return min(limits, default=None)

@@ -29,7 +29,6 @@ from keras_strategies.training._blocks.block_size import (
 from keras_strategies.training._blocks.fit_arguments import (
     bind_arguments,
     evaluation_data,
-    step_limit,
     training_data,
     validation_data,
 )
@@ -37,6 +36,7 @@ from keras_strategies.training._blocks.row_order import shuffled, shuffled_in_ba
 from keras_strategies.training._blocks.sources import block_source
 from keras_strategies.training._blocks.step_functions import FUNCTIONS, StepFunctions
 from keras_strategies.training._candidates import Candidate
+from keras_strategies.training._data.arrays import step_limit
 
 
 class FitInterceptor:

@@ -43,10 +43,10 @@ class Arrays:
 
     def limited_to(self, steps: int | None) -> "Arrays":
         """Returns a copy truncated to `steps` batches, or to Keras's own limit."""
-        limits = [n for n in (steps, keras.config.max_steps_per_epoch()) if n]
-        if not limits or min(limits) * self.batch_size >= self.rows:
+        limit = step_limit(steps)
+        if limit is None or limit * self.batch_size >= self.rows:
             return self
-        rows = min(limits) * self.batch_size
+        rows = limit * self.batch_size
         return Arrays(first_rows(self.arrays, rows), rows, self.batch_size)
 
 
@@ -83,6 +83,12 @@ def row_bytes(arrays: Any) -> int:
 def num_batches(rows: int, batch_size: int) -> int:
     """Returns the number of batches, a partial one included."""
     return -(-rows // batch_size)
+
+
+def step_limit(steps: int | None) -> int | None:
+    """Returns `steps`, at most Keras's own limit; `None` without either."""
+    limits = [n for n in (steps, keras.config.max_steps_per_epoch()) if n]
+    return min(limits, default=None)
 
 
 def num_rows(batch: Any) -> int:

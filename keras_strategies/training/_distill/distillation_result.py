@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_strategies._internal.reports import Column, Report
+from keras_strategies._internal.reports import Column
+from keras_strategies.training._history_report import HistoryReport
 
 
-class DistillationResult(Report):
+class DistillationResult(HistoryReport):
     """What `distill` did: teachers and student side by side, and the history.
 
     Attributes:
@@ -34,25 +35,11 @@ class DistillationResult(Report):
         self.history = {name: list(values) for name, values in history.items()}
         self.notes = list(notes)
 
-    def _columns(self):
-        known = {column.key for column in self.COLUMNS}
-        keys = dict.fromkeys(key for row in self.rows for key in row)
-        figures = [Column(key, form=".4f") for key in keys if key not in known]
-        return (*super()._columns(), *figures)
-
     def _footer(self):
         return self.notes
 
     def _summary(self):
         return {"history": self.history, "notes": self.notes}
 
-    def _figure_size(self):
-        return (7.0, 4.0)
-
     def _draw(self, ax):
-        for name in ("student_loss", "distillation_loss", "val_loss"):
-            values = self.history.get(name)
-            if values:
-                ax.plot(range(1, len(values) + 1), values, label=name)
-        ax.set(xlabel="epoch", ylabel="loss")
-        ax.legend()
+        self._draw_history(ax, ("student_loss", "distillation_loss", "val_loss"))

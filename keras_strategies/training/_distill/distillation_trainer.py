@@ -1,5 +1,6 @@
 """A model that trains a student on its own loss and on what its teacher says."""
 
+import types
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -189,7 +190,7 @@ class DistillationTrainer(bases.Model):
         if self.teachers:
             model = self.teachers[0]
             theirs = [layer_at(model, path, "teacher") for path, _ in self.pairs]
-        self._layer_box = teachers.Box((own, theirs))
+        self._layer_box = types.SimpleNamespace(content=(own, theirs))
 
     def _make_projections(self):
         if "hints" not in self.objective.weights:

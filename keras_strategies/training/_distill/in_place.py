@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import keras
 
+from keras_strategies._internal.interception import replacing
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill import teachers
 from keras_strategies.training._distill.objective import (
@@ -47,8 +48,5 @@ def distilling(
         )
         return (1 - alpha) * own + alpha * (distance + added)
 
-    student.compute_loss = compute_loss
-    try:
+    with replacing(student, "compute_loss", compute_loss):
         yield
-    finally:
-        del student.compute_loss

@@ -8,7 +8,6 @@ import keras
 
 from keras_strategies._internal import checks
 from keras_strategies.export import TFLiteModel
-from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill.distillation_result import DistillationResult
 from keras_strategies.training._distill.objective import (
     Objective,
@@ -16,7 +15,10 @@ from keras_strategies.training._distill.objective import (
     checked_layers,
 )
 from keras_strategies.training._distill.run import Run, Settings
-from keras_strategies.training._distill.trainer_checks import check_model
+from keras_strategies.training._distill.trainer_checks import (
+    check_model,
+    check_teacher,
+)
 from keras_strategies.training._fine_tune.data import check_targets, checked_data
 
 
@@ -208,19 +210,8 @@ def _checked_teacher(teacher, student):
     if not opened:
         checks.fail("`teacher` must have a model", teacher=teacher)
     for model in opened:
-        if isinstance(model, TFLiteModel):
-            continue
-        check_model("teacher", model)
-        if model is student:
-            checks.fail(
-                "`teacher` must be another model than the student",
-                fix='For self-distillation give "ema".',
-                teacher=model.name,
-            )
-        output_kinds.check_same(
-            output_kinds.shapes_of(student), output_kinds.shapes_of(model)
-        )
-        output_kinds.check_same_order(student, model)
+        if not isinstance(model, TFLiteModel):
+            check_teacher(student, model)
     return opened
 
 

@@ -6,15 +6,17 @@ from typing import Any
 import keras
 
 from keras_strategies.training._distill.capturing import feature_shapes
+from keras_strategies.training._distill.losses import channels_last
 
 
 def channels(model: keras.Model, layers: Sequence[Any]) -> list[int]:
     """The channels of the outputs of layers in a model."""
-    last = keras.config.image_data_format() == "channels_last"
-    return [
-        shape[-1 if last or len(shape) < 4 else 1]
-        for shape in feature_shapes(model, layers)
-    ]
+    return [channels_of(shape) for shape in feature_shapes(model, layers)]
+
+
+def channels_of(shape: Sequence[int | None]) -> int:
+    """The channels of features: the first axis of images may be theirs."""
+    return shape[-1 if channels_last() or len(shape) < 4 else 1]
 
 
 def projections(own: Sequence[int], theirs: Sequence[int]) -> list[Any]:

@@ -9,9 +9,11 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import compile_arguments, output_structure
 from keras_strategies.export import TFLiteModel
+from keras_strategies.training._data.memory import fits_in_memory, float_bytes
 from keras_strategies.training._distill import evaluation, stored
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill.distillation_trainer import DistillationTrainer
+from keras_strategies.training._distill.projections import channels_of
 from keras_strategies.training._fine_tune.data import (
     Data,
     default_loss,
@@ -106,10 +108,7 @@ class Run:
         if settings.augment is not None:
             data = self._augmented([], settings.augment_rounds)
             return {"x": data, "shuffle": False}  # it has an order of its own
-        arguments = settings.data.fit_arguments()
-        if settings.data.are_arrays:
-            arguments["batch_size"] = settings.batch_size
-        return arguments
+        return settings.data.fit_arguments(settings.batch_size)
 
     def _augmented(self, respondents, rounds):
         data, settings = self.settings.data, self.settings
@@ -140,8 +139,8 @@ class Run:
         if settings.augment is None:
             size = settings.batch_size
             answers = [r.answer(settings.data.x, size) for r in self.respondents]
-            arguments = settings.data.fit_arguments()
-            arguments.update(x=stored.joined(arguments["x"], answers), batch_size=size)
+            arguments = settings.data.fit_arguments(size)
+            arguments["x"] = stored.joined(arguments["x"], answers)
         else:
             rounds = settings.augment_rounds or settings.epochs
             data = self._augmented(self.respondents, rounds)
@@ -176,13 +175,11 @@ class Run:
 
     def _fits(self):
         shapes = output_kinds.shapes_of(self.student)
-        if shapes is None or any(None in shape[1:] for shape in shapes):
+        if shapes is None:
             return False
-        samples = self.settings.data.samples
-        size = sum(int(np.prod(shape[1:])) for shape in shapes)
-        example = [{"outputs": [np.zeros((1, size), "float32")]}]
-        count = samples * len(self.settings.teachers)
-        return stored.fits_in_memory(example, count)
+        count = self.settings.data.samples * len(self.settings.teachers)
+        nbytes = float_bytes((shape[1:] for shape in shapes), count)
+        return nbytes is not None and fits_in_memory(nbytes)
 
     def _sample(self):
         """Answers to a few samples: what kind of numbers they are, their channels."""
@@ -205,10 +202,8 @@ class Run:
             count = len(self.respondents)
             options["teacher_weights"] = [1.0 / count] * count
         if "hints" in _names(options["kind"]):
-            features = sample[0]["features"]
-            last = keras.config.image_data_format() == "channels_last"
             options["feature_sizes"] = [
-                value.shape[-1 if last or value.ndim < 4 else 1] for value in features
+                channels_of(value.shape) for value in sample[0]["features"]
             ]
         return DistillationTrainer(self.student, "cached", **options)
 

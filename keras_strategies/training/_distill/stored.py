@@ -10,13 +10,11 @@ from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import own_variables_of_layer
 from keras_strategies._internal.traversal import all_layers
 from keras_strategies.export import TFLiteModel
+from keras_strategies.training._data.arrays import num_batches
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill.capturing import layer_at
 from keras_strategies.training._distill.distillation_trainer import INPUTS, TEACHERS
 from keras_strategies.training._distill.teachers import TeacherView
-
-# Part of the free memory that stored answers may take.
-_MEMORY_PART = 0.25
 
 
 class Respondent:
@@ -82,14 +80,6 @@ def joined(x: Any, answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {INPUTS: tuple(x) if isinstance(x, list) else x, TEACHERS: tuple(teachers)}
 
 
-def fits_in_memory(answers: Sequence[dict[str, Any]], rounds: int = 1) -> bool:
-    """Whether answers for one batch of many may be stored: a quarter of free memory."""
-    nbytes = sum(value.nbytes for value in keras.tree.flatten(list(answers)))
-    import psutil  # here: the import of the package has a budget
-
-    return nbytes * rounds <= _MEMORY_PART * psutil.virtual_memory().available
-
-
 class AugmentedData(bases.PyDataset):
     """Batches that are augmented the same in each `rounds`-th epoch.
 
@@ -125,7 +115,7 @@ class AugmentedData(bases.PyDataset):
         self.generators = [] if augment is None else _seed_states(augment)
 
     def __len__(self) -> int:
-        return -(-self.samples // self.batch_size)
+        return num_batches(self.samples, self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         number = self.epoch % self.rounds if self.rounds else self.epoch

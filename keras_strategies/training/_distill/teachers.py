@@ -1,6 +1,7 @@
 """Teachers: models that answer without being trained."""
 
 import contextlib
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,16 +61,10 @@ class TeacherView(bases.Model):
     def __init__(self, teacher: keras.Model, layers: Sequence[Any]):
         super().__init__()
         self.teacher = teacher
-        self._layer_box = Box(list(layers))
+        # In an object, so that Keras does not track what is in it.
+        self._layer_box = types.SimpleNamespace(content=list(layers))
         self.built = True
 
     def call(self, x):
         found = answers(self.teacher, self._layer_box.content, x)
         return {"outputs": list(found.outputs), "features": list(found.features)}
-
-
-class Box:
-    """Keeps its content out of Keras's tracking of attributes."""
-
-    def __init__(self, content):
-        self.content = content

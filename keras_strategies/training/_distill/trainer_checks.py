@@ -35,18 +35,23 @@ def checked_teachers(student: keras.Model, teacher: Any) -> list[keras.Model]:
     if not models:
         checks.fail("`teacher` must have a model", teacher=teacher)
     for model in models:
-        check_model("teacher", model)
-        if model is student:
-            checks.fail(
-                "`teacher` must be another model than the student",
-                fix='For self-distillation give "ema".',
-                teacher=model.name,
-            )
-        output_kinds.check_same(
-            output_kinds.shapes_of(student), output_kinds.shapes_of(model)
-        )
-        output_kinds.check_same_order(student, model)
+        check_teacher(student, model)
     return models
+
+
+def check_teacher(student: keras.Model, model: Any) -> None:
+    """Refuses a model that cannot teach the student."""
+    check_model("teacher", model)
+    if model is student:
+        checks.fail(
+            "`teacher` must be another model than the student",
+            fix='For self-distillation give "ema".',
+            teacher=model.name,
+        )
+    output_kinds.check_same(
+        output_kinds.shapes_of(student), output_kinds.shapes_of(model)
+    )
+    output_kinds.check_same_order(student, model)
 
 
 def checked_weights(weights: Sequence[float] | None, count: int | None) -> list[float]:

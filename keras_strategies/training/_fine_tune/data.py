@@ -1,7 +1,7 @@
 """Training data of a fine-tuning: what they are, and whether they fit the head."""
 
 import dataclasses
-import math
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import output_operations
+from keras_strategies.training._data.arrays import num_batches
 from keras_strategies.training._fine_tune import families
 
 
@@ -43,19 +44,29 @@ class Data:
     def batches(self, batch_size: int) -> int:
         """Optimizer steps in an epoch; counts a stream of unknown length once."""
         if self.are_arrays:
-            return math.ceil(self.samples / batch_size)
+            return num_batches(self.samples, batch_size)
         for count in (getattr(self.x, "num_batches", None), _length(self.x)):
             if count is not None:
                 return count
+        return self._counted
+
+    @functools.cached_property
+    def _counted(self):
+        """Batches of a data set that does not say how many: one pass over it."""
         return sum(1 for _ in _batches(self.x))
 
-    def fit_arguments(self) -> dict[str, Any]:
-        """The arguments of `fit` for these data."""
+    def fit_arguments(self, batch_size: int) -> dict[str, Any]:
+        """The arguments of `fit` for these data; a data set has a size of its own."""
         if isinstance(self.x, keras.utils.PyDataset):
             return {"x": self.x}
         if not self.are_arrays:  # Keras warns that it cannot shuffle these
             return {"x": self.x, "shuffle": False}
-        return {"x": self.x, "y": self.y, "sample_weight": self.sample_weight}
+        return {
+            "x": self.x,
+            "y": self.y,
+            "sample_weight": self.sample_weight,
+            "batch_size": batch_size,
+        }
 
     def validation_argument(self) -> Any:
         """These data as `validation_data`."""

@@ -55,11 +55,6 @@ def preprocessing_mode(model: keras.Model) -> str | None:
     return inside if _begins_with_scaling(network) else other
 
 
-def is_scaled_inside(model: keras.Model) -> bool:
-    """Whether a network of `keras.applications` in `model` takes plain pixels."""
-    return preprocessing_mode(model) == "inside"
-
-
 def _network(model):
     """The network of `keras.applications`: the model itself or one nested in it."""
     if _mode({layer.name for layer in direct_layers(model)}) is not None:
@@ -145,7 +140,8 @@ def expected_maximum(model: keras.Model) -> float | None:
     for layer in direct_layers(model):
         if layer.name == MODEL_NAME and isinstance(layer, keras.Model):
             return 255.0 / layer.get_layer(SCALE_NAME).scale
-    return 255.0 if is_scaled_inside(model) and not _scaled_by_user(model) else None
+    is_scaled_inside = preprocessing_mode(model) == "inside"
+    return 255.0 if is_scaled_inside and not _scaled_by_user(model) else None
 
 
 def _scaled_by_user(model):

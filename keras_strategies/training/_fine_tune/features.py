@@ -1,10 +1,10 @@
 """Features of a frozen backbone, computed once, and the rest of the model on them."""
 
 import inspect
+import types
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_strategies._internal import bases, freezing
 from keras_strategies._internal.keras_private import (
@@ -12,10 +12,13 @@ from keras_strategies._internal.keras_private import (
     graph_nodes,
     output_structure,
 )
+from keras_strategies._internal.model_graph import (
+    keras_tensors,
+    replace_keras_tensors,
+)
 from keras_strategies._internal.traversal import all_layers
+from keras_strategies.training._data.memory import float_bytes
 
-# Part of the free memory that features may take.
-_MEMORY_PART = 0.25
 # Packages whose layers draw random numbers through seed generators only.
 _KNOWN = ("keras.", "keras_strategies.")
 
@@ -40,7 +43,7 @@ class Split:
         still = {id(tensor) for tensor in keras.tree.flatten(self.model.inputs)}
         heavy, blocking = False, None
         for operation, args, kwargs, outputs in nodes:
-            tensors = _tensors((args, kwargs))
+            tensors = keras_tensors((args, kwargs))
             if all(id(t) in still for t in tensors) and is_still(operation):
                 still.update(id(tensor) for tensor in outputs)
                 heavy |= bool(getattr(operation, "weights", ()))
@@ -59,18 +62,13 @@ class Split:
             self.problem = "frozen layers add to the loss"
 
     def _cross(self, tensors):
-        known = {id(tensor) for tensor in self.boundary}
-        self.boundary += [t for t in tensors if id(t) not in known]
-        # The same tensor may be used twice by one operation.
-        unique = {id(tensor): tensor for tensor in self.boundary}
+        # Each once: several operations may use a tensor, or one of them twice.
+        unique = {id(tensor): tensor for tensor in [*self.boundary, *tensors]}
         self.boundary = list(unique.values())
 
     def bytes_for(self, samples: int) -> int | None:
         """Memory for the features of so many samples; `None` if it is not known."""
-        shapes = [tensor.shape[1:] for tensor in self.boundary]
-        if any(side is None for shape in shapes for side in shape):
-            return None
-        return sum(4 * samples * int(np.prod(shape)) for shape in shapes)
+        return float_bytes((tensor.shape[1:] for tensor in self.boundary), samples)
 
     def features(self, x: Any, batch_size: int) -> Any:
         """The values at the cut for all samples, as one array or a list."""
@@ -98,7 +96,8 @@ class _Rest(bases.Model):
             for operation in operations.values()
             if isinstance(operation, keras.layers.Layer)
         ]
-        self._split = _Untracked(split)
+        # In an object, so that Keras does not track what is in it.
+        self._split = types.SimpleNamespace(content=split)
         names = getattr(split.model, "output_names", None)
         if names:  # by these losses and metrics of several outputs are given
             self.output_names = list(names)
@@ -109,7 +108,7 @@ class _Rest(bases.Model):
         flat = keras.tree.flatten(features)
         values = {id(t): v for t, v in zip(split.boundary, flat, strict=True)}
         for operation, args, kwargs, outputs in split.rest:
-            args, kwargs = (_filled(part, values) for part in (args, kwargs))
+            args, kwargs = replace_keras_tensors((args, kwargs), values)
             if takes_training(operation):
                 kwargs = {**kwargs, "training": training}
             results = keras.tree.flatten(operation(*args, **kwargs))
@@ -118,31 +117,10 @@ class _Rest(bases.Model):
         return keras.tree.pack_sequence_as(output_structure(split.model), outputs)
 
 
-class _Untracked:
-    """Keeps its content out of Keras's tracking of attributes."""
-
-    def __init__(self, content):
-        self.content = content
-
-
 def takes_training(operation: Any) -> bool:
     """Whether `training` is an argument of a layer's `call`."""
     is_layer = isinstance(operation, keras.layers.Layer)
     return is_layer and "training" in inspect.signature(operation.call).parameters
-
-
-def _tensors(structure):
-    return [
-        item
-        for item in keras.tree.flatten(structure)
-        if isinstance(item, keras.KerasTensor)
-    ]
-
-
-def _filled(structure, values):
-    return keras.tree.map_structure(
-        lambda x: values[id(x)] if isinstance(x, keras.KerasTensor) else x, structure
-    )
 
 
 def is_still(operation: Any) -> bool:
@@ -179,10 +157,3 @@ def _losses_of_frozen(model):
         getattr(weight, "regularizer", None) is not None and not weight.trainable
         for weight in model.weights
     )
-
-
-def fits_in_memory(nbytes: int) -> bool:
-    """Whether features of this size may be kept."""
-    import psutil  # here: the import of the package has a budget
-
-    return nbytes <= _MEMORY_PART * psutil.virtual_memory().available

@@ -3,14 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_strategies._internal.reports import Column, Report
+from keras_strategies._internal.reports import Column
+from keras_strategies.training._history_report import HistoryReport
 
 
-def _rate(value):
-    return "-" if value is None else f"{value:.2e}"
-
-
-class FineTuneResult(Report):
+class FineTuneResult(HistoryReport):
     """What `fine_tune` did: a row a phase, the history of both, notes.
 
     Attributes:
@@ -40,7 +37,7 @@ class FineTuneResult(Report):
     COLUMNS = (
         Column("phase", left=True),
         Column("epochs"),
-        Column("learning_rate", form=_rate),
+        Column("learning_rate", form=".2e"),
         Column("trained", form=","),
         Column("frozen", form=","),
         Column("cached"),
@@ -51,12 +48,6 @@ class FineTuneResult(Report):
     def best(self) -> dict[str, float]:
         """The last value of each figure, of the last phase."""
         return {name: values[-1] for name, values in self.history.items() if values}
-
-    def _columns(self):
-        known = {column.key for column in self.COLUMNS}
-        keys = dict.fromkeys(key for row in self.rows for key in row)
-        figures = [Column(key, form=".4f") for key in keys if key not in known]
-        return (*super()._columns(), *figures)
 
     def _footer(self):
         return [*self.notes, *(f"Warning: {text}." for text in self.warnings)]
@@ -69,15 +60,7 @@ class FineTuneResult(Report):
             "warnings": self.warnings,
         }
 
-    def _figure_size(self):
-        return (7.0, 4.0)
-
     def _draw(self, ax):
-        for name in ("loss", "val_loss"):
-            values = self.history.get(name)
-            if values:
-                ax.plot(range(1, len(values) + 1), values, label=name)
+        self._draw_history(ax, ("loss", "val_loss"))
         if 0 < self.first_epochs < len(self.history.get("loss", ())):
             ax.axvline(self.first_epochs + 0.5, color="0.6", linestyle="--")
-        ax.set(xlabel="epoch", ylabel="loss")
-        ax.legend()

@@ -1,7 +1,6 @@
 """The two phases of a fine-tuning."""
 
 import dataclasses
-import math
 import time
 from typing import Any
 
@@ -11,11 +10,13 @@ from keras_strategies._internal import freezing
 from keras_strategies._internal.keras_private import compile_arguments
 from keras_strategies.callbacks import LearningRateFinder
 from keras_strategies.optimizers import GradientTransform
+from keras_strategies.training._data.memory import fits_in_memory
 from keras_strategies.training._fine_tune import features, lora
 from keras_strategies.training._fine_tune.data import Data, default_loss
 from keras_strategies.training._fine_tune.depth_multipliers import DepthMultipliers
 from keras_strategies.training._fine_tune.forwarding import ForwardingCallback
 from keras_strategies.training._fine_tune.plan import Plan
+from keras_strategies.training._fine_tune.trainable_report import number_of_weights
 
 # Of the range test for `learning_rate="find"`.
 _FIND_STEPS, _FIND_LOWEST, _FIND_HIGHEST = 80, 1e-6, 1.0
@@ -119,7 +120,7 @@ class Run:
             rate = self._fit(
                 self.model, "fine-tuning", epochs, rate, arguments, callbacks
             )
-            trained = _count(self.model.trainable_variables)
+            trained = number_of_weights(self.model.trainable_variables)
         finally:
             if self.plan.adapted:
                 lora.merge(self.model, self.plan.adapted)
@@ -157,7 +158,7 @@ class Run:
         nbytes = split.bytes_for(samples)
         if nbytes is None:
             return "the size of the features is not known before they are computed"
-        if not features.fits_in_memory(nbytes):
+        if not fits_in_memory(nbytes):
             return f"they would take {nbytes / 2**30:.1f} GiB of memory"
         return None
 
@@ -178,9 +179,7 @@ class Run:
 
     def _fit_arguments(self):
         settings = self.settings
-        arguments = settings.data.fit_arguments()
-        if settings.data.are_arrays:
-            arguments["batch_size"] = settings.batch_size
+        arguments = settings.data.fit_arguments(settings.batch_size)
         if settings.validation is not None:
             arguments["validation_data"] = settings.validation.validation_argument()
         if settings.class_weight is not None:
@@ -260,14 +259,14 @@ class Run:
 
     def _add_row(self, phase, epochs, rate, start, cached, trained=None):
         if trained is None:
-            trained = _count(self.model.trainable_variables)
+            trained = number_of_weights(self.model.trainable_variables)
         self.rows.append(
             {
                 "phase": phase,
                 "epochs": self.epochs_done,
                 "learning_rate": rate,
                 "trained": trained,
-                "frozen": _count(self.model.weights) - trained,
+                "frozen": number_of_weights(self.model.weights) - trained,
                 "cached": cached,
                 "seconds": time.perf_counter() - start,
                 **self.last,
@@ -286,7 +285,3 @@ class _Thaw(keras.callbacks.Callback):
         layers = self.stages.get(epoch)
         if epoch and layers:
             freezing.unfreeze_layers(self.model, layers)
-
-
-def _count(variables):
-    return sum(math.prod(variable.shape) for variable in variables)

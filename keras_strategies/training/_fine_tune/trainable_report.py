@@ -1,6 +1,7 @@
 """What trains in a model, at which rate, in which mode."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,10 +18,6 @@ from keras_strategies._internal.reports import Column, Report
 from keras_strategies._internal.select import Target, layer_targets
 from keras_strategies._internal.traversal import base_optimizers, optimizer_paths
 from keras_strategies.training._fine_tune.plan import NORMALIZATIONS
-
-
-def _rate(value):
-    return "-" if value is None else f"{value:.2e}"
 
 
 class TrainableReport(Report):
@@ -42,7 +39,7 @@ class TrainableReport(Report):
         Column("type", left=True),
         Column("weights", form=","),
         Column("trainable", form=","),
-        Column("learning_rate", form=_rate),
+        Column("learning_rate", form=".2e"),
         Column("mode", left=True),
     )
     CHART = ("layer", "trainable")
@@ -128,8 +125,8 @@ def _row(target, trained, rates):
     return {
         "layer": target.path or layer.name,
         "type": type(layer).__name__,
-        "weights": _size(weights),
-        "trainable": _size(moving),
+        "weights": number_of_weights(weights),
+        "trainable": number_of_weights(moving),
         "learning_rate": max(known) if known else None,
         "mode": _mode(layer, bool(seeds & {id(v) for v in others})),
     }
@@ -143,13 +140,19 @@ def _mode(layer, draws):
     return "inference" if still else "training"
 
 
+def _optimizer(model):
+    """The optimizer of a compiled model; `None` without one."""
+    return model.optimizer if getattr(model, "compiled", False) else None
+
+
 def _rates(model):
     """The learning rate of each variable, by `id`."""
-    if not getattr(model, "compiled", False) or model.optimizer is None:
+    optimizer = _optimizer(model)
+    if optimizer is None:
         return {}
     rates = {}
-    several = len(base_optimizers(model.optimizer)) > 1
-    for path in optimizer_paths(model.optimizer):
+    several = len(base_optimizers(optimizer)) > 1
+    for path in optimizer_paths(optimizer):
         leaf = path[0]
         rate = _current_rate(leaf)
         own = updated_variables(leaf) if leaf.built else []
@@ -162,8 +165,8 @@ def _rates(model):
 
 def _masked(model):
     """The weights that an `optimizers.Freeze` holds, by `id`."""
-    optimizer = getattr(model, "optimizer", None)
-    if not getattr(model, "compiled", False) or optimizer is None:
+    optimizer = _optimizer(model)
+    if optimizer is None:
         return set()
     wrappers = {id(item): item for path in optimizer_paths(optimizer) for item in path}
     found = set()
@@ -215,8 +218,8 @@ def _warnings(model, masked):
     found = []
     if not model.built:
         found.append("the model is not built: layers without weights are missing")
-    compiled = getattr(model, "compiled", False) and model.optimizer is not None
-    if compiled and not is_built_for(model.optimizer, model.trainable_variables):
+    optimizer = _optimizer(model)
+    if optimizer is not None and not is_built_for(optimizer, model.trainable_variables):
         found.append(
             "`trainable` was changed after `compile`, and training goes on as before: "
             "compile again, or use training.freeze and unfreeze"
@@ -233,5 +236,6 @@ def _warnings(model, masked):
     return found
 
 
-def _size(variables):
-    return sum(int(np.prod(variable.shape)) for variable in variables)
+def number_of_weights(variables: Iterable[keras.Variable]) -> int:
+    """Returns how many numbers are in these variables together."""
+    return sum(math.prod(variable.shape) for variable in variables)

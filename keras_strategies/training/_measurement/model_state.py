@@ -12,6 +12,7 @@ from keras_strategies._internal.keras_private.step_blocks import (
     set_global_seed_state,
 )
 from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.traversal import all_variables
 
 _ATTRIBUTES = (
     "history",
@@ -25,8 +26,8 @@ _ATTRIBUTES = (
 
 
 def state_variables(model: keras.Model) -> list[keras.Variable]:
-    """Returns weights, seeds, metrics and the optimizer's variables, each once."""
-    variables = {id(variable): variable for variable in model.variables}
+    """Returns weights, states, metrics and the optimizer's variables, each once."""
+    variables = {id(variable): variable for variable in all_variables(model)}
     variables.update((id(variable), variable) for variable in model.metrics_variables)
     if model.optimizer is not None:
         variables.update((id(item), item) for item in model.optimizer.variables)

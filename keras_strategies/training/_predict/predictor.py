@@ -15,6 +15,7 @@ from keras_strategies._internal.keras_private import (
     graph_nodes,
     sync_state,
 )
+from keras_strategies._internal.traversal import all_variables
 from keras_strategies.training._predict import batching, programs
 
 # Programs kept at once. A free time axis makes one for each length.
@@ -133,7 +134,7 @@ class Predictor:
                 entry = self._programs.get(key)
                 if entry is None:
                     return self._first_run(structure, arrays, rows)
-        outputs = [programs.to_numpy(output) for output in entry[1](arrays)]
+        outputs = _to_numpy(entry[1](arrays))
         if rows == len(arrays[0]) or key in self._independent:
             return [output[:rows] for output in outputs]
         return self._checked(structure, arrays, rows, outputs)
@@ -143,14 +144,18 @@ class Predictor:
         exact = [array[:rows] for array in arrays]
         with self._lock:
             plain = programs.plain_call(self.model, _nested(structure, exact))
-        reference = [programs.to_numpy(output) for output in keras.tree.flatten(plain)]
+        reference = _to_numpy(keras.tree.flatten(plain))
         if not _agree(outputs, reference, self._tolerance()):
             self._pad_no_more()
             return reference
-        if any((array != array[:1]).any() for array in exact):
-            # Equal rows prove nothing: their mean is that of the padded batch.
-            self._independent.add(_key(arrays))
+        self._note_independence(arrays, exact)
         return [output[:rows] for output in outputs]
+
+    def _note_independence(self, padded, exact):
+        """Notes that rows were added to `exact` and changed nothing, if that is so."""
+        # Equal rows prove nothing: their mean is that of the padded batch.
+        if any((array != array[:1]).any() for array in exact):
+            self._independent.add(_key(padded))
 
     def _pad_no_more(self):
         with self._lock:
@@ -165,31 +170,37 @@ class Predictor:
     def _first_run(self, structure, arrays, rows):
         """Builds the program of a shape and checks it against the model itself."""
         exact = [array[:rows] for array in arrays]
-        before = _values(self.model)
+        variables = all_variables(self.model)  # some, of a model that is not built
+        before = _values(self.model, variables)
         outputs = programs.plain_call(self.model, _nested(structure, exact))
-        reference = [
-            programs.to_numpy(output) for output in keras.tree.flatten(outputs)
-        ]
+        reference = _to_numpy(keras.tree.flatten(outputs))
         self._outputs = keras.tree.map_structure(lambda leaf: None, outputs)
-        if _differ(before, _values(self.model)):
+        self._variables = self._current_variables()
+        if self._has_new_states(variables) or not all(
+            map(np.array_equal, before, _values(self.model, variables))
+        ):
             # The call changed the state, so it was the one call to make.
             self._stateful, self._pads = True, False
             kind = programs.kinds(True, self.model.run_eagerly)[0]
-            self._keep(kind, structure, exact)
-            self._variables = self._current_variables()
+            program = programs.make_program(self.model, structure, exact, kind)
+            self._keep(kind, program, exact)
             return reference
-        self._variables = self._current_variables()
         if not self._compile_quickest(structure, arrays, reference):
-            if len(exact[0]) == len(arrays[0]):
+            if rows == len(arrays[0]):
                 raise RuntimeError(
                     f"Compiled predictions of {self.model.name!r} differ from those of "
                     "the model. Use model.predict."
                 )
             self._pad_no_more()
             return self._first_run(structure, exact, rows)
-        if rows < len(arrays[0]) and any((array != array[:1]).any() for array in exact):
-            self._independent.add(_key(arrays))
+        if rows < len(arrays[0]):
+            self._note_independence(arrays, exact)
         return reference
+
+    def _has_new_states(self, variables):
+        """Whether the first call made a state, which it moved as well."""
+        no_states = {id(v) for v in [*variables, *self.model.variables]}
+        return any(id(v) not in no_states for v in all_variables(self.model))
 
     def _compile_quickest(self, structure, arrays, reference):
         """Keeps the quickest program that agrees with `reference`, if there is one."""
@@ -204,7 +215,7 @@ class Predictor:
         for kind in kinds:
             try:
                 program = programs.make_program(self.model, structure, arrays, kind)
-                outputs = [programs.to_numpy(output) for output in program(arrays)]
+                outputs = _to_numpy(program(arrays))
             except programs.not_compiled():
                 if kind == kinds[-1]:
                     raise
@@ -214,12 +225,10 @@ class Predictor:
         if not seconds:
             return False
         kind = min(seconds, key=lambda kind: seconds[kind][1])
-        self._keep(kind, structure, arrays, seconds[kind][0])
+        self._keep(kind, seconds[kind][0], arrays)
         return True
 
-    def _keep(self, kind, structure, arrays, program=None):
-        if program is None:
-            program = programs.make_program(self.model, structure, arrays, kind)
+    def _keep(self, kind, program, arrays):
         while len(self._programs) >= MAX_PROGRAMS:
             self._programs.pop(next(iter(self._programs)))
         self._programs[_key(arrays)] = kind, program
@@ -275,21 +284,14 @@ def _number_of_rows(arrays):
     return shapes[0][0]
 
 
-def _values(model):
+def _to_numpy(tensors):
+    return [programs.to_numpy(tensor) for tensor in tensors]
+
+
+def _values(model, variables):
     sync_state(model)
-    variables = list(model.variables)
-    # Keras does not count the states of recurrent layers among the variables.
-    for layer in flatten_layers(model):
-        if isinstance(layer, keras.layers.RNN):
-            variables += keras.tree.flatten(layer.states or [])
     # Copies: Torch's arrays are its tensors' memory.
     return [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
-
-
-def _differ(before, after):
-    # A model that was not built had no variables before.
-    pairs = zip(before, after, strict=False)
-    return not all(np.array_equal(old, new) for old, new in pairs)
 
 
 def _agree(outputs, reference, tolerance):
@@ -313,7 +315,6 @@ def _seconds(program, arrays):
     times = []
     for _ in range(TIMED_CALLS):
         begin = time.perf_counter()
-        for output in program(arrays):
-            programs.to_numpy(output)
+        _to_numpy(program(arrays))
         times.append(time.perf_counter() - begin)
     return min(times)

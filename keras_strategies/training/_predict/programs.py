@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 
-class NotTraceableError(Exception):
+class NotTraceableError(RuntimeError):
     """The trace of a model would not be the model."""
 
 
@@ -24,7 +24,7 @@ def not_compiled() -> tuple[type[Exception], ...]:
         # XLA lacks some operations.
         errors = tf.errors
         return errors.InvalidArgumentError, errors.UnimplementedError
-    return (NotTraceableError, RuntimeError)
+    return (RuntimeError,)
 
 
 Program = Callable[[Sequence[np.ndarray]], list[Any]]
@@ -49,11 +49,10 @@ def make_program(
 def plain_call(model: keras.Model, inputs: Any) -> Any:
     """Returns the model's outputs as its backend computes them, state moved too."""
     if keras.backend.backend() == "jax":
-        model.jax_state_sync()
-        non_trainable = list(model.non_trainable_variables)
         if not model.built:
             model(inputs, training=False)
-            non_trainable = list(model.non_trainable_variables)
+        model.jax_state_sync()
+        non_trainable = list(model.non_trainable_variables)
         state = (
             [v.value for v in model.trainable_variables],
             [v.value for v in non_trainable],

@@ -6,6 +6,7 @@ import pytest
 
 from keras_strategies import callbacks, training
 from keras_strategies._internal import freezing
+from keras_strategies.training._fine_tune.data import checked_data
 from keras_strategies.training._fine_tune.depth_multipliers import DepthMultipliers
 from tests.training.fine_tune.models import X, Y, backbone, values
 
@@ -294,6 +295,20 @@ def test_a_dataset_of_unknown_length():
     assert "the data are no arrays" in result.notes[0]
     with pytest.raises(ValueError, match="data set that ends"):
         training.fine_tune(model, dataset.batch(16).repeat())
+
+
+def test_batches_of_unknown_number_are_counted_once_for_both_phases():
+    passes = []
+
+    class Batches:
+        def __iter__(self):
+            passes.append(self)
+            return iter([(X[:16], Y[:16]), (X[16:32], Y[16:32])])
+
+    data = checked_data("data", Batches())
+    before = len(passes)
+    assert [data.batches(16), data.batches(16)] == [2, 2]
+    assert len(passes) == before + 1
 
 
 def test_images_that_were_scaled_before_are_refused():
