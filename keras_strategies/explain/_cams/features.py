@@ -16,6 +16,7 @@ from keras_strategies.explain._engine.cam_layers import (
     spatial_inputs,
 )
 from keras_strategies.explain._engine.explained import Explained
+from keras_strategies.explain._engine.positions import positions_shape
 from keras_strategies.explain._engine.resizing import resize
 
 
@@ -37,24 +38,13 @@ class Site:
     def image(self) -> np.ndarray:
         return self.explained.inputs.flat[self.position]
 
-    @property
-    def size(self) -> tuple[int, ...]:
-        """The spatial shape of the input."""
-        shape = self.image.shape
-        return shape[1:-1] if self.input_channels_last else shape[2:]
-
-    @property
-    def input_channels_last(self) -> bool:
-        rank = self.image.ndim
-        return rank == 3 or keras.config.image_data_format() == "channels_last"
-
     def last(self, features: np.ndarray) -> np.ndarray:
         """Features with their channels on the last axis."""
         return features if self.layer.channels_last else np.moveaxis(features, 1, -1)
 
     def resized(self, maps: np.ndarray) -> np.ndarray:
         """Maps in the size of the input."""
-        return resize(maps, self.size)
+        return resize(maps, positions_shape(self.image))
 
 
 def site(explained: Explained, layer: Selector | None) -> Site:

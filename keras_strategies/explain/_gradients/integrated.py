@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.explain._engine.explained import Explained
+from keras_strategies.explain._engine.positions import substitute
 from keras_strategies.explain._gradients.plain import packed
 
 # Where the scores at both ends are nearly the same, the error is taken relative to this
@@ -234,13 +235,5 @@ def _starts(explained, baseline):
         if position not in inputs.differentiable:
             starts.append(array)
             continue
-        try:
-            start = np.broadcast_to(np.asarray(value, "float32"), array.shape)
-        except ValueError as error:
-            rule = "`baseline` must be a number or have the shape of the inputs"
-            shapes = {"baseline": np.shape(value), "inputs": array.shape}
-            raise ValueError(checks.message(rule, shapes)) from error
-        if not np.isfinite(start).all():
-            checks.fail("`baseline` must be finite", baseline=baseline)
-        starts.append(np.ascontiguousarray(start))
+        starts.append(np.ascontiguousarray(substitute(array, value)))
     return starts
