@@ -1,14 +1,10 @@
 """Feature maps of a model's last convolution, and gradients by them."""
 
 import dataclasses
-from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.interception import intercepting
 from keras_strategies._internal.select import Selector
 from keras_strategies.explain._engine.cam_layers import (
     CamLayer,
@@ -82,20 +78,4 @@ def features_and_gradients(where: Site) -> tuple[np.ndarray, np.ndarray]:
 
 def features_of(where: Site) -> np.ndarray:
     """Features alone, channels last."""
-    plan, layer = where.explained.plan, where.layer.layer
-
-    def function(model: keras.Model, arrays: list[Any]) -> list[Any]:
-        found: list[Any] = []
-
-        def keep(position: int, call: Any, args: Any, kwargs: Any) -> Any:
-            found.append(call(*args, **kwargs))
-            return found[-1]
-
-        with intercepting([layer], keep):
-            plan.run(model, arrays[: plan.inputs])
-        return [ops.cast(found[0], "float32")]
-
-    key = ("features", layer, *plan.key)
-    count, make = where.explained.count, where.explained.originals
-    [features] = where.explained.evaluate(key, function, count, make)
-    return where.last(features)
+    return where.last(where.explained.features_of(where.layer.layer))
