@@ -37,6 +37,11 @@ def method_of(name: str, method: Any) -> Callable[..., Any]:
     return method
 
 
+def name_of(method: Any) -> str:
+    """The name of a method that is given by it or as a function."""
+    return method if isinstance(method, str) else getattr(method, "__name__", "method")
+
+
 def run(
     method: Callable[..., Any],
     model: keras.Model,

@@ -132,10 +132,6 @@ def without(activation: FinalActivation | None) -> Iterator[None]:
             yield
 
 
-def _identity(position, call, args, kwargs):
-    return args[0]
-
-
 _LINEAR = (
     keras.layers.Dense,
     keras.layers.EinsumDense,
