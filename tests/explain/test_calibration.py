@@ -281,6 +281,25 @@ def test_what_cannot_be_scaled():
         explain.temperature_scaling(Fixed(), (logits, labels))
 
 
+def test_weights_outside_of_layers_are_refused():
+    class Bare(keras.Model):
+        """Ends in a dropout, which returns its argument, that no layer has made."""
+
+        def __init__(self):
+            super().__init__()
+            self.kernel = self.add_weight(shape=(4, 4))
+            self.dropout = kl.Dropout(0.5)
+
+        def call(self, inputs, training=False):
+            return self.dropout(inputs @ self.kernel, training=training)
+
+    logits, _, _, labels = _probabilities(100)
+    model = Bare()
+    model(logits[:1])
+    with pytest.raises(ValueError, match="must end in a Dense"):
+        explain.temperature_scaling(model, (logits, labels))
+
+
 @pytest.mark.tensorflow
 def test_int8_files_are_measured(tmp_path):
     from keras_strategies import export

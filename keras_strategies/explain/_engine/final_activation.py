@@ -92,8 +92,10 @@ class _Run:
             self._calls[id(layer)] += 1
             for leaf in keras.tree.flatten(result):
                 # The tensor is kept so that no other one gets its id. A layer inside of
-                # others that return what it made comes first.
-                self._makers.setdefault(id(leaf), (leaf, layer, argument))
+                # others that return what it made comes first, and one that returns its
+                # argument, as dropout does, has made nothing.
+                if leaf is not argument:
+                    self._makers.setdefault(id(leaf), (leaf, layer, argument))
             return result
 
         with intercepting(layers, note):
