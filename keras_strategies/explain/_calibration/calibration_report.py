@@ -248,8 +248,7 @@ def _probabilities(found: Labelled, from_logits: bool | None) -> np.ndarray:
     if from_logits is None:
         from_logits = bool(outside)
     if from_logits:
-        function = errors.softmax if found.kind == "softmax" else errors.sigmoid
-        return function(values)
+        return errors.probabilities(values, found.kind)
     sums = values.sum(axis=1)
     if outside or (found.kind == "softmax" and not sum_to_one(values)):
         checks.fail(

@@ -8,7 +8,7 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.select import Selector
 from keras_strategies.explain._cams.features import Site, features_of, site
-from keras_strategies.explain._cams.maps import normalized_channels, softmax
+from keras_strategies.explain._cams.maps import normalized_channels
 from keras_strategies.explain._engine.explained import Explained
 from keras_strategies.explain._engine.positions import over_channels
 
@@ -98,6 +98,8 @@ def _most_varied(features, count):
 
 def _weights(where: Site, masks: np.ndarray) -> np.ndarray:
     """The softmax over the channels of the scores of the masked samples."""
+    from scipy.special import softmax
+
     explained, channels = where.explained, masks.shape[-1]
     inputs = explained.inputs.flat
 
