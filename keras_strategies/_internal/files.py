@@ -1,23 +1,39 @@
 """Atomic file writes: to another name first, then renamed."""
 
+import contextlib
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 
-def replace(path: pathlib.Path, content: bytes) -> None:
-    """Writes `content` to `path`; an existing file keeps its permissions."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+@contextlib.contextmanager
+def aside(path: pathlib.Path, suffix: str = ".tmp") -> Iterator[pathlib.Path]:
+    """A path to write to inside the block, which takes the name `path` at its end.
+
+    After an error the file that was there stays, and none beside it.
+
+    Args:
+        path: The file to replace.
+        suffix: Ending of the other name, by which Keras chooses the format.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
     try:
-        temporary.write_bytes(content)
-        if path.exists():
-            temporary.chmod(path.stat().st_mode & 0o7777)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace(path: pathlib.Path, content: bytes) -> None:
+    """Writes `content` to `path`; an existing file keeps its permissions."""
+    with aside(path) as temporary:
+        temporary.write_bytes(content)
+        if path.exists():
+            temporary.chmod(path.stat().st_mode & 0o7777)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

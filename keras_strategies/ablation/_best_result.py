@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from keras_strategies.ablation._engine import Engine
 
 
+def interval_text(value: tuple[float, float] | None) -> str:
+    """An interval of differences, with signs."""
+    return "-" if value is None else f"{value[0]:+.4f} to {value[1]:+.4f}"
+
+
 class BestResult(Report):
     """The best combination of strategies that new trainings confirm.
 
@@ -33,10 +38,7 @@ class BestResult(Report):
         Column("candidate", left=True),
         Column("score", form=".4f"),
         Column("difference", form="+.4f"),
-        Column(
-            "interval",
-            form=lambda v: "-" if v is None else f"{v[0]:+.4f} to {v[1]:+.4f}",
-        ),
+        Column("interval", form=interval_text),
         Column("p_value", "p", form=".4f"),
         Column("confirmed"),
     )

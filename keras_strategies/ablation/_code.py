@@ -234,7 +234,7 @@ def _add_data(texts, strategy, mine, about):
     for number, change in enumerate(strategy.data_changes()):
         item = f"{mine}.data_changes()[{number}]"
         if isinstance(change, keras.layers.Layer):
-            _add(texts, "batches", _layer_text(item))
+            _add(texts, "batches", layer_lines(item))
         elif hasattr(change, "flow"):
             size = about.arguments["batch_size"]
             call = f"{item}.flow(x_train, y_train, batch_size={size}, seed=0)"
@@ -246,7 +246,7 @@ def _add_data(texts, strategy, mine, about):
             takes = about.arrays if applying.weighs(change, samples) else _ARRAYS
             call = f"{call or item}({takes})"
             if isinstance(result, keras.layers.Layer):
-                _add(texts, "batches", _layer_text(call))
+                _add(texts, "batches", layer_lines(call))
             elif isinstance(result, Samples):
                 _add(texts, "data", f"{takes} = {call}")
                 samples = result
@@ -257,7 +257,8 @@ def _add_data(texts, strategy, mine, about):
 _ARRAYS = "x_train, y_train"
 
 
-def _layer_text(layer):
+def layer_lines(layer: str) -> str:
+    """Lines that apply a layer to the inputs of each batch."""
     return (
         f"augment = {layer}\n"
         "train_data = train_data.map(\n"

@@ -125,9 +125,7 @@ class Engine:
 
     def _look(self, race, design, number, runs):
         effects = {n: self.effect(design.effects[n], runs) for n in race.running}
-        for name, effect in effects.items():
-            race.failures[name] = effect.failures
-        race.look(number, {name: effect.evidence for name, effect in effects.items()})
+        _tell(race, number, effects)
         for name in race.running:
             effect = effects[name]
             if effect.failures and effect.evidence.pairs < len(runs) / 2:
@@ -146,8 +144,7 @@ class Engine:
             contrast = design.effects[name]
             ended = itertools.takewhile(functools.partial(self._ended, contrast), runs)
             effects[name] = self.effect(contrast, ended)
-            race.failures[name] = effects[name].failures
-        race.look(number, {name: item.evidence for name, item in effects.items()})
+        _tell(race, number, effects)
         for name in effects:
             if race.standings[name].state == OPEN:
                 race.stop(name, "the time limit")
@@ -229,6 +226,13 @@ class Engine:
                 if record is not None and "error" not in record:
                     ended.append((replicate, arm, record["value"]))
         return _designs.main_effects(names, ended)
+
+
+def _tell(race, number, effects):
+    """One look of the race at the effects."""
+    for name, effect in effects.items():
+        race.failures[name] = effect.failures
+    race.look(number, {name: effect.evidence for name, effect in effects.items()})
 
 
 def _are_alike(records):

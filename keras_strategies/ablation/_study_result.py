@@ -9,7 +9,7 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.reports import Column, Report
 from keras_strategies.ablation import _code, _drawing
-from keras_strategies.ablation._best_result import BestResult
+from keras_strategies.ablation._best_result import BestResult, interval_text
 from keras_strategies.ablation._runs.training import FIRST_CONFIRMATION
 from keras_strategies.ablation._strategy_result import StrategyResult
 
@@ -23,10 +23,6 @@ _ORDER = ("helps", "undecided", "no difference", "hurts", "not applicable")
 
 def _signed(value):
     return "-" if value is None else f"{value:+.4f}"
-
-
-def _interval(value):
-    return "-" if value is None else f"{value[0]:+.4f} to {value[1]:+.4f}"
 
 
 def _p(value):
@@ -61,7 +57,7 @@ class StudyResult(Report):
         Column("strategy", left=True),
         Column("verdict", left=True),
         Column("difference", form=_signed),
-        Column("interval", form=_interval),
+        Column("interval", form=interval_text),
         Column("p_value", "p", form=_p),
         Column("seeds"),
         Column("time_ratio", "time", form=".2f"),

@@ -1,10 +1,9 @@
-"""The explanations that are chosen by name, and what their maps mean."""
+"""The explanations that are chosen by name."""
 
 from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.explain import _cams, _gradients, _perturbations
@@ -38,6 +37,11 @@ def method_of(name: str, method: Any) -> Callable[..., Any]:
     return method
 
 
+def name_of(method: Any) -> str:
+    """The name of a method that is given by it or as a function."""
+    return method if isinstance(method, str) else getattr(method, "__name__", "method")
+
+
 def run(
     method: Callable[..., Any],
     model: keras.Model,
@@ -50,11 +54,3 @@ def run(
         options.pop("logits", None)
         return method(model, inputs, **options)
     return method(model, inputs, target, **options)
-
-
-def by_position(maps: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-    """Maps with one number for each position: channels are added up."""
-    if inputs.ndim in (3, 4, 5) and maps.ndim == inputs.ndim:
-        last = inputs.ndim == 3 or keras.config.image_data_format() == "channels_last"
-        return maps.sum(axis=-1 if last else 1)
-    return maps

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as kl
+from scipy.special import expit, softmax
 
 from keras_strategies import explain
 from keras_strategies.explain._calibration import errors
@@ -21,9 +22,9 @@ def _probabilities(count=3000, classes=4, sharpness=2.0, seed=0):
     """Probabilities that are too sure, with labels drawn by the right ones."""
     random = np.random.default_rng(seed)
     logits = random.normal(size=(count, classes)) * 1.5
-    right = errors.softmax(logits)
+    right = softmax(logits, axis=-1)
     labels = (right.cumsum(axis=1) > random.random((count, 1))).argmax(axis=1)
-    return logits, errors.softmax(sharpness * logits), right, labels
+    return logits, softmax(sharpness * logits, axis=-1), right, labels
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "quantile"])
@@ -200,7 +201,7 @@ def test_the_temperature_is_found_and_inside(end):
     if end == "logits":
         np.testing.assert_allclose(found * temperature, expected, rtol=1e-4)
     else:
-        scaled = errors.softmax((3 * logits[:50] + 0.6) / temperature)
+        scaled = softmax((3 * logits[:50] + 0.6) / temperature, axis=-1)
         np.testing.assert_allclose(found, scaled, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(found.argmax(1), expected.argmax(1))
     assert copy.compiled and copy.output_names == model.output_names
@@ -220,7 +221,7 @@ def test_no_temperature_is_better():
     best = best_temperature(Labelled(2.5 * logits, labels, "softmax"))
 
     def loss(t):
-        return errors.log_loss(errors.softmax(2.5 * logits / t), labels, "softmax")
+        return errors.log_loss(softmax(2.5 * logits / t, axis=-1), labels, "softmax")
 
     grid = np.exp(np.linspace(-1, 2, 400))
     assert loss(best) <= min(loss(t) for t in grid) + 1e-9
@@ -229,14 +230,14 @@ def test_no_temperature_is_better():
 def test_labels_of_their_own_share_a_temperature():
     random = np.random.default_rng(0)
     logits = random.normal(size=(4000, 3)) * 2
-    labels = (random.random((4000, 3)) < errors.sigmoid(logits)).astype(int)
+    labels = (random.random((4000, 3)) < expit(logits)).astype(int)
     model = keras.Sequential([keras.Input((3,)), kl.Dense(3, activation="sigmoid")])
     model.set_weights([2.5 * np.eye(3), np.zeros(3)])
     copy, temperature = explain.temperature_scaling(
         model, (logits, labels), return_temperature=True
     )
     assert temperature == pytest.approx(2.5, rel=0.06)
-    scaled = errors.sigmoid(2.5 * logits[:9] / temperature)
+    scaled = expit(2.5 * logits[:9] / temperature)
     np.testing.assert_allclose(copy.predict(logits[:9], verbose=0), scaled, rtol=1e-4)
 
 
@@ -244,7 +245,7 @@ def test_other_kinds_of_models(tmp_path):
     model = moved(subclassed())
     x = images(60, seed=4) * np.linspace(-4, 4, 60)[:, None, None, None]
     logits = np.log(model.predict(x, verbose=0))
-    random, soft = np.random.default_rng(0), errors.softmax(logits / 2)
+    random, soft = np.random.default_rng(0), softmax(logits / 2, axis=-1)
     y = np.array([random.choice(3, p=row / row.sum()) for row in soft])
     copy = explain.temperature_scaling(model, (x, y))
     before, after = (np.log(m.predict(x, verbose=0)) for m in (model, copy))
@@ -279,6 +280,25 @@ def test_what_cannot_be_scaled():
         explain.temperature_scaling(model, (logits, np.ones((100, 4), int)))
     with pytest.raises(TypeError, match="`model` must be a"):
         explain.temperature_scaling(Fixed(), (logits, labels))
+
+
+def test_weights_outside_of_layers_are_refused():
+    class Bare(keras.Model):
+        """Ends in a dropout, which returns its argument, that no layer has made."""
+
+        def __init__(self):
+            super().__init__()
+            self.kernel = self.add_weight(shape=(4, 4))
+            self.dropout = kl.Dropout(0.5)
+
+        def call(self, inputs, training=False):
+            return self.dropout(inputs @ self.kernel, training=training)
+
+    logits, _, _, labels = _probabilities(100)
+    model = Bare()
+    model(logits[:1])
+    with pytest.raises(ValueError, match="must end in a Dense"):
+        explain.temperature_scaling(model, (logits, labels))
 
 
 @pytest.mark.tensorflow

@@ -9,6 +9,7 @@ from keras_strategies import augmentation
 from keras_strategies._internal.keras_private import compile_arguments
 from keras_strategies.ablation._catalog import models
 from keras_strategies.ablation._catalog.models import refuse
+from keras_strategies.ablation._code import layer_lines
 from keras_strategies.ablation._strategy import Strategy
 
 _ALPHA = 0.1
@@ -62,12 +63,7 @@ def _random_erasing(x, y):
 
 def _mapped(layer, imports=""):
     """Code of a layer that changes the images of each batch."""
-    return {
-        "imports": imports,
-        "batches": f"augment = {layer}\n"
-        "train_data = train_data.map(\n"
-        "    lambda x, *rest, augment=augment: (augment(x, training=True), *rest)\n)",
-    }
+    return {"imports": imports, "batches": layer_lines(layer)}
 
 
 def _code_with_range(model, epochs, layer, imports):

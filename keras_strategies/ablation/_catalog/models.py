@@ -101,12 +101,12 @@ def insert_behind(
     return layers.insert(model, pattern, make)
 
 
-def insert_code(pattern: str, layer: str) -> str:
-    """The same as a line of Python."""
-    return f"model = layers.insert(model, {pattern!r}, lambda layer: {layer})"
-
-
-INSERT_IMPORT = "from keras_strategies import layers"
+def insert_code(pattern: str, layer: str) -> dict[str, str]:
+    """The same as a line of Python, with its import."""
+    return {
+        "imports": "from keras_strategies import layers",
+        "model": f"model = layers.insert(model, {pattern!r}, lambda layer: {layer})",
+    }
 
 
 def accessors(names: Sequence[str]) -> str:

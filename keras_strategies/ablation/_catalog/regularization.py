@@ -29,10 +29,15 @@ def _penalty_code(penalty):
     }
 
 
+def _refuse_layers(model, kinds, reason):
+    """Refuses a model that has such layers."""
+    if any(isinstance(layer, kinds) for layer in models.paths(model).values()):
+        refuse(reason)
+
+
 def _dropout_places(model):
     dropouts = (keras.layers.Dropout, keras.layers.SpatialDropout2D)
-    if any(isinstance(layer, dropouts) for layer in models.paths(model).values()):
-        refuse("the model has dropout already")
+    _refuse_layers(model, dropouts, "the model has dropout already")
     dense = [
         path
         for path, layer in models.hidden_layers(model).items()
@@ -48,16 +53,17 @@ def _dropout(model):
 
 
 def _dropout_code(model, epochs):
-    line = models.insert_code(
+    return models.insert_code(
         _dropout_places(model), f"keras.layers.Dropout({_DROPOUT})"
     )
-    return {"imports": models.INSERT_IMPORT, "model": line}
 
 
 def _normalization_places(model):
-    kind = keras.layers.BatchNormalization
-    if any(isinstance(layer, kind) for layer in models.paths(model).values()):
-        refuse("the model has batch normalization already")
+    _refuse_layers(
+        model,
+        keras.layers.BatchNormalization,
+        "the model has batch normalization already",
+    )
     return models.exact(models.hidden(model))
 
 
@@ -70,11 +76,10 @@ def _batch_normalization(model):
 
 
 def _batch_normalization_code(model, epochs):
-    line = models.insert_code(
+    return models.insert_code(
         _normalization_places(model),
         f"keras.layers.BatchNormalization(momentum={_MOMENTUM})",
     )
-    return {"imports": models.INSERT_IMPORT, "model": line}
 
 
 def _patience(epochs):
@@ -125,10 +130,6 @@ def _residual_branches(model):
     return models.exact(found) if found else refuse("the model has no residual block")
 
 
-def _drop_path_line():
-    return f"layers.StochasticDepth({_DROP_PATH})"
-
-
 def _stochastic_depth(model):
     from keras_strategies import layers
 
@@ -140,8 +141,9 @@ def _stochastic_depth(model):
 
 
 def _stochastic_depth_code(model, epochs):
-    line = models.insert_code(_residual_branches(model), _drop_path_line())
-    return {"imports": models.INSERT_IMPORT, "model": line}
+    return models.insert_code(
+        _residual_branches(model), f"layers.StochasticDepth({_DROP_PATH})"
+    )
 
 
 def _ema():
@@ -165,9 +167,11 @@ def _swa_code(model, epochs):
 
 
 def _no_batch_normalization(model):
-    kind = keras.layers.BatchNormalization
-    if any(isinstance(layer, kind) for layer in models.paths(model).values()):
-        refuse("averaged weights need other statistics of batch normalization")
+    _refuse_layers(
+        model,
+        keras.layers.BatchNormalization,
+        "averaged weights need other statistics of batch normalization",
+    )
 
 
 def _sam(model):

@@ -89,7 +89,8 @@ class Runner:
         missing = [self._planned(job, remaining) for job in missing]
         if self.is_local:
             for job in missing:
-                self._check_time()
+                if self._is_late():
+                    raise OutOfTime
                 self._store(train(self.setup, job))
         else:
             self._run_elsewhere(missing)
@@ -107,10 +108,6 @@ class Runner:
             pathlib.Path(self._file).unlink(missing_ok=True)
             self._file = None
         self._at_workers = None
-
-    def _check_time(self):
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise OutOfTime
 
     def _store(self, record):
         self.log.add(record)

@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import hashlib
 import math
+import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_strategies import compression
+from keras_strategies._internal import files
 from keras_strategies.ablation._runs import applying, plans, scoring
 from keras_strategies.ablation._runs.samples import Samples
 from keras_strategies.ablation._runs.splits import Part, Splits
@@ -256,14 +258,7 @@ def _macs(model):
 
 def _save_weights(model, path):
     """Writes the weights aside and renames the file."""
-    import os
-    import pathlib
-
     target = pathlib.Path(path)
-    aside = target.with_name(f".{os.getpid()}-{target.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with files.aside(target, ".weights.h5") as aside:
         model.save_weights(aside)
-        os.replace(aside, target)
-    finally:
-        aside.unlink(missing_ok=True)

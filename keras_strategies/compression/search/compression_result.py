@@ -135,12 +135,8 @@ class CompressionResult(Report):
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         keras_path, tflite_path = folder / "model.keras", folder / "model.tflite"
-        temporary = folder / f".{os.getpid()}.keras"
-        try:
+        with files.aside(keras_path, ".keras") as temporary:
             self.model.save(temporary)
-            os.replace(temporary, keras_path)
-        finally:
-            temporary.unlink(missing_ok=True)
         files.replace(tflite_path, self.content)
         return str(keras_path), str(tflite_path)
 

@@ -193,8 +193,9 @@ def calibration(
     pairs |= {n: (probabilities[:, k], targets[:, k]) for k, n in enumerate(names)}
     limits = errors.edges(confidences, bins, strategy)
     tables = {n: _table(*pair, bins, strategy) for n, pair in pairs.items()}
-    error, interval, expected = _with_interval(
-        confidences, outcomes, limits, level, resamples, seed
+    error = errors.expected_error(tables["all"])
+    interval, expected = _interval(
+        error, confidences, outcomes, limits, level, resamples, seed
     )
     rows = [
         {
@@ -248,8 +249,7 @@ def _probabilities(found: Labelled, from_logits: bool | None) -> np.ndarray:
     if from_logits is None:
         from_logits = bool(outside)
     if from_logits:
-        function = errors.softmax if found.kind == "softmax" else errors.sigmoid
-        return function(values)
+        return errors.probabilities(values, found.kind)
     sums = values.sum(axis=1)
     if outside or (found.kind == "softmax" and not sum_to_one(values)):
         checks.fail(
@@ -290,13 +290,13 @@ def _curve(table):
     }
 
 
-def _with_interval(confidences, outcomes, limits, level, resamples, seed):
+def _interval(error, confidences, outcomes, limits, level, resamples, seed):
+    """Where the error is, and what right probabilities may show by chance."""
     numbers, bins = errors.bin_numbers(confidences, limits), len(limits) - 1
-    error = errors.expected_error(errors.sums(confidences, outcomes, numbers, bins))
     random = np.random.default_rng(seed)
     drawn, calibrated = errors.bootstrap(
         confidences, outcomes, numbers, bins, resamples, random
     )
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     interval = (max(0.0, 2 * error - float(high)), max(0.0, 2 * error - float(low)))
-    return error, interval, float(np.quantile(calibrated, level))
+    return interval, float(np.quantile(calibrated, level))

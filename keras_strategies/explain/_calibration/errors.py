@@ -5,15 +5,13 @@ import numpy as np
 TINY = 1e-12
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax along the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+def probabilities(logits: np.ndarray, kind: str) -> np.ndarray:
+    """Softmax along the last axis, or the logistic function for `"sigmoid"`."""
+    from scipy import special
 
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """The logistic function."""
-    return 0.5 * (1 + np.tanh(logits / 2))
+    if kind == "softmax":
+        return special.softmax(logits, axis=-1)
+    return special.expit(logits)
 
 
 def edges(confidences: np.ndarray, bins: int, strategy: str) -> np.ndarray:

@@ -91,10 +91,10 @@ def best_temperature(found: Labelled) -> float:
     """The temperature that makes the labels most likely."""
     from scipy.optimize import minimize_scalar
 
-    function = errors.softmax if found.kind == "softmax" else errors.sigmoid
-
     def loss(log_temperature):
-        scaled = function(found.values / np.exp(log_temperature))
+        scaled = errors.probabilities(
+            found.values / np.exp(log_temperature), found.kind
+        )
         return errors.log_loss(scaled, found.labels, found.kind)
 
     # The loss is convex in 1 / T: one minimum, inside or at an end.

@@ -1,14 +1,10 @@
 """Feature maps of a model's last convolution, and gradients by them."""
 
 import dataclasses
-from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.interception import intercepting
 from keras_strategies._internal.select import Selector
 from keras_strategies.explain._engine.cam_layers import (
     CamLayer,
@@ -16,6 +12,7 @@ from keras_strategies.explain._engine.cam_layers import (
     spatial_inputs,
 )
 from keras_strategies.explain._engine.explained import Explained
+from keras_strategies.explain._engine.positions import positions_shape
 from keras_strategies.explain._engine.resizing import resize
 
 
@@ -37,24 +34,13 @@ class Site:
     def image(self) -> np.ndarray:
         return self.explained.inputs.flat[self.position]
 
-    @property
-    def size(self) -> tuple[int, ...]:
-        """The spatial shape of the input."""
-        shape = self.image.shape
-        return shape[1:-1] if self.input_channels_last else shape[2:]
-
-    @property
-    def input_channels_last(self) -> bool:
-        rank = self.image.ndim
-        return rank == 3 or keras.config.image_data_format() == "channels_last"
-
     def last(self, features: np.ndarray) -> np.ndarray:
         """Features with their channels on the last axis."""
         return features if self.layer.channels_last else np.moveaxis(features, 1, -1)
 
     def resized(self, maps: np.ndarray) -> np.ndarray:
         """Maps in the size of the input."""
-        return resize(maps, self.size)
+        return resize(maps, positions_shape(self.image))
 
 
 def site(explained: Explained, layer: Selector | None) -> Site:
@@ -92,20 +78,4 @@ def features_and_gradients(where: Site) -> tuple[np.ndarray, np.ndarray]:
 
 def features_of(where: Site) -> np.ndarray:
     """Features alone, channels last."""
-    plan, layer = where.explained.plan, where.layer.layer
-
-    def function(model: keras.Model, arrays: list[Any]) -> list[Any]:
-        found: list[Any] = []
-
-        def keep(position: int, call: Any, args: Any, kwargs: Any) -> Any:
-            found.append(call(*args, **kwargs))
-            return found[-1]
-
-        with intercepting([layer], keep):
-            plan.run(model, arrays[: plan.inputs])
-        return [ops.cast(found[0], "float32")]
-
-    key = ("features", layer, *plan.key)
-    count, make = where.explained.count, where.explained.originals
-    [features] = where.explained.evaluate(key, function, count, make)
-    return where.last(features)
+    return where.last(where.explained.features_of(where.layer.layer))

@@ -67,9 +67,3 @@ def normalized_channels(features: np.ndarray) -> np.ndarray:
     low = features.min(axis=axes, keepdims=True)
     spread = features.max(axis=axes, keepdims=True) - low
     return np.where(spread > 0, (features - low) / np.where(spread > 0, spread, 1), 0)
-
-
-def softmax(values: np.ndarray) -> np.ndarray:
-    """Softmax along the last axis."""
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)

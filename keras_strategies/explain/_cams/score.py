@@ -8,8 +8,9 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.select import Selector
 from keras_strategies.explain._cams.features import Site, features_of, site
-from keras_strategies.explain._cams.maps import normalized_channels, softmax
+from keras_strategies.explain._cams.maps import normalized_channels
 from keras_strategies.explain._engine.explained import Explained
+from keras_strategies.explain._engine.positions import over_channels
 
 
 def score_cam(
@@ -97,6 +98,8 @@ def _most_varied(features, count):
 
 def _weights(where: Site, masks: np.ndarray) -> np.ndarray:
     """The softmax over the channels of the scores of the masked samples."""
+    from scipy.special import softmax
+
     explained, channels = where.explained, masks.shape[-1]
     inputs = explained.inputs.flat
 
@@ -104,8 +107,8 @@ def _weights(where: Site, masks: np.ndarray) -> np.ndarray:
         rows, columns = np.divmod(positions, channels)
         flat = [array[rows] for array in inputs]
         mask = where.resized(masks[rows, ..., columns])
-        axis = -1 if where.input_channels_last else 1
-        flat[where.position] = flat[where.position] * np.expand_dims(mask, axis)
+        mask = over_channels(mask, where.image)
+        flat[where.position] = flat[where.position] * mask
         return flat, rows
 
     scores = explained.scores(explained.count * channels, make)

@@ -15,6 +15,7 @@ from keras_strategies._internal.select import (
     Target,
     layer_targets,
 )
+from keras_strategies.explain._engine.positions import channels_last
 
 # Layers that make feature maps smaller, larger or rearrange them, without features of
 # their own: the map before them is the sharper one.
@@ -89,17 +90,16 @@ def cam_layer(
         chosen = _named(calls, fitting, layer, rank)
     data_format = getattr(chosen.target.item, "data_format", None)
     data_format = data_format or keras.config.image_data_format()
-    channels_last = rank == 3 or data_format == "channels_last"
+    is_last = rank == 3 or data_format == "channels_last"
     target = chosen.target
-    return CamLayer(target.path, target.item, channels_last, chosen.sources)
+    return CamLayer(target.path, target.item, is_last, chosen.sources)
 
 
 def _fits(call, rank):
     """Whether a call makes feature maps with more than one position."""
     if len(call.shape) != rank:
         return False
-    last = rank == 3 or keras.config.image_data_format() == "channels_last"
-    spatial = call.shape[1:-1] if last else call.shape[2:]
+    spatial = call.shape[1:-1] if channels_last(rank) else call.shape[2:]
     return all(size is None or size > 1 for size in spatial)
 
 

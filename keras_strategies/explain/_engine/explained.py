@@ -187,6 +187,14 @@ class Explained:
         scores, *gradients = self.evaluate(key, function, *self._all(count, make))
         return scores, gradients
 
+    def features_of(self, layer: Any, make: Make | None = None) -> np.ndarray:
+        """What a layer or operation returns at its first call, for each sample."""
+        function = functools.partial(_output_at, self.plan, layer)
+        key = ("features", layer, *self.plan.key)
+        make = self.originals if make is None else make
+        [features] = self.evaluate(key, function, self.count, make)
+        return features
+
     def gradients_at(
         self,
         layer: Any,
@@ -254,6 +262,18 @@ def _output_shapes(model, example):
     if not outputs or not model.built:
         outputs = keras.tree.flatten(model(example, training=False))
     return [tuple(output.shape) for output in outputs]
+
+
+def _output_at(plan, layer, model, arrays):
+    kept = []
+
+    def keep(position, call, args, kwargs):
+        kept.append(call(*args, **kwargs))
+        return kept[-1]
+
+    with intercepting([layer], keep):
+        plan.run(model, arrays[: plan.inputs])
+    return [ops.cast(kept[0], "float32")]
 
 
 def _input_gradients(plan, model, arrays):

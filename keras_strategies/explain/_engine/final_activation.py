@@ -1,5 +1,6 @@
 """The softmax or sigmoid that a model ends in, and models without it."""
 
+import collections
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -72,26 +73,41 @@ def _of_graph(model):
 
 
 def _of_run(model, example):
-    makers: dict[int, Any] = {}
-    kept, counts = [], {}
-    layers = [target.item for target in layer_targets(model)]
+    run = _Run(model, example)
+    layers = [run.maker(output)[0] for output in run.outputs]
+    return [_activation(layer) if run.is_only_call(layer) else None for layer in layers]
 
-    def note(position, call, args, kwargs):
-        result = call(*args, **kwargs)
-        layer = layers[position]
-        counts[id(layer)] = counts.get(id(layer), 0) + 1
-        for leaf in keras.tree.flatten(result):
-            kept.append(leaf)  # so that no other tensor gets its id
-            makers.setdefault(id(leaf), layer)
-        return result
 
-    with intercepting(layers, note):
-        outputs = model(example, training=False)
-    found = [makers.get(id(leaf)) for leaf in keras.tree.flatten(outputs)]
-    return [
-        _activation(layer) if layer is not None and counts[id(layer)] == 1 else None
-        for layer in found
-    ]
+class _Run:
+    """Which layer made which tensor, in one run of a model without a graph."""
+
+    def __init__(self, model, example):
+        self._makers: dict[int, tuple[Any, Any, Any]] = {}
+        self._calls: collections.Counter[int] = collections.Counter()
+        layers = [target.item for target in layer_targets(model)]
+
+        def note(position, call, args, kwargs):
+            result = call(*args, **kwargs)
+            layer, argument = layers[position], args[0] if args else None
+            self._calls[id(layer)] += 1
+            for leaf in keras.tree.flatten(result):
+                # The tensor is kept so that no other one gets its id. A layer inside of
+                # others that return what it made comes first, and one that returns its
+                # argument, as dropout does, has made nothing.
+                if leaf is not argument:
+                    self._makers.setdefault(id(leaf), (leaf, layer, argument))
+            return result
+
+        with intercepting(layers, note):
+            self.outputs = keras.tree.flatten(model(example, training=False))
+
+    def maker(self, tensor):
+        """The layer that made a tensor and its argument; `None` twice for others."""
+        return self._makers.get(id(tensor), (None, None, None))[1:]
+
+    def is_only_call(self, layer):
+        """Whether there is a layer and it was called once."""
+        return layer is not None and self._calls[id(layer)] == 1
 
 
 def _passes_on(operation):
@@ -130,10 +146,6 @@ def without(activation: FinalActivation | None) -> Iterator[None]:
         linear = keras.activations.linear
         with replacing(activation.operation, "activation", linear):
             yield
-
-
-def _identity(position, call, args, kwargs):
-    return args[0]
 
 
 _LINEAR = (
@@ -187,25 +199,12 @@ def _graph_logits(model):
 
 def _run_logits(model, example):
     """In a model without a graph: the layer that made what the last ones passed on."""
-    layers = [target.item for target in layer_targets(model)]
-    makers: dict[int, tuple[Any, Any]] = {}
-    kept, counts = [], {}
-
-    def note(position, call, args, kwargs):
-        result = call(*args, **kwargs)
-        layer = layers[position]
-        counts[id(layer)] = counts.get(id(layer), 0) + 1
-        kept.append(result)
-        makers.setdefault(id(result), (layer, args[0] if args else None))
-        return result
-
-    with intercepting(layers, note):
-        value = keras.tree.flatten(model(example, training=False))[0]
-    layer, before = makers.get(id(value), (None, None))
+    run = _Run(model, example)
+    layer, before = run.maker(run.outputs[0])
     while (
         layer is not None
         and not layer.weights
         and (_passes_on(layer) or _activation(layer) is not None)
     ):
-        layer, before = makers.get(id(before), (None, None))
-    return layer if layer is not None and counts[id(layer)] == 1 else None
+        layer, before = run.maker(before)
+    return layer if run.is_only_call(layer) else None

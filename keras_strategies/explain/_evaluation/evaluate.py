@@ -158,7 +158,7 @@ def _named_methods(methods):
     if isinstance(methods, Mapping):
         named = dict(methods)
     else:
-        named = {_name_of(item): item for item in methods}
+        named = {_methods.name_of(item): item for item in methods}
     if not named or "random" in named:
         checks.fail(
             "`methods` must name at least one, and none `random`", methods=list(named)
@@ -169,10 +169,6 @@ def _named_methods(methods):
         else np.asarray(item)
         for name, item in named.items()
     }
-
-
-def _name_of(item):
-    return item if isinstance(item, str) else getattr(item, "__name__", "method")
 
 
 def _checked_metrics(metrics, masks):

@@ -9,15 +9,16 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies.explain import _methods
 from keras_strategies.explain._engine.explained import Explained
-from keras_strategies.explain._evaluation import measures
-from keras_strategies.explain._evaluation.random_weights import random_weights
-from keras_strategies.explain._perturbations.single_input import (
-    only_input,
+from keras_strategies.explain._engine.positions import (
+    by_position,
     over_channels,
     position_axes,
     positions_shape,
     substitute,
 )
+from keras_strategies.explain._evaluation import measures
+from keras_strategies.explain._evaluation.random_weights import random_weights
+from keras_strategies.explain._perturbations.single_input import only_input
 
 
 class Judge:
@@ -83,7 +84,7 @@ class Judge:
         return maps
 
     def _by_position(self, maps):
-        return _methods.by_position(maps, self.array)
+        return by_position(maps, self.array)
 
     def filled(self, baseline: Any) -> np.ndarray:
         """The samples of the baseline."""

@@ -1,6 +1,7 @@
 """Integrated gradients, with as many points as the sum needs."""
 
 import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.explain._engine.explained import Explained
+from keras_strategies.explain._engine.positions import substitute
 from keras_strategies.explain._gradients.plain import packed
 
 # Where the scores at both ends are nearly the same, the error is taken relative to this
@@ -156,6 +158,32 @@ def quadrature(count: int) -> tuple[np.ndarray, np.ndarray]:
     return ((nodes + 1) / 2).astype("float32"), weights / 2
 
 
+def averaged(
+    gradients: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]],
+    rows: np.ndarray,
+    count: int,
+    batch_size: int,
+) -> list[np.ndarray]:
+    """The gradients of some samples, averaged over their lines by `count` points.
+
+    Args:
+        gradients: From rows and a parameter in [0, 1] for each to the gradients there.
+        rows: Which samples.
+        count: Points on the line of each.
+        batch_size: Points that are evaluated at once.
+    """
+    parameters, weights = quadrature(count)
+    parts = []
+    # A few batches at a time: all points of many images would not fit in memory.
+    step = max(1, 8 * batch_size // count)
+    for begin in range(0, len(rows), step):
+        part = rows[begin : begin + step]
+        at_points = gradients(np.repeat(part, count), np.tile(parameters, len(part)))
+        grouped = [x.reshape(len(part), count, *x.shape[1:]) for x in at_points]
+        parts.append([np.tensordot(weights, x, axes=(0, 1)) for x in grouped])
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
 class _Line:
     """The straight line from the baseline to each sample."""
 
@@ -169,31 +197,18 @@ class _Line:
 
     def integral(self, rows: np.ndarray, count: int) -> list[np.ndarray]:
         """The attributions of some samples by `count` points."""
-        parameters, weights = quadrature(count)
-        inputs = self.explained.inputs
-        totals = [
-            np.zeros((len(rows), *self.ends[i].shape[1:]), "float64")
-            for i in inputs.differentiable
-        ]
-        # A few batches at a time: all points of many images would not fit in memory.
-        step = max(1, 8 * self.explained.batch_size // count)
-        for begin in range(0, len(rows), step):
-            part = rows[begin : begin + step]
-
-            def make(positions, part=part):
-                samples, points = np.divmod(positions, count)
-                return self._at(part[samples], parameters[points]), part[samples]
-
-            _, gradients = self.explained.gradients(len(part) * count, make)
-            for total, gradient in zip(totals, gradients, strict=True):
-                grouped = gradient.reshape(len(part), count, *gradient.shape[1:])
-                total[begin : begin + step] = np.tensordot(
-                    weights, grouped, axes=(0, 1)
-                )
+        means = averaged(self._gradients, rows, count, self.explained.batch_size)
         return [
-            (total * (self.ends[i][rows] - self.starts[i][rows])).astype("float32")
-            for total, i in zip(totals, inputs.differentiable, strict=True)
+            (mean * (self.ends[i][rows] - self.starts[i][rows])).astype("float32")
+            for mean, i in zip(means, self.explained.inputs.differentiable, strict=True)
         ]
+
+    def _gradients(self, rows, parameters):
+        def make(positions):
+            samples = rows[positions]
+            return self._at(samples, parameters[positions]), samples
+
+        return self.explained.gradients(len(rows), make)[1]
 
     def _at(self, rows, parameters):
         """The inputs at points of the line."""
@@ -234,13 +249,5 @@ def _starts(explained, baseline):
         if position not in inputs.differentiable:
             starts.append(array)
             continue
-        try:
-            start = np.broadcast_to(np.asarray(value, "float32"), array.shape)
-        except ValueError as error:
-            rule = "`baseline` must be a number or have the shape of the inputs"
-            shapes = {"baseline": np.shape(value), "inputs": array.shape}
-            raise ValueError(checks.message(rule, shapes)) from error
-        if not np.isfinite(start).all():
-            checks.fail("`baseline` must be finite", baseline=baseline)
-        starts.append(np.ascontiguousarray(start))
+        starts.append(np.ascontiguousarray(substitute(array, value)))
     return starts

@@ -14,12 +14,7 @@ def packed(explained: Explained, found: list[np.ndarray]) -> Any:
     flat: list[Any] = [None] * len(explained.inputs.flat)
     for position, array in zip(explained.inputs.differentiable, found, strict=True):
         flat[position] = array
-    return explained.inputs.pack(flat) if len(flat) > 1 else _single(explained, flat)
-
-
-def _single(explained, flat):
-    is_array = isinstance(explained.inputs.structure, np.ndarray)
-    return flat[0] if is_array else explained.inputs.pack(flat)
+    return explained.inputs.pack(flat)
 
 
 def saliency(

@@ -126,5 +126,4 @@ def _noisy(explained, noise, random):
         spread = np.ptp(array, axis=axes, keepdims=True)
         added = random.standard_normal(array.shape, dtype="float32")
         flat[position] = array + noise * spread * added
-    structure = explained.inputs.structure
-    return flat[0] if isinstance(structure, np.ndarray) else explained.inputs.pack(flat)
+    return explained.inputs.pack(flat)

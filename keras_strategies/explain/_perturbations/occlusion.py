@@ -9,12 +9,12 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.explain._engine.explained import Explained
-from keras_strategies.explain._perturbations.single_input import (
-    only_input,
+from keras_strategies.explain._engine.positions import (
     over_channels,
     positions_shape,
     substitute,
 )
+from keras_strategies.explain._perturbations.single_input import only_input
 
 
 def occlusion(

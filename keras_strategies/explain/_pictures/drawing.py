@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
-from keras_strategies.explain._methods import by_position
+from keras_strategies.explain._engine.positions import by_position
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

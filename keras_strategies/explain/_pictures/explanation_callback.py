@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_strategies._internal import bases, checks, files
 from keras_strategies._internal.optional import require
-from keras_strategies.explain._methods import method_of, run
+from keras_strategies.explain._methods import method_of, name_of, run
 from keras_strategies.explain._pictures.drawing import plot_attributions
 
 
@@ -86,7 +86,7 @@ class ExplanationCallback(bases.Callback):
         several = isinstance(method, list | tuple)
         chosen: Any = method if several else [method]
         self.methods: dict[str, Callable[..., Any]] = {
-            _name(item): method_of("method", item) for item in chosen
+            name_of(item): method_of("method", item) for item in chosen
         }
         for name, path in (("directory", directory), ("log_dir", log_dir)):
             checks.instance(name, path, (str, os.PathLike), optional=True)
@@ -140,10 +140,6 @@ class ExplanationCallback(bases.Callback):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-
-def _name(method):
-    return method if isinstance(method, str) else getattr(method, "__name__", "method")
 
 
 def _png(figure):

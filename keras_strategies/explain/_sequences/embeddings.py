@@ -89,18 +89,6 @@ def vectors(
     explained: Explained, where: TokenLayer, token: int | None = None
 ) -> np.ndarray:
     """The vectors of the tokens of all samples, or of `token` in place of each."""
-    plan, layer = explained.plan, where.layer
-
-    def function(model, arrays):
-        kept: list[Any] = []
-
-        def keep(position, call, args, kwargs):
-            kept.append(call(*args, **kwargs))
-            return kept[-1]
-
-        with intercepting([layer], keep):
-            plan.run(model, arrays[: plan.inputs])
-        return [ops.cast(kept[0], "float32")]
 
     def make(positions):
         flat, rows = explained.originals(positions)
@@ -108,5 +96,4 @@ def vectors(
             flat[where.position] = np.full_like(flat[where.position], token)
         return flat, rows
 
-    key = ("features", layer, *plan.key)
-    return explained.evaluate(key, function, explained.count, make)[0]
+    return explained.features_of(where.layer, make)

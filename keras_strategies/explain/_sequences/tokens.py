@@ -9,7 +9,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.select import Selector
 from keras_strategies.explain._engine.explained import Explained
 from keras_strategies.explain._gradients.integrated import (
-    quadrature,
+    averaged,
     refine,
     warn_of_errors,
 )
@@ -142,11 +142,11 @@ class _VectorLine:
             else vectors(explained, where, token)
         )
         every, ones = np.arange(explained.count), np.ones(explained.count, "float32")
-        at_end, _ = self._gradients(every, ones)
-        at_start, _ = self._gradients(every, 0 * ones)
+        at_end, _ = self._evaluated(every, ones)
+        at_start, _ = self._evaluated(every, 0 * ones)
         self.difference: np.ndarray = at_end - at_start
 
-    def _gradients(self, rows, parameters):
+    def _evaluated(self, rows, parameters):
         """Scores and gradients at points between the baseline and some texts."""
 
         def make(positions):
@@ -160,20 +160,14 @@ class _VectorLine:
         )
         return scores, gradients
 
+    def _gradients(self, rows, parameters):
+        return [self._evaluated(rows, parameters)[1]]
+
     def integral(self, rows: np.ndarray, count: int) -> list[np.ndarray]:
         """The attributions of some texts by `count` points."""
-        parameters, weights = quadrature(count)
-        total = np.zeros((len(rows), *self.ends.shape[1:]), "float64")
-        step = max(1, 8 * self.explained.batch_size // count)
-        for begin in range(0, len(rows), step):
-            part = rows[begin : begin + step]
-            _, gradients = self._gradients(
-                np.repeat(part, count), np.tile(parameters, len(part))
-            )
-            grouped = gradients.reshape(len(part), count, *gradients.shape[1:])
-            total[begin : begin + step] = np.tensordot(weights, grouped, axes=(0, 1))
+        [mean] = averaged(self._gradients, rows, count, self.explained.batch_size)
         moved = self.ends[rows] - self.starts[rows]
-        return [(total * moved).sum(axis=-1).astype("float32")]
+        return [(mean * moved).sum(axis=-1).astype("float32")]
 
 
 def _replace(value, extra):
