@@ -223,6 +223,11 @@ def select_samples(
     return {name: values[rows] for name, values in samples.items()}
 
 
+def join_samples(parts: Sequence[Mapping[str, np.ndarray]]) -> NamedArrays:
+    """Returns the samples of several parts, one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def hold_out(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns `(rows to calibrate on, rows to check on)`, both in their order.
 

@@ -149,8 +149,7 @@ def run(
     size = batch_size or 1
     for batch, count in sample_data.full_batches(named, size):
         parts.append(sample_data.rows_of_batch(runner.run(batch), size, count))
-    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    named_arrays.save(outputs, joined)
+    named_arrays.save(outputs, sample_data.join_samples(parts))
     # The last batch again, whose inputs are already set.
     infer, times = runner.repeated_call(), []
     while len(times) < 5 or (len(times) < runs and sum(times) < seconds):

@@ -9,7 +9,11 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.export._common import ExportError, validate_time_limit
+from keras_strategies.export._common import (
+    ExportError,
+    sample_data,
+    validate_time_limit,
+)
 from keras_strategies.export._worker import sandbox
 from keras_strategies.export.artifact import (
     _contents,
@@ -144,8 +148,7 @@ class TFLiteModel:
             verbose: 0 is silent, 1 and `"auto"` show a progress bar, 2 one line.
         """
         batches = self._predict_batches(x, None, None, (), batch_size, verbose)
-        parts = [outputs for outputs, _, _ in batches]
-        outputs = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+        outputs = sample_data.join_samples([outputs for outputs, _, _ in batches])
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def evaluate(

@@ -15,7 +15,11 @@ import numpy as np
 from keras_strategies.export._calibration import float_graph, range_collection
 from keras_strategies.export._calibration.tensorflow_quantizer import load_ranges
 from keras_strategies.export._common import named_arrays
-from keras_strategies.export._common.sample_data import num_samples, select_samples
+from keras_strategies.export._common.sample_data import (
+    join_samples,
+    num_samples,
+    select_samples,
+)
 from keras_strategies.export.debug import _diagnosis
 from keras_strategies.export.debug._error_sums import MAX_DECIBEL, ErrorSums
 from keras_strategies.export.debug._operation_graph import OperationGraph
@@ -217,8 +221,7 @@ def _weight_ratio(op):
 def _run_outputs(content, batches):
     """Returns the artifact's outputs on all batches, by name."""
     interpreter = range_collection.ObservedInterpreter(content, preserve=False)
-    parts = [interpreter.run(batch) for batch in batches]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return join_samples([interpreter.run(batch) for batch in batches])
 
 
 def _compare_outputs(reference, actual, tolerance, spans):
