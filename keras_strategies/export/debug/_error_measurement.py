@@ -78,12 +78,15 @@ def measure(
     reference = _run_outputs(content, batches)
     meanings = {name: [Span(**span) for span in entry] for name, entry in spans.items()}
 
-    def compare_int8(**settings):
-        actual = _run_outputs(convert.mlir_quantize(calibrated, **settings), batches)
+    def compare(quantized):
+        actual = _run_outputs(quantized, batches)
         return _compare_outputs(reference, actual, tolerance, meanings)
 
-    # Without settings: every layer in int8.
-    outputs = compare_int8()
+    def compare_without(names):
+        return compare(convert.mlir_quantize(calibrated, denylisted_nodes=names))
+
+    int8 = convert.mlir_quantize(calibrated)
+    outputs = compare(int8)
     rows = [
         _row(*pair, graph)
         for pair in zip(local, cumulative, strict=True)
@@ -96,14 +99,14 @@ def measure(
         if row["sqnr_db"] < MAX_DECIBEL:
             worst.setdefault(row["layer"], row)
     sensitivity = [
-        _measure_sensitivity(row, graph, outputs, compare_int8)
+        _measure_sensitivity(row, graph, outputs, compare_without)
         for row in list(worst.values())[:sensitivity_layers]
     ]
     return {
         "rows": rows,
         "outputs": outputs,
         "sensitivity": sensitivity,
-        "bytes": len(convert.mlir_quantize(calibrated)),
+        "bytes": len(int8),
         "samples": sum(num_samples(batch) for batch in batches),
     }
 
@@ -244,7 +247,7 @@ def _compare_outputs(reference, actual, tolerance, spans):
     }
 
 
-def _measure_sensitivity(row, graph, outputs, compare_int8):
+def _measure_sensitivity(row, graph, outputs, compare_without):
     """Returns the gain of one layer in float32, alone or with its consumers.
 
     An activation stays int8 as long as an operation that reads it is int8, so a
@@ -255,9 +258,7 @@ def _measure_sensitivity(row, graph, outputs, compare_int8):
         graph.whole_layers(numbers)
         for numbers in ([number], [number, *graph.consumers(number)])
     ]
-    results = [
-        compare_int8(denylisted_nodes=graph.output_names(group)) for group in groups
-    ]
+    results = [compare_without(graph.output_names(group)) for group in groups]
     gain, joint_gain = (outputs["error"] - result["error"] for result in results)
     best = 0 if gain >= _SUFFICIENT_GAIN * joint_gain else 1
     return {
