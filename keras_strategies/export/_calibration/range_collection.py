@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_strategies.export._calibration import float_graph, range_reducers
 from keras_strategies.export._common import sample_data
+from keras_strategies.export.artifact._flatbuffer import decode
 
 # Samples at a time: more no longer fit the processor's cache.
 _CHUNK_SIZE = 4
@@ -53,7 +54,7 @@ def collect_ranges(
     """
     model = float_graph.read_model(float_content)
     names = {
-        index: float_graph.decode(tensor.name)
+        index: decode(tensor.name)
         for index, tensor in float_graph.float_activations(model)
     }
     num_samples = sample_data.num_samples(samples)
@@ -207,7 +208,7 @@ def write_ranges(
     calibrated = [tensor for tensor in tensors if _has_range(tensor)]
     replaced, missing = 0, []
     for tensor in calibrated or tensors:
-        name = float_graph.decode(tensor.name)
+        name = decode(tensor.name)
         if name not in ranges:
             missing.append(name)
             continue

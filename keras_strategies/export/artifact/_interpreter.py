@@ -100,17 +100,17 @@ class Runner:
             self.interpreter.set_tensor(entry["index"], values[name])
 
     def _to_integers(self, values, entry):
-        if not (self.dequantize and _is_quantized(entry)):
+        if not (self.dequantize and is_quantized(entry)):
             return values
         return quantize(values, *entry["quantization"], entry["dtype"])
 
     def _to_reals(self, values, entry):
-        if not (self.dequantize and _is_quantized(entry)):
+        if not (self.dequantize and is_quantized(entry)):
             return values
         return dequantize(values, *entry["quantization"])
 
 
-def _is_quantized(entry):
+def is_quantized(entry: Mapping[str, Any]) -> bool:
     """Whether integers of a tensor stand for real numbers."""
     scale, _ = entry["quantization"]
     return bool(scale) and np.dtype(entry["dtype"]).kind in "iu"

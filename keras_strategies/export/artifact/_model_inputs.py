@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.export._common import NamedArrays, sample_data
+from keras_strategies.export.artifact._interpreter import is_quantized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +35,8 @@ class Slot:
         signature = details["shape_signature"]
         sizes = signature if len(signature) else details["shape"]
         shape = tuple(None if size < 0 else int(size) for size in sizes)
-        dtype = np.dtype(details["dtype"])
-        if dequantize and details["quantization"][0] and dtype.kind in "iu":
-            dtype = np.dtype("float32")
+        is_real = dequantize and is_quantized(details)
+        dtype = np.dtype("float32" if is_real else details["dtype"])
         return cls(name, shape, dtype)
 
 

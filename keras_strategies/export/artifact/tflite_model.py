@@ -26,8 +26,6 @@ from keras_strategies.export.artifact import (
 )
 from keras_strategies.export.artifact.benchmark_result import BenchmarkResult
 
-# Signatures that `predict` runs, in the order in which they are looked for.
-_INFERENCE_SIGNATURES = ("serving_default", "infer")
 # Fewest timed inferences where a time is asked for.
 _MIN_RUNS = 50
 
@@ -114,7 +112,7 @@ class TFLiteModel:
         `"serving_default"`, else `"infer"`, else the only one.
         """
         names = list(self._signatures)
-        for name in _INFERENCE_SIGNATURES:
+        for name in _metadata.INFERENCE_SIGNATURES:
             if name in names:
                 return name
         if len(names) > 1:

@@ -20,6 +20,7 @@ from keras_strategies.export._common.sample_data import (
     num_samples,
     select_samples,
 )
+from keras_strategies.export.artifact._flatbuffer import decode
 from keras_strategies.export.debug import _diagnosis
 from keras_strategies.export.debug._error_sums import MAX_DECIBEL, ErrorSums
 from keras_strategies.export.debug._operation_graph import OperationGraph
@@ -131,14 +132,14 @@ def _measure_debug_file(debug_content, batches):
     entries = []
     for op in graph.operators:
         code = model.operatorCodes[op.opcodeIndex].customCode
-        if float_graph.decode(code) != "NumericVerify":
+        if decode(code) != "NumericVerify":
             continue
         int8_tensor, float_twin = (int(index) for index in op.inputs)
         parameters = graph.tensors[int8_tensor].quantization
         entry = {
             "scale": float(parameters.scale[0]),
             "zero_point": int(parameters.zeroPoint[0]),
-            "twin": float_graph.decode(graph.tensors[float_twin].name),
+            "twin": decode(graph.tensors[float_twin].name),
             "indices": (float_twin, int(op.outputs[0])),
             "errors": ErrorSums(),
         }
