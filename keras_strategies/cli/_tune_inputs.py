@@ -1,9 +1,6 @@
-"""Model and data of `keras-strategies tune`."""
+"""Model and data of `keras-strategies tune`, data of `keras-strategies study`."""
 
 import argparse
-import importlib
-import os
-import sys
 from typing import Any
 
 from keras_strategies.cli import common
@@ -17,12 +14,7 @@ class Data:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         path, arrays = arguments.data, read_arrays(arguments.data)
-        self.train = pair_of(arrays, path, ("x", "y"), ("x_train", "y_train"))
-        if self.train is None:
-            raise UsageError(
-                f"`--data` must hold x and y, or x_train and y_train. Received: {path} "
-                f"with {', '.join(arrays) or 'nothing'}"
-            )
+        self.train = training_pair(arrays, path)
         self.validation = pair_of(arrays, path, ("x_val", "y_val"))
         self.test = pair_of(arrays, path, ("x_test", "y_test"))
         split = arguments.validation_split
@@ -77,6 +69,17 @@ def read_arrays(path: str) -> dict[str, Any]:
     return arrays
 
 
+def training_pair(arrays: dict[str, Any], path: str) -> tuple[Any, Any]:
+    """Returns the examples to train on, which the file must have."""
+    pair = pair_of(arrays, path, ("x", "y"), ("x_train", "y_train"))
+    if pair is None:
+        raise UsageError(
+            f"`--data` must hold x and y, or x_train and y_train. Received: {path} "
+            f"with {', '.join(arrays) or 'nothing'}"
+        )
+    return pair
+
+
 def pair_of(
     arrays: dict[str, Any], path: str, *names: tuple[str, str]
 ) -> tuple[Any, Any] | None:
@@ -106,8 +109,11 @@ def load_model(text: str, unsafe: bool) -> Any:
     from keras_strategies import tuning
     from keras_strategies.tuning.search import is_hypermodel
 
-    is_file = text.endswith(".keras")
-    model = _load_file(text, unsafe) if is_file else _import_object(text)
+    if text.endswith(".keras"):
+        model: Any = common.load_model(text, unsafe)
+    else:
+        forms = "pkg.module:NAME or a .keras file"
+        model = common.import_object("--model", text, forms)
     if isinstance(model, keras.Model):
         with common.usage_errors():
             return tuning.tune_model(model)
@@ -119,43 +125,3 @@ def load_model(text: str, unsafe: bool) -> Any:
             f"Keras model. Received: {text}, which is {model!r}"
         )
     return model
-
-
-def _load_file(path, unsafe):
-    import keras
-
-    with common.usage_errors():
-        try:
-            return keras.models.load_model(path, safe_mode=not unsafe)
-        except ValueError as error:
-            if "safe_mode" not in str(error):
-                raise
-            raise UsageError(
-                f"{path} holds code (a lambda), which is not run unless asked for. "
-                "Pass --unsafe if you trust the file."
-            ) from error
-
-
-def _import_object(text):
-    module, _, name = text.partition(":")
-    if not module or not name:
-        raise UsageError(
-            "`--model` must be pkg.module:NAME or a .keras file. Received: " + text
-        )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        value = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        # Another missing module is an error of theirs, and shows as it is.
-        if error.name is None or not (module + ".").startswith(error.name + "."):
-            raise
-        raise UsageError(
-            f"`--model` must name a module that can be imported from here. Received: "
-            f"{text} (there is no module {error.name})"
-        ) from error
-    for part in name.split("."):
-        if not hasattr(value, part):
-            raise UsageError(f"`--model`: {module} has no {name}")
-        value = getattr(value, part)
-    return value

@@ -3,7 +3,6 @@
 import argparse
 
 from keras_strategies.cli import common, compare
-from keras_strategies.cli.errors import UsageError
 
 EXAMPLE = """example:
   keras-strategies benchmark model.tflite
@@ -70,17 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.data is not None:
         [*inputs] = model.signatures[model.default_signature]["inputs"]
         data = compare.load_data(arguments.data, inputs)
-    with common.usage_errors():
-        try:
-            result = model.benchmark(
-                runs=arguments.runs,
-                threads=arguments.threads,
-                xnnpack=not arguments.no_xnnpack,
-                batch_size=arguments.batch_size,
-                inputs=data,
-            )
-        except ExportError as error:
-            raise UsageError(common.one_line(error)) from error
+    with common.usage_errors(ExportError):
+        result = model.benchmark(
+            runs=arguments.runs,
+            threads=arguments.threads,
+            xnnpack=not arguments.no_xnnpack,
+            batch_size=arguments.batch_size,
+            inputs=data,
+        )
     if arguments.json:
         common.print_json(result.to_dict())
     else:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ from keras_strategies._internal.reports import Report, rich_table
 from keras_strategies.cli.errors import UsageError
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_strategies.export import TFLiteModel
 
 #: The object that `add_parser` of a command adds itself to.
@@ -67,24 +70,92 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_unsafe(parser: Any) -> None:
+    """Adds the option `--unsafe` to a parser or a group of one."""
+    parser.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run code inside the .keras file (lambdas); only for files you trust",
+    )
+
+
 @contextlib.contextmanager
-def usage_errors() -> Iterator[None]:
-    """Turns what a wrong file or argument raises into one line and exit code 2."""
+def usage_errors(*others: type[Exception]) -> Iterator[None]:
+    """Turns what a wrong file or argument raises into one line and exit code 2.
+
+    Args:
+        *others: Exceptions that are bad use, too, beside those of Python.
+    """
     try:
         yield
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, *others) as error:
         raise UsageError(one_line(error)) from error
+
+
+@contextlib.contextmanager
+def refused_code(path: str) -> Iterator[None]:
+    """Says how to run the code of a `.keras` file, which Keras refuses to load."""
+    try:
+        yield
+    except ValueError as error:
+        if "safe_mode" not in str(error):
+            raise
+        raise UsageError(
+            f"{path} holds code (a lambda), which is not run unless asked for. "
+            "Pass --unsafe if you trust the file."
+        ) from error
+
+
+def load_model(path: str, unsafe: bool, **options: Any) -> "keras.Model":
+    """Returns the model of a `.keras` file; a wrong file is a usage error.
+
+    Args:
+        path: The file.
+        unsafe: Run the code in it.
+        **options: Further arguments of `keras.models.load_model`.
+    """
+    import keras
+
+    with usage_errors(), refused_code(path):
+        return keras.models.load_model(path, safe_mode=not unsafe, **options)
+
+
+def import_object(option: str, text: str, forms: str = "pkg.module:NAME") -> Any:
+    """Returns what `pkg.module:NAME` names, found from this folder.
+
+    Args:
+        option: The option that named it, for messages.
+        text: The name.
+        forms: What the option takes, for messages.
+    """
+    module, _, name = text.partition(":")
+    if not module or not name:
+        raise UsageError(f"`{option}` must be {forms}. Received: {text}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        value = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # Another missing module is an error of theirs, and shows as it is.
+        if error.name is None or not (module + ".").startswith(error.name + "."):
+            raise
+        raise UsageError(
+            f"`{option}` must name a module that can be imported from here. Received: "
+            f"{text} (there is no module {error.name})"
+        ) from error
+    for part in name.split("."):
+        if not hasattr(value, part):
+            raise UsageError(f"`{option}`: {module} has no {name}")
+        value = getattr(value, part)
+    return value
 
 
 def open_artifact(path: str | os.PathLike[str]) -> "TFLiteModel":
     """Returns the `TFLiteModel` of `path`; a damaged file is a usage error."""
     from keras_strategies.export import ExportError, TFLiteModel
 
-    with usage_errors():
-        try:
-            return TFLiteModel(path)
-        except ExportError as error:
-            raise UsageError(one_line(error)) from error
+    with usage_errors(ExportError):
+        return TFLiteModel(path)
 
 
 def one_line(error: Any) -> str:

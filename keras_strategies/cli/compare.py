@@ -66,11 +66,7 @@ def add_parser(commands: common.Subparsers) -> None:
         metavar="MODE",
         help="judge the file as one of this mode (the one that its tensors show)",
     )
-    parser.add_argument(
-        "--unsafe",
-        action="store_true",
-        help="run code inside the .keras file (lambdas); only for files you trust",
-    )
+    common.add_unsafe(parser)
     common.add_json(parser)
     parser.set_defaults(run=run)
 
@@ -84,8 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     data: Any = load_data(arguments.data, inputs, "--data")
     if arguments.labels:
         data = data, load_labels(arguments.labels)
-    with common.usage_errors():
-        try:
+    try:
+        with common.usage_errors(), common.refused_code(arguments.model):
             result = export.compare(
                 arguments.model,
                 arguments.path,
@@ -94,15 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
                 tolerance=arguments.tolerance,
                 safe_mode=not arguments.unsafe,
             )
-        except export.ExportError as error:
-            return _failed(common.one_line(error))
-        except ValueError as error:
-            if "safe_mode" not in str(error):
-                raise
-            raise UsageError(
-                f"{arguments.model} holds code (a lambda), which is not run unless "
-                "asked for. Pass --unsafe if you trust the file."
-            ) from error
+    except export.ExportError as error:
+        return _failed(common.one_line(error))
     min_agreement = arguments.min_agreement
     is_below = min_agreement is not None and result.agreement < min_agreement
     passed = not is_below and (result.passed or min_agreement == 0)

@@ -83,11 +83,7 @@ def add_parser(commands: common.Subparsers) -> None:
         metavar="N",
         help="most samples to explain of a file of arrays (%(default)s)",
     )
-    parser.add_argument(
-        "--unsafe",
-        action="store_true",
-        help="run code inside the .keras file (lambdas); only for files you trust",
-    )
+    common.add_unsafe(parser)
     common.add_json(parser)
     parser.set_defaults(run=run)
 
@@ -123,7 +119,7 @@ def _add_method(parser):
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit code."""
     output = _checked_output(arguments.output)
-    model = _opened(arguments.model, arguments.unsafe)
+    model = common.load_model(arguments.model, arguments.unsafe, compile=False)
     inputs = _inputs(model, arguments)
     with common.usage_errors():
         found, facts = _explained(model, inputs, arguments)
@@ -149,21 +145,6 @@ def _checked_output(path):
     if not target.absolute().parent.is_dir():
         raise UsageError(f"The folder of `--output` must exist. Received: {path}")
     return target
-
-
-def _opened(path, unsafe):
-    import keras
-
-    with common.usage_errors():
-        try:
-            return keras.models.load_model(path, compile=False, safe_mode=not unsafe)
-        except ValueError as error:
-            if "safe_mode" not in str(error):
-                raise
-            raise UsageError(
-                f"{path} holds code (a lambda), which is not run unless asked for. "
-                "Pass --unsafe if you trust the file."
-            ) from error
 
 
 def _inputs(model, arguments):

@@ -213,11 +213,7 @@ def _add_extras(parser):
     group.add_argument(
         "--report", metavar="FILE", help="also save the figures as .html or .json"
     )
-    group.add_argument(
-        "--unsafe",
-        action="store_true",
-        help="run code inside the .keras file (lambdas); only for files you trust",
-    )
+    common.add_unsafe(group)
 
 
 def _rule(text):
@@ -316,15 +312,8 @@ def _model(arguments):
     )
 
     validate_path(arguments.output)
-    try:
+    with common.refused_code(arguments.model):
         model = validate_model(arguments.model, not arguments.unsafe)
-    except ValueError as error:
-        if "safe_mode" not in str(error):
-            raise
-        raise UsageError(
-            f"{arguments.model} holds code (a lambda), which is not run unless asked "
-            "for. Pass --unsafe if you trust the file."
-        ) from error
     specs = model_signature.input_specs(model)[1]
     model_signature.validate_inputs(specs, arguments.batch_size)
     return model, [spec.name for spec in specs]

@@ -4,7 +4,6 @@ import argparse
 from typing import Any
 
 from keras_strategies.cli import common
-from keras_strategies.cli.errors import UsageError
 
 EXAMPLE = """example:
   keras-strategies inspect model.tflite
@@ -36,11 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     from keras_strategies.export import ExportError
     from keras_strategies.export.artifact._inspection import inspect
 
-    with common.usage_errors():
-        try:
-            contents = inspect(arguments.path)
-        except ExportError as error:
-            raise UsageError(common.one_line(error)) from error
+    with common.usage_errors(ExportError):
+        contents = inspect(arguments.path)
     if arguments.json:
         common.print_json(contents)
     else:

@@ -2,8 +2,6 @@
 
 import argparse
 import contextlib
-import importlib
-import os
 import re
 import sys
 
@@ -184,27 +182,24 @@ def _recipe(path):
 def _studied(options, folder, quiet):
     from keras_strategies import ablation
 
-    build_fn = _imported("--model", options["model"])
+    build_fn = common.import_object("--model", options["model"])
     data, test_data = _data(options["data"])
     strategies = _strategies(options)
     names = (
         *("metric", "design", "seeds", "max_seeds", "epochs", "batch_size"),
         *("validation_split", "tolerance", "time_limit", "workers", "seed"),
     )
-    with common.usage_errors():
-        try:
-            result = ablation.study(
-                build_fn,
-                data,
-                strategies,
-                test_data=test_data,
-                directory=folder,
-                verbose=0 if quiet else 1,
-                **{name: options[name] for name in names},
-            )
-            best = result.best(verbose=0 if quiet else 1) if options["best"] else None
-        except RuntimeError as error:
-            raise UsageError(common.one_line(error)) from error
+    with common.usage_errors(RuntimeError):
+        result = ablation.study(
+            build_fn,
+            data,
+            strategies,
+            test_data=test_data,
+            directory=folder,
+            verbose=0 if quiet else 1,
+            **{name: options[name] for name in names},
+        )
+        best = result.best(verbose=0 if quiet else 1) if options["best"] else None
     result.save_report(folder / "report.html")
     result.save_report(folder / "results.json")
     chosen = None if best is None else best.strategies
@@ -217,12 +212,7 @@ def _data(path):
     from keras_strategies.cli import _tune_inputs
 
     arrays = _tune_inputs.read_arrays(path)
-    data = _tune_inputs.pair_of(arrays, path, ("x", "y"), ("x_train", "y_train"))
-    if data is None:
-        raise UsageError(
-            f"`--data` must hold x and y, or x_train and y_train. Received: {path} "
-            f"with {', '.join(arrays) or 'nothing'}"
-        )
+    data = _tune_inputs.training_pair(arrays, path)
     return data, _tune_inputs.pair_of(arrays, path, ("x_test", "y_test"))
 
 
@@ -236,7 +226,7 @@ def _strategies(options):
         with common.usage_errors():
             found |= ablation.catalog(task)
     if options["strategies"]:
-        own = _imported("--strategies", options["strategies"])
+        own = common.import_object("--strategies", options["strategies"])
         own = own() if callable(own) else own
         if isinstance(own, list | tuple):
             own = {getattr(item, "name", item): item for item in own}
@@ -265,27 +255,3 @@ def _selected(strategies, name, pattern):
         ) from error
     keep = name == "include"
     return {key: item for key, item in strategies.items() if bool(search(key)) is keep}
-
-
-def _imported(option, text):
-    """What `module:NAME` names, found from this folder."""
-    module, _, name = text.partition(":")
-    if not module or not name:
-        raise UsageError(f"`{option}` must be pkg.module:NAME. Received: {text}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        # Another missing module is an error of theirs, and shows as it is.
-        if error.name is None or not (module + ".").startswith(error.name + "."):
-            raise
-        raise UsageError(
-            f"`{option}` must name a module that can be imported from here. Received: "
-            f"{text} (there is no module {error.name})"
-        ) from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise UsageError(f"`{option}`: {module} has no {name}")
-        found = getattr(found, part)
-    return found

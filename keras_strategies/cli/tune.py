@@ -59,11 +59,7 @@ def add_parser(commands: common.Subparsers) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="delete an earlier search in DIR"
     )
-    parser.add_argument(
-        "--unsafe",
-        action="store_true",
-        help="run code inside the .keras file (lambdas); only for files you trust",
-    )
+    common.add_unsafe(parser)
     common.add_json(parser)
     parser.set_defaults(run=run)
 

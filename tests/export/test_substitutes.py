@@ -20,7 +20,7 @@ RNG = np.random.default_rng(0)
 ELEMENTWISE = {
     name: entry
     for name, entry in substitutes.SUBSTITUTES.items()
-    if not graph_calls._is_particular(name)
+    if entry.is_elementwise
 }
 
 

@@ -31,8 +31,3 @@ def float_activations(model: Any) -> Iterator[tuple[int, Any]]:
         is_constant = data is not None and len(data)
         if tensor.type == _FLOAT32 and tensor.name and not is_constant:
             yield index, tensor
-
-
-def decode(name: str | bytes | None) -> str:
-    """Returns a name of the file as `str`."""
-    return name.decode() if isinstance(name, bytes) else (name or "")

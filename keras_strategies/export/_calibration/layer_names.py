@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from keras_strategies.export.artifact._flatbuffer import decode
+
 # Names that the converter gives to the outputs of a signature.
 _OUTPUT_NAMES = ("StatefulPartitionedCall", "PartitionedCall")
 
@@ -50,8 +52,10 @@ def _layers_in_graph(graph, layers):
     producers, owners = {}, []  # tensor index -> layers of the operation that made it
     for op in graph.operators or ():
         constants = [i for i in op.inputs if i >= 0 and i not in producers]
-        names = [_name(graph.tensors[i]) for i in constants if _is_weight(graph, i)]
-        names += [_name(graph.tensors[i]) for i in op.outputs if i >= 0]
+        names = [
+            decode(graph.tensors[i].name) for i in constants if _is_weight(graph, i)
+        ]
+        names += [decode(graph.tensors[i].name) for i in op.outputs if i >= 0]
         paths = []
         for name in names:
             for part in name.split(";"):
@@ -77,8 +81,3 @@ def _is_outermost(path, layers):
 def _is_weight(graph, index):
     shape = graph.tensors[index].shape
     return shape is not None and len(shape) >= 1
-
-
-def _name(tensor):
-    name = tensor.name
-    return name.decode() if isinstance(name, bytes) else (name or "")

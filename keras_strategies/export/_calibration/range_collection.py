@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from keras_strategies.export._calibration import float_graph, range_reducers
+from keras_strategies.export._common import sample_data
+from keras_strategies.export.artifact._flatbuffer import decode
 
 # Samples at a time: more no longer fit the processor's cache.
 _CHUNK_SIZE = 4
@@ -52,10 +54,10 @@ def collect_ranges(
     """
     model = float_graph.read_model(float_content)
     names = {
-        index: float_graph.decode(tensor.name)
+        index: decode(tensor.name)
         for index, tensor in float_graph.float_activations(model)
     }
-    num_samples = len(next(iter(samples.values())))
+    num_samples = sample_data.num_samples(samples)
     chunk_size = batch_size or min(_CHUNK_SIZE, max(1, num_samples // 4))
     if method == "moving_average":
         chunk_size = batch_size or 1
@@ -94,7 +96,7 @@ class _Collector:
 
     def observe_all(self, samples, chunk_size, is_fixed):
         """Runs all samples, `chunk_size` at a time; the last ones short if allowed."""
-        count = len(next(iter(samples.values())))
+        count = sample_data.num_samples(samples)
         starts = range(0, count, chunk_size)
         for number, start in enumerate(starts):
             rows = np.arange(start, start + chunk_size)
@@ -206,7 +208,7 @@ def write_ranges(
     calibrated = [tensor for tensor in tensors if _has_range(tensor)]
     replaced, missing = 0, []
     for tensor in calibrated or tensors:
-        name = float_graph.decode(tensor.name)
+        name = decode(tensor.name)
         if name not in ranges:
             missing.append(name)
             continue

@@ -109,7 +109,7 @@ def _from_batches(name, data, specs):
     for batch in data:
         inputs = batch[0] if isinstance(batch, tuple) else batch
         part = {
-            key: _as_array(name, value)
+            key: as_array(name, value)
             for key, value in _by_input_name(name, inputs, specs).items()
         }
         parts.append(part)
@@ -131,7 +131,8 @@ def _from_batches(name, data, specs):
         raise ValueError(message) from error
 
 
-def _as_array(name, value):
+def as_array(name: str, value: Any) -> np.ndarray:
+    """Returns `value`, a tensor of any backend or nested numbers, as an array."""
     try:
         if keras.ops.is_tensor(value):
             return keras.ops.convert_to_numpy(value)
@@ -142,7 +143,7 @@ def _as_array(name, value):
 
 def _validated(name, value, spec):
     """Returns `value` in the dtype of `spec`, or refuses its shape or values."""
-    value = _as_array(name, value)
+    value = as_array(name, value)
     if value.dtype.kind not in "biuf":
         checks.fail(f"`{name}` must hold numbers or booleans", dtype=str(value.dtype))
     sample_shape = spec.shape[1:]
@@ -220,6 +221,11 @@ def select_samples(
 ) -> NamedArrays:
     """Returns the samples at `rows` of each input."""
     return {name: values[rows] for name, values in samples.items()}
+
+
+def join_samples(parts: Sequence[Mapping[str, np.ndarray]]) -> NamedArrays:
+    """Returns the samples of several parts, one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def hold_out(count: int) -> tuple[np.ndarray, np.ndarray]:

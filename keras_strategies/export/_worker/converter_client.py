@@ -17,6 +17,7 @@ from typing import Any
 
 from keras_strategies._internal.process_exit import signal_name
 from keras_strategies.export._common import ExportError
+from keras_strategies.export._worker.environment import subprocess_environment
 
 START_TIME_LIMIT = 300.0
 # Bytes of the worker's error output that an error message quotes.
@@ -28,14 +29,9 @@ MEMORY_LIMIT = 4 * 2**30
 
 def _environment():
     """The worker's environment: TensorFlow backend, no GPU, this process's path."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("PYTHONWARNINGS", "TF_USE_LEGACY_KERAS")
-    }
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    inherited = subprocess_environment()
+    inherited.pop("TF_USE_LEGACY_KERAS", None)
     return inherited | {
-        "PYTHONPATH": path,
         "KERAS_BACKEND": "tensorflow",
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "2",

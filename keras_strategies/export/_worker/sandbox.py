@@ -5,7 +5,6 @@ damaged bytes can crash or hang the interpreter: they run in a process of their 
 """
 
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 
 from keras_strategies._internal.process_exit import signal_name
 from keras_strategies.export._common import ExportError, named_arrays
+from keras_strategies.export._worker.environment import subprocess_environment
 
 PROBE_TIME_LIMIT = 120.0
 _SCRIPT = pathlib.Path(__file__).with_name("sandbox_main.py")
@@ -46,7 +46,7 @@ def _run(content, path, action, time_limit, feed=None, **arguments):
                 [sys.executable, "-P", str(_SCRIPT), json.dumps(arguments)],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                env=_environment(),
+                env=subprocess_environment(),
                 timeout=time_limit,
             )
         except subprocess.TimeoutExpired as error:
@@ -93,10 +93,3 @@ def _is_out_of_memory(returncode, stderr):
     return returncode == -signal.SIGKILL or (
         returncode != 0 and any(text in stderr for text in texts)
     )
-
-
-def _environment():
-    """This process's import path, without what changes how Python starts."""
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
-    return inherited | {"PYTHONPATH": path}

@@ -37,7 +37,7 @@ def list_tensors(model: Any) -> list[dict[str, Any]]:
                 rows.append(
                     {
                         "graph": number,
-                        "name": _flatbuffer.decode(tensor.name or ""),
+                        "name": _flatbuffer.decode(tensor.name),
                         "dtype": flatbuffer_utils.type_to_name(tensor.type).lower(),
                         "shape": tuple(int(size) for size in shape),
                         "bytes": 0 if data is None else len(data),
@@ -64,7 +64,7 @@ def measure_sparsity(model: Any) -> dict[str, Any]:
                 if counts is None:
                     continue
                 counted.add(tensor.buffer)
-                name = _flatbuffer.decode(tensor.name or "")
+                name = _flatbuffer.decode(tensor.name)
                 name = f"{name}#{len(fractions)}" if name in fractions else name
                 fractions[name] = counts[0] / counts[1]
                 zeros, sizes = zeros + counts[0], sizes + counts[1]

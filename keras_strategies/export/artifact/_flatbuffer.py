@@ -194,6 +194,6 @@ def _as_list(vector):
     return [] if vector is None else vector
 
 
-def decode(name: str | bytes) -> str:
-    """Returns a name of the file as `str`."""
-    return name.decode() if isinstance(name, bytes) else name
+def decode(name: str | bytes | None) -> str:
+    """Returns a name of the file as `str`, `""` where there is none."""
+    return name.decode() if isinstance(name, bytes) else name or ""

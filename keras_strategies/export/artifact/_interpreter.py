@@ -100,17 +100,17 @@ class Runner:
             self.interpreter.set_tensor(entry["index"], values[name])
 
     def _to_integers(self, values, entry):
-        if not (self.dequantize and _is_quantized(entry)):
+        if not (self.dequantize and is_quantized(entry)):
             return values
         return quantize(values, *entry["quantization"], entry["dtype"])
 
     def _to_reals(self, values, entry):
-        if not (self.dequantize and _is_quantized(entry)):
+        if not (self.dequantize and is_quantized(entry)):
             return values
         return dequantize(values, *entry["quantization"])
 
 
-def _is_quantized(entry):
+def is_quantized(entry: Mapping[str, Any]) -> bool:
     """Whether integers of a tensor stand for real numbers."""
     scale, _ = entry["quantization"]
     return bool(scale) and np.dtype(entry["dtype"]).kind in "iu"
@@ -149,8 +149,7 @@ def run(
     size = batch_size or 1
     for batch, count in sample_data.full_batches(named, size):
         parts.append(sample_data.rows_of_batch(runner.run(batch), size, count))
-    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    named_arrays.save(outputs, joined)
+    named_arrays.save(outputs, sample_data.join_samples(parts))
     # The last batch again, whose inputs are already set.
     infer, times = runner.repeated_call(), []
     while len(times) < 5 or (len(times) < runs and sum(times) < seconds):

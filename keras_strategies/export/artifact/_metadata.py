@@ -15,7 +15,7 @@ _TEXTS = ("name", "description", "version", "author", "license")
 KEYS = (*_TEXTS, "labels", "normalization", "extra")
 _PAIRS = (("mean", "std"), ("scale", "offset"))
 # Signatures that infer, in the order in which they are looked for.
-_INFERENCE_SIGNATURES = ("serving_default", "infer")
+INFERENCE_SIGNATURES = ("serving_default", "infer")
 
 
 def validate(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def output_sizes(content: bytes) -> dict[str, int | None]:
     except Exception as error:  # the generated reader checks nothing
         message = "This is no intact .tflite file: its signatures cannot be read."
         raise ExportError(message, "load") from error
-    for name in (*_INFERENCE_SIGNATURES, *sizes):
+    for name in (*INFERENCE_SIGNATURES, *sizes):
         if name in sizes:
             return sizes[name]
     return {}

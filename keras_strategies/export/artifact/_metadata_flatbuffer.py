@@ -21,8 +21,8 @@ import struct
 from collections.abc import Collection, Mapping
 
 from keras_strategies.export._common import ExportError
+from keras_strategies.export.artifact._flatbuffer import IDENTIFIER
 
-IDENTIFIER = b"TFL3"
 _FIELDS = 10
 _SUBGRAPHS, _BUFFERS, _METADATA = 2, 4, 6
 # Positions in the new head: identifier, vtable, root table.

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies.export._common import NamedArrays, sample_data
+from keras_strategies.export.artifact._interpreter import is_quantized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +35,8 @@ class Slot:
         signature = details["shape_signature"]
         sizes = signature if len(signature) else details["shape"]
         shape = tuple(None if size < 0 else int(size) for size in sizes)
-        dtype = np.dtype(details["dtype"])
-        if dequantize and details["quantization"][0] and dtype.kind in "iu":
-            dtype = np.dtype("float32")
+        is_real = dequantize and is_quantized(details)
+        dtype = np.dtype("float32" if is_real else details["dtype"])
         return cls(name, shape, dtype)
 
 
@@ -140,11 +140,11 @@ def by_slot_name(name: str, data: Any, slots: Sequence[Slot]) -> NamedArrays:
         if sorted(map(str, data)) != sorted(names):
             rule = f"`{name}` must have the keys {names}"
             checks.fail(rule, keys=sorted(map(str, data)))
-        return {key: as_array(name, data[key]) for key in names}
+        return {key: sample_data.as_array(name, data[key]) for key in names}
     if isinstance(data, list | tuple):
         is_numbers = not any(hasattr(part, "__array__") for part in data)
         if len(names) == 1 and (is_numbers or len(data) != 1):
-            return {names[0]: as_array(name, data)}
+            return {names[0]: sample_data.as_array(name, data)}
         if len(data) != len(names):
             rule = f"`{name}` must have {len(names)} arrays, in the order of {names}"
             checks.fail(rule, arrays=len(data))
@@ -154,22 +154,15 @@ def by_slot_name(name: str, data: Any, slots: Sequence[Slot]) -> NamedArrays:
             fix = f"Give a dict: {dict.fromkeys(names, 'array')}."
             rule = f"`{name}` must be a dict by name, as arrays of {names} look alike"
             checks.fail(rule, fix=fix, **{name: type(data).__name__})
-        return {k: as_array(name, value) for k, value in zip(names, data, strict=True)}
+        return {
+            k: sample_data.as_array(name, value)
+            for k, value in zip(names, data, strict=True)
+        }
     if len(names) != 1:
         fix = "Give a dict by name, or a list in this order."
         rule = f"`{name}` must have one array for each of {names}"
         checks.fail(rule, fix=fix, **{name: type(data).__name__})
-    return {names[0]: as_array(name, data)}
-
-
-def as_array(name: str, value: Any) -> np.ndarray:
-    """Returns `value`, a tensor of any backend or nested numbers, as an array."""
-    try:
-        if keras.ops.is_tensor(value):
-            return keras.ops.convert_to_numpy(value)
-        return np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`{name}` must hold arrays of numbers. {error}.") from error
+    return {names[0]: sample_data.as_array(name, data)}
 
 
 def fit_to_slot(
@@ -247,7 +240,7 @@ def _named_targets(targets, scored_slots, num_samples):
 
 
 def _check_rows(name, value, num_samples):
-    value = as_array(name, value)
+    value = sample_data.as_array(name, value)
     if value.ndim == 0 or len(value) != num_samples:
         rule = f"`{name}` must have one row for each of the {num_samples} samples"
         checks.fail(rule, shape=value.shape)

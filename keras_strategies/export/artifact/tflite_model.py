@@ -9,7 +9,11 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies.export._common import ExportError, validate_time_limit
+from keras_strategies.export._common import (
+    ExportError,
+    sample_data,
+    validate_time_limit,
+)
 from keras_strategies.export._worker import sandbox
 from keras_strategies.export.artifact import (
     _contents,
@@ -22,8 +26,6 @@ from keras_strategies.export.artifact import (
 )
 from keras_strategies.export.artifact.benchmark_result import BenchmarkResult
 
-# Signatures that `predict` runs, in the order in which they are looked for.
-_INFERENCE_SIGNATURES = ("serving_default", "infer")
 # Fewest timed inferences where a time is asked for.
 _MIN_RUNS = 50
 
@@ -110,7 +112,7 @@ class TFLiteModel:
         `"serving_default"`, else `"infer"`, else the only one.
         """
         names = list(self._signatures)
-        for name in _INFERENCE_SIGNATURES:
+        for name in _metadata.INFERENCE_SIGNATURES:
             if name in names:
                 return name
         if len(names) > 1:
@@ -144,8 +146,7 @@ class TFLiteModel:
             verbose: 0 is silent, 1 and `"auto"` show a progress bar, 2 one line.
         """
         batches = self._predict_batches(x, None, None, (), batch_size, verbose)
-        parts = [outputs for outputs, _, _ in batches]
-        outputs = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+        outputs = sample_data.join_samples([outputs for outputs, _, _ in batches])
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def evaluate(

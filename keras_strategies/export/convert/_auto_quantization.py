@@ -49,10 +49,13 @@ def export(
     best = search.find_best()
     content, figures = job.describe_artifact(best["artifact"])
     gate = _select(job, parts["gate"])
-    whole_constraint, job.metric_constraint = job.metric_constraint, gate.constraint
     try:
         figures |= job.verify(
-            best["artifact"], gate.samples, gate.reference, gate.criteria
+            best["artifact"],
+            gate.samples,
+            gate.reference,
+            gate.criteria,
+            gate.constraint,
         )
     except ExportError as error:
         refusal = ExportError(
@@ -64,8 +67,6 @@ def export(
             {**error.details, "search": search.report(best, parts)},
         )
         raise RejectedArtifact(refusal, content) from None
-    finally:
-        job.metric_constraint = whole_constraint
     report = search.report(best, parts) | {
         "gate_agreement": figures["agreement"],
         "gate_loss": _outputs.largest_loss(figures),

@@ -152,7 +152,13 @@ class ExportJob(ModelConverter):
             figures |= _UNVERIFIED
         else:
             try:
-                figures |= self.verify(artifact, self.samples, self.reference)
+                figures |= self.verify(
+                    artifact,
+                    self.samples,
+                    self.reference,
+                    self.criteria,
+                    self.metric_constraint,
+                )
             except ExportError as error:
                 raise RejectedArtifact(error, content) from None
         return content, figures | {"warnings": tuple(self.warnings)}
@@ -178,15 +184,15 @@ class ExportJob(ModelConverter):
         artifact: pathlib.Path,
         samples: NamedArrays,
         reference: Mapping[str, np.ndarray],
-        criteria: Criteria | None = None,
+        criteria: Criteria,
+        constraint: MetricConstraint | None,
     ) -> dict[str, Any]:
         """Returns the figures of the comparison, or raises `ExportError`."""
         actual, latency = self.run_artifact(artifact, samples)
-        criteria = self.criteria if criteria is None else criteria
         figures = _outputs.compare_outputs(reference, actual, self.spans, criteria)
         _outputs.check(figures, criteria, _WAY_OUT)
-        if self.metric_constraint is not None:
-            figures["metric"] = self.metric_constraint.check(reference, actual)
+        if constraint is not None:
+            figures["metric"] = constraint.check(reference, actual)
         if self.verified_on != "made-up inputs":
             self.warnings += _outputs.warnings(figures)
         else:

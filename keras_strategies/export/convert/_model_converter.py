@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_strategies.export._calibration.rule_quantizer import STATIC_MODES
 from keras_strategies.export._common import (
     ExportError,
     NamedArrays,
@@ -134,7 +135,7 @@ class ModelConverter:
         """Makes the artifact `name` and returns its path."""
         artifact = self.folder / f"{name}.tflite"
         mode = quantization.uniform
-        is_static = mode in _options.STATIC_MODES
+        is_static = mode in STATIC_MODES
         by_rules = self.quantizer == "litert-quantizer" or mode in _RULE_MODES
         # The ranges are in the graph, as operations of quantization-aware training.
         if self.uses_learned_ranges:

@@ -11,16 +11,15 @@ import keras
 from keras_strategies._internal import checks, quantized
 from keras_strategies._internal.select import Selection, Selector, layer_targets
 from keras_strategies.export._calibration import layer_names, range_reducers
-from keras_strategies.export.verify._criteria import ModeLimits, loosest
+from keras_strategies.export._calibration.rule_quantizer import STATIC_MODES
+from keras_strategies.export.verify._criteria import MODE_LIMITS, ModeLimits, loosest
 from keras_strategies.export.verify._metric_constraint import MetricConstraint
 
 #: Values of `quantization` other than a dict.
 Mode: TypeAlias = Literal[
     "float32", "float16", "dynamic", "int8", "int16x8", "int4_weights", "auto"
 ]
-MODES = ("float32", "float16", "dynamic", "int8", "int16x8", "int4_weights")
-# Modes whose activations are integers with ranges from representative data.
-STATIC_MODES = ("int8", "int16x8")
+MODES = tuple(MODE_LIMITS)
 QUANTIZERS = ("tensorflow", "litert-quantizer")
 TYPES = ("float32", "int8", "uint8")
 

@@ -15,7 +15,12 @@ import numpy as np
 from keras_strategies.export._calibration import float_graph, range_collection
 from keras_strategies.export._calibration.tensorflow_quantizer import load_ranges
 from keras_strategies.export._common import named_arrays
-from keras_strategies.export._common.sample_data import num_samples, select_samples
+from keras_strategies.export._common.sample_data import (
+    join_samples,
+    num_samples,
+    select_samples,
+)
+from keras_strategies.export.artifact._flatbuffer import decode
 from keras_strategies.export.debug import _diagnosis
 from keras_strategies.export.debug._error_sums import MAX_DECIBEL, ErrorSums
 from keras_strategies.export.debug._operation_graph import OperationGraph
@@ -74,12 +79,15 @@ def measure(
     reference = _run_outputs(content, batches)
     meanings = {name: [Span(**span) for span in entry] for name, entry in spans.items()}
 
-    def compare_int8(**settings):
-        actual = _run_outputs(convert.mlir_quantize(calibrated, **settings), batches)
+    def compare(quantized):
+        actual = _run_outputs(quantized, batches)
         return _compare_outputs(reference, actual, tolerance, meanings)
 
-    # Without settings: every layer in int8.
-    outputs = compare_int8()
+    def compare_without(names):
+        return compare(convert.mlir_quantize(calibrated, denylisted_nodes=names))
+
+    int8 = convert.mlir_quantize(calibrated)
+    outputs = compare(int8)
     rows = [
         _row(*pair, graph)
         for pair in zip(local, cumulative, strict=True)
@@ -92,14 +100,14 @@ def measure(
         if row["sqnr_db"] < MAX_DECIBEL:
             worst.setdefault(row["layer"], row)
     sensitivity = [
-        _measure_sensitivity(row, graph, outputs, compare_int8)
+        _measure_sensitivity(row, graph, outputs, compare_without)
         for row in list(worst.values())[:sensitivity_layers]
     ]
     return {
         "rows": rows,
         "outputs": outputs,
         "sensitivity": sensitivity,
-        "bytes": len(convert.mlir_quantize(calibrated)),
+        "bytes": len(int8),
         "samples": sum(num_samples(batch) for batch in batches),
     }
 
@@ -124,14 +132,14 @@ def _measure_debug_file(debug_content, batches):
     entries = []
     for op in graph.operators:
         code = model.operatorCodes[op.opcodeIndex].customCode
-        if float_graph.decode(code) != "NumericVerify":
+        if decode(code) != "NumericVerify":
             continue
         int8_tensor, float_twin = (int(index) for index in op.inputs)
         parameters = graph.tensors[int8_tensor].quantization
         entry = {
             "scale": float(parameters.scale[0]),
             "zero_point": int(parameters.zeroPoint[0]),
-            "twin": float_graph.decode(graph.tensors[float_twin].name),
+            "twin": decode(graph.tensors[float_twin].name),
             "indices": (float_twin, int(op.outputs[0])),
             "errors": ErrorSums(),
         }
@@ -217,8 +225,7 @@ def _weight_ratio(op):
 def _run_outputs(content, batches):
     """Returns the artifact's outputs on all batches, by name."""
     interpreter = range_collection.ObservedInterpreter(content, preserve=False)
-    parts = [interpreter.run(batch) for batch in batches]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return join_samples([interpreter.run(batch) for batch in batches])
 
 
 def _compare_outputs(reference, actual, tolerance, spans):
@@ -241,7 +248,7 @@ def _compare_outputs(reference, actual, tolerance, spans):
     }
 
 
-def _measure_sensitivity(row, graph, outputs, compare_int8):
+def _measure_sensitivity(row, graph, outputs, compare_without):
     """Returns the gain of one layer in float32, alone or with its consumers.
 
     An activation stays int8 as long as an operation that reads it is int8, so a
@@ -252,9 +259,7 @@ def _measure_sensitivity(row, graph, outputs, compare_int8):
         graph.whole_layers(numbers)
         for numbers in ([number], [number, *graph.consumers(number)])
     ]
-    results = [
-        compare_int8(denylisted_nodes=graph.output_names(group)) for group in groups
-    ]
+    results = [compare_without(graph.output_names(group)) for group in groups]
     gain, joint_gain = (outputs["error"] - result["error"] for result in results)
     best = 0 if gain >= _SUFFICIENT_GAIN * joint_gain else 1
     return {

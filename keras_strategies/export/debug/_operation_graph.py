@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_strategies.export._calibration import float_graph, layer_names
+from keras_strategies.export.artifact._flatbuffer import decode
 
 # Operations that only move values: their consumers read what they read.
 _DATA_MOVEMENT = (
@@ -53,7 +54,7 @@ class OperationGraph:
 
         model = float_graph.read_model(content)
         graph = float_graph.main_graph(model)
-        self.names = [float_graph.decode(tensor.name) for tensor in graph.tensors]
+        self.names = [decode(tensor.name) for tensor in graph.tensors]
         self.ops: list[dict[str, Any]] = []
         self.producers: dict[str, int] = {}
         self._consumers: dict[int, list[int]] = {}

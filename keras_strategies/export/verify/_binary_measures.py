@@ -14,6 +14,7 @@ from keras_strategies.export.verify._measure import (
     MAX_ORDERED,
     MIN_CLASS,
     Measure,
+    random_rows,
 )
 from keras_strategies.export.verify._value_measures import (
     constant_channels,
@@ -120,9 +121,7 @@ def _soft_f1(answers, truth):
 
 def _order_measures(p, q, truth):
     """Average precision: the order of the scores, whatever the threshold."""
-    if len(p) > MAX_ORDERED:
-        rows = np.random.default_rng(0).choice(len(p), MAX_ORDERED, replace=False)
-        p, q, truth = p[rows], q[rows], truth[rows]
+    p, q, truth = random_rows(MAX_ORDERED, p, q, truth)
     is_judged = truth.sum(axis=0) >= MIN_CLASS
     if not is_judged.any():
         return []

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_strategies.export.verify._measure import MAX_ORDERED, random_rows
 from keras_strategies.export.verify._value_measures import denominators
 
 #: Kinds whose channels are classes that exclude each other.
@@ -37,9 +38,7 @@ def value_rows(
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
     """Rank correlation of two arrays; `None` where one of them is constant."""
-    if len(first) > 20_000:
-        rows = np.random.default_rng(0).choice(len(first), 20_000, replace=False)
-        first, second = first[rows], second[rows]
+    first, second = random_rows(MAX_ORDERED, first, second)
     first, second = _ranks(first), _ranks(second)
     if first.std() == 0 or second.std() == 0:
         return None
@@ -84,11 +83,7 @@ def answer_rows(
 
 def scatter(reference: np.ndarray, actual: np.ndarray, name: str) -> dict[str, Any]:
     """Returns points of one channel for a picture."""
-    if len(reference) > _MAX_POINTS:
-        rows = np.random.default_rng(0).choice(
-            len(reference), _MAX_POINTS, replace=False
-        )
-        reference, actual = reference[rows], actual[rows]
+    reference, actual = random_rows(_MAX_POINTS, reference, actual)
     return {
         "kind": "scatter",
         "channel": name,

@@ -1,6 +1,7 @@
 """Verdicts on the outputs of an artifact, from the measures of their spans."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,7 +14,6 @@ from keras_strategies.export.verify._class_measures import (
 )
 from keras_strategies.export.verify._measure import (
     ACCURACY,
-    MIN_CLASS,
     Measure,
     as_rows,
     drawn_rows,
@@ -164,12 +164,13 @@ class _SpanJudgement:
         if kind == "integer":
             return integer_measures(reference, actual, **settings)
         if kind in ("probabilities", "logits"):
-            return class_measures(
-                *self.probabilities(), **settings
-            ) + scrambled_channels(reference, actual)
+            return class_measures(*self.probabilities, **settings) + scrambled_channels(
+                reference, actual
+            )
         settings["is_certain"] = self.span.source in ("user", "loss")
-        return binary_measures(*self.probabilities(), **settings)
+        return binary_measures(*self.probabilities, **settings)
 
+    @functools.cached_property
     def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
         """The reference and the artifact's values as probabilities."""
         change: Callable[[np.ndarray], np.ndarray] = {
@@ -218,7 +219,7 @@ class _SpanJudgement:
         if self.span.kind == "integer":
             before, after = (x == truth for x in (self.reference, self.actual))
             return (before * 1.0 - after).mean(axis=1)
-        p, q = self.probabilities()
+        p, q = self.probabilities
         if self.span.kind.startswith("binary"):
             right = [(x > 0.5) == (truth > 0.5) for x in (p, q)]
             return (right[0] * 1.0 - right[1]).mean(axis=1)
@@ -277,7 +278,7 @@ class _SpanJudgement:
         elif kind == "integer":
             return []
         else:
-            rows = _channel_figures.answer_rows(kind, *self.probabilities())
+            rows = _channel_figures.answer_rows(kind, *self.probabilities)
         key = "class" if kind in _channel_figures.CLASS_KINDS else "channel"
         return [{key: self._label(i, class_names), **row} for i, row in rows]
 
@@ -285,7 +286,7 @@ class _SpanJudgement:
         """What `OutputVerdict.plot` draws."""
         kind = self.span.kind
         if kind in ("probabilities", "logits"):
-            p, q = self.probabilities()
+            p, q = self.probabilities
             return _channel_figures.flips(
                 p, q, lambda index: self._label(index, class_names)
             )
@@ -297,12 +298,3 @@ class _SpanJudgement:
             self.actual[:, channel],
             self.name_of(channel, class_names),
         )
-
-
-def unjudged_classes(verdict: OutputVerdict) -> list[str]:
-    """Names of the classes with too few samples to judge them."""
-    return [
-        str(row["class"])
-        for row in verdict.channels
-        if "class" in row and 0 < row["samples"] < MIN_CLASS
-    ]

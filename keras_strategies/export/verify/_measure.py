@@ -79,6 +79,17 @@ def drawn_rows(positions: int, channels: int) -> np.ndarray | None:
     return np.sort(drawn)
 
 
+def random_rows(limit: int, *arrays: Any) -> tuple[Any, ...]:
+    """Returns at most `limit` rows of each array, the same ones, drawn at random.
+
+    What is `None` stays so.
+    """
+    if len(arrays[0]) <= limit:
+        return arrays
+    rows = np.random.default_rng(0).choice(len(arrays[0]), limit, replace=False)
+    return tuple(None if array is None else array[rows] for array in arrays)
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Returns class probabilities along the last axis."""
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))

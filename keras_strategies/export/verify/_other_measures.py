@@ -11,6 +11,7 @@ from keras_strategies.export.verify._measure import (
     MIN_CLASS,
     NEIGHBOUR,
     Measure,
+    random_rows,
 )
 
 
@@ -27,12 +28,7 @@ def embedding_measures(
         actual: The artifact's.
         truth: Class of each sample. Defaults to `None`, without.
     """
-    if len(reference) > MAX_NEIGHBOURS:
-        rows = np.random.default_rng(0).choice(
-            len(reference), MAX_NEIGHBOURS, replace=False
-        )
-        reference, actual = reference[rows], actual[rows]
-        truth = None if truth is None else truth[rows]
+    reference, actual, truth = random_rows(MAX_NEIGHBOURS, reference, actual, truth)
     reference, actual = _normalized(reference), _normalized(actual)
     if len(reference) < 3:
         lost = 1 - float((reference * actual).sum(axis=1).mean())
@@ -44,17 +40,15 @@ def embedding_measures(
     best = similarity[rows, nearest]
     distance = max(float((1 - best).mean()), 1e-6)
     measures = []
-    galleries = {"own": actual @ actual.T, "Keras's": actual @ reference.T}
+    galleries = {"its own": actual @ actual.T, "Keras's": actual @ reference.T}
     for name, scores in galleries.items():
         chosen = _nearest(scores)
         lost = float((best - similarity[rows, chosen]).mean()) / distance
         agree = float((chosen == nearest).mean())
         text = (
-            f"among its {name} embeddings the file finds the same nearest neighbour "
-            if name == "own"
-            else "among Keras's embeddings the file finds the same nearest neighbour "
+            f"among {name} embeddings the file finds the same nearest neighbour for "
+            f"{agree:.1%} of the samples, the others {lost:.3f} too far"
         )
-        text += f"for {agree:.1%} of the samples, the others {lost:.3f} too far"
         measures.append(Measure("neighbour", lost / NEIGHBOUR, text))
         if truth is not None:
             points = truth[nearest] == truth, truth[chosen] == truth

@@ -7,7 +7,7 @@ nothing, and so do losses between distributions (KL, Dice, CTC).
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import keras
 import numpy as np
@@ -27,15 +27,7 @@ OutputKind: TypeAlias = Literal[
 ]
 #: One meaning, or `(meaning, number of channels)` for each span of the last axis.
 OutputMeaning: TypeAlias = OutputKind | Sequence[tuple[OutputKind, int]]
-KINDS = (
-    "probabilities",
-    "logits",
-    "binary_probabilities",
-    "binary_logits",
-    "regression",
-    "embedding",
-    "integer",
-)
+KINDS: tuple[str, ...] = get_args(OutputKind)
 # Fewest channels of an embedding that is told by its unit norm alone.
 _MIN_EMBEDDING = 4
 # Channels of one layer from which a plain loss over all says that they are equals.
@@ -204,7 +196,7 @@ def _spans(name, values, said, loss, kinds):
         if sum(size for _, size in pairs) != width:
             rule = f"`output_kind` of '{name}' must have {width} channels in all"
             checks.fail(rule, output_kind=said)
-        return _consecutive(pairs, "user")
+        return _said_spans(pairs)
     if values.dtype.kind not in "f":
         return (Span("integer", 0, width, "dtype"),)
     if kinds is None or sum(size for _, size in kinds) != width:
@@ -212,7 +204,7 @@ def _spans(name, values, said, loss, kinds):
     spans, start = [], 0
     for kind, size in kinds:
         part = values[..., start : start + size] if values.ndim > 1 else values
-        span_loss = _kind_by_loss(loss, part, [(kind, size)])
+        span_loss = _kind_by_loss(loss, part, kind)
         source = "loss" if span_loss else "layer" if kind else "values"
         chosen = span_loss or kind or _kind_by_values(part)
         # An autoencoder of pixels, a spectrum: the loss is a mean over equals.
@@ -223,28 +215,28 @@ def _spans(name, values, said, loss, kinds):
     return tuple(spans)
 
 
-def _consecutive(pairs, source):
+def _said_spans(pairs):
     spans, start = [], 0
     for kind, size in pairs:
-        spans.append(Span(kind, start, start + size, source))
+        spans.append(Span(kind, start, start + size, "user"))
         start += size
     return tuple(spans)
 
 
-def _kind_by_loss(loss, values, kinds):
+def _kind_by_loss(loss, values, kind):
     family, from_logits = loss
     is_softmax = is_distribution(values)
     if family == "classes" and num_channels(values) > 1:
         # Compiled for probabilities but without the activation: logits all the same.
         return "logits" if from_logits or not is_softmax else "probabilities"
     if family == "binary":
-        if not from_logits and kinds[0][0] == "probabilities" and is_softmax:
+        if not from_logits and kind == "probabilities" and is_softmax:
             return "probabilities"
         in_unit_interval = values.min() >= 0 and values.max() <= 1
         is_logits = from_logits or not in_unit_interval
         return "binary_logits" if is_logits else "binary_probabilities"
     if family == "values":
-        is_classes = kinds[0][0] == "probabilities" and is_softmax
+        is_classes = kind == "probabilities" and is_softmax
         return "probabilities" if is_classes else "regression"
     return None
 

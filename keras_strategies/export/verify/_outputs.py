@@ -10,12 +10,15 @@ from keras_strategies.export.verify import _agreement
 from keras_strategies.export.verify._criteria import Criteria
 from keras_strategies.export.verify._judging import judge
 from keras_strategies.export.verify._output_kinds import Span, meaning
-from keras_strategies.export.verify.output_verdict import OutputVerdict
+from keras_strategies.export.verify.output_verdict import OutputVerdict, loss_by_limit
 
 FIGURES = ("agreement", "max_difference", "mean_difference")
 # Samples below which only gross damage can be excluded, and those that are enough.
 # No changed answer in n samples bounds the loss (95 %) at 3 / n.
 FEW_SAMPLES, ENOUGH_SAMPLES = 100, 300
+# Outputs that no figure can be computed of: their kind, and the reason for one.
+_NOT_COMPARED = "not compared"
+_NON_FINITE = "The artifact gives NaN or infinity where Keras is finite."
 
 
 def compare_outputs(
@@ -34,10 +37,10 @@ def compare_outputs(
             shape = getattr(actual.get(name), "shape", None)
             reason = f"The artifact's output has shape {shape}, Keras's {value.shape}."
         elif name in broken:
-            reason = "The artifact gives NaN or infinity where Keras is finite."
+            reason = _NON_FINITE
         if reason:
             outputs[name] = {
-                "kind": "not compared",
+                "kind": _NOT_COMPARED,
                 "agreement": 0.0,
                 **dict.fromkeys(("max_difference", "mean_difference"), float("inf")),
                 "tolerance": None,
@@ -83,8 +86,9 @@ def check(figures: Mapping[str, Any], criteria: Criteria, consequence: str) -> N
         criteria: The limits.
         consequence: What follows from it, and the way out, for the message.
     """
-    verdicts = figures["verdicts"]
-    infinite = [n for n, v in verdicts.items() if "NaN or infinity" in v.reason]
+    outputs, verdicts = figures["outputs"], figures["verdicts"]
+    uncompared = [name for name in outputs if outputs[name]["kind"] == _NOT_COMPARED]
+    infinite = [name for name in uncompared if verdicts[name].reason == _NON_FINITE]
     if infinite:
         raise ExportError(
             f"The artifact gives NaN or infinity in {infinite} where the Keras model "
@@ -93,25 +97,22 @@ def check(figures: Mapping[str, Any], criteria: Criteria, consequence: str) -> N
             "non-finite",
             {"outputs": infinite},
         )
-    shapes = [name for name, v in verdicts.items() if "output has shape" in v.reason]
-    if shapes:
+    if uncompared:
         raise ExportError(
             "The artifact's outputs have other shapes than the model's. "
-            + " ".join(f"'{name}': {verdicts[name].reason}" for name in shapes),
+            + " ".join(f"'{name}': {verdicts[name].reason}" for name in uncompared),
             "disagreement",
-            {"outputs": shapes},
+            {"outputs": uncompared},
         )
     if criteria.lets_all_pass:
         return
     bound = criteria.min_agreement
     if bound is not None and figures["agreement"] < bound:
-        worst = min(
-            figures["outputs"], key=lambda n: figures["outputs"][n]["agreement"]
-        )
+        worst = min(outputs, key=lambda name: outputs[name]["agreement"])
         raise ExportError(
             f"The artifact agrees with the Keras model on {figures['agreement']:.4f} "
             f"of the verification data (output '{worst}', "
-            f"{figures['outputs'][worst]['kind']}), less than the {bound:g} that "
+            f"{outputs[worst]['kind']}), less than the {bound:g} that "
             "`min_agreement` asks for; the largest difference is "
             f"{figures['max_difference']:.3g}. {consequence}",
             "disagreement",
@@ -119,7 +120,10 @@ def check(figures: Mapping[str, Any], criteria: Criteria, consequence: str) -> N
         )
     refused = {name: v for name, v in verdicts.items() if not v.passed}
     if refused:
-        name = max(refused, key=lambda key: _excess(refused[key]))
+        name = max(
+            refused,
+            key=lambda key: loss_by_limit(refused[key].loss, refused[key].limit),
+        )
         raise ExportError(
             f"Output '{name}' of the artifact does not agree with the Keras model's, "
             f"judged as {verdicts[name].kind} on {verdicts[name].samples} samples. "
@@ -130,10 +134,6 @@ def check(figures: Mapping[str, Any], criteria: Criteria, consequence: str) -> N
         )
 
 
-def _excess(verdict):
-    return verdict.loss / max(verdict.limit, 1e-12)
-
-
 def largest_loss(figures: Mapping[str, Any], criteria: Criteria | None = None) -> float:
     """Returns the largest loss of the outputs by its limit.
 
@@ -142,8 +142,9 @@ def largest_loss(figures: Mapping[str, Any], criteria: Criteria | None = None) -
         criteria: Limits to measure by. Defaults to `None`, those of the verdicts.
     """
     return max(
-        verdict.loss
-        / max(verdict.limit if criteria is None else criteria.limit(name), 1e-12)
+        loss_by_limit(
+            verdict.loss, verdict.limit if criteria is None else criteria.limit(name)
+        )
         for name, verdict in figures["verdicts"].items()
     )
 

@@ -44,7 +44,8 @@ def reference_outputs(
     """
     try:
         with model_state.preserved_state(model):
-            outputs = _predict(model, structure, samples, batch_size or 1)
+            size = model_signature.fixed_batch(model) or _BATCH_SIZE
+            outputs = _predict(model, structure, samples, size, batch_size or 1)
     except Exception as error:
         message = _predict_failed_message(model, error)
         raise ExportError(message, "reference") from error
@@ -54,26 +55,17 @@ def reference_outputs(
     return outputs
 
 
-def _predict(model, structure, samples, artifact_batch):
-    size = model_signature.fixed_batch(model) or _BATCH_SIZE
+def _predict(model, structure, samples, size, artifact_batch):
+    """Runs in batches of `size`, or of the artifact where an output depends on them."""
     parts = []
     for batch, count in sample_data.full_batches(samples, size):
         named = _call(model, structure, batch)
         if size != artifact_batch and any(
             value.shape[:1] != (size,) for value in named.values()
         ):
-            return _predict_in(model, structure, samples, artifact_batch)
+            return _predict(model, structure, samples, artifact_batch, artifact_batch)
         parts.append(sample_data.rows_of_batch(named, size, count))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _predict_in(model, structure, samples, size):
-    """Runs in batches of `size`; outputs without a batch axis get one of batches."""
-    parts = [
-        sample_data.rows_of_batch(_call(model, structure, batch), size, count)
-        for batch, count in sample_data.full_batches(samples, size)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return sample_data.join_samples(parts)
 
 
 def _call(model, structure, batch):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_strategies._internal.reports import Column
 from keras_strategies.export._common import DataclassReport
-from keras_strategies.export.verify.output_verdict import OutputVerdict
+from keras_strategies.export.verify.output_verdict import OutputVerdict, loss_by_limit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,7 +106,8 @@ def verdict_figures(verdict: OutputVerdict | None) -> dict[str, Any]:
     """Returns the figures of a verdict that a table shows."""
     if verdict is None:
         return {}
-    return {"passed": verdict.passed, "loss": verdict.loss / (verdict.limit or 1e-12)}
+    loss = loss_by_limit(verdict.loss, verdict.limit)
+    return {"passed": verdict.passed, "loss": loss}
 
 
 def draw_worst(verdicts: Mapping[str, OutputVerdict], ax: "Axes") -> None:

@@ -108,6 +108,11 @@ class OutputVerdict:
         return ax
 
 
+def loss_by_limit(loss: float, limit: float) -> float:
+    """Returns a loss as a multiple of its limit, which may be 0."""
+    return loss / max(limit, 1e-12)
+
+
 def _draw_scatter(ax, picture):
     keras_values, actual = picture["keras"], picture["artifact"]
     ax.scatter(keras_values, actual, s=8, color="#0b6e99", alpha=0.6)

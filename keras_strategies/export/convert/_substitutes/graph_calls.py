@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_strategies._internal import files
 from keras_strategies.export.convert._substitutes.substitutes import (
     SUBSTITUTES,
     Node,
@@ -38,9 +39,7 @@ def replace(
     for meta in saved.meta_graphs:
         replacement.change_graph(meta.graph_def)
     if replacement.counts:
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(saved.SerializeToString())
-        os.replace(temporary, path)
+        files.replace(path, saved.SerializeToString())
     return {
         "replaced": replacement.counts,
         "differences": replacement.differences,
@@ -106,19 +105,17 @@ class _Replacement:
         """Returns the name of the function that stands for a node, added if new."""
         import tensorflow as tf
 
-        op = node.op
-        key = (op, tuple(described.dtypes), _particulars(described))
-        if not _is_particular(op):
-            key = key[:2]
+        substitute = SUBSTITUTES[node.op]
+        is_elementwise = substitute.is_elementwise
+        particulars = None if is_elementwise else _particulars(described)
+        key = (node.op, tuple(described.dtypes), particulars)
         if key in self.functions:
             return self.functions[key]
-        substitute = SUBSTITUTES[op]
         made = substitute.make(described)
         self._check(node, described, substitute, made)
-        shapes = described.shapes
         specs = [
-            tf.TensorSpec(shape if _is_particular(op) else None, dtype)
-            for shape, dtype in zip(shapes, described.dtypes, strict=True)
+            tf.TensorSpec(None if is_elementwise else shape, dtype)
+            for shape, dtype in zip(described.shapes, described.dtypes, strict=True)
         ]
         traced = tf.function(made, autograph=False).get_concrete_function(*specs)
         definition = traced.function_def
@@ -144,19 +141,6 @@ def _particulars(described):
         for constant in described.constants
     ]
     return repr((dict(sorted(described.attributes.items())), small, described.shapes))
-
-
-def _is_particular(op):
-    """Whether the substitute depends on more than the dtype."""
-    return op in (
-        "AvgPool3D",
-        "Conv2DBackpropInput",
-        "Einsum",
-        "MaxPool3D",
-        "ResizeBicubic",
-        "Roll",
-        "ScaleAndTranslate",
-    )
 
 
 def largest_difference(

@@ -45,16 +45,19 @@ class Substitute:
         high: Largest one.
         tolerance: Largest difference from the operation, relative to its largest
             value.
+        is_elementwise: Whether it depends on the dtypes alone, so that one function
+            serves every such operation of a model.
     """
 
     make: Callable[[Node], Callable[..., Any]]
     low: float = -4.0
     high: float = 4.0
     tolerance: float = 2e-6
+    is_elementwise: bool = False
 
 
 def _function(function, **settings):
-    return Substitute(lambda node: function, **settings)
+    return Substitute(lambda node: function, is_elementwise=True, **settings)
 
 
 def _roll(node):
@@ -74,7 +77,7 @@ def _bitwise(function):
             raise NotReplaceable("LiteRT shifts int32 only")
         return function
 
-    return make
+    return Substitute(make, -1e9, 1e9, 0.0, is_elementwise=True)
 
 
 def _pool_3d(is_max):
@@ -147,8 +150,8 @@ SUBSTITUTES: dict[str, Substitute] = {
     "Atan": _function(_elementwise.atan, low=-20.0, high=20.0),
     "Atanh": _function(_elementwise.atanh, low=-0.99, high=0.99),
     "AvgPool3D": Substitute(_pool_3d(False)),
-    "BitwiseAnd": Substitute(_bitwise(_elementwise.bitwise_and), -1e9, 1e9, 0.0),
-    "BitwiseOr": Substitute(_bitwise(_elementwise.bitwise_or), -1e9, 1e9, 0.0),
+    "BitwiseAnd": _bitwise(_elementwise.bitwise_and),
+    "BitwiseOr": _bitwise(_elementwise.bitwise_or),
     "Conv2DBackpropInput": Substitute(_transposed_convolution, tolerance=1e-5),
     "Cosh": _function(_elementwise.cosh),
     "Einsum": Substitute(_einsum, tolerance=1e-5),
