@@ -1,6 +1,5 @@
 """Base class and argument checks of the image layers."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -125,17 +124,6 @@ class ImageLayer(bases.ImagePreprocessingLayer):
             "bounding_box_format": self.bounding_box_format,
         }
         return {**super().get_config(), **config}
-
-
-def with_channel_axis(
-    transform: Callable[[Tensor], Tensor], masks: Tensor, data_format: str, ops: Any
-) -> Tensor:
-    """Applies a function of masks with channels to masks with or without them."""
-    masks = ops.convert_to_tensor(masks)
-    if len(masks.shape) == 4:
-        return transform(masks)
-    axis = -1 if data_format == "channels_last" else 1
-    return ops.squeeze(transform(ops.expand_dims(masks, axis)), axis)
 
 
 def checked_factor(

@@ -2,28 +2,23 @@
 
 from typing import Any
 
-import keras
-
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._compiled import apply
-from keras_strategies.augmentation._image_layer import (
-    ImageLayer,
-    checked_pair,
-    with_channel_axis,
-)
+from keras_strategies.augmentation._image_layer import checked_pair
 from keras_strategies.augmentation._mosaic_ops import (
     area_fractions,
     assemble,
     gather_boxes,
     layout,
 )
+from keras_strategies.augmentation._spatial_layer import SpatialLayer
 
 
 @serializable
-class RandomMosaic(ImageLayer):
+class RandomMosaic(SpatialLayer):
     """Combines regions of four images of the batch to one image.
 
     Shows a detector four contexts at once and truncated objects, at full resolution.
@@ -158,35 +153,21 @@ class RandomMosaic(ImageLayer):
             mixed = mixed + weight * ops.take(labels, partners[:, i], axis=0)
         return mixed
 
-    def transform_segmentation_masks(
-        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
-    ) -> Tensor:
-        ops = backend_ops(self.backend)
-        if not training:
-            return ops.convert_to_tensor(segmentation_masks)
+    def _augment_masks(self, masks: Tensor, transformation: Any) -> Tensor:
+        return self._augment(masks, transformation)
 
-        def transform(masks: Tensor) -> Tensor:
-            return self._augment(masks, transformation)
-
-        return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
-
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: dict[str, Tensor],
-        transformation: Any,
-        training: bool = True,
+    def _augment_boxes(
+        self, bounding_boxes: dict[str, Tensor], transformation: Any, ops: Any
     ) -> Any:
-        if not training:
-            return bounding_boxes
-        ops = backend_ops(self.backend)
-        size = {k: transformation[k] for k in ("height", "width")}
-        convert = keras.utils.bounding_boxes.convert_format
-        box_format = self.bounding_box_format
-        boxes = convert(bounding_boxes, source=box_format, target="xyxy", **size)
-        boxes["boxes"], boxes["labels"] = gather_boxes(
-            boxes["boxes"], boxes["labels"], transformation["layout"], **size, ops=ops
+        boxes, labels = gather_boxes(
+            bounding_boxes["boxes"],
+            bounding_boxes["labels"],
+            transformation["layout"],
+            transformation["height"],
+            transformation["width"],
+            ops,
         )
-        return convert(boxes, source="xyxy", target=box_format, **size)
+        return {**bounding_boxes, "boxes": boxes, "labels": labels}
 
     def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
         fix = "Give boxes or masks, or leave the mosaic out."

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import keras
-
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
@@ -13,12 +11,12 @@ from keras_strategies.augmentation._image._patch_ops import (
     draw_patch,
     inside_patch,
 )
-from keras_strategies.augmentation._image_layer import ImageLayer, with_channel_axis
 from keras_strategies.augmentation._mixing import check_labels, mix, permutation
+from keras_strategies.augmentation._spatial_layer import SpatialLayer
 
 
 @serializable
-class CutMix(ImageLayer):
+class CutMix(SpatialLayer):
     """Replaces a patch of each image by that of another one of the batch.
 
     A drop-in for `keras.layers.CutMix` with the same arguments and the same
@@ -140,39 +138,20 @@ class CutMix(ImageLayer):
         weights = 1.0 - transformation["area"]
         return mix(labels, transformation["partners"], weights, ops)
 
-    def transform_segmentation_masks(
-        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
-    ) -> Tensor:
-        ops = backend_ops(self.backend)
-        if not training:
-            return ops.convert_to_tensor(segmentation_masks)
+    def _augment_masks(self, masks: Tensor, transformation: Any) -> Tensor:
+        return self._augment(masks, transformation)
 
-        def transform(masks: Tensor) -> Tensor:
-            return self._augment(masks, transformation)
-
-        return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
-
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: dict[str, Tensor],
-        transformation: Any,
-        training: bool = True,
+    def _augment_boxes(
+        self, bounding_boxes: dict[str, Tensor], transformation: Any, ops: Any
     ) -> Any:
-        if not training:
-            return bounding_boxes
-        ops = backend_ops(self.backend)
-        size = {k: transformation[k] for k in ("height", "width")}
-        convert = keras.utils.bounding_boxes.convert_format
-        box_format = self.bounding_box_format
-        boxes = convert(bounding_boxes, source=box_format, target="xyxy", **size)
-        boxes["boxes"], boxes["labels"] = boxes_around_patch(
-            ops.cast(boxes["boxes"], "float32"),
-            boxes["labels"],
+        boxes, labels = boxes_around_patch(
+            ops.cast(bounding_boxes["boxes"], "float32"),
+            bounding_boxes["labels"],
             transformation["patch"],
             transformation["partners"],
             ops,
         )
-        return convert(boxes, source="xyxy", target=box_format, **size)
+        return {**bounding_boxes, "boxes": boxes, "labels": labels}
 
     def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
         fix = "Give boxes or masks, or leave CutMix out."
