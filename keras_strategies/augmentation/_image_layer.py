@@ -17,7 +17,7 @@ class ImageLayer(bases.ImagePreprocessingLayer):
 
     Labels, masks, boxes and keypoints pass through unchanged. A subclass sets in
     `_DRAWS` the number of random numbers per image and transforms images in
-    `_augment(images, transformation)`; `_draw_more` draws what depends on their size.
+    `_augment(images, transformation)`; `_draw_more` draws or derives the rest.
     """
 
     _USE_BASE_FACTOR = False
@@ -77,10 +77,13 @@ class ImageLayer(bases.ImagePreprocessingLayer):
         )
         is_channels_last = self.data_format == "channels_last"
         height, width = shape[-3:-1] if is_channels_last else shape[-2:]
-        sizes = {"uniform": uniform, "height": height, "width": width}
-        return {**sizes, **self._draw_more(data, seed)}
+        drawn = {"uniform": uniform, "height": height, "width": width}
+        return {**drawn, **self._draw_more(data, drawn, seed)}
 
-    def _draw_more(self, data: Tensors, seed: Any) -> dict[str, Any]:
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
+        """Returns what else a transformation needs, after uniform numbers and size."""
         return {}
 
     def transform_images(

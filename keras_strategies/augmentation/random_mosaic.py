@@ -8,6 +8,7 @@ from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import checked_pair
+from keras_strategies.augmentation._mixing import check_labels
 from keras_strategies.augmentation._mosaic_ops import (
     area_fractions,
     assemble,
@@ -111,22 +112,17 @@ class RandomMosaic(SpatialLayer):
         )
         self.factor: float = checks.real("factor", factor, low=0, high=1)
 
-    def get_random_transformation(
-        self, data: Tensors, training: bool = True, seed: Any = None
-    ) -> dict[str, Any] | None:
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
         images = data["images"] if isinstance(data, dict) else data
-        if training and len(images.shape) == 3:
+        if len(images.shape) == 3:
             fix = "Give a batch: a mosaic needs several images."
             shape = tuple(images.shape)
             checks.fail("Images must have a batch axis", fix=fix, shape=shape)
-        transformation = super().get_random_transformation(data, training, seed)
-        if transformation is not None:
-            ops = backend_ops(self.backend)
-            sizes = transformation["height"], transformation["width"]
-            settings = self.center_factor, self.factor
-            uniform = transformation["uniform"]
-            transformation["layout"] = layout(uniform, *sizes, *settings, ops=ops)
-        return transformation
+        settings = {"center": self.center_factor, "factor": self.factor}
+        ops = backend_ops(self.backend)
+        return {"layout": layout(**drawn, **settings, ops=ops)}
 
     def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         settings = self.center_factor, self.factor
@@ -138,10 +134,7 @@ class RandomMosaic(SpatialLayer):
         if not training:
             return labels
         ops = backend_ops(self.backend)
-        if len(labels.shape) < 2:
-            fix = "Give one-hot labels (keras.ops.one_hot): numbers cannot be mixed."
-            shape = tuple(labels.shape)
-            checks.fail("`labels` must be (batch, classes)", fix=fix, shape=shape)
+        check_labels(labels)
         partners, x, y = transformation["layout"]
         sizes = transformation["height"], transformation["width"]
         weights = area_fractions(x, y, *sizes, ops=ops)

@@ -104,20 +104,16 @@ class CutMix(SpatialLayer):
             sorted(checks.real("factor", bound, low=0, high=1) for bound in bounds)
         )
 
-    def get_random_transformation(
-        self, data: Tensors, training: bool = True, seed: Any = None
-    ) -> dict[str, Any] | None:
-        drawn = super().get_random_transformation(data, training, seed)
-        if drawn is None or "patch" in drawn:
-            return drawn
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
         ops = backend_ops(self.backend)
-        size = drawn["height"], drawn["width"]
-        drawn["patch"] = draw_patch(drawn["uniform"], *size, self.factor, ops)
-        drawn["partners"] = permutation(drawn["uniform"][:, 6], ops)
-        left, top, right, bottom = (drawn["patch"][:, i] for i in range(4))
-        height, width = (ops.cast(length, "float32") for length in size)
-        drawn["area"] = (right - left) * (bottom - top) / (height * width)
-        return drawn
+        patch = draw_patch(**drawn, factor=self.factor, ops=ops)
+        left, top, right, bottom = (patch[:, i] for i in range(4))
+        height, width = (ops.cast(drawn[k], "float32") for k in ("height", "width"))
+        area = (right - left) * (bottom - top) / (height * width)
+        partners = permutation(drawn["uniform"][:, 6], ops)
+        return {"patch": patch, "area": area, "partners": partners}
 
     def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         ops = backend_ops(self.backend)

@@ -103,7 +103,9 @@ class RandomBoxDropout(ImageLayer):
         self.factor: float = checks.real("factor", factor, low=0, high=1)
         self.fill_value: float = checks.real("fill_value", fill_value)
 
-    def _draw_more(self, data: Tensors, seed: Any) -> dict[str, Any]:
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
         ops = backend_ops(self.backend)
         boxes, labels = pixel_boxes(data, self.bounding_box_format, self, ops)
         shape = (*ops.shape(labels)[:2], 5)
