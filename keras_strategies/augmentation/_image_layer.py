@@ -8,6 +8,7 @@ from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._element_seeds import Visits, in_data_pipeline
+from keras_strategies.augmentation._factors import checked_pair
 
 _DRAWN = "_keras_strategies_transformation"
 
@@ -127,34 +128,6 @@ class ImageLayer(bases.ImagePreprocessingLayer):
             "bounding_box_format": self.bounding_box_format,
         }
         return {**super().get_config(), **config}
-
-
-def checked_factor(
-    name: str,
-    value: Any,
-    low: float = -1,
-    high: float = 1,
-    fix: str = "",
-    low_open: bool = False,
-) -> float | tuple[float, float]:
-    """Checks a number or a pair; a number represents `(-value, value)`."""
-    options = {"low": low, "high": high, "low_open": low_open, "fix": fix}
-    if not isinstance(value, list | tuple):
-        return checks.real(name, value, **options)
-    return tuple(sorted(checked_pair(name, value, **options)))
-
-
-def checked_pair(name: str, value: Any, **options: Any) -> tuple[float, float]:
-    """Checks a pair of numbers and preserves its order."""
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        fix = "Give a number or a pair (lower, upper)."
-        checks.fail(f"`{name}` must have two numbers", fix=fix, **{name: value})
-    return tuple(checks.real(name, v, **options) for v in value)
-
-
-def symmetric(value: float | tuple[float, float]) -> tuple[float, float]:
-    """Returns the range that a checked factor represents."""
-    return value if isinstance(value, tuple) else (-abs(value), abs(value))
 
 
 def checked_value_range(value: Any) -> tuple[float, float]:

@@ -109,16 +109,3 @@ class RandomLayer(bases.DataLayer):
 
     def get_config(self) -> Config:
         return {**super().get_config(), "seed": self.seed}
-
-
-def checked_range(
-    name: str, value: Any, low: float | None = None, high: float | None = None
-) -> float | tuple[float, float]:
-    """Checks a number `f`, which stands for `(0, f)`, or a pair `(lower, upper)`."""
-    bounds = {"low": low, "high": high}
-    if not isinstance(value, list | tuple):
-        return checks.real(name, value, **bounds)
-    if len(value) != 2:
-        fix = "Give a number or a pair (lower, upper)."
-        checks.fail(f"`{name}` must have two numbers", fix=fix, **{name: value})
-    return tuple(sorted(checks.real(name, number, **bounds) for number in value))

@@ -15,7 +15,7 @@ from keras_strategies.augmentation._affine_maps import (
 )
 from keras_strategies.augmentation._boxes import affine_move
 from keras_strategies.augmentation._compiled import apply, resample
-from keras_strategies.augmentation._image_layer import checked_factor, symmetric
+from keras_strategies.augmentation._factors import checked_factor, symmetric
 from keras_strategies.augmentation._spatial_layer import SpatialLayer
 
 _FLIP_MODES = (

@@ -7,7 +7,7 @@ from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._compiled import apply
-from keras_strategies.augmentation._image_layer import checked_pair
+from keras_strategies.augmentation._factors import checked_pair
 from keras_strategies.augmentation._mixing import check_labels
 from keras_strategies.augmentation._mosaic_ops import (
     area_fractions,

@@ -6,6 +6,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
+from keras_strategies.augmentation._factors import checked_pair
 from keras_strategies.augmentation._image._patch_ops import (
     boxes_around_patch,
     draw_patch,
@@ -97,11 +98,8 @@ class CutMix(SpatialLayer):
             **kwargs,
         )
         bounds = factor if isinstance(factor, list | tuple) else (0.0, factor)
-        if len(bounds) != 2:
-            fix = "Give a number or a pair (lower, upper)."
-            checks.fail("`factor` must have two numbers", fix=fix, factor=factor)
         self.factor: tuple[float, float] = tuple(
-            sorted(checks.real("factor", bound, low=0, high=1) for bound in bounds)
+            sorted(checked_pair("factor", bounds, low=0, high=1))
         )
 
     def _draw_more(
