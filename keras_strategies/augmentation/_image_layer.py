@@ -2,18 +2,16 @@
 
 from typing import Any
 
-import keras
-
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.types import Config, Tensor, Tensors
-from keras_strategies.augmentation._element_seeds import Visits, in_data_pipeline
 from keras_strategies.augmentation._factors import checked_pair
+from keras_strategies.augmentation._seeded_layer import SeededLayer
 
 _DRAWN = "_keras_strategies_transformation"
 
 
-class ImageLayer(bases.ImagePreprocessingLayer):
+class ImageLayer(SeededLayer, bases.ImagePreprocessingLayer):
     """Base of image layers that draw uniform numbers for each image.
 
     Labels, masks, boxes and keypoints pass through unchanged. A subclass sets in
@@ -23,14 +21,6 @@ class ImageLayer(bases.ImagePreprocessingLayer):
 
     _USE_BASE_FACTOR = False
     _DRAWS = 1
-
-    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.seed: int | None = checks.integer("seed", seed, optional=True)
-        self.generator: keras.random.SeedGenerator = keras.random.SeedGenerator(
-            self.seed
-        )
-        self._visits: Visits | None = None
 
     # The default of `training` is that of Keras's random layers, which these stand
     # beside and replace: a layer or stack that is called without it augments.
@@ -67,11 +57,8 @@ class ImageLayer(bases.ImagePreprocessingLayer):
             return data.pop(_DRAWN)
         images = data["images"] if isinstance(data, dict) else data
         shape = backend_ops(self.backend).shape(images)
-        if seed is None and self.seed is not None and in_data_pipeline():
-            self._visits = self._visits or Visits()
-            seed = self._visits.seeds(images, self.seed)
-        elif seed is None:
-            seed = self._get_seed_generator(self.backend.name)
+        if seed is None:
+            seed = self._seeds(images)
         batch = shape[0] if len(shape) == 4 else 1
         uniform = self.backend.random.uniform(
             (batch, self._DRAWS), dtype="float32", seed=seed
