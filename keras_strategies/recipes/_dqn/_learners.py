@@ -64,10 +64,6 @@ class Learner:
             return tau
         return ops.where(ops.equal(iterations % interval, 0), tau, 0.0)
 
-    def reset_target(self) -> None:
-        """Makes the target network equal to the online one."""
-        self.target.set_weights(self.network.get_weights())
-
     def sync(self) -> None:
         """Writes everything back into the variables of the models."""
 
@@ -202,26 +198,22 @@ class JaxLearner(Learner):
         self._greedy = jax.jit(self.greedy)
         self._fused = jax.jit(self.step, donate_argnums=0)
 
-    def refresh(self):
-        # Copies: a donated array of a variable would be deleted under it.
-        self.state = keras.tree.map_structure(
-            lambda variable: ops.copy(variable.value),
-            {
-                "trainable": self.network.trainable_variables,
-                "other": self.network.non_trainable_variables,
-                "target": self.target.non_trainable_variables,
-                "optimizer": self.network.optimizer.variables,
-            },
-        )
-
-    def sync(self):
-        variables = {
+    def _variables(self):
+        return {
             "trainable": self.network.trainable_variables,
             "other": self.network.non_trainable_variables,
             "target": self.target.non_trainable_variables,
             "optimizer": self.network.optimizer.variables,
         }
-        for name, group in variables.items():
+
+    def refresh(self):
+        # Copies: a donated array of a variable would be deleted under it.
+        self.state = keras.tree.map_structure(
+            lambda variable: ops.copy(variable.value), self._variables()
+        )
+
+    def sync(self):
+        for name, group in self._variables().items():
             for variable, value in zip(group, self.state[name], strict=True):
                 variable.assign(ops.copy(value))
 
