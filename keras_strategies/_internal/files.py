@@ -1,23 +1,33 @@
 """Atomic file writes: to another name first, then renamed."""
 
+import contextlib
 import json
 import os
 import pathlib
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import numpy as np
 
 
-def replace(path: pathlib.Path, content: bytes) -> None:
-    """Writes `content` to `path`; an existing file keeps its permissions."""
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """Opens a file that replaces `path` in the end, and keeps its permissions."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            yield file
         if path.exists():
             temporary.chmod(path.stat().st_mode & 0o7777)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace(path: pathlib.Path, content: bytes) -> None:
+    """Writes `content` to `path`; an existing file keeps its permissions."""
+    with replacing(path) as file:
+        file.write(content)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

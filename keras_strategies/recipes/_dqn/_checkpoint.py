@@ -31,14 +31,8 @@ def write(
     arrays |= {f"target/{i}": value for i, value in enumerate(target.get_weights())}
     about = {"format": _FORMAT, **about}
     arrays["about"] = np.array(json.dumps(about, default=files.python_scalar))
-    destination = pathlib.Path(path)
-    aside = destination.with_name(f".{destination.name}.{os.getpid()}.tmp")
-    try:
-        with open(aside, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(aside, destination)
-    finally:
-        aside.unlink(missing_ok=True)
+    with files.replacing(pathlib.Path(path)) as file:
+        np.savez(file, **arrays)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
