@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -28,12 +28,20 @@ def aside(path: pathlib.Path, suffix: str = ".tmp") -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
-def replace(path: pathlib.Path, content: bytes) -> None:
-    """Writes `content` to `path`; an existing file keeps its permissions."""
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """Opens a file that replaces `path` in the end, and keeps its permissions."""
     with aside(path) as temporary:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            yield file
         if path.exists():
             temporary.chmod(path.stat().st_mode & 0o7777)
+
+
+def replace(path: pathlib.Path, content: bytes) -> None:
+    """Writes `content` to `path`; an existing file keeps its permissions."""
+    with replacing(path) as file:
+        file.write(content)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -10,7 +10,7 @@ import keras
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import seeds_from
 from keras_strategies._internal.types import Tensor
-from keras_strategies.augmentation._element_seeds import ElementSeeds
+from keras_strategies.augmentation._element_seeds import ElementSeeds, content_hash
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -116,13 +116,11 @@ def _element_id(element: Any, key: Callable[..., Any] | None) -> Tensor:
     import tensorflow as tf
 
     if key is None:
-        tensors = tf.nest.flatten(element, expand_composites=True)
-        name = tf.strings.join([tf.io.serialize_tensor(tensor) for tensor in tensors])
-    else:
-        name = tf.convert_to_tensor(key(*element))
-        if name.shape.rank not in (0, None):
-            rule = "`key` must return a scalar"
-            checks.fail(rule, shape=tuple(name.shape))
+        return content_hash(*tf.nest.flatten(element, expand_composites=True))
+    name = tf.convert_to_tensor(key(*element))
+    if name.shape.rank not in (0, None):
+        rule = "`key` must return a scalar"
+        checks.fail(rule, shape=tuple(name.shape))
     if name.dtype == tf.string:
         return tf.strings.to_hash_bucket_fast(name, 2**63 - 1)
     if not name.dtype.is_integer:

@@ -59,11 +59,11 @@ class Visits:
         return ElementSeeds(tf.random.experimental.stateless_fold_in(numbers, count))
 
 
-def content_hash(tensor: Tensor) -> Tensor:
-    """Returns an int64 that depends on the values, shape and dtype of a tensor."""
+def content_hash(*tensors: Tensor) -> Tensor:
+    """Returns an int64 that depends on values, shapes and dtypes of tensors."""
     import tensorflow as tf
 
-    content = tf.io.serialize_tensor(tensor)
+    content = tf.strings.join([tf.io.serialize_tensor(tensor) for tensor in tensors])
     return tf.strings.to_hash_bucket_fast(content, 2**63 - 1)
 
 

@@ -1,9 +1,11 @@
 """Which factors of `RandomAffine` a geometric layer of Keras stands for."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
+from keras_strategies._internal.types import Config
 from keras_strategies.augmentation._affine_maps import ORDER
 from keras_strategies.augmentation.random_affine import RandomAffine
 
@@ -12,28 +14,28 @@ from keras_strategies.augmentation.random_affine import RandomAffine
 class Fused:
     """Arguments of a `RandomAffine`, and the order of what they do."""
 
-    order: tuple
-    factors: dict
-    common: dict  # formats and dtype, in which all layers must agree
-    resample: dict  # fill and interpolation; empty for flips
+    order: tuple[str, ...]
+    factors: Config
+    common: Config  # formats and dtype, in which all layers must agree
+    resample: Config  # fill and interpolation; empty for flips
     seed: int | None
 
-    def build(self):
+    def build(self) -> RandomAffine:
         rest = tuple(name for name in ORDER if name not in self.order)
         arguments = {**self.factors, **self.common, **self.resample}
         return RandomAffine(**arguments, seed=self.seed, order=self.order + rest)
 
 
-def _plain(factor):
+def _plain(factor: Any) -> Any:
     return tuple(factor) if isinstance(factor, list | tuple) else factor
 
 
-def _shear(factor):
+def _shear(factor: Any) -> Any:
     """Keras keeps a number `f` as `(-f, f)`; the sign is drawn all the same."""
     return factor[1] if factor[0] == -factor[1] else tuple(factor)
 
 
-def _flip(layer):
+def _flip(layer: Any) -> dict[str, Any]:
     mode = layer.mode
     return {"flip_mode": "half_turn" if mode == "horizontal_and_vertical" else mode}
 
@@ -68,7 +70,7 @@ _KINDS = {
 }
 
 
-def describe(layer):
+def describe(layer: Any) -> Fused | None:
     """`Fused` for one layer; `None` if it is of another class, or a subclass."""
     if type(layer) not in _KINDS:
         return None
@@ -85,7 +87,7 @@ def describe(layer):
     return Fused((kind,), factors(layer), common, resample, layer.seed)
 
 
-def merge(first, second):
+def merge(first: Fused, second: Fused) -> tuple[Fused | None, str]:
     """`(both in one, "")`, or `(None, why not)`."""
     for name, value in first.common.items():
         if second.common[name] != value:
@@ -112,7 +114,9 @@ def merge(first, second):
     return Fused(order, factors, first.common, resample, seed), ""
 
 
-def _together(kind, order, first, second):
+def _together(
+    kind: str, order: tuple[str, ...], first: Config, second: Config
+) -> Config | None:
     """Two neighbours of one kind that do different things, or `None`."""
     if order[-1] != kind:
         return None

@@ -1,36 +1,26 @@
 """Base class and argument checks of the image layers."""
 
-from collections.abc import Callable
 from typing import Any
-
-import keras
 
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.types import Config, Tensor, Tensors
-from keras_strategies.augmentation._element_seeds import Visits, in_data_pipeline
+from keras_strategies.augmentation._factors import checked_pair
+from keras_strategies.augmentation._seeded_layer import SeededLayer
 
 _DRAWN = "_keras_strategies_transformation"
 
 
-class ImageLayer(bases.ImagePreprocessingLayer):
+class ImageLayer(SeededLayer, bases.ImagePreprocessingLayer):
     """Base of image layers that draw uniform numbers for each image.
 
     Labels, masks, boxes and keypoints pass through unchanged. A subclass sets in
     `_DRAWS` the number of random numbers per image and transforms images in
-    `_augment(images, transformation)`; `_draw_more` draws what depends on their size.
+    `_augment(images, transformation)`; `_draw_more` draws or derives the rest.
     """
 
     _USE_BASE_FACTOR = False
     _DRAWS = 1
-
-    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.seed: int | None = checks.integer("seed", seed, optional=True)
-        self.generator: keras.random.SeedGenerator = keras.random.SeedGenerator(
-            self.seed
-        )
-        self._visits: Visits | None = None
 
     # The default of `training` is that of Keras's random layers, which these stand
     # beside and replace: a layer or stack that is called without it augments.
@@ -67,21 +57,21 @@ class ImageLayer(bases.ImagePreprocessingLayer):
             return data.pop(_DRAWN)
         images = data["images"] if isinstance(data, dict) else data
         shape = backend_ops(self.backend).shape(images)
-        if seed is None and self.seed is not None and in_data_pipeline():
-            self._visits = self._visits or Visits()
-            seed = self._visits.seeds(images, self.seed)
-        elif seed is None:
-            seed = self._get_seed_generator(self.backend.name)
+        if seed is None:
+            seed = self._seeds(images)
         batch = shape[0] if len(shape) == 4 else 1
         uniform = self.backend.random.uniform(
             (batch, self._DRAWS), dtype="float32", seed=seed
         )
         is_channels_last = self.data_format == "channels_last"
         height, width = shape[-3:-1] if is_channels_last else shape[-2:]
-        sizes = {"uniform": uniform, "height": height, "width": width}
-        return {**sizes, **self._draw_more(data, seed)}
+        drawn = {"uniform": uniform, "height": height, "width": width}
+        return {**drawn, **self._draw_more(data, drawn, seed)}
 
-    def _draw_more(self, data: Tensors, seed: Any) -> dict[str, Any]:
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
+        """Returns what else a transformation needs, after uniform numbers and size."""
         return {}
 
     def transform_images(
@@ -125,45 +115,6 @@ class ImageLayer(bases.ImagePreprocessingLayer):
             "bounding_box_format": self.bounding_box_format,
         }
         return {**super().get_config(), **config}
-
-
-def with_channel_axis(
-    transform: Callable[[Tensor], Tensor], masks: Tensor, data_format: str, ops: Any
-) -> Tensor:
-    """Applies a function of masks with channels to masks with or without them."""
-    masks = ops.convert_to_tensor(masks)
-    if len(masks.shape) == 4:
-        return transform(masks)
-    axis = -1 if data_format == "channels_last" else 1
-    return ops.squeeze(transform(ops.expand_dims(masks, axis)), axis)
-
-
-def checked_factor(
-    name: str,
-    value: Any,
-    low: float = -1,
-    high: float = 1,
-    fix: str = "",
-    low_open: bool = False,
-) -> float | tuple[float, float]:
-    """Checks a number or a pair; a number represents `(-value, value)`."""
-    options = {"low": low, "high": high, "low_open": low_open, "fix": fix}
-    if not isinstance(value, list | tuple):
-        return checks.real(name, value, **options)
-    return tuple(sorted(checked_pair(name, value, **options)))
-
-
-def checked_pair(name: str, value: Any, **options: Any) -> tuple[float, float]:
-    """Checks a pair of numbers and preserves its order."""
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        fix = "Give a number or a pair (lower, upper)."
-        checks.fail(f"`{name}` must have two numbers", fix=fix, **{name: value})
-    return tuple(checks.real(name, v, **options) for v in value)
-
-
-def symmetric(value: float | tuple[float, float]) -> tuple[float, float]:
-    """Returns the range that a checked factor represents."""
-    return value if isinstance(value, tuple) else (-abs(value), abs(value))
 
 
 def checked_value_range(value: Any) -> tuple[float, float]:

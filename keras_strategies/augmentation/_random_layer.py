@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
-from keras_strategies._internal import bases, checks
+from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.types import Config, Tensor, Tensors
-from keras_strategies.augmentation._element_seeds import Visits, in_data_pipeline
+from keras_strategies.augmentation._seeded_layer import SeededLayer
 
 
 class Draws:
@@ -30,7 +28,7 @@ class Draws:
         )
 
 
-class RandomLayer(bases.DataLayer):
+class RandomLayer(SeededLayer):
     """Base of layers that change a batch of arrays of `_RANK - 1` axes at random.
 
     They take a batch, a single array or a dict with the arrays under `_KEY`; other keys
@@ -44,14 +42,6 @@ class RandomLayer(bases.DataLayer):
     _KEY = "signals"
     _AXES = "(batch, time, channels)"
     _NEEDS_BATCH = False
-
-    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.seed: int | None = checks.integer("seed", seed, optional=True)
-        self.generator: keras.random.SeedGenerator = keras.random.SeedGenerator(
-            self.seed
-        )
-        self._visits: Visits | None = None
 
     def call(self, data: Tensors, training: bool = True) -> Tensors:
         ops = backend_ops(self.backend)
@@ -90,12 +80,6 @@ class RandomLayer(bases.DataLayer):
         batch = ops.cast(batch, self.compute_dtype)
         return (ops.squeeze(batch, 0) if is_single else batch), labels
 
-    def _seeds(self, arrays: Tensor) -> Any:
-        if self.seed is not None and in_data_pipeline():
-            self._visits = self._visits or Visits()
-            return self._visits.seeds(arrays, self.seed)
-        return self._get_seed_generator(self.backend.name)
-
     def _augment_with_labels(
         self, batch: Tensor, labels: Any, draws: Draws, ops: Any
     ) -> tuple[Tensor, Any]:
@@ -109,16 +93,3 @@ class RandomLayer(bases.DataLayer):
 
     def get_config(self) -> Config:
         return {**super().get_config(), "seed": self.seed}
-
-
-def checked_range(
-    name: str, value: Any, low: float | None = None, high: float | None = None
-) -> float | tuple[float, float]:
-    """Checks a number `f`, which stands for `(0, f)`, or a pair `(lower, upper)`."""
-    bounds = {"low": low, "high": high}
-    if not isinstance(value, list | tuple):
-        return checks.real(name, value, **bounds)
-    if len(value) != 2:
-        fix = "Give a number or a pair (lower, upper)."
-        checks.fail(f"`{name}` must have two numbers", fix=fix, **{name: value})
-    return tuple(sorted(checks.real(name, number, **bounds) for number in value))

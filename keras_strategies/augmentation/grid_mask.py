@@ -6,11 +6,8 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._compiled import apply
-from keras_strategies.augmentation._image_layer import (
-    ImageLayer,
-    checked_factor,
-    symmetric,
-)
+from keras_strategies.augmentation._factors import checked_factor, constant, symmetric
+from keras_strategies.augmentation._image_layer import ImageLayer
 from keras_strategies.augmentation._mask_ops import erase, grid
 
 
@@ -105,10 +102,7 @@ class GridMask(ImageLayer):
         self.fill_value: float = checks.real("fill_value", fill_value)
 
     def _augment(self, images: Tensor, transformation: Any) -> Tensor:
-        sizes = [
-            value if isinstance(value, tuple) else (value, value)
-            for value in (self.unit_factor, self.ratio_factor)
-        ]
+        sizes = constant(self.unit_factor), constant(self.ratio_factor)
         mask = (grid, *sizes, symmetric(self.rotation_factor))
         uniform = transformation["uniform"]
         return apply(

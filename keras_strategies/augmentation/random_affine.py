@@ -1,26 +1,22 @@
 """Geometric augmentation with a single resample."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
-from keras_strategies.augmentation import _boxes
 from keras_strategies.augmentation._affine_maps import (
     ORDER,
     affine_maps,
     draw_parameters,
     invert_maps,
 )
+from keras_strategies.augmentation._boxes import affine_move
 from keras_strategies.augmentation._compiled import apply, resample
-from keras_strategies.augmentation._image_layer import (
-    ImageLayer,
-    checked_factor,
-    symmetric,
-    with_channel_axis,
-)
+from keras_strategies.augmentation._factors import checked_factor, symmetric
+from keras_strategies.augmentation._spatial_layer import SpatialLayer
 
 _FLIP_MODES = (
     None,
@@ -33,7 +29,7 @@ _FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
 
 @serializable
-class RandomAffine(ImageLayer):
+class RandomAffine(SpatialLayer):
     """Rotates, translates, shears, zooms and flips images with one resample.
 
     Equivalent to the stack `RandomFlip`, `RandomRotation`, `RandomTranslation`,
@@ -232,6 +228,9 @@ class RandomAffine(ImageLayer):
     def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         return self._transform_images(images, transformation, self.interpolation)
 
+    def _augment_masks(self, masks: Tensor, transformation: Any) -> Tensor:
+        return self._transform_images(masks, transformation, "nearest")
+
     def _transform_images(
         self, images: Tensor, transformation: Any, interpolation: str
     ) -> Tensor:
@@ -248,45 +247,13 @@ class RandomAffine(ImageLayer):
             jit_compile=self.jit_compile,
         )
 
-    def transform_segmentation_masks(
-        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
-    ) -> Tensor:
-        ops = backend_ops(self.backend)
-        if not training:
-            return ops.convert_to_tensor(segmentation_masks)
-
-        def transform(masks: Tensor) -> Tensor:
-            return self._transform_images(masks, transformation, "nearest")
-
-        return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
-
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: dict[str, Tensor],
-        transformation: Any,
-        training: bool = True,
-    ) -> Any:
-        if not training:
-            return bounding_boxes
-        ops = backend_ops(self.backend)
-        size = {k: transformation[k] for k in ("height", "width")}
-        parameters = draw_parameters(
-            transformation["uniform"], *self._ranges(), ops=ops
-        )
-        maps = invert_maps(affine_maps(parameters, **size, ops=ops, order=self.order))
-        box_format = self.bounding_box_format
-        return _boxes.transform_bounding_boxes(
-            bounding_boxes, maps, box_format, size, ops
-        )
-
-    def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
+    def _move(self, transformation: Any) -> Callable[..., Any]:
         ops = backend_ops(self.backend)
         size = {k: transformation[k] for k in ("height", "width")}
         uniform = transformation["uniform"]
         parameters = draw_parameters(uniform, *self._ranges(), ops=ops)
-        maps = invert_maps(affine_maps(parameters, **size, ops=ops, order=self.order))
-        move = _boxes.affine_move(maps, ops)
-        return _boxes.move_keypoints(keypoints, move, **size, ops=ops)
+        maps = affine_maps(parameters, **size, ops=ops, order=self.order)
+        return affine_move(invert_maps(maps), ops)
 
     def get_config(self) -> Config:
         names = (

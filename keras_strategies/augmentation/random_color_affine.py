@@ -7,13 +7,16 @@ from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._color_matrices import jitter
 from keras_strategies.augmentation._compiled import apply
+from keras_strategies.augmentation._factors import (
+    checked_factor,
+    checked_pair,
+    constant,
+    symmetric,
+)
 from keras_strategies.augmentation._image_layer import (
     ImageLayer,
     check_color_channels,
-    checked_factor,
-    checked_pair,
     checked_value_range,
-    symmetric,
 )
 
 
@@ -149,5 +152,5 @@ def _checked_gain_factor(name: str, value: Any) -> float | tuple[float, float]:
 
 
 def _gains(value: float | tuple[float, float]) -> tuple[float, float]:
-    lower, upper = value if isinstance(value, tuple) else (value, value)
+    lower, upper = constant(value)
     return 1.0 - lower, 1.0 + upper

@@ -6,7 +6,8 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._compiled import apply
-from keras_strategies.augmentation._image_layer import ImageLayer, checked_factor
+from keras_strategies.augmentation._factors import checked_factor
+from keras_strategies.augmentation._image_layer import ImageLayer
 from keras_strategies.augmentation._mask_ops import erase, holes
 
 

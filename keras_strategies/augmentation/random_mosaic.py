@@ -2,28 +2,24 @@
 
 from typing import Any
 
-import keras
-
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._compiled import apply
-from keras_strategies.augmentation._image_layer import (
-    ImageLayer,
-    checked_pair,
-    with_channel_axis,
-)
+from keras_strategies.augmentation._factors import checked_pair
+from keras_strategies.augmentation._mixing import check_labels
 from keras_strategies.augmentation._mosaic_ops import (
     area_fractions,
     assemble,
     gather_boxes,
     layout,
 )
+from keras_strategies.augmentation._spatial_layer import SpatialLayer
 
 
 @serializable
-class RandomMosaic(ImageLayer):
+class RandomMosaic(SpatialLayer):
     """Combines regions of four images of the batch to one image.
 
     Shows a detector four contexts at once and truncated objects, at full resolution.
@@ -116,22 +112,17 @@ class RandomMosaic(ImageLayer):
         )
         self.factor: float = checks.real("factor", factor, low=0, high=1)
 
-    def get_random_transformation(
-        self, data: Tensors, training: bool = True, seed: Any = None
-    ) -> dict[str, Any] | None:
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
         images = data["images"] if isinstance(data, dict) else data
-        if training and len(images.shape) == 3:
+        if len(images.shape) == 3:
             fix = "Give a batch: a mosaic needs several images."
             shape = tuple(images.shape)
             checks.fail("Images must have a batch axis", fix=fix, shape=shape)
-        transformation = super().get_random_transformation(data, training, seed)
-        if transformation is not None:
-            ops = backend_ops(self.backend)
-            sizes = transformation["height"], transformation["width"]
-            settings = self.center_factor, self.factor
-            uniform = transformation["uniform"]
-            transformation["layout"] = layout(uniform, *sizes, *settings, ops=ops)
-        return transformation
+        settings = {"center": self.center_factor, "factor": self.factor}
+        ops = backend_ops(self.backend)
+        return {"layout": layout(**drawn, **settings, ops=ops)}
 
     def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         settings = self.center_factor, self.factor
@@ -143,10 +134,7 @@ class RandomMosaic(ImageLayer):
         if not training:
             return labels
         ops = backend_ops(self.backend)
-        if len(labels.shape) < 2:
-            fix = "Give one-hot labels (keras.ops.one_hot): numbers cannot be mixed."
-            shape = tuple(labels.shape)
-            checks.fail("`labels` must be (batch, classes)", fix=fix, shape=shape)
+        check_labels(labels)
         partners, x, y = transformation["layout"]
         sizes = transformation["height"], transformation["width"]
         weights = area_fractions(x, y, *sizes, ops=ops)
@@ -158,35 +146,21 @@ class RandomMosaic(ImageLayer):
             mixed = mixed + weight * ops.take(labels, partners[:, i], axis=0)
         return mixed
 
-    def transform_segmentation_masks(
-        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
-    ) -> Tensor:
-        ops = backend_ops(self.backend)
-        if not training:
-            return ops.convert_to_tensor(segmentation_masks)
+    def _augment_masks(self, masks: Tensor, transformation: Any) -> Tensor:
+        return self._augment(masks, transformation)
 
-        def transform(masks: Tensor) -> Tensor:
-            return self._augment(masks, transformation)
-
-        return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
-
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: dict[str, Tensor],
-        transformation: Any,
-        training: bool = True,
+    def _augment_boxes(
+        self, bounding_boxes: dict[str, Tensor], transformation: Any, ops: Any
     ) -> Any:
-        if not training:
-            return bounding_boxes
-        ops = backend_ops(self.backend)
-        size = {k: transformation[k] for k in ("height", "width")}
-        convert = keras.utils.bounding_boxes.convert_format
-        box_format = self.bounding_box_format
-        boxes = convert(bounding_boxes, source=box_format, target="xyxy", **size)
-        boxes["boxes"], boxes["labels"] = gather_boxes(
-            boxes["boxes"], boxes["labels"], transformation["layout"], **size, ops=ops
+        boxes, labels = gather_boxes(
+            bounding_boxes["boxes"],
+            bounding_boxes["labels"],
+            transformation["layout"],
+            transformation["height"],
+            transformation["width"],
+            ops,
         )
-        return convert(boxes, source="xyxy", target=box_format, **size)
+        return {**bounding_boxes, "boxes": boxes, "labels": labels}
 
     def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
         fix = "Give boxes or masks, or leave the mosaic out."

@@ -1,20 +1,20 @@
 """TrivialAugment: one random operation per image."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
-from keras_strategies.augmentation import _boxes
 from keras_strategies.augmentation._affine_maps import invert_maps
+from keras_strategies.augmentation._boxes import affine_move
 from keras_strategies.augmentation._compiled import apply
 from keras_strategies.augmentation._image_layer import (
-    ImageLayer,
     check_color_channels,
     checked_value_range,
-    with_channel_axis,
 )
+from keras_strategies.augmentation._spatial_layer import SpatialLayer
 from keras_strategies.augmentation._trivial_augment_ops import (
     augment,
     draw,
@@ -24,7 +24,7 @@ from keras_strategies.augmentation._trivial_augment_ops import (
 
 
 @serializable
-class TrivialAugmentWide(ImageLayer):
+class TrivialAugmentWide(SpatialLayer):
     """Applies one operation of random magnitude to each image.
 
     A policy without hyperparameters that the paper found to be as good as searched
@@ -133,42 +133,15 @@ class TrivialAugmentWide(ImageLayer):
             layer=self,
         )
 
-    def transform_segmentation_masks(
-        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
-    ) -> Tensor:
-        ops = backend_ops(self.backend)
-        if not training:
-            return ops.convert_to_tensor(segmentation_masks)
+    def _augment_masks(self, masks: Tensor, transformation: Any) -> Tensor:
         uniform, bins = transformation["uniform"], self.num_magnitude_bins
+        return apply(transform_masks, masks, uniform, bins, layer=self)
 
-        def transform(masks: Tensor) -> Tensor:
-            return apply(transform_masks, masks, uniform, bins, layer=self)
-
-        return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
-
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: dict[str, Tensor],
-        transformation: Any,
-        training: bool = True,
-    ) -> Any:
-        if not training:
-            return bounding_boxes
+    def _move(self, transformation: Any) -> Callable[..., Any]:
         ops = backend_ops(self.backend)
         size = {k: transformation[k] for k in ("height", "width")}
         draws = draw(transformation["uniform"], self.num_magnitude_bins, ops)
-        image_maps = invert_maps(maps(draws, **size, ops=ops))
-        box_format = self.bounding_box_format
-        return _boxes.transform_bounding_boxes(
-            bounding_boxes, image_maps, box_format, size, ops
-        )
-
-    def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
-        ops = backend_ops(self.backend)
-        size = {k: transformation[k] for k in ("height", "width")}
-        draws = draw(transformation["uniform"], self.num_magnitude_bins, ops)
-        move = _boxes.affine_move(invert_maps(maps(draws, **size, ops=ops)), ops)
-        return _boxes.move_keypoints(keypoints, move, **size, ops=ops)
+        return affine_move(invert_maps(maps(draws, **size, ops=ops)), ops)
 
     def get_config(self) -> Config:
         names = ("value_range", "num_magnitude_bins", "interpolation", "fill_value")

@@ -249,8 +249,9 @@ def test_an_environment_without_a_name_is_given_again(tmp_path):
     assert recipes.DQNAgent.load(tmp_path / "agent.npz", Ends).step == 10
 
 
-def test_a_vector_environment_of_the_caller_stays_open():
-    vector = gymnasium.make_vec("CartPole-v1", num_envs=2)
+@pytest.mark.parametrize("mode", ["vector_entry_point", "sync"])
+def test_a_vector_environment_of_the_caller_stays_open(mode):
+    vector = gymnasium.make_vec("CartPole-v1", num_envs=2, vectorization_mode=mode)
     agent = recipes.dqn(vector, **SMALL)
     agent.train(10)
     assert not vector.closed

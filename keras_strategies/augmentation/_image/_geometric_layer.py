@@ -8,10 +8,9 @@ import keras
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.types import Config, Tensor
-from keras_strategies.augmentation import _boxes
 from keras_strategies.augmentation._affine_maps import sample
 from keras_strategies.augmentation._compiled import apply
-from keras_strategies.augmentation._image_layer import ImageLayer, with_channel_axis
+from keras_strategies.augmentation._spatial_layer import SpatialLayer
 
 _FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
@@ -51,7 +50,7 @@ def resample(
     return sample(images, positions, interpolation, fill_mode, fill_value, ops)
 
 
-class GeometricLayer(ImageLayer):
+class GeometricLayer(SpatialLayer):
     """Base of layers whose images are read at positions that `_SOURCE` gives.
 
     A subclass sets the functions from positions in the output to the input, `_SOURCE`,
@@ -59,6 +58,7 @@ class GeometricLayer(ImageLayer):
     follow.
     """
 
+    _POINTS = 5
     _SOURCE: Move
     _TARGET: Move
 
@@ -86,6 +86,9 @@ class GeometricLayer(ImageLayer):
     def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         return self._resampled(images, transformation, self.interpolation)
 
+    def _augment_masks(self, masks: Tensor, transformation: Any) -> Tensor:
+        return self._resampled(masks, transformation, "nearest")
+
     def _resampled(
         self, images: Tensor, transformation: Any, interpolation: str
     ) -> Tensor:
@@ -102,7 +105,6 @@ class GeometricLayer(ImageLayer):
         )
 
     def _move(self, transformation: Any) -> Callable[..., Any]:
-        """Returns the function of points from the input to the output."""
         ops = backend_ops(self.backend)
         size = transformation["height"], transformation["width"]
         numbers, settings = self._numbers(transformation), self._settings()
@@ -111,36 +113,6 @@ class GeometricLayer(ImageLayer):
             return type(self)._TARGET(x, y, numbers, *size, *settings, ops=ops)
 
         return move
-
-    def transform_segmentation_masks(
-        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
-    ) -> Tensor:
-        ops = backend_ops(self.backend)
-        if not training:
-            return ops.convert_to_tensor(segmentation_masks)
-
-        def transform(masks: Tensor) -> Tensor:
-            return self._resampled(masks, transformation, "nearest")
-
-        return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
-
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: dict[str, Tensor],
-        transformation: Any,
-        training: bool = True,
-    ) -> Any:
-        if not training:
-            return bounding_boxes
-        size = {k: transformation[k] for k in ("height", "width")}
-        move, box_format = self._move(transformation), self.bounding_box_format
-        ops = backend_ops(self.backend)
-        return _boxes.move_bounding_boxes(bounding_boxes, move, box_format, size, ops)
-
-    def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
-        size = {k: transformation[k] for k in ("height", "width")}
-        move, ops = self._move(transformation), backend_ops(self.backend)
-        return _boxes.move_keypoints(keypoints, move, **size, ops=ops)
 
     def get_config(self) -> Config:
         names = ("interpolation", "fill_mode", "fill_value")

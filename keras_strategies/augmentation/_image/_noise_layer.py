@@ -22,7 +22,9 @@ class NoiseLayer(ImageLayer):
         super().__init__(seed=seed, **kwargs)
         self.value_range: tuple[float, float] = checked_value_range(value_range)
 
-    def _draw_more(self, data: Tensors, seed: Any) -> dict[str, Any]:
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
         images = data["images"] if isinstance(data, dict) else data
         shape = tuple(backend_ops(self.backend).shape(images))
         shape = shape if len(shape) == 4 else (1, *shape)

@@ -2,23 +2,22 @@
 
 from typing import Any
 
-import keras
-
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
+from keras_strategies.augmentation._factors import checked_pair
 from keras_strategies.augmentation._image._patch_ops import (
     boxes_around_patch,
     draw_patch,
     inside_patch,
 )
-from keras_strategies.augmentation._image_layer import ImageLayer, with_channel_axis
 from keras_strategies.augmentation._mixing import check_labels, mix, permutation
+from keras_strategies.augmentation._spatial_layer import SpatialLayer
 
 
 @serializable
-class CutMix(ImageLayer):
+class CutMix(SpatialLayer):
     """Replaces a patch of each image by that of another one of the batch.
 
     A drop-in for `keras.layers.CutMix` with the same arguments and the same
@@ -99,27 +98,20 @@ class CutMix(ImageLayer):
             **kwargs,
         )
         bounds = factor if isinstance(factor, list | tuple) else (0.0, factor)
-        if len(bounds) != 2:
-            fix = "Give a number or a pair (lower, upper)."
-            checks.fail("`factor` must have two numbers", fix=fix, factor=factor)
         self.factor: tuple[float, float] = tuple(
-            sorted(checks.real("factor", bound, low=0, high=1) for bound in bounds)
+            sorted(checked_pair("factor", bounds, low=0, high=1))
         )
 
-    def get_random_transformation(
-        self, data: Tensors, training: bool = True, seed: Any = None
-    ) -> dict[str, Any] | None:
-        drawn = super().get_random_transformation(data, training, seed)
-        if drawn is None or "patch" in drawn:
-            return drawn
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
         ops = backend_ops(self.backend)
-        size = drawn["height"], drawn["width"]
-        drawn["patch"] = draw_patch(drawn["uniform"], *size, self.factor, ops)
-        drawn["partners"] = permutation(drawn["uniform"][:, 6], ops)
-        left, top, right, bottom = (drawn["patch"][:, i] for i in range(4))
-        height, width = (ops.cast(length, "float32") for length in size)
-        drawn["area"] = (right - left) * (bottom - top) / (height * width)
-        return drawn
+        patch = draw_patch(**drawn, factor=self.factor, ops=ops)
+        left, top, right, bottom = (patch[:, i] for i in range(4))
+        height, width = (ops.cast(drawn[k], "float32") for k in ("height", "width"))
+        area = (right - left) * (bottom - top) / (height * width)
+        partners = permutation(drawn["uniform"][:, 6], ops)
+        return {"patch": patch, "area": area, "partners": partners}
 
     def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         ops = backend_ops(self.backend)
@@ -140,39 +132,20 @@ class CutMix(ImageLayer):
         weights = 1.0 - transformation["area"]
         return mix(labels, transformation["partners"], weights, ops)
 
-    def transform_segmentation_masks(
-        self, segmentation_masks: Tensor, transformation: Any, training: bool = True
-    ) -> Tensor:
-        ops = backend_ops(self.backend)
-        if not training:
-            return ops.convert_to_tensor(segmentation_masks)
+    def _augment_masks(self, masks: Tensor, transformation: Any) -> Tensor:
+        return self._augment(masks, transformation)
 
-        def transform(masks: Tensor) -> Tensor:
-            return self._augment(masks, transformation)
-
-        return with_channel_axis(transform, segmentation_masks, self.data_format, ops)
-
-    def transform_bounding_boxes(
-        self,
-        bounding_boxes: dict[str, Tensor],
-        transformation: Any,
-        training: bool = True,
+    def _augment_boxes(
+        self, bounding_boxes: dict[str, Tensor], transformation: Any, ops: Any
     ) -> Any:
-        if not training:
-            return bounding_boxes
-        ops = backend_ops(self.backend)
-        size = {k: transformation[k] for k in ("height", "width")}
-        convert = keras.utils.bounding_boxes.convert_format
-        box_format = self.bounding_box_format
-        boxes = convert(bounding_boxes, source=box_format, target="xyxy", **size)
-        boxes["boxes"], boxes["labels"] = boxes_around_patch(
-            ops.cast(boxes["boxes"], "float32"),
-            boxes["labels"],
+        boxes, labels = boxes_around_patch(
+            ops.cast(bounding_boxes["boxes"], "float32"),
+            bounding_boxes["labels"],
             transformation["patch"],
             transformation["partners"],
             ops,
         )
-        return convert(boxes, source="xyxy", target=box_format, **size)
+        return {**bounding_boxes, "boxes": boxes, "labels": labels}
 
     def transform_keypoints(self, keypoints: Tensor, transformation: Any) -> Tensor:
         fix = "Give boxes or masks, or leave CutMix out."

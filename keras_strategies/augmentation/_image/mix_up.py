@@ -96,16 +96,12 @@ class MixUp(ImageLayer):
         )
         self.alpha: float = checks.real("alpha", alpha, low=0, low_open=True)
 
-    def get_random_transformation(
-        self, data: Tensors, training: bool = True, seed: Any = None
-    ) -> dict[str, Any] | None:
-        drawn = super().get_random_transformation(data, training, seed)
-        if drawn is None or "weights" in drawn:
-            return drawn
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
         ops, uniform = backend_ops(self.backend), drawn["uniform"]
-        drawn["weights"] = symmetric_beta(uniform[:, :3], self.alpha, ops)
-        drawn["partners"] = permutation(uniform[:, 3], ops)
-        return drawn
+        weights = symmetric_beta(uniform[:, :3], self.alpha, ops)
+        return {"weights": weights, "partners": permutation(uniform[:, 3], ops)}
 
     def _mixed(self, values: Tensor, transformation: Any) -> Tensor:
         ops = backend_ops(self.backend)

@@ -8,9 +8,9 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
+from keras_strategies.augmentation._factors import checked_factor, constant
 from keras_strategies.augmentation._image._given_boxes import pixel_boxes
 from keras_strategies.augmentation._image_layer import ImageLayer
-from keras_strategies.augmentation._random_layer import checked_range
 
 
 @serializable
@@ -94,16 +94,18 @@ class RandomBoxDropout(ImageLayer):
             bounding_box_format=bounding_box_format,
             **kwargs,
         )
-        self.height_factor: float | tuple[float, float] = checked_range(
+        self.height_factor: float | tuple[float, float] = checked_factor(
             "height_factor", height_factor, 0, 1
         )
-        self.width_factor: float | tuple[float, float] = checked_range(
+        self.width_factor: float | tuple[float, float] = checked_factor(
             "width_factor", width_factor, 0, 1
         )
         self.factor: float = checks.real("factor", factor, low=0, high=1)
         self.fill_value: float = checks.real("fill_value", fill_value)
 
-    def _draw_more(self, data: Tensors, seed: Any) -> dict[str, Any]:
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
         ops = backend_ops(self.backend)
         boxes, labels = pixel_boxes(data, self.bounding_box_format, self, ops)
         shape = (*ops.shape(labels)[:2], 5)
@@ -112,10 +114,7 @@ class RandomBoxDropout(ImageLayer):
 
     def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         ops = backend_ops(self.backend)
-        sizes = [
-            value if isinstance(value, tuple) else (value, value)
-            for value in (self.height_factor, self.width_factor)
-        ]
+        sizes = constant(self.height_factor), constant(self.width_factor)
         size = transformation["height"], transformation["width"]
         names = ("holes", "boxes", "labels")
         drawn = (transformation[name] for name in names)

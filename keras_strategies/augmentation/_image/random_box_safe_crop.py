@@ -103,19 +103,14 @@ class RandomBoxSafeCrop(GeometricLayer):
         self.factor: float = checks.real("factor", factor, low=0, high=1)
         self.margin: float = checks.real("margin", margin, low=0, high=1)
 
-    def get_random_transformation(
-        self, data: Tensors, training: bool = True, seed: Any = None
-    ) -> dict[str, Any] | None:
-        transformation = super().get_random_transformation(data, training, seed)
-        if transformation is None or "window" in transformation:
-            return transformation
+    def _draw_more(
+        self, data: Tensors, drawn: dict[str, Any], seed: Any
+    ) -> dict[str, Any]:
         ops = backend_ops(self.backend)
         box_format = self.bounding_box_format
         boxes, labels = pixel_boxes(data, box_format, self, ops, "rel_xyxy")
-        transformation["window"] = window(
-            transformation["uniform"], boxes, labels, self.factor, self.margin, ops
-        )
-        return transformation
+        settings = self.factor, self.margin
+        return {"window": window(drawn["uniform"], boxes, labels, *settings, ops)}
 
     def _numbers(self, transformation: Any) -> Tensor:
         return transformation["window"]

@@ -4,8 +4,8 @@ from typing import Any
 
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Tensor
+from keras_strategies.augmentation._factors import checked_factor
 from keras_strategies.augmentation._image._noise_layer import NoiseLayer
-from keras_strategies.augmentation._random_layer import checked_range
 
 
 @serializable
@@ -71,7 +71,9 @@ class RandomGaussianNoise(NoiseLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(value_range, seed=seed, data_format=data_format, **kwargs)
-        self.stddev: float | tuple[float, float] = checked_range("stddev", stddev, 0, 1)
+        self.stddev: float | tuple[float, float] = checked_factor(
+            "stddev", stddev, 0, 1
+        )
 
     def _deviation(self, images: Tensor, uniform: Tensor, ops: Any) -> Tensor:
         return self._drawn(self.stddev, uniform, 0, ops)

@@ -4,8 +4,8 @@ from typing import Any
 
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.augmentation._factors import checked_factor
 from keras_strategies.augmentation._image._noise_layer import NoiseLayer
-from keras_strategies.augmentation._random_layer import checked_range
 
 
 @serializable
@@ -75,8 +75,8 @@ class RandomISONoise(NoiseLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(value_range, seed=seed, data_format=data_format, **kwargs)
-        self.gain: float | tuple[float, float] = checked_range("gain", gain, 0, 1)
-        self.read_stddev: float | tuple[float, float] = checked_range(
+        self.gain: float | tuple[float, float] = checked_factor("gain", gain, 0, 1)
+        self.read_stddev: float | tuple[float, float] = checked_factor(
             "read_stddev", read_stddev, 0, 1
         )
 

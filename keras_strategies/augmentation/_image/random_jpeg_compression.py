@@ -6,11 +6,11 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._compiled import apply
+from keras_strategies.augmentation._factors import checked_factor, constant
 from keras_strategies.augmentation._image._jpeg_ops import compress
 from keras_strategies.augmentation._image_layer import (
     ImageLayer,
     check_color_channels,
-    checked_factor,
     checked_value_range,
 )
 
@@ -90,9 +90,7 @@ class RandomJPEGCompression(ImageLayer):
 
     def _augment(self, images: Tensor, transformation: Any) -> Tensor:
         check_color_channels(images, self.data_format)
-        quality = self.quality
-        bounds = quality if isinstance(quality, tuple) else (quality, quality)
-        settings = (bounds, self.factor, self.value_range)
+        settings = (constant(self.quality), self.factor, self.value_range)
         uniform = transformation["uniform"]
         return apply(compress, images, uniform, *settings, layer=self)
 

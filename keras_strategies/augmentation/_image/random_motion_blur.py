@@ -6,12 +6,9 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._compiled import apply
+from keras_strategies.augmentation._factors import checked_factor, constant, symmetric
 from keras_strategies.augmentation._image._blur_ops import motion_blur
-from keras_strategies.augmentation._image_layer import (
-    ImageLayer,
-    checked_factor,
-    symmetric,
-)
+from keras_strategies.augmentation._image_layer import ImageLayer
 
 
 @serializable
@@ -86,9 +83,8 @@ class RandomMotionBlur(ImageLayer):
         self.factor: float = checks.real("factor", factor, low=0, high=1)
 
     def _augment(self, images: Tensor, transformation: Any) -> Tensor:
-        length = self.length
-        bounds = length if isinstance(length, tuple) else (length, length)
-        settings = (bounds, symmetric(self.angle_factor), self.factor)
+        ranges = constant(self.length), symmetric(self.angle_factor)
+        settings = (*ranges, self.factor)
         uniform = transformation["uniform"]
         return apply(motion_blur, images, uniform, *settings, layer=self)
 

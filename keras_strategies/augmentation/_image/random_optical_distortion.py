@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config
+from keras_strategies.augmentation._factors import checked_factor, symmetric
 from keras_strategies.augmentation._image._distortions import lens_source, lens_target
 from keras_strategies.augmentation._image._geometric_layer import GeometricLayer
-from keras_strategies.augmentation._image_layer import checked_factor, symmetric
 
 
 @serializable

@@ -5,11 +5,8 @@ from typing import Any
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
-from keras_strategies.augmentation._random_layer import (
-    Draws,
-    RandomLayer,
-    checked_range,
-)
+from keras_strategies.augmentation._factors import checked_factor
+from keras_strategies.augmentation._random_layer import Draws, RandomLayer
 
 
 @serializable
@@ -70,7 +67,9 @@ class RandomJitter(RandomLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed=seed, **kwargs)
-        self.stddev: float | tuple[float, float] = checked_range("stddev", stddev, 0)
+        self.stddev: float | tuple[float, float] = checked_factor(
+            "stddev", stddev, 0, None
+        )
         self.relative: bool = checks.boolean("relative", relative)
 
     def _augment(self, batch: Tensor, draws: Draws, ops: Any) -> Tensor:

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
-from keras_strategies.augmentation._image_layer import checked_factor
+from keras_strategies.augmentation._factors import checked_factor, constant
 from keras_strategies.augmentation._random_layer import Draws, RandomLayer
 from keras_strategies.augmentation.signal._time_ops import interpolate, times
 
@@ -71,10 +71,9 @@ class RandomWindowSlice(RandomLayer):
 
     def _augment(self, batch: Tensor, draws: Draws, ops: Any) -> Tensor:
         count, steps, _ = ops.shape(batch)
-        bounds = self.factor
-        bounds = bounds if isinstance(bounds, tuple) else (bounds, bounds)
+        low, high = constant(self.factor)
         uniform = draws.uniform((count, 2))
-        fraction = bounds[0] + (bounds[1] - bounds[0]) * uniform[:, :1]
+        fraction = low + (high - low) * uniform[:, :1]
         last = ops.cast(steps, "float32") - 1.0
         start = uniform[:, 1:] * (1.0 - fraction) * last
         return interpolate(batch, start + fraction * times(steps, ops), ops)

@@ -81,13 +81,20 @@ def map_texts(function: Callable[..., list[str]], texts: Any) -> Any:
 def _map_tensor(function: Callable[..., list[str]], texts: Any) -> Tensor:
     import tensorflow as tf
 
+    changed = tf.reshape(call_on_tensor(function, texts), tf.shape(texts))
+    return tf.ensure_shape(changed, texts.shape)
+
+
+def call_on_tensor(function: Callable[..., list[str]], texts: Any) -> Any:
+    """Returns `function(list of str, in_pipeline)` of a tensor, as a flat tensor."""
+    import tensorflow as tf
+
     in_pipeline = not tf.executing_eagerly()
 
     def run(array: Any) -> Any:
         result = function(as_list(np.asarray(array, dtype=object)), in_pipeline)
         encoded = np.empty(len(result), dtype=object)
         encoded[:] = [text.encode("utf-8") for text in result]
-        return encoded.reshape(np.shape(array))
+        return encoded
 
-    changed = tf.numpy_function(run, [texts], tf.string)
-    return tf.ensure_shape(changed, texts.shape)
+    return tf.numpy_function(run, [texts], tf.string)

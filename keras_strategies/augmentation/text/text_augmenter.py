@@ -10,6 +10,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.types import Tensor, Tensors
 from keras_strategies.augmentation.text._containers import (
     as_list,
+    call_on_tensor,
     checked,
     is_tensor,
     to_container,
@@ -249,15 +250,7 @@ def _enlarge_tensors(
     is_single = texts.shape.rank == 0
     flat = texts[None] if is_single else texts
 
-    in_pipeline = not tf.executing_eagerly()
-
-    def run(array: Any) -> Any:
-        result = change(as_list(array), in_pipeline)
-        encoded = np.empty(len(result), dtype=object)
-        encoded[:] = [text.encode("utf-8") for text in result]
-        return encoded
-
-    enlarged = tf.numpy_function(run, [flat], tf.string)
+    enlarged = call_on_tensor(change, flat)
     count = flat.shape[0]
     enlarged = tf.ensure_shape(enlarged, [None if count is None else count * times])
     if not labels:

@@ -31,10 +31,7 @@ def write(
     arrays |= {f"target/{i}": value for i, value in enumerate(target.get_weights())}
     about = {"format": _FORMAT, **about}
     arrays["about"] = np.array(json.dumps(about, default=files.python_scalar))
-    with (
-        files.aside(pathlib.Path(path)) as aside,
-        open(aside, "wb") as file,
-    ):
+    with files.replacing(pathlib.Path(path)) as file:
         np.savez(file, **arrays)
 
 

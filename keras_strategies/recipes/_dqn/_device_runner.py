@@ -13,12 +13,11 @@ from keras_strategies.recipes._dqn._learners import JaxLearner
 from keras_strategies.recipes._dqn._settings import Settings
 from keras_strategies.recipes._dqn._sum_tree import leaf_count
 from keras_strategies.recipes._dqn._targets import epsilon_at, n_step_returns
-from keras_strategies.recipes._dqn.replay_buffer import Batch
+from keras_strategies.recipes._dqn.replay_buffer import SMALLEST_PRIORITY, Batch
 
 # Steps of one program: long enough that calls cost nothing, short enough for a
 # deadline and an interruption.
 _PROGRAM_STEPS = 250
-_SMALLEST_PRIORITY = 1e-6
 
 
 class DeviceRunner:
@@ -223,7 +222,7 @@ class DeviceRunner:
     def _set_priorities(self, buffer: Any, indices: Any, errors: Any) -> Any:
         if "tree" not in buffer:
             return buffer
-        sizes = ops.abs(errors) + _SMALLEST_PRIORITY
+        sizes = ops.abs(errors) + SMALLEST_PRIORITY
         priorities = sizes**self.settings.priority_exponent
         tree = _sum_tree_jax.set_leaves(buffer["tree"], indices, priorities)
         largest = ops.maximum(buffer["largest"], ops.max(priorities))

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_strategies._internal import checks
+from keras_strategies.recipes._dqn._environments import GymnasiumEnvironments
 from keras_strategies.recipes._dqn._network import q_network
 from keras_strategies.recipes._dqn.dqn_agent import DQNAgent, make_environments
 
@@ -79,7 +80,7 @@ def dqn(
         rate = keras.optimizers.schedules.PolynomialDecay(1e-3, 60_000, 2e-5)
         optimizer = keras.optimizers.Adam(rate, global_clipnorm=10.0)
     network.compile(optimizer, loss=loss)
-    if env is not environments and hasattr(environments, "close"):
+    if isinstance(environments, GymnasiumEnvironments):
         environments.close()
     return DQNAgent(
         env, network, num_envs=num_envs, n_steps=n_steps, seed=seed, **settings

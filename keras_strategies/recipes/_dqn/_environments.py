@@ -45,6 +45,7 @@ class GymnasiumEnvironments:
     def __init__(self, env: Any, num_envs: int) -> None:
         self.gymnasium = optional.require("gymnasium", "`recipes.dqn`")
         self.envs = self._make(env, num_envs)
+        self._is_own = self.envs is not env
         modes = self.gymnasium.vector.AutoresetMode
         # An environment without the entry resets as gymnasium did by default.
         self._mode = self.envs.metadata.get("autoreset_mode", modes.NEXT_STEP)
@@ -138,5 +139,6 @@ class GymnasiumEnvironments:
         return Transition(np.asarray(rewards), last, terminated, truncated, valid)
 
     def close(self) -> None:
-        """Frees what the environments hold."""
-        self.envs.close()
+        """Frees what the environments hold, unless the caller made them."""
+        if self._is_own:
+            self.envs.close()

@@ -23,8 +23,7 @@ def in_gymnasium(learner: Any, env: Any, episodes: int, seed: int) -> np.ndarray
         while len(results) < episodes:
             results += list(_first_episodes(learner, environments, seed + len(results)))
     finally:
-        if environments.envs is not env:  # not what the caller still owns
-            environments.close()
+        environments.close()
     return np.array(results[:episodes])
 
 

@@ -64,10 +64,6 @@ class Learner:
             return tau
         return ops.where(ops.equal(iterations % interval, 0), tau, 0.0)
 
-    def reset_target(self) -> None:
-        """Makes the target network equal to the online one."""
-        self.target.set_weights(self.network.get_weights())
-
     def sync(self) -> None:
         """Writes everything back into the variables of the models."""
 
@@ -89,23 +85,23 @@ class Learner:
 class _EagerLearner(Learner):
     """Learning by assignment to variables, for TensorFlow and Torch."""
 
-    def _online(self, x, training):
+    def _online(self, x: Any, training: bool) -> Any:
         q_values = self.network(x, training=training)
         if training:  # penalties of this call, not of the one for the targets
             self._penalties = list(self.network.losses)
         return q_values
 
-    def _target(self, x):
+    def _target(self, x: Any) -> Any:
         return self.target(x, training=False)
 
-    def _total_loss(self, batch):
+    def _total_loss(self, batch: Any) -> tuple[Any, Any, Any]:
         loss, errors = self.loss_and_errors(self._online, self._target, batch)
         total = loss
         for penalty in self._penalties:
             total = total + penalty
         return total, loss, errors
 
-    def _move_target(self):
+    def _move_target(self) -> None:
         step = self.target_step(self.network.optimizer.iterations)
         copies = isinstance(step, float) and step == 1.0
         for old, new in zip(self.target.weights, self.network.weights, strict=True):
@@ -116,7 +112,7 @@ class _EagerLearner(Learner):
 class TensorFlowLearner(_EagerLearner):
     """One `tf.function`."""
 
-    def _compile(self):
+    def _compile(self) -> None:
         import tensorflow as tf
 
         self._tensor = tf.constant
@@ -125,7 +121,7 @@ class TensorFlowLearner(_EagerLearner):
             self._learn_and_best, jit_compile=self._uses_xla() or None
         )
 
-    def _uses_xla(self):
+    def _uses_xla(self) -> bool:
         chosen = self.settings.jit_compile
         if chosen != "auto":
             return chosen
@@ -133,10 +129,10 @@ class TensorFlowLearner(_EagerLearner):
         small = self.settings.batch_size <= _LARGEST_OF_XLA
         return small and all(layer.supports_jit for layer in layers)
 
-    def _best(self, observations):
+    def _best(self, observations: Any) -> Any:
         return ops.argmax(self.network(observations, training=False), axis=-1)
 
-    def _learn_and_best(self, batch, observations):
+    def _learn_and_best(self, batch: Any, observations: Any) -> tuple[Any, Any, Any]:
         import tensorflow as tf
 
         variables = self.network.trainable_variables
@@ -148,34 +144,34 @@ class TensorFlowLearner(_EagerLearner):
         self._move_target()
         return loss, errors, self._best(observations)
 
-    def learn_and_act(self, batch, observations):
+    def learn_and_act(self, batch: Any, observations: Any) -> tuple[Any, Any, Any]:
         # Tensors: a call with arrays takes more than twice the time. Not the indices:
         # the program does not need them.
         batch = type(batch)(*map(self._tensor, batch[:-1]), indices=())
         loss, errors, actions = self._fused(batch, self._tensor(observations))
         return loss, errors, actions.numpy()
 
-    def act(self, observations):
+    def act(self, observations: Any) -> Any:
         return self._greedy(self._tensor(observations)).numpy()
 
 
 class TorchLearner(_EagerLearner):
     """Eager steps."""
 
-    def _compile(self):
+    def _compile(self) -> None:
         pass
 
-    def _tensors(self, values):
+    def _tensors(self, values: Any) -> Any:
         return keras.tree.map_structure(ops.convert_to_tensor, values)
 
-    def act(self, observations):
+    def act(self, observations: Any) -> Any:
         import torch
 
         with torch.no_grad():
             q_values = self.network(self._tensors(observations), training=False)
             return q_values.argmax(-1).cpu().numpy()
 
-    def learn_and_act(self, batch, observations):
+    def learn_and_act(self, batch: Any, observations: Any) -> tuple[Any, Any, Any]:
         import torch
 
         batch = self._tensors(batch)
@@ -193,7 +189,7 @@ class TorchLearner(_EagerLearner):
 class JaxLearner(Learner):
     """One jitted function of a state that is never copied."""
 
-    def _compile(self):
+    def _compile(self) -> None:
         import jax
 
         self.refresh()
@@ -202,37 +198,33 @@ class JaxLearner(Learner):
         self._greedy = jax.jit(self.greedy)
         self._fused = jax.jit(self.step, donate_argnums=0)
 
-    def refresh(self):
-        # Copies: a donated array of a variable would be deleted under it.
-        self.state = keras.tree.map_structure(
-            lambda variable: ops.copy(variable.value),
-            {
-                "trainable": self.network.trainable_variables,
-                "other": self.network.non_trainable_variables,
-                "target": self.target.non_trainable_variables,
-                "optimizer": self.network.optimizer.variables,
-            },
-        )
-
-    def sync(self):
-        variables = {
+    def _variables(self) -> dict[str, Any]:
+        return {
             "trainable": self.network.trainable_variables,
             "other": self.network.non_trainable_variables,
             "target": self.target.non_trainable_variables,
             "optimizer": self.network.optimizer.variables,
         }
-        for name, group in variables.items():
+
+    def refresh(self) -> None:
+        # Copies: a donated array of a variable would be deleted under it.
+        self.state = keras.tree.map_structure(
+            lambda variable: ops.copy(variable.value), self._variables()
+        )
+
+    def sync(self) -> None:
+        for name, group in self._variables().items():
             for variable, value in zip(group, self.state[name], strict=True):
                 variable.assign(ops.copy(value))
 
-    def greedy(self, state, observations):
+    def greedy(self, state: Any, observations: Any) -> Any:
         """The best actions: a pure function."""
         q_values, _ = self.network.stateless_call(
             state["trainable"], state["other"], observations, training=False
         )
         return ops.argmax(q_values, axis=-1)
 
-    def update(self, state, batch):
+    def update(self, state: Any, batch: Any) -> tuple[Any, Any, Any]:
         """`(state, loss, TD errors)` after one update: a pure function."""
         import jax
 
@@ -266,14 +258,14 @@ class JaxLearner(Learner):
         after["target"] = self._moved_target(state["target"], after)
         return after, loss, errors
 
-    def _scaled(self, total, state):
+    def _scaled(self, total: Any, state: Any) -> Any:
         """The loss times the scale of a `LossScaleOptimizer`, read from the state."""
         variables = self.network.optimizer.variables
         mapping = list(zip(variables, state["optimizer"], strict=True))
         with keras.StatelessScope(state_mapping=mapping):
             return self.network.optimizer.scale_loss(total)
 
-    def _moved_target(self, target, after):
+    def _moved_target(self, target: Any, after: Any) -> list[Any]:
         variables = [
             *self.network.trainable_variables,
             *self.network.non_trainable_variables,
@@ -293,24 +285,26 @@ class JaxLearner(Learner):
             moved.append(old + step * (online[id(variable)] - old) if moves else old)
         return moved
 
-    def _iterations_index(self):
+    def _iterations_index(self) -> int:
         iterations = self.network.optimizer.iterations
         variables = self.network.optimizer.variables
         return next(i for i, v in enumerate(variables) if v is iterations)
 
-    def step(self, state, batch, observations):
+    def step(
+        self, state: Any, batch: Any, observations: Any
+    ) -> tuple[Any, tuple[Any, Any, Any]]:
         """`(state, (loss, TD errors, actions))`: learns, then acts; a pure function."""
         state, loss, errors = self.update(state, batch)
         return state, (loss, errors, self.greedy(state, observations))
 
-    def learn_and_act(self, batch, observations):
+    def learn_and_act(self, batch: Any, observations: Any) -> tuple[Any, Any, Any]:
         batch = batch._replace(indices=())
         self.state, (loss, errors, actions) = self._fused(
             self.state, batch, observations
         )
         return loss, errors, np.asarray(actions)
 
-    def act(self, observations):
+    def act(self, observations: Any) -> Any:
         return np.asarray(self._greedy(self.state, observations))
 
 

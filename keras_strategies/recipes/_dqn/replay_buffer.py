@@ -9,7 +9,7 @@ from keras_strategies._internal import checks
 from keras_strategies.recipes._dqn import _sum_tree
 from keras_strategies.recipes._dqn._targets import n_step_returns
 
-_SMALLEST_PRIORITY = 1e-6
+SMALLEST_PRIORITY = 1e-6
 
 
 class Batch(NamedTuple):
@@ -218,7 +218,7 @@ class ReplayBuffer:
                 "This buffer draws uniformly and has no priorities: give it a "
                 "`priority_exponent`."
             )
-        sizes = np.abs(np.asarray(td_errors, "float64")) + _SMALLEST_PRIORITY
+        sizes = np.abs(np.asarray(td_errors, "float64")) + SMALLEST_PRIORITY
         priorities = sizes**self.priority_exponent
         self._largest_priority = max(self._largest_priority, float(priorities.max()))
         rows, envs = np.divmod(np.asarray(indices), self.num_envs)

@@ -11,8 +11,8 @@ from keras_strategies._internal.keras_private.step_blocks import (
     global_seed_state,
     set_global_seed_state,
 )
-from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies._internal.traversal import all_variables
+from keras_strategies._internal.variable_values import assign_values, host_values
 
 _ATTRIBUTES = (
     "history",
