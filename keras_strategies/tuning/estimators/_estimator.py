@@ -267,22 +267,27 @@ class Estimator:
         Returns:
             The estimator itself. `history_` has the epochs of all calls.
         """
+        return self._partial_fit(X, y, sample_weight, kwargs)
+
+    def _partial_fit(self, X, y, sample_weight, kwargs, announced=None):
         earlier = getattr(self, "history_", {})
-        self._fit(X, y, sample_weight, {"epochs": 1} | kwargs, warm_start=True)
+        self._fit(X, y, sample_weight, {"epochs": 1} | kwargs, True, announced)
         self.history_ = {
             name: [*earlier.get(name, ()), *values]
             for name, values in self.history_.items()
         }
         return self
 
-    def _fit(self, X, y, sample_weight, kwargs, warm_start, classes=None):
+    def _fit(self, X, y, sample_weight, kwargs, warm_start, announced=None):
+        """Fits; `announced` is what a first fit is told of the targets to come."""
         _features.check_targets_are_there(self, y)
         inputs = _features.as_inputs(X)
         model = getattr(self, "model_", None) if warm_start else None
         if model is not None:
             _features.check_names(self, X)
             _features.check_same_shapes(inputs, self.input_shape_)
-        y, learned = self._check_targets(y, self._earlier(warm_start, classes))
+        earlier = announced if model is None else self._learned()
+        y, learned = self._check_targets(y, earlier)
         _features.check_same_length(inputs, y, sample_weight)
         settings = {
             name: self._parameter(name)
@@ -321,9 +326,9 @@ class Estimator:
             setattr(self, name, value)
         return self
 
-    def _earlier(self, warm_start, classes):
-        """What is known of the targets before a fit looks at them."""
-        return
+    def _learned(self) -> Mapping[str, Any] | None:
+        """What targets must agree with, of what the last fit learned from its own."""
+        return None
 
     def _encoded(self, y, learned, model, width):
         return _features.as_outputs(model, self._encode(y, learned, model, width))
