@@ -20,6 +20,14 @@ from keras_strategies.tuning.hypermodels._compiling import (
 # Prefixes of parameters that are not named in the constructor, by their receiver.
 _ROUTES = ("model", "optimizer", "loss", "callbacks", "fit", "predict")
 _COMPILED = ("optimizer", "loss", "metrics")
+_OF_FIT = (
+    "batch_size",
+    "epochs",
+    "verbose",
+    "callbacks",
+    "validation_split",
+    "shuffle",
+)
 
 
 class Estimator:
@@ -150,12 +158,8 @@ class Estimator:
 
     def _route(self, route: str) -> dict[str, Any]:
         """The parameters with a prefix, without it."""
-        prefix = f"{route}__"
-        return {
-            name.removeprefix(prefix): self._parameter(name)
-            for name in self._routed
-            if name.startswith(prefix)
-        }
+        parameters = {name: self._parameter(name) for name in self._routed}
+        return _routes.without_prefix(parameters, route)
 
     def _parameter(self, name: str) -> Any:
         """A parameter; NumPy's scalars, which SciPy draws, as Python's for Keras."""
@@ -289,14 +293,7 @@ class Estimator:
         earlier = announced if model is None else self._learned()
         y, learned = self._check_targets(y, earlier)
         _features.check_same_length(inputs, y, sample_weight)
-        settings = {
-            name: self._parameter(name)
-            for name in ("batch_size", "epochs", "verbose", "callbacks")
-        }
-        settings |= {
-            "validation_split": self._parameter("validation_split"),
-            "shuffle": self.shuffle,
-        }
+        settings = {name: self._parameter(name) for name in _OF_FIT}
         settings |= self._route("fit") | kwargs
         settings["callbacks"] = _routes.make_callbacks(
             settings["callbacks"], self._route("callbacks")
