@@ -1,6 +1,5 @@
 """Constraint that keeps a weight at few values after every update."""
 
-import contextlib
 import functools
 from typing import Any
 
@@ -55,7 +54,7 @@ class ClusterConstraint(UpdateConstraint):
             # Zero is one of the n values and has no centroid.
             initialize, n = _centroid_init.initial_centroids_by_sign, n - 1
         centroids = np.stack([initialize(row, n, init) for row in rows])
-        with _variable_scope(model):
+        with keras_private.variables_scope(model):
             self.centroids, self.offset = (
                 keras.Variable(
                     initial, dtype="float32", trainable=False, autocast=False, name=name
@@ -173,9 +172,3 @@ def track_on_compile(model: keras.Model) -> None:
 
     compile_and_track.tracks_clusters = True  # type: ignore[attr-defined]
     model.compile = compile_and_track
-
-
-def _variable_scope(model):
-    """The scope that variables of the model are created in, for `tf.distribute`."""
-    strategy = getattr(model, "distribute_strategy", None)
-    return contextlib.nullcontext() if strategy is None else strategy.scope()
