@@ -1,5 +1,9 @@
 """Traversal of nested models and optimizers."""
 
+from collections.abc import Callable
+from typing import Any
+
+from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import flatten_layers
 
 
@@ -11,6 +15,25 @@ def all_layers(model):
     makes its layers in `build`.
     """
     return [layer for layer in flatten_layers(model) if layer is not model]
+
+
+def check_built(model: Any, needs_weights: Callable[[Any], bool]) -> None:
+    """Refuses a model of which some weights do not exist yet.
+
+    Args:
+        model: A `keras.Model`.
+        needs_weights: Whether the weights of a layer matter to the caller. A layer
+            without any may stay unbuilt in a model that is built.
+    """
+    unbuilt = [layer for layer in all_layers(model) if not layer.built]
+    missing = [layer.name for layer in unbuilt if needs_weights(layer)]
+    if missing or not model.built:
+        checks.fail(
+            "`model` must be built: its weights do not exist yet",
+            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
+            model=model.name,
+            unbuilt_layers=missing,
+        )
 
 
 def innermost_optimizer(optimizer):

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.traversal import all_layers
+from keras_strategies._internal.traversal import all_layers, check_built
 from keras_strategies._internal.types import Tensor, Tensors
 
 KERNELS = ("kernel", "pointwise_kernel")
@@ -22,18 +22,7 @@ _ABSENT = object()
 def check_model(model: keras.Model) -> None:
     """Checks for a model whose weights all exist."""
     checks.instance("model", model, keras.Model)
-    unbuilt = [
-        layer.name
-        for layer in all_layers(model)
-        if not layer.built and any(hasattr(layer, name) for name in _WEIGHTS)
-    ]
-    if unbuilt or not model.built:
-        checks.fail(
-            "`model` must be built: its weights do not exist yet",
-            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
-            model=model.name,
-            unbuilt_layers=unbuilt,
-        )
+    check_built(model, lambda layer: any(hasattr(layer, name) for name in _WEIGHTS))
 
 
 def outside_loops(model: keras.Model) -> list[keras.layers.Layer]:

@@ -14,7 +14,7 @@ from keras_strategies._internal.select import (
     layer_targets,
     weight_target,
 )
-from keras_strategies._internal.traversal import all_layers
+from keras_strategies._internal.traversal import all_layers, check_built
 from keras_strategies._internal.types import Regularizer
 
 # Attributes with a weight, and those with its regularizer that a config is made of.
@@ -146,18 +146,7 @@ def _regularizer(name: str, value: Any) -> Any:
 
 def _check_built(model: keras.Model) -> None:
     attributes = {attribute for _, attribute in _KERNELS + _BIASES}
-    unbuilt = [
-        layer.name
-        for layer in all_layers(model)
-        if not layer.built and any(hasattr(layer, name) for name in attributes)
-    ]
-    if unbuilt or not model.built:
-        checks.fail(
-            "`model` must be built: its weights do not exist yet",
-            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
-            model=model.name,
-            unbuilt_layers=unbuilt,
-        )
+    check_built(model, lambda layer: any(hasattr(layer, name) for name in attributes))
 
 
 @dataclasses.dataclass(frozen=True)
