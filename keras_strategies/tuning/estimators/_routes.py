@@ -79,14 +79,14 @@ def make_loss(loss: Any, settings: Mapping[str, Any]) -> Any:
 
 
 def _loss_class(name):
-    wanted = name.replace("_", "").lower()
+    key = name.replace("_", "").lower()
     aliases = {"mse": "meansquarederror", "mae": "meanabsoluteerror"}
-    wanted = aliases.get(wanted, wanted)
+    key = aliases.get(key, key)
     classes = {
         attribute.lower(): value
         for attribute, value in vars(keras.losses).items()
         if isinstance(value, type)
     }
-    if wanted not in classes:
+    if key not in classes:
         checks.fail("`loss` must be the name of a loss of Keras", loss=name)
-    return classes[wanted]
+    return classes[key]
