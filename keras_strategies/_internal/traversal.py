@@ -1,6 +1,6 @@
 """Traversal of nested models and optimizers."""
 
-from collections.abc import Collection
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,19 +19,22 @@ def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [layer for layer in flatten_layers(model) if layer is not model]
 
 
-def check_weights_exist(model: keras.Model, attributes: Collection[str]) -> None:
-    """Refuses a model in which a layer with one of these attributes is not built."""
-    unbuilt = [
-        layer.name
-        for layer in all_layers(model)
-        if not layer.built and any(hasattr(layer, name) for name in attributes)
-    ]
-    if unbuilt or not model.built:
+def check_built(model: Any, needs_weights: Callable[[Any], bool]) -> None:
+    """Refuses a model of which some weights do not exist yet.
+
+    Args:
+        model: A `keras.Model`.
+        needs_weights: Whether the weights of a layer matter to the caller. A layer
+            without any may stay unbuilt in a model that is built.
+    """
+    unbuilt = [layer for layer in all_layers(model) if not layer.built]
+    missing = [layer.name for layer in unbuilt if needs_weights(layer)]
+    if missing or not model.built:
         checks.fail(
             "`model` must be built: its weights do not exist yet",
             fix="Call the model on one batch, or `model.build(input_shape)`, first.",
             model=model.name,
-            unbuilt_layers=unbuilt,
+            unbuilt_layers=missing,
         )
 
 

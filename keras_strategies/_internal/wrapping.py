@@ -9,6 +9,13 @@ from keras_strategies._internal import bases, checks
 from keras_strategies._internal.types import Config, Shape, Tensors
 
 
+def deserialized(value: Any) -> Any:
+    """Returns the object of a saved config; what is no config as it is."""
+    if isinstance(value, dict):
+        return keras.saving.deserialize_keras_object(value)
+    return value
+
+
 class SavedWithInner:
     """Saves the wrapped object, the attribute and argument `_INNER`, in the config."""
 

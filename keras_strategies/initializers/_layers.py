@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.interception import replacing
-from keras_strategies._internal.traversal import all_layers, check_weights_exist
+from keras_strategies._internal.traversal import all_layers, check_built
 from keras_strategies._internal.types import Tensor, Tensors
 
 KERNELS = ("kernel", "pointwise_kernel")
@@ -22,7 +22,7 @@ LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
 def check_model(model: keras.Model) -> None:
     """Checks for a model whose weights all exist."""
     checks.instance("model", model, keras.Model)
-    check_weights_exist(model, _WEIGHTS)
+    check_built(model, lambda layer: any(hasattr(layer, name) for name in _WEIGHTS))
 
 
 def outside_loops(model: keras.Model) -> list[keras.layers.Layer]:

@@ -14,7 +14,7 @@ from keras_strategies._internal.select import (
     layer_targets,
     weight_target,
 )
-from keras_strategies._internal.traversal import all_layers, check_weights_exist
+from keras_strategies._internal.traversal import all_layers, check_built
 from keras_strategies._internal.types import Regularizer
 
 # Attributes with a weight, and those with its regularizer that a config is made of.
@@ -115,7 +115,8 @@ def apply(
             fix="`False` removes a regularizer.",
             **requested,
         )
-    check_weights_exist(model, [attribute for _, attribute in _KERNELS + _BIASES])
+    attributes = {attribute for _, attribute in _KERNELS + _BIASES}
+    check_built(model, lambda layer: any(hasattr(layer, name) for name in attributes))
     slots = {name: _slots(model, name) for name in regularizers}
     selection.check_used(
         [slot.target for each in slots.values() for slot in each], "weight or layer"

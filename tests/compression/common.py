@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_strategies import compression
+from keras_strategies.compression.pruning import _masks
 
 
 def backend():
@@ -73,6 +74,13 @@ def effective_kernel(layer, shape):
     units = np.eye(size, dtype="float32").reshape(size, *shape)
     offset = values(layer(np.zeros((1, *shape), "float32")))
     return values(layer(units)) - offset
+
+
+def magnitude_mask(weights, sparsity):
+    """The mask of single weights, which `prune` makes of their magnitudes."""
+    scores = _masks.magnitudes_of(weights)
+    threshold = _masks.threshold_for([scores], sparsity)
+    return _masks.at_least_threshold(scores, threshold)
 
 
 def expected_sparsity(size, target):

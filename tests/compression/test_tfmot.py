@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_strategies.compression import ConstantSparsity, PolynomialSparsity
-from keras_strategies.compression.pruning import _masks
+from tests.compression.common import magnitude_mask
 
 pytestmark = pytest.mark.tensorflow
 
@@ -120,6 +120,6 @@ def test_schedules_agree_at_every_step(oracle):
 
 def test_masks_agree(oracle):
     for index, (values, sparsity) in enumerate(_weights()):
-        got = _masks.magnitude_mask(keras.ops.convert_to_tensor(values), sparsity)
+        got = magnitude_mask(keras.ops.convert_to_tensor(values), sparsity)
         expected = np.array(oracle["masks"][str(index)]).astype(bool)
         np.testing.assert_array_equal(got, expected, err_msg=str(index))

@@ -514,25 +514,25 @@ def test_a_pickled_estimator_predicts_the_same():
     np.testing.assert_allclose(copy.predict_proba(x), model.predict_proba(x), 1e-5)
 
 
-def checked_classifier(X, y):
+def build_classifier(X, y):
     if y.ndim == 2:
-        model = _checked_network(X, y.shape[1], "sigmoid")
+        model = _network_of_width(X, y.shape[1], "sigmoid")
         model.compile(keras.optimizers.Adam(0.03), "binary_crossentropy")
         return model
-    return _checked_network(X, max(len(np.unique(y)), 2), "softmax")
+    return _network_of_width(X, max(len(np.unique(y)), 2), "softmax")
 
 
-def checked_regressor(X, y):
-    return _checked_network(X, y.shape[1] if y.ndim == 2 else 1, None)
+def build_regressor(X, y):
+    return _network_of_width(X, y.shape[1] if y.ndim == 2 else 1, None)
 
 
-def _checked_network(X, width, activation):
+def _network_of_width(X, width, activation):
     inputs = keras.Input(X.shape[1:])
     hidden = keras.layers.Dense(16, activation="relu")(inputs)
     return keras.Model(inputs, keras.layers.Dense(width, activation)(hidden))
 
 
-def _checked(cls, build):
+def _quick(cls, build):
     return cls(
         build,
         epochs=12,
@@ -559,12 +559,12 @@ def test_checks_of_scikit_learn(kind):
     from sklearn.utils.estimator_checks import check_estimator
 
     if kind == "classifier":
-        estimator = _checked(KerasClassifier, checked_classifier)
+        estimator = _quick(KerasClassifier, build_classifier)
     else:
-        estimator = _checked(KerasRegressor, checked_regressor)
+        estimator = _quick(KerasRegressor, build_regressor)
     results = check_estimator(estimator, on_fail=None, expected_failed_checks=_EXPECTED)
     failed = {
         r["check_name"]: r["exception"] for r in results if r["status"] == "failed"
     }
     assert len(results) > 40
-    assert failed == []
+    assert failed == {}

@@ -12,6 +12,7 @@ from keras_tuner import errors
 from sklearn.datasets import load_digits
 
 from keras_strategies.tuning import HyperMLP
+from tests.tuning.searching import space
 
 SMALL = {"units": (24, 48), "dropout": (0.0, 0.2), "batch_size": (16, 64)}
 
@@ -21,13 +22,6 @@ def digits():
     x, y = load_digits(return_X_y=True)
     x = (x.reshape(-1, 8, 8, 1) / 16).astype("float32")
     return (x[:192], y[:192]), (x[512:608], y[512:608])
-
-
-def space(hypermodel, **values):
-    hp = keras_tuner.HyperParameters()
-    hp.values = dict(values)
-    hypermodel.declare_hyperparameters(hp)
-    return hp
 
 
 def dense_layers(model):

@@ -5,14 +5,13 @@ from typing import Any, TypeAlias
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, traversal
 from keras_strategies._internal.select import (
     Selection,
     Target,
     layer_targets,
     weight_target,
 )
-from keras_strategies._internal.traversal import all_layers
 
 #: A weight and the layer that holds it itself.
 LayerWeight: TypeAlias = tuple[Any, keras.Variable]
@@ -103,7 +102,7 @@ def compressible_weights(
     """
     pairs: list[LayerWeight] = []
     seen = set()
-    for layer in [model, *all_layers(model)]:
+    for layer in [model, *traversal.all_layers(model)]:
         for weight in layer_weights(layer, protocol):
             if id(weight) not in seen:
                 seen.add(id(weight))
@@ -113,15 +112,7 @@ def compressible_weights(
 
 def check_built(model: keras.Model, protocol: Sequence[str] = PRUNABLE) -> None:
     """Refuses a model of which some weights do not exist yet."""
-    unbuilt = [layer for layer in all_layers(model) if not layer.built]
-    missing = [layer.name for layer in unbuilt if _can_be_compressed(layer, protocol)]
-    if missing or not model.built:
-        checks.fail(
-            "`model` must be built: its weights do not exist yet",
-            fix="Call the model on one batch, or `model.build(input_shape)`, first.",
-            model=model.name,
-            unbuilt_layers=missing,
-        )
+    traversal.check_built(model, lambda layer: _can_be_compressed(layer, protocol))
 
 
 def select_weights(

@@ -18,20 +18,14 @@ def num_kept(size: float, sparsity: Any) -> Any:
     return ops.cast(ops.maximum(ops.round(size * density), 1.0), "int32")
 
 
-def kth_largest(magnitudes: Any, k: Any) -> Any:
-    """The k-th largest of non-negative numbers, exactly, by bisection.
+def kth_largest(tensors: Sequence[Any], k: Any) -> Any:
+    """The k-th largest of the non-negative numbers of all tensors, by bisection.
 
-    Halves the interval until no float32 lies inside. About fifty counting passes;
-    a full sort takes several times as long, and twenty times under XLA.
-    Numbers below the normal range of float32 count as 0. The result is 0, so that
+    Halves the interval until no float32 lies inside: the result is exact. About fifty
+    counting passes; a full sort takes several times as long, and twenty times under
+    XLA. Numbers below the normal range of float32 count as 0. The result is 0, so that
     all are kept, if a number is infinite or not a number.
     """
-
-    return kth_largest_of_all([magnitudes], k)
-
-
-def kth_largest_of_all(tensors: Sequence[Any], k: Any) -> Any:
-    """`kth_largest` of the numbers of several tensors together."""
 
     # Invariant: at least k numbers are >= low, fewer than k are >= high. The loop
     # ends when low and high are neighbours in float32: low is then the k-th largest.
@@ -61,7 +55,7 @@ def magnitudes_of(weights: Any) -> Any:
 def threshold_for(tensors: Sequence[Any], sparsity: Any) -> Any:
     """The k-th largest of all numbers, `k = max(round(n * (1 - sparsity)), 1)`."""
     size = float(sum(math.prod(numbers.shape) for numbers in tensors))
-    return kth_largest_of_all(tensors, num_kept(size, sparsity))
+    return kth_largest(tensors, num_kept(size, sparsity))
 
 
 def at_least_threshold(scores: Any, threshold: Any) -> Any:
@@ -69,15 +63,6 @@ def at_least_threshold(scores: Any, threshold: Any) -> Any:
     threshold = ops.minimum(threshold, ops.max(scores))
     # Scores that are not numbers are kept, so that a failed training is seen.
     return ops.logical_not(scores < threshold)
-
-
-def magnitude_mask(weights: Any, sparsity: Any) -> Any:
-    """True where `|w|` is at least the k-th largest `|w|` of the tensor.
-
-    `k = max(round(n * (1 - sparsity)), 1)` for `n` weights; ties are kept.
-    """
-    scores = magnitudes_of(weights)
-    return at_least_threshold(scores, threshold_for([scores], sparsity))
 
 
 def pool_blocks(magnitudes: Any, block_size: Sequence[int], pooling: str) -> Any:

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_strategies._internal import bases
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.wrapping import deserialized
 from keras_strategies.compression.quantization import _fake_quantization
 
 
@@ -97,9 +98,7 @@ class QuantizedAffine(bases.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(layer, dict):
-            layer = keras.saving.deserialize_keras_object(layer)
-        self.layer = layer
+        self.layer = layer = deserialized(layer)
         self.momentum = momentum
         self.batch_statistics = batch_statistics
         # Without an offset the product is the output, which gets a range in any case.

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.wrapping import deserialized
 
 # TFMOT's `layer.add_weight` has the name first; Keras 3 has the shape.
 _OLD_ORDER = ("name", "shape", "dtype", "initializer", "regularizer", "trainable")
@@ -40,7 +41,7 @@ class QuantizeWrapper(bases.Layer):
         name_prefix: str = "quant_",
         **kwargs: Any,
     ) -> None:
-        layer, quantize_config = _deserialized(layer), _deserialized(quantize_config)
+        layer, quantize_config = deserialized(layer), deserialized(quantize_config)
         kwargs.setdefault("name", f"{name_prefix}{layer.name}")
         super().__init__(**kwargs)
         self.layer: Any = layer
@@ -178,12 +179,6 @@ class QuantizeWrapper(bases.Layer):
             if new is not old and id(variable) not in replaced:
                 variable.assign(new)
         return outputs
-
-
-def _deserialized(value):
-    if isinstance(value, dict):
-        return keras.saving.deserialize_keras_object(value)
-    return value
 
 
 def _activation_name(activation):

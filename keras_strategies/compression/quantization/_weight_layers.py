@@ -10,6 +10,7 @@ from keras import ops
 from keras_strategies._internal import bases, keras_private
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.traversal import all_layers
+from keras_strategies._internal.wrapping import deserialized
 from keras_strategies.compression.quantization import (
     _activation_layers,
     _fake_quantization,
@@ -96,8 +97,8 @@ class QuantizedLayer(bases.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.layer = _deserialized(layer)
-        self.batch_norm = _deserialized(batch_norm)
+        self.layer = deserialized(layer)
+        self.batch_norm = deserialized(batch_norm)
         self.bits = bits
         self.per_channel = per_channel
         self.batch_statistics = batch_statistics
@@ -341,12 +342,6 @@ class QuantizedAttention(QuantizedLayer):
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         return self.layer.compute_output_spec(*args, **kwargs)
-
-
-def _deserialized(value):
-    if isinstance(value, dict):
-        return keras.saving.deserialize_keras_object(value)
-    return value
 
 
 def _value(variable, values):

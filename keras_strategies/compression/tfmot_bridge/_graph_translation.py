@@ -166,14 +166,10 @@ def _renumbered(pending, ends):
         if isinstance(value, Reference):
             node = value.node - shift.get(value.layer, 0)
             return dataclasses.replace(value, node=node)
-        if isinstance(value, dict):
-            return {key: shifted(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return type(value)(shifted(item) for item in value)
         return value
 
-    calls = [(n, k, layer, shifted(call)) for n, k, layer, call in pending]
-    return calls, shifted(ends)
+    calls = [(n, k, layer, _mapped(shifted, call)) for n, k, layer, call in pending]
+    return calls, _mapped(shifted, ends)
 
 
 def _is_mask(entry):
@@ -190,26 +186,38 @@ def _is_reference(value):
     )
 
 
-def _parse_references(value):
+def _mapped(function, value):
+    """A structure with `function(item)` for each item, at any depth, that it changes.
+
+    Tuples become lists.
+    """
+    changed = function(value)
+    if changed is not value:
+        return changed
+    if isinstance(value, dict):
+        return {key: _mapped(function, item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mapped(function, item) for item in value]
+    return value
+
+
+def _parse_references(structure):
     """Turns `[name, node, tensor]` into references, anywhere in a structure."""
-    if _is_reference(value):
-        return Reference(*value[:3])
-    if isinstance(value, dict):
-        return {key: _parse_references(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_parse_references(item) for item in value]
-    return value
+    return _mapped(
+        lambda value: Reference(*value[:3]) if _is_reference(value) else value,
+        structure,
+    )
 
 
-def _parse_keras_3(value):
+def _parse_keras_3(structure):
     """Turns `__keras_tensor__` entries into references, anywhere in a structure."""
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        return Reference(*value["config"]["keras_history"])
-    if isinstance(value, dict):
-        return {key: _parse_keras_3(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_parse_keras_3(item) for item in value]
-    return value
+
+    def parsed(value):
+        if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+            return Reference(*value["config"]["keras_history"])
+        return value
+
+    return _mapped(parsed, structure)
 
 
 def _references(value: Any) -> Iterator[Reference]:
@@ -224,15 +232,15 @@ def _references(value: Any) -> Iterator[Reference]:
             yield from _references(item)
 
 
-def _resolved(value, tensors):
+def _resolved(structure, tensors):
     """A structure with tensors in place of references."""
-    if isinstance(value, Reference):
-        return tensors[value.layer, value.node][value.tensor]
-    if isinstance(value, dict):
-        return {key: _resolved(item, tensors) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_resolved(item, tensors) for item in value]
-    return value
+
+    def tensor_of(value):
+        if isinstance(value, Reference):
+            return tensors[value.layer, value.node][value.tensor]
+        return value
+
+    return _mapped(tensor_of, structure)
 
 
 def _as_list(outputs):

@@ -60,11 +60,7 @@ def fraction_range(name: str, value: Any) -> tuple[float, float]:
 
 def names(name: str, value: Any, allowed: Collection[str]) -> tuple[str, ...]:
     """Checks one name or several different ones, each in `allowed`."""
-    values = tuple(value) if isinstance(value, list | tuple) else (value,)
-    if not values or len(set(values)) < len(values):
-        checks.fail(
-            f"`{name}` must be one name or several different ones", **{name: value}
-        )
+    values = _one_or_several(name, value, "name")
     for item in values:
         checks.choice(name, item, allowed)
     return values
@@ -72,12 +68,17 @@ def names(name: str, value: Any, allowed: Collection[str]) -> tuple[str, ...]:
 
 def distinct(name: str, value: Any, check: Callable[[str, Any], T]) -> tuple[T, ...]:
     """Checks one value or several different ones by `check(name, value)`."""
+    values = _one_or_several(name, value, "value")
+    return tuple(check(name, item) for item in values)
+
+
+def _one_or_several(name: str, value: Any, kind: str) -> tuple[Any, ...]:
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not values or len(set(values)) < len(values):
         checks.fail(
-            f"`{name}` must be one value or several different ones", **{name: value}
+            f"`{name}` must be one {kind} or several different ones", **{name: value}
         )
-    return tuple(check(name, item) for item in values)
+    return values
 
 
 def flags(name: str, value: Any) -> tuple[bool, ...]:

@@ -20,6 +20,14 @@ from keras_strategies.tuning.hypermodels._compiling import (
 # Prefixes of parameters that are not named in the constructor, by their receiver.
 _ROUTES = ("model", "optimizer", "loss", "callbacks", "fit", "predict")
 _COMPILED = ("optimizer", "loss", "metrics")
+_OF_FIT = (
+    "batch_size",
+    "epochs",
+    "verbose",
+    "callbacks",
+    "validation_split",
+    "shuffle",
+)
 
 
 class Estimator:
@@ -150,12 +158,8 @@ class Estimator:
 
     def _route(self, route: str) -> dict[str, Any]:
         """The parameters with a prefix, without it."""
-        prefix = f"{route}__"
-        return {
-            name.removeprefix(prefix): self._parameter(name)
-            for name in self._routed
-            if name.startswith(prefix)
-        }
+        parameters = {name: self._parameter(name) for name in self._routed}
+        return _routes.without_prefix(parameters, route)
 
     def _parameter(self, name: str) -> Any:
         """A parameter; NumPy's scalars, which SciPy draws, as Python's for Keras."""
@@ -267,31 +271,29 @@ class Estimator:
         Returns:
             The estimator itself. `history_` has the epochs of all calls.
         """
+        return self._partial_fit(X, y, sample_weight, kwargs)
+
+    def _partial_fit(self, X, y, sample_weight, kwargs, announced=None):
         earlier = getattr(self, "history_", {})
-        self._fit(X, y, sample_weight, {"epochs": 1} | kwargs, warm_start=True)
+        self._fit(X, y, sample_weight, {"epochs": 1} | kwargs, True, announced)
         self.history_ = {
             name: [*earlier.get(name, ()), *values]
             for name, values in self.history_.items()
         }
         return self
 
-    def _fit(self, X, y, sample_weight, kwargs, warm_start, classes=None):
+    def _fit(self, X, y, sample_weight, kwargs, warm_start, announced=None):
+        """Fits; `announced` is what a first fit is told of the targets to come."""
         _features.check_targets_are_there(self, y)
         inputs = _features.as_inputs(X)
         model = getattr(self, "model_", None) if warm_start else None
         if model is not None:
             _features.check_names(self, X)
             _features.check_same_shapes(inputs, self.input_shape_)
-        y, learned = self._check_targets(y, self._earlier(warm_start, classes))
+        earlier = announced if model is None else self._learned()
+        y, learned = self._check_targets(y, earlier)
         _features.check_same_length(inputs, y, sample_weight)
-        settings = {
-            name: self._parameter(name)
-            for name in ("batch_size", "epochs", "verbose", "callbacks")
-        }
-        settings |= {
-            "validation_split": self._parameter("validation_split"),
-            "shuffle": self.shuffle,
-        }
+        settings = {name: self._parameter(name) for name in _OF_FIT}
         settings |= self._route("fit") | kwargs
         settings["callbacks"] = _routes.make_callbacks(
             settings["callbacks"], self._route("callbacks")
@@ -321,9 +323,9 @@ class Estimator:
             setattr(self, name, value)
         return self
 
-    def _earlier(self, warm_start, classes):
-        """What is known of the targets before a fit looks at them."""
-        return
+    def _learned(self) -> Mapping[str, Any] | None:
+        """What targets must agree with, of what the last fit learned from its own."""
+        return None
 
     def _encoded(self, y, learned, model, width):
         return _features.as_outputs(model, self._encode(y, learned, model, width))

@@ -19,17 +19,12 @@ def probabilities(
         multilabel: Whether each class is a question of its own.
     """
     outputs = np.asarray(outputs)
-    are_logits = takes_logits(model)
-    if multilabel:
-        if are_logits:
-            outputs = keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs))
-        return outputs
-    if outputs.shape[-1] == 1:
-        if are_logits:
-            outputs = keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs))
+    is_single = outputs.shape[-1] == 1
+    if takes_logits(model):
+        activation = keras.ops.sigmoid if multilabel or is_single else keras.ops.softmax
+        outputs = keras.ops.convert_to_numpy(activation(outputs))
+    if is_single and not multilabel:
         return np.concatenate([1 - outputs, outputs], axis=-1)
-    if are_logits:
-        outputs = keras.ops.convert_to_numpy(keras.ops.softmax(outputs))
     return outputs
 
 

@@ -9,6 +9,16 @@ import keras
 from keras_strategies._internal import checks
 
 
+def without_prefix(parameters: Mapping[str, Any], receiver: str) -> dict[str, Any]:
+    """Returns the parameters that begin with `receiver__`, by their remaining names."""
+    prefix = f"{receiver}__"
+    return {
+        name.removeprefix(prefix): value
+        for name, value in parameters.items()
+        if name.startswith(prefix)
+    }
+
+
 def make_callbacks(value: Any, settings: Mapping[str, Any]) -> list[Any]:
     """Returns callbacks for one fit: copies of objects, objects of classes.
 
@@ -20,7 +30,7 @@ def make_callbacks(value: Any, settings: Mapping[str, Any]) -> list[Any]:
     """
     if isinstance(value, Mapping):
         return [
-            _make(callback, _under(settings, name), f"callbacks__{name}__")
+            _make(callback, without_prefix(settings, name), f"callbacks__{name}__")
             for name, callback in value.items()
         ]
     members = value if isinstance(value, (list, tuple)) else [value]
@@ -51,15 +61,6 @@ def _make(callback, settings, prefix):
     return copy.deepcopy(callback)
 
 
-def _under(settings, name):
-    prefix = f"{name}__"
-    return {
-        key.removeprefix(prefix): value
-        for key, value in settings.items()
-        if key.startswith(prefix)
-    }
-
-
 def make_loss(loss: Any, settings: Mapping[str, Any]) -> Any:
     """Returns a loss with arguments changed: of a class, a name or an object."""
     if isinstance(loss, str) and settings:
@@ -78,14 +79,14 @@ def make_loss(loss: Any, settings: Mapping[str, Any]) -> Any:
 
 
 def _loss_class(name):
-    wanted = name.replace("_", "").lower()
+    key = name.replace("_", "").lower()
     aliases = {"mse": "meansquarederror", "mae": "meanabsoluteerror"}
-    wanted = aliases.get(wanted, wanted)
+    key = aliases.get(key, key)
     classes = {
         attribute.lower(): value
         for attribute, value in vars(keras.losses).items()
         if isinstance(value, type)
     }
-    if wanted not in classes:
+    if key not in classes:
         checks.fail("`loss` must be the name of a loss of Keras", loss=name)
-    return classes[wanted]
+    return classes[key]

@@ -179,11 +179,8 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         Returns:
             The estimator itself. `history_` has the epochs of all calls.
         """
-        self._announced = classes
-        try:
-            return super().partial_fit(X, y, sample_weight, **kwargs)
-        finally:
-            del self._announced
+        announced = None if classes is None else {"classes_": np.unique(classes)}
+        return self._partial_fit(X, y, sample_weight, kwargs, announced)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns the probability of each class, columns in the order of `classes_`.
@@ -225,13 +222,8 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         rows = self.target_type_ == "multilabel-indicator"
         return rows and "categorical" not in loss_name(self.model_)
 
-    def _earlier(self, warm_start, classes):
-        announced = getattr(self, "_announced", None)
-        if warm_start and hasattr(self, "model_"):
-            return {"classes_": self.classes_, "target_type_": self.target_type_}
-        if announced is None:
-            return None
-        return {"classes_": np.unique(announced)}
+    def _learned(self) -> Mapping[str, Any]:
+        return {"classes_": self.classes_, "target_type_": self.target_type_}
 
     def _check_targets(
         self, y: Any, earlier: Mapping[str, Any] | None

@@ -19,6 +19,7 @@ from keras_strategies._internal.model_graph import (
     rebuild_reason,
 )
 from keras_strategies.augmentation import RandomAffine
+from keras_strategies.tuning.hypermodels._images import channel_axis
 
 _DROPOUTS = (
     keras.layers.Dropout,
@@ -81,7 +82,7 @@ def image_input(model):
     """Position of the only input of images with channels, or `None`."""
     if not is_open(model):
         return None
-    axis = -1 if keras.config.image_data_format() == "channels_last" else 1
+    axis = channel_axis()
     images = [
         number
         for number, tensor in enumerate(model.inputs)

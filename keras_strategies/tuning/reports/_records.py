@@ -60,12 +60,16 @@ def best_metric(trial: Trial, name: str) -> float:
 
 def values_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the active hyperparameters of a row, by name."""
-    return {k[len(_VALUE) :]: v for k, v in row.items() if k.startswith(_VALUE)}
+    return _without_prefix(row, _VALUE)
 
 
 def metrics_of(row: Mapping[str, Any]) -> dict[str, float]:
     """The metrics of a row, by name."""
-    return {k[len(_METRIC) :]: v for k, v in row.items() if k.startswith(_METRIC)}
+    return _without_prefix(row, _METRIC)
+
+
+def _without_prefix(row, prefix):
+    return {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix)}
 
 
 def metric_of(row: Mapping[str, Any], name: str) -> float | None:

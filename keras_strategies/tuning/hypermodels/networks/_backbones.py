@@ -12,7 +12,7 @@ from keras_strategies._internal.traversal import all_layers
 from keras_strategies.training._fine_tune import depth
 from keras_strategies.training._fine_tune.plan import NORMALIZATIONS
 from keras_strategies.tuning._space import ranges
-from keras_strategies.tuning.hypermodels.networks._images import channel_axis
+from keras_strategies.tuning.hypermodels._images import channel_axis
 
 _CAFFE_MEANS = (103.939, 116.779, 123.68)  # blue, green, red
 _TORCH_MEANS, _TORCH_STDS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import keras
+
 from keras_strategies._internal import checks
 from keras_strategies.tuning.hypermodels import _task
 
@@ -23,3 +25,8 @@ def check_sequence(
         checked = (1, *checked[1:])
     shape = _task.check_input_shape(checked, axes=axes, fix=fix)
     return (input_shape[0], *shape[1:]), vocabulary_size
+
+
+def sequence_input(shape: tuple[int | None, ...], vocabulary_size: int | None) -> Any:
+    """The input of a network: tokens are integers, features are `floatx`."""
+    return keras.Input(shape, dtype=None if vocabulary_size is None else "int32")

@@ -9,11 +9,11 @@ from keras_strategies._internal import checks
 from keras_strategies.layers import StochasticDepth
 from keras_strategies.tuning._space import ranges
 from keras_strategies.tuning.hypermodels import _task
-from keras_strategies.tuning.hypermodels._task import Task
-from keras_strategies.tuning.hypermodels.networks._images import (
+from keras_strategies.tuning.hypermodels._images import (
     channel_axis,
     spatial_size,
 )
+from keras_strategies.tuning.hypermodels._task import Task
 from keras_strategies.tuning.hypermodels.networks._network import (
     HyperNetwork,
     NetworkArguments,

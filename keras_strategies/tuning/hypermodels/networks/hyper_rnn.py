@@ -12,7 +12,10 @@ from keras_strategies.tuning.hypermodels.networks._network import (
     HyperNetwork,
     NetworkArguments,
 )
-from keras_strategies.tuning.hypermodels.networks._sequences import check_sequence
+from keras_strategies.tuning.hypermodels.networks._sequences import (
+    check_sequence,
+    sequence_input,
+)
 
 _CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 
@@ -116,8 +119,7 @@ class HyperRNN(HyperNetwork):
     _model_name = "rnn"
 
     def _inputs(self) -> Any:
-        kind = {} if self.vocabulary_size is None else {"dtype": "int32"}
-        return keras.Input(self.input_shape, **kind)
+        return sequence_input(self.input_shape, self.vocabulary_size)
 
     def _sample_network(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -14,7 +14,10 @@ from keras_strategies.tuning.hypermodels.networks._network import (
     HyperNetwork,
     NetworkArguments,
 )
-from keras_strategies.tuning.hypermodels.networks._sequences import check_sequence
+from keras_strategies.tuning.hypermodels.networks._sequences import (
+    check_sequence,
+    sequence_input,
+)
 
 
 class HyperTransformer(HyperNetwork):
@@ -134,8 +137,7 @@ class HyperTransformer(HyperNetwork):
     _model_name = "transformer"
 
     def _inputs(self) -> Any:
-        kind = {} if self.vocabulary_size is None else {"dtype": "int32"}
-        return keras.Input(self.input_shape, **kind)
+        return sequence_input(self.input_shape, self.vocabulary_size)
 
     def _sample_network(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         return {
