@@ -1,6 +1,7 @@
 """One backend a process, chosen by KERAS_BACKEND; slow tests only with --full."""
 
 import os
+import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -41,7 +42,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def _fresh_keras():
-    """Each test starts from the same seed, dtype policy and empty name counters."""
+    """Each test starts from the same seed, dtype policy and names, without figures."""
     import keras
 
     keras.utils.clear_session(free_memory=False)
@@ -49,3 +50,5 @@ def _fresh_keras():
     policy = keras.config.dtype_policy()
     yield
     keras.config.set_dtype_policy(policy)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

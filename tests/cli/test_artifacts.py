@@ -78,6 +78,7 @@ def test_benchmark(use):
     code, printed = use("benchmark model.tflite --runs 5 --no-xnnpack")
     assert code == 0 and "median" in printed.out and "off" in printed.out
     code, printed = use("benchmark model.tflite --data x.npy --json")
+    assert code == 0, printed.err
     found = json.loads(printed.out)
     assert code == 0 and found["inputs"] == "given" and found["runs"] >= 50
     assert found["p90_ms"] <= found["p99_ms"]
