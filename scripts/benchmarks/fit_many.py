@@ -5,7 +5,7 @@
 Members differ in seed and learning rate and train for `N` epochs (10) on generated
 data: 8 dense networks of 784-128-10, 16 of 64-64-10, 8 small convolutional ones. Beside
 them, the same members by plain `fit`, a new model for each, and by `accelerate` with a
-new model for each. Figures are seconds and the ratio of each to `fit_many`; all in one run.
+new model for each. Figures are seconds and the ratio of each to `fit_many`, in one run.
 `KERAS_BACKEND` chooses the backend.
 """
 
