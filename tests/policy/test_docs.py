@@ -1,5 +1,6 @@
 """The documentation names every public symbol and builds without a warning."""
 
+import importlib
 import importlib.util
 import os
 import re
@@ -74,3 +75,52 @@ if importlib.util.find_spec("mkdocs") and importlib.util.find_spec("mkdocstrings
                     or "rel=canonical" in tag[0]
                     or (tag[1].startswith("https://keras-strategies.readthedocs.io/"))
                 ), f"{page.relative_to(site)}: {tag[1]}"
+
+
+# Names in code spans: `callbacks.TimeBudget`, `keras.layers.Lamb`.
+OURS = re.compile(rf"`({'|'.join(SUBPACKAGES)})\.([A-Za-z_]\w*)")
+KERAS = re.compile(r"`(keras(?:\.\w+)+)(?=[`(])")
+MIGRATION = ROOT / "docs" / "guides" / "migration.md"
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted((ROOT / "docs").rglob("*.md")),
+    ids=lambda path: str(path.relative_to(ROOT / "docs")),
+)
+def test_names_in_the_text_exist(page):
+    import keras
+
+    lines = page.read_text(encoding="utf-8").splitlines()
+    if page == MIGRATION:  # what stands in the first column is of another package
+        lines = [line.partition("|")[2].partition("|")[2] or line for line in lines]
+    text = "\n".join(lines)
+    for package, name in OURS.findall(text):
+        module = importlib.import_module(f"keras_strategies.{package}")
+        assert hasattr(module, name), f"{package}.{name}"
+    for name in set(KERAS.findall(text)):
+        if name.endswith(".keras") or page.stem in ("changelog", "benchmarks"):
+            continue
+        value = keras
+        for part in name.split(".")[1:]:
+            if name in GONE:
+                break
+            assert hasattr(value, part), name
+            value = getattr(value, part)
+
+
+# What the text says is gone, or is an attribute that exists when it is used.
+GONE = {"keras.wrappers.scikit_learn"}
+
+
+def test_messages_of_the_questions_are_those_of_the_package():
+    """A bold code span of the page of error messages stands in a source file."""
+    page = (ROOT / "docs" / "guides" / "faq.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\*\*`(.+?)`\*\*(?! ?\(Keras\))", page, re.M)
+    assert len(quoted) >= 12
+    sources = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "keras_strategies").rglob("*.py")
+    )
+    missing = [text for text in quoted if text not in sources]
+    assert not missing
