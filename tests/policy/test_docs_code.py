@@ -15,7 +15,8 @@ from tests.policy.sources import ROOT
 
 DOCS = ROOT / "docs"
 BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<reason>.+) -->\n)?^```python\n(?P<code>.*?)^```", re.M | re.S
+    r"(?:^<!-- not run: (?P<reason>.+) -->\n)?^```python\n(?P<code>.*?)^```",
+    re.M | re.S,
 )
 PAGES = sorted(
     str(path.relative_to(DOCS))
@@ -28,9 +29,13 @@ SLOW = {
     "explain.md",
     "export.md",
     "fine_tuning.md",
+    "guides/callbacks_on_my_model.md",
     "guides/compress.md",
     "guides/cross_validation.md",
+    "guides/early_stopping.md",
     "guides/faster.md",
+    "guides/imbalance.md",
+    "index.md",
     "tuning.md",
 }
 
@@ -82,6 +87,8 @@ def classifier(*names):
 def _names(page, digits):
     names = {"__name__": "page", "keras": keras, "np": np, **digits}
     names["model"] = classifier()
+    if page == "getting_started.md":
+        names["model"].save("model.keras")
     if page == "export.md":
         names["model"] = classifier("attention", "head", "detections")
     if page == "distillation.md":

@@ -207,8 +207,8 @@ def _assemble(digits, epochs, seeds, outcome, model, exported):
         "data": {
             "description": (
                 "The UCI handwritten digits in scikit-learn: 8x8 grey images, "
-                f"{sizes['train']} to train, {sizes['val']} to validate, "
-                f"{sizes['test']} to test."
+                f"{sizes['train']} with labels to train, {sizes['val']} to watch the "
+                f"training, {sizes['test']} to test."
             ),
             **sizes,
         },
