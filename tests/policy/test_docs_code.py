@@ -1,8 +1,8 @@
 """The code blocks of the documentation run, page by page, in their order.
 
 A page's blocks share one namespace, as a reader would type them. `model`, `x_train` and
-what else a page takes for granted come from `_names`. A block that cannot run here has a
-comment above it, `<!-- not run: the reason -->`, and is compiled all the same.
+what else a page takes for granted come from `_names`. A block that cannot run here has
+a comment above it, `<!-- not run: the reason -->`, and is compiled all the same.
 """
 
 import re

@@ -25,8 +25,8 @@ def add_parser(commands: common.Subparsers) -> None:
         description=(
             "Trains a small network on 200 of scikit-learn's handwritten digits, plain "
             "and with this package's strategies, over several seeds; prunes it; "
-            "exports it to .tflite as float32 and int8 and checks both against Keras on "
-            "the test images. Leaves model.keras, model.tflite (int8), "
+            "exports it to .tflite as float32 and int8 and checks both against Keras "
+            "on the test images. Leaves model.keras, model.tflite (int8), "
             "model_float32.tflite, report.json, report.html and training.png."
         ),
         epilog=EXAMPLE,
