@@ -54,7 +54,9 @@ def _build(model, element_spec):
     several = len(getattr(model, "outputs", None) or [None]) > 1
     metrics = model._compile_metrics
     if several or (metrics is not None and not metrics.built):
-        model._symbolic_build(data_batch=keras.tree.map_structure(_symbolic, element_spec))
+        model._symbolic_build(
+            data_batch=keras.tree.map_structure(_symbolic, element_spec)
+        )
     elif model.optimizer is not None and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
 
