@@ -12,13 +12,16 @@ os.environ.setdefault("MPLBACKEND", "agg")
 # other: without both, the same assertions take about two thirds of the time.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false",
 )
 if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
 import pytest
+
+from tests import shortcuts
 
 
 def pytest_addoption(parser):
@@ -38,6 +41,33 @@ def pytest_collection_modifyitems(config, items):
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def pytest_collection_finish(session):
+    import keras
+
+    shortcuts.collect_rarely()
+    quick = not session.config.getoption("--full")
+    if quick and keras.backend.backend() == "tensorflow":
+        shortcuts.optimize_no_graphs()
+
+
+@pytest.fixture(autouse=True)
+def _short_ways(request, monkeypatch):
+    import keras
+
+    quick = not request.config.getoption("--full")
+    if quick and keras.backend.backend() == "tensorflow":
+        shortcuts.trace_once(request.path, monkeypatch)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _free_memory():
+    import keras
+
+    yield
+    if keras.backend.backend() == "tensorflow":
+        shortcuts.forget_gradients()
 
 
 @pytest.fixture(autouse=True)
