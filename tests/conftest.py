@@ -23,6 +23,18 @@ import pytest
 
 from tests import shortcuts
 
+# Files that take 15 seconds or more, the longest first: with `--no-loadscope-reorder`
+# they start first, so that no worker ends with one of them alone.
+LONGEST = (
+    "contract/test_callbacks.py",
+    "policy/test_docstrings.py",
+    "ablation/test_study.py",
+    "_internal/test_freezing.py",
+    "contract/test_rewriters.py",
+    "contract/test_training.py",
+    "contract/test_saving.py",
+)
+
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run the slow tests too")
@@ -40,7 +52,12 @@ def pytest_collection_modifyitems(config, items):
         (dropped if slow or other else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
-        items[:] = kept
+    items[:] = sorted(kept, key=_rank)
+
+
+def _rank(item):
+    name = "/".join(item.path.parts[-2:])
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 def pytest_collection_finish(session):

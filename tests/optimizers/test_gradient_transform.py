@@ -370,7 +370,9 @@ def test_the_name_of_a_backbone_selects_all_in_it(kind):
     keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)], name="base_1x")
     head = keras.layers.Dense(2, name="head")
     model = keras.Sequential([keras.Input((6,)), held, head])
-    optimizer = optimizers.GradientTransform("sgd", [optimizers.Freeze([backbone.name])])
+    optimizer = optimizers.GradientTransform(
+        "sgd", [optimizers.Freeze([backbone.name])]
+    )
     model.compile(optimizer, loss="mse")
     before = [keras.ops.convert_to_numpy(w).copy() for w in model.weights]
     fit(model, epochs=1)
