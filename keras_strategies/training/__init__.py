@@ -4,6 +4,8 @@
 and makes plain `fit` use the fastest one. Keras's training loop stays: callbacks,
 validation and history are its own. `attach_head` and `fine_tune` put a backbone that
 was trained elsewhere to a new task; `distill` teaches a small model by a large one.
+`ResumableTraining` and `IndexedDataset` make a training that died go on as if it had
+not.
 """
 
 from keras_strategies.training._accelerate import accelerate
@@ -26,13 +28,17 @@ from keras_strategies.training._predict.make_predictor import predictor
 from keras_strategies.training._predict.predictor import Predictor
 from keras_strategies.training._xla_report import XlaReport, xla_report
 from keras_strategies.training.execution_plan import ExecutionPlan
+from keras_strategies.training.indexed_dataset import IndexedDataset
+from keras_strategies.training.resumable_training import ResumableTraining
 
 __all__ = [
     "DistillationResult",
     "DistillationTrainer",
     "ExecutionPlan",
     "FineTuneResult",
+    "IndexedDataset",
     "Predictor",
+    "ResumableTraining",
     "TrainableReport",
     "XlaReport",
     "accelerate",
