@@ -104,11 +104,16 @@ class SequenceSource:
 
 
 def stack(records: Sequence[Any]) -> Any:
-    """Returns one nest of arrays from nests of single records."""
-    structures = [tuple(r) if isinstance(r, list) else r for r in records]
-    return keras.tree.map_structure(
-        lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *structures
-    )
+    """Returns one nest of arrays from single records: tuples or dicts of arrays.
+
+    A list in a record is an array, as are numbers.
+    """
+    first = records[0]
+    if isinstance(first, dict):
+        return {key: stack([record[key] for record in records]) for key in first}
+    if isinstance(first, tuple):
+        return tuple(stack(column) for column in zip(*records, strict=True))
+    return np.stack([np.asarray(record) for record in records])
 
 
 def as_source(source: Any) -> RecordSource:
