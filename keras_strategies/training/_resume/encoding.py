@@ -80,7 +80,7 @@ def add_array(
         checks.fail(
             f"`{key}` must hold no Python objects", error=TypeError, dtype=str(dtype)
         )
-    if dtype.kind == "V" or not dtype.isbuiltin:
+    if dtype.kind == "V" or dtype.isbuiltin == 2:  # a type of another package
         if not hasattr(ml_dtypes, dtype.name):
             checks.fail(
                 f"`{key}` has a type that cannot be written",

@@ -123,6 +123,7 @@ def test_checkpoints_come_back(storage):
     store.close()
 
 
+@pytest.mark.slow
 def test_two_hundred_saves_leave_what_is_kept(tmp_path):
     storage = LocalStorage(tmp_path)
     store = _store(storage, keep=3, keep_every=50, best=("loss", "min"))
@@ -171,7 +172,7 @@ def test_a_damaged_one_is_left_out(tmp_path, damage):
     store.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_flipped_bit_is_noticed(tmp_path_factory, data):
     storage = LocalStorage(tmp_path_factory.mktemp("run"))
@@ -241,8 +242,8 @@ def test_what_a_killed_process_left_is_removed(storage):
     _save(store, 1)
     store.close()
     if isinstance(storage, RemoteStorage):
-        with storage.filesystem.open(storage.path("checkpoint-00000002", "x"), "wb"):
-            pass
+        storage.filesystem.makedirs(storage.path("checkpoint-00000002"))
+        storage.filesystem.pipe(storage.path("checkpoint-00000002", "x"), b"1")
     else:
         (storage.directory / ".checkpoint-00000002.17.tmp").mkdir()
     storage.prepare()

@@ -2,6 +2,7 @@
 
 import random
 import resource
+import warnings
 
 import keras
 import numpy as np
@@ -73,15 +74,13 @@ def test_augmentation_is_a_function_of_record_and_epoch():
         data = training.IndexedDataset((x, x), batch, transform=noisy, threads=threads)
         data.epoch = epoch
         pairs = [data[step] for step in range(len(data))]
-        return {float(b): float(a) for xs, ys in pairs for a, b in zip(xs, ys)}
+        return {
+            float(b): float(a) for xs, ys in pairs for a, b in zip(xs, ys, strict=True)
+        }
 
     assert values(5, 1) == values(3, 1) == values(4, 1, threads=3)
     assert values(5, 1) != values(5, 2)
     assert len({a - b for b, a in values(5, 1).items()}) == 12
-
-
-class _Seen(keras.callbacks.Callback):
-    """The first input of every batch that a layer sees."""
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -126,21 +125,28 @@ def test_steps_per_epoch_shortens_each_epoch():
 
 
 def test_begin_at_is_the_rest_of_an_epoch():
-    data = training.IndexedDataset((np.arange(10),), 3, seed=1)
-    data.epoch = 4
-    expected = [data[step][0] for step in range(2, 4)]
-    data.begin_at(4, 2)
-    x = np.ones((10, 2), "float32")
-    assert len(data) == 4  # not before the epoch begins
+    seen = []
+
+    class Recording(training.IndexedDataset):
+        def _read(self, epoch, step):
+            seen.append((epoch, step))
+            return super()._read(epoch, step)
+
+    x = np.ones((12, 2), "float32")
+    data = Recording((x, x[:, :1]), 3)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    rest = training.IndexedDataset((x, x), 3)
-    rest.begin_at(4, 2)
-    model.fit(rest, steps_per_epoch=2, verbose=0)
-    assert rest.epoch == 4
-    data._epoch, data._offset = 4, 2
-    np.testing.assert_array_equal([data[0][0], data[1][0]][0], expected[0])
-    assert len(data) == 2
+    model.fit(data, verbose=0)
+    data.begin_at(4, 2)
+    assert len(data) == 4  # until the epoch begins
+    seen.clear()
+    with warnings.catch_warnings():  # `fit` itself expects four batches
+        warnings.simplefilter("ignore")
+        model.fit(data, verbose=0)
+    assert [pair for pair in dict.fromkeys(seen) if pair[0]] == [(4, 2), (4, 3)]
+    assert len(data) == 4
+    with pytest.raises(ValueError, match="`step`"):
+        data.begin_at(0, 5)
 
 
 def test_wrong_arguments_are_named():
@@ -193,14 +199,9 @@ def test_directory_of_images(tmp_path):
     assert images[3, 0, 0].tolist() == [40, 40, 255]
     (tmp_path / "dog" / "0.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match="cannot be decoded"):
-        (
-            data[1],
-            training.IndexedDataset.from_directory(
-                tmp_path, (3, 4), batch_size=4, shuffle=False
-            )[0],
-        )
+        data[0]
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="folders with images"):
-        (tmp_path / "empty").mkdir()
         training.IndexedDataset.from_directory(tmp_path / "empty", (3, 4))
 
 
@@ -235,8 +236,6 @@ def _tfrecord(records):
 
 
 def test_tfrecord_files(tmp_path):
-    # The checksum of a length, as TensorFlow writes it.
-    assert masked_checksums(np.array([3], "uint64"))[0] == 0xF4CB7E5A or True
     records = [bytes([i]) * (i + 1) for i in range(9)]
     (tmp_path / "a").write_bytes(_tfrecord(records[:5]))
     (tmp_path / "b").write_bytes(_tfrecord(records[5:]))
@@ -268,17 +267,11 @@ def test_tfrecord_files_of_tensorflow(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "a")) as writer:
         for i in range(5):
             writer.write(bytes([i]) * (300 * i + 1))
-    data = (
-        training.IndexedDataset.from_tfrecord(
-            tmp_path / "a", lambda content: (np.int64(len(content)),), 5, shuffle=False
-        )
-        if False
-        else training.IndexedDataset.from_tfrecord(
-            tmp_path / "a",
-            lambda content: (np.int64(len(content)),),
-            batch_size=5,
-            shuffle=False,
-        )
+    data = training.IndexedDataset.from_tfrecord(
+        tmp_path / "a",
+        lambda content: (np.int64(len(content)),),
+        batch_size=5,
+        shuffle=False,
     )
     assert data[0][0].tolist() == [1, 301, 601, 901, 1201]
 
