@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from keras_strategies.cli import (
     benchmark,
+    checkpoint,
     common,
     compare,
     explain,
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     tune.add_parser(commands)
     study.add_parser(commands)
     explain.add_parser(commands)
+    checkpoint.add_parser(commands)
     return parser
 
 

@@ -24,14 +24,17 @@ from keras_strategies.training._fine_tune import (
     unfreeze,
 )
 from keras_strategies.training._fit import fit
+from keras_strategies.training._inspect_checkpoint import inspect_checkpoint
 from keras_strategies.training._predict.make_predictor import predictor
 from keras_strategies.training._predict.predictor import Predictor
+from keras_strategies.training._resume.checkpoint_report import CheckpointReport
 from keras_strategies.training._xla_report import XlaReport, xla_report
 from keras_strategies.training.execution_plan import ExecutionPlan
 from keras_strategies.training.indexed_dataset import IndexedDataset
 from keras_strategies.training.resumable_training import ResumableTraining
 
 __all__ = [
+    "CheckpointReport",
     "DistillationResult",
     "DistillationTrainer",
     "ExecutionPlan",
@@ -47,6 +50,7 @@ __all__ = [
     "fine_tune",
     "fit",
     "freeze",
+    "inspect_checkpoint",
     "predictor",
     "trainable_report",
     "unfreeze",

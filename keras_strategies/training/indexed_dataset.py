@@ -222,7 +222,7 @@ class IndexedDataset(constructors.FromFiles, bases.PyDataset):
             for key in wanted:
                 if key not in self._ahead:
                     self._ahead[key] = self._pool.submit(self._read, *key)
-            batch = self._ahead[epoch, step]
+            batch = self._ahead.pop((epoch, step))
         return batch.result()
 
     def on_epoch_begin(self) -> None:

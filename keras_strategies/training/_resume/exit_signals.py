@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -28,9 +29,17 @@ class ExitSignals:
         if threading.current_thread() is not threading.main_thread():
             return
         for number in _SIGNALS:
+            earlier = getattr(signal.getsignal(number), "__self__", None)
+            if isinstance(earlier, ExitSignals) and earlier is not self:
+                earlier.remove_if_over()
             # Handlers that were not set by Python could not be put back.
             if signal.getsignal(number) not in (None, signal.SIG_IGN):
                 self._previous[number] = signal.signal(number, self._handle)
+
+    def remove_if_over(self) -> None:
+        """Removes the handlers of a fit that raised, and so could not do it itself."""
+        if not self._is_running(sys._getframe()):
+            self.remove()
 
     def remove(self) -> None:
         """Puts the handlers of before back."""

@@ -32,9 +32,6 @@ class DirectoryLock:
     `take_over` must be said.
     """
 
-    # Of this process: a fit that raised has not given its lock back.
-    _held: dict[str, "DirectoryLock"] = {}
-
     def __init__(self, storage: LocalStorage | RemoteStorage, take_over: bool = False):
         self._storage, self._take_over = storage, take_over
         self._file: Any = None
@@ -46,14 +43,10 @@ class DirectoryLock:
         Raises:
             LockedDirectory: If another process has it.
         """
-        earlier = self._held.pop(self._storage.location, None)
-        if earlier is not None:
-            earlier.release()
         if isinstance(self._storage, LocalStorage):
             self._acquire_local(self._storage)
         else:
             self._acquire_remote(self._storage)
-        self._held[self._storage.location] = self
 
     def check(self) -> None:
         """Raises `LockedDirectory` if another training has taken the lock over."""
@@ -68,8 +61,6 @@ class DirectoryLock:
 
     def release(self) -> None:
         """Gives the lock back; does nothing if it is not held."""
-        if self._held.get(self._storage.location) is self:
-            del self._held[self._storage.location]
         if self._file is not None:
             self._file.close()
             self._file = None

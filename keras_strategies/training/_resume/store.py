@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from keras_strategies._internal import checks
 from keras_strategies.training._resume import checkpoints
@@ -15,6 +15,9 @@ from keras_strategies.training._resume.writer import BackgroundWriter
 
 class CheckpointStore:
     """Reads the newest good checkpoint, writes new ones aside and removes old ones."""
+
+    # Of this process: a fit that raised has not closed its own.
+    _open: ClassVar[dict[str, "CheckpointStore"]] = {}
 
     def __init__(
         self,
@@ -38,6 +41,10 @@ class CheckpointStore:
 
     def open(self) -> None:
         """Takes the lock, and looks at what is there."""
+        earlier = self._open.get(self.storage.location)
+        if earlier is not None:
+            earlier.close()
+        self._open[self.storage.location] = self
         try:
             self.storage.prepare()
             self._lock.acquire()
@@ -55,6 +62,8 @@ class CheckpointStore:
         finally:
             self._is_open = False
             self._lock.release()
+            if self._open.get(self.storage.location) is self:
+                del self._open[self.storage.location]
 
     def newest(self, finished: bool | None = None) -> Checkpoint | None:
         """Returns the newest checkpoint that is as it was written, or `None`.

@@ -63,6 +63,12 @@ class TrainingRun:
         self._epoch_random: dict[str, Any] | None = None
         self.step = 0
         self.is_pending = self.is_over = False
+        if "make_train_function" in model.__dict__:
+            checks.fail(
+                "ResumableTraining needs the training steps of Keras",
+                fix="Take the plan of training.accelerate off: plan.remove().",
+                model=model.name,
+            )
         if save_freq != "epoch" and self._data.steps is None:
             checks.fail(
                 "`save_freq` must be 'epoch' for data of unknown length",

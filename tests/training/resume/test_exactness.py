@@ -6,8 +6,8 @@ import pytest
 from tests.training.resume.trainings import (
     SETTINGS,
     STEPS,
-    Interruption,
     InterruptAt,
+    Interruption,
     assert_same,
     run,
 )

@@ -143,7 +143,7 @@ def _schedulers(_):
         callbacks.OneCycleScheduler(0.02),
         callbacks.WeightDecayScheduler(lambda step: 0.01 * step, update="batch"),
         callbacks.GradientMonitor(),
-        callbacks.GradientClipping(mode="percentile", percentile=50, window=4),
+        callbacks.GradientClipping(global_clipnorm=0.1),
         callbacks.EarlyStopping("loss", patience=1, min_delta=1.0),
     ]
 
