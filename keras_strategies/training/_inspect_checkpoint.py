@@ -136,8 +136,8 @@ def model_of(content: Checkpoint, custom_objects: Any = None) -> keras.Model:
     if content.model is None:
         checks.fail(
             "The checkpoint must have the architecture of its model",
-            fix="A subclassed model needs `get_config`; else load the checkpoint by its "
-            "own script, and save the model there.",
+            fix="A subclassed model needs `get_config`; else resume by its own script, "
+            "and save the model there.",
             checkpoint=content.name,
         )
     model = keras.saving.deserialize_keras_object(

@@ -2,7 +2,7 @@
 
     scripts/benchmark resume [--points N] [--sizes MB ...] [--rounds N]
 
-`N` times (20) a training of five epochs is killed by SIGKILL at a random call of a hook,
+`N` times (20) a training of five epochs is killed at a random call of a hook,
 or within a save: while bytes are written, before the rename, before an old checkpoint
 is removed. It is started again and its end compared with that of a training that was
 never

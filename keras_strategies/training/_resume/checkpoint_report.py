@@ -7,10 +7,6 @@ from typing import Any, ClassVar
 from keras_strategies._internal.reports import Column, Report
 
 
-def _size(count):
-    return f"{count:,}"
-
-
 @dataclasses.dataclass(frozen=True)
 class CheckpointReport(Report):
     """The checkpoints of a training, and what the newest good one holds.
@@ -34,7 +30,7 @@ class CheckpointReport(Report):
         Column("step"),
         Column("iterations", form=","),
         Column("finished"),
-        Column("bytes", form=_size),
+        Column("bytes", form=","),
         Column("loss", form=".4g"),
         Column("created", left=True),
         Column("problem", left=True),

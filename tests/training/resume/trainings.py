@@ -195,14 +195,20 @@ def run(folder, setting, interruption=None, seed=0, data=indexed, **options):
     )
     interruptions = [interruption or InterruptAt(10**9)]
     x, y = arrays()
-    history = model.fit(
-        data(),
-        epochs=EPOCHS,
-        validation_data=(x[:9], y[:9]),
-        callbacks=[*others, resumable, *interruptions],
-        verbose=0,
-        **fit,
-    )
+    try:
+        history = model.fit(
+            data(),
+            epochs=EPOCHS,
+            validation_data=(x[:9], y[:9]),
+            callbacks=[*others, resumable, *interruptions],
+            verbose=0,
+            **fit,
+        )
+    except Interruption:
+        for callback in others:  # as the end of a process would
+            if isinstance(callback, keras.callbacks.CSVLogger):
+                callback.csv_file.close()
+        raise
     return outcome(folder, model, history, others)
 
 
