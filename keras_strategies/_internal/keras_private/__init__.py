@@ -88,7 +88,6 @@ from keras_strategies._internal.keras_private.saving import (
     trusting_object_scope,
 )
 from keras_strategies._internal.keras_private.training import (
-    checkpoint_state,
     compile_arguments,
     compile_function,
     compiled_metrics,
@@ -97,7 +96,6 @@ from keras_strategies._internal.keras_private.training import (
     own_direction,
     print_message,
     running_epochs,
-    set_checkpoint_state,
     wrapped_function,
 )
 from keras_strategies._internal.keras_private.variables import (
@@ -120,7 +118,6 @@ __all__ = [
     "callback_list",
     "carries_mask",
     "changed_step",
-    "checkpoint_state",
     "compile_arguments",
     "compile_function",
     "compiled_metrics",
@@ -168,7 +165,6 @@ __all__ = [
     "running_epochs",
     "runs_in_tf_data",
     "seeds_from",
-    "set_checkpoint_state",
     "set_inner_regularizer",
     "set_own_flag",
     "share_lambda_functions",

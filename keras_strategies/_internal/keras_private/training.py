@@ -121,24 +121,3 @@ def print_message(text):
     function that follows it is private. Keras 3.12 to 3.15.
     """
     io_utils.print_msg(text)
-
-
-def checkpoint_state(checkpoint):
-    """What a `ModelCheckpoint` has learned: its best value and its batch count.
-
-    Its counters have no public names. Keras 3.12 to 3.15.
-    """
-    return {
-        "best": checkpoint.best,
-        "batches_seen_since_last_saving": checkpoint._batches_seen_since_last_saving,
-        "last_batch_seen": checkpoint._last_batch_seen,
-    }
-
-
-def set_checkpoint_state(checkpoint, memory):
-    """Undoes `checkpoint_state`."""
-    checkpoint.best = memory["best"]
-    checkpoint._batches_seen_since_last_saving = memory[
-        "batches_seen_since_last_saving"
-    ]
-    checkpoint._last_batch_seen = memory["last_batch_seen"]
