@@ -1,5 +1,7 @@
 """Hyperband."""
 
+from typing import Any
+
 import keras_tuner
 
 from keras_strategies._internal import checks
@@ -82,6 +84,22 @@ class HyperbandOracle(OracleBase, bases.HyperbandOracle):
         )
         # KerasTuner's constructor does not take it.
         self.max_trials: int | None = max_trials
+
+    def _draw_untried(self) -> dict[str, Any] | None:
+        # Enqueued values start where a bracket takes new ones.
+        values = super().next_enqueued() or super()._draw_untried()
+        if values == {}:
+            # A space that the first trial will declare. KerasTuner takes empty values
+            # for the end of the search; it sets this entry itself.
+            return {"tuner/initial_epoch": 0}
+        return values
+
+    def next_enqueued(self) -> dict[str, Any] | None:
+        return None
+
+    def _rebuild(self) -> None:
+        super()._rebuild()
+        private.rebuild_brackets(self)
 
     def trials_and_epochs(self) -> tuple[int, int]:
         """Returns the number of trials and of epochs of a complete run."""

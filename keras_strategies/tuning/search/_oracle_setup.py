@@ -1,7 +1,7 @@
 """Construction of a tuner: the oracle, chosen from the space of the hypermodel."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras_tuner
 
@@ -21,7 +21,9 @@ from keras_strategies.tuning.oracles._registry import (
     choose_for_storage,
     make_oracle,
 )
+from keras_strategies.tuning.reports import objectives_of
 from keras_strategies.tuning.search import _folders
+from keras_strategies.tuning.search._warm_start import read_results
 
 DEFAULT_MAX_TRIALS = 10
 
@@ -54,6 +56,24 @@ def check_storage_search(algorithm: Any, objective: Any, overwrite: bool) -> str
             overwrite=overwrite,
         )
     return choose_for_storage(algorithm, count_objectives(objective))
+
+
+#: What grows from round to round of Hyperband.
+Fidelity = Literal["epochs", "data"]
+
+
+def fidelity_options(fidelity: Any, algorithm: Any) -> dict[str, Any]:
+    """Checks `fidelity`; the options of the oracle that it means."""
+    checks.choice("fidelity", fidelity, ("epochs", "data"))
+    if fidelity == "epochs":
+        return {}
+    if algorithm != "hyperband":
+        checks.fail(
+            '`fidelity="data"` needs rounds of trials',
+            algorithm=algorithm,
+            fix='Pass algorithm="hyperband".',
+        )
+    return {"fidelity": fidelity}
 
 
 class OracleSetup(private.TunerHooks):
@@ -125,6 +145,7 @@ class OracleSetup(private.TunerHooks):
         self.hypermodel = hypermodel
         self._declare_space()
         self._space_is_declared = True
+        self.oracle.hyperparameters.is_explored = True
         return self.oracle.hyperparameters
 
     def _declare_space(self) -> None:
@@ -141,6 +162,7 @@ class OracleSetup(private.TunerHooks):
                 )
             space.Int(name, *bounds)
         self.oracle.update_space(space)
+        self.oracle.hyperparameters.given |= set(self._fit_ranges)
 
     def _check_hyperband(self, max_checkpoints: int | None) -> None:
         """Refuses what contradicts Hyperband."""
@@ -151,6 +173,15 @@ class OracleSetup(private.TunerHooks):
                 "chooses the epochs and goes on from earlier weights",
                 max_checkpoints=max_checkpoints,
                 epochs=self._fit_ranges.get("epochs"),
+            )
+
+    def _warm_start(self, source: Any) -> None:
+        """Gives the models of the algorithm the results of another search."""
+        # A search that goes on has them in its folder.
+        if source is not None and not self.oracle.history:
+            names = list(objectives_of(self.oracle))
+            self.oracle.add_history(
+                read_results(source, names, self.oracle.hyperparameters)
             )
 
     def _join_chief(self) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,7 @@ import keras_tuner
 from keras_tuner import errors
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checked_json, checks
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._distributed import IsolatedTrials, TrialError
 from keras_strategies.tuning._private import oracles as private_oracles
@@ -21,13 +21,18 @@ from keras_strategies.tuning.oracles import HyperbandOracle
 from keras_strategies.tuning.reports import prepare_tensorboard
 from keras_strategies.tuning.search import _checkpoints, _folds
 from keras_strategies.tuning.search._after_epoch import AfterEpoch, BestValue
+from keras_strategies.tuning.search._resuming import Resuming
 from keras_strategies.tuning.search._trial_metrics import reduce_results
 
 # Arguments of `fit` that can be searched.
 FIT_ARGUMENTS = ("batch_size", "epochs")
 
 
-class TrialLoop(private.TunerHooks):
+#: Makes the callbacks of a trial.
+TrialCallbacks = Callable[[Trial], Sequence[keras.callbacks.Callback]]
+
+
+class TrialLoop(Resuming):
     """The part of `Tuner` that runs trials."""
 
     seed: int | None
@@ -35,7 +40,9 @@ class TrialLoop(private.TunerHooks):
     time_limit: float | None
     max_checkpoints: int | None
     trial_in_subprocess: bool
+    trial_callbacks: TrialCallbacks | None
     algorithm_reason: str
+    changes: list[str]
     _fit_ranges: dict[str, tuple[int, int]]
     _isolated: IsolatedTrials | None = None
 
@@ -58,22 +65,21 @@ class TrialLoop(private.TunerHooks):
         verbose = 1 if verbose == "auto" else verbose
         fit_kwargs["verbose"] = 0 if verbose < 2 else verbose
         self.oracle.verbose = verbose
-        self.oracle.stop_reason = None
-        if self.time_limit is not None:
-            self.oracle.deadline = self.oracle.clock() + self.time_limit
-        # Workers and a resumed search read the state from the folder.
-        self.save()
-        display = private_oracles.display(self.oracle)
-        display.on_search_begin(self._budget(fit_kwargs))
-        self._isolated = None
-        try:
-            with contextlib.ExitStack() as stack:
-                if self.trial_in_subprocess:
-                    isolated = IsolatedTrials(self, fit_args, fit_kwargs)
-                    self._isolated = stack.enter_context(isolated)
-                yield
-        finally:
-            display.on_search_end()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._owned())
+            self.oracle.stop_reason = None
+            if self.time_limit is not None:
+                self.oracle.deadline = self.oracle.clock() + self.time_limit
+            # Workers and a resumed search read the state from the folder.
+            self.save()
+            display = private_oracles.display(self.oracle)
+            display.on_search_begin(self._budget(fit_kwargs))
+            stack.callback(display.on_search_end)
+            self._isolated = None
+            if self.trial_in_subprocess:
+                isolated = IsolatedTrials(self, fit_args, fit_kwargs)
+                self._isolated = stack.enter_context(isolated)
+            yield
 
     def _loop(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         self.on_search_begin()
@@ -95,8 +101,16 @@ class TrialLoop(private.TunerHooks):
         reason = self.oracle.stop_reason
         if reason is not None and "failed" in reason:
             raise RuntimeError(f"The search ended: {reason}. {self._failures()}")
+        if not self.oracle.trials and reason is None:
+            raise RuntimeError(self._no_trials())
         if self.oracle.end_order and not self.oracle.completed_trials():
             raise RuntimeError(f"No trial completed. {self._failures()}")
+
+    def _no_trials(self) -> str:
+        text = "The search ended without a trial"
+        if self.oracle.constraints is None:
+            return f"{text}: the algorithm proposed none."
+        return f"{text}: no combination that was drawn satisfies `constraints`."
 
     def _failures(self) -> str:
         trials = [self.oracle.trials[key] for key in self.oracle.end_order]
@@ -124,6 +138,10 @@ class TrialLoop(private.TunerHooks):
             yield "At most " + " x ".join([*parts, f"{epochs} epochs"])
         if oracle.trials:
             yield f"{len(oracle.end_order)} trials are there from before"
+            if oracle.outside:
+                yield f"{len(oracle.outside)} of them lie outside the present space"
+        for change in self.changes:
+            yield f"Changed since the search began: {change}"
 
     # One trial
 
@@ -134,6 +152,8 @@ class TrialLoop(private.TunerHooks):
         best, results = BestValue(), []
         for k, (args, kwargs) in enumerate(self._fits(trial, fit_args, fit_kwargs)):
             copies = private.copy_callbacks(self, callbacks)
+            if self.trial_callbacks is not None:
+                copies += self.trial_callbacks(trial)
             prepare_tensorboard(copies, trial, k, self.oracle)
             copies.append(AfterEpoch(self, trial, best, reports=k == 0))
             # A hash of the trial, not of a counter: any worker starts from the same
@@ -173,11 +193,12 @@ class TrialLoop(private.TunerHooks):
     def _fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         hp = trial.hyperparameters
         model = private.build(self, hp)
+        self._check_feasible(hp)  # of what the model has just declared
         has_plain_fit = type(self.hypermodel).fit is keras_tuner.HyperModel.fit
         for name in FIT_ARGUMENTS:
             # What a build function declares under these names is meant for `fit`.
             if name in hp.values and (has_plain_fit or name in self._fit_ranges):
-                kwargs.setdefault(name, hp.values[name])
+                kwargs.setdefault(name, hp.get(name))
         results = self.hypermodel.fit(hp, model, *args, **kwargs)
         path = private.build_config_path(self, trial.trial_id)
         _checkpoints.write_build_config(path, model)
@@ -204,6 +225,12 @@ class TrialLoop(private.TunerHooks):
             trial.status = TrialStatus.COMPLETED
         except errors.FatalError:
             raise
+        except OSError as error:
+            if checked_json.is_full(error):
+                # Every further trial would fail. This one runs again after a resume.
+                raise checked_json.full_error(self.project_dir) from error
+            trial.status = TrialStatus.INVALID
+            trial.message = traceback.format_exc()
         except errors.FailedTrialError as error:
             trial.status, trial.message = TrialStatus.FAILED, str(error)
         except TrialError as error:
@@ -214,6 +241,7 @@ class TrialLoop(private.TunerHooks):
             trial.message = traceback.format_exc()
 
     def _run(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
+        self._check_feasible(trial.hyperparameters)
         _checkpoints.remove_checkpoint(self.checkpoint_path(trial.trial_id))
         if self._isolated is not None:
             metrics, epoch = self._isolated.run(trial)
@@ -226,7 +254,16 @@ class TrialLoop(private.TunerHooks):
     ) -> tuple[dict[str, float], int]:
         """Runs a trial in this process; its metrics and its best epoch."""
         results = self.run_trial(trial, *fit_args, **fit_kwargs)
+        space = _space.Space.of(trial.hyperparameters)
+        space.check_expected()
+        space.drop_unused()
+        trial.hyperparameters = space
         return reduce_results(results, self.oracle.objective)
+
+    def _check_feasible(self, hp: keras_tuner.HyperParameters) -> None:
+        if not self.oracle.is_feasible(hp.values):
+            values = {k: _space.from_label(v) for k, v in hp.values.items()}
+            raise errors.FailedTrialError(f"{_space.INFEASIBLE}: {values}")
 
     def on_trial_end(self, trial: Trial) -> None:
         super().on_trial_end(trial)

@@ -1,16 +1,13 @@
 """Tuner for every search algorithm."""
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import keras
 import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.files import write_json
-from keras_strategies.tuning import _distributed, _space
+from keras_strategies.tuning import _distributed
 from keras_strategies.tuning._private import bases
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._space import Trial, ranges
@@ -22,8 +19,8 @@ from keras_strategies.tuning.oracles._registry import (
     check_algorithm,
     make_pruner,
 )
+from keras_strategies.tuning.oracles._requests import Constraints
 from keras_strategies.tuning.pruners import Pruner
-from keras_strategies.tuning.reports import SearchReport
 from keras_strategies.tuning.search import _folders, _folds
 from keras_strategies.tuning.search._arguments import (
     check_count,
@@ -33,18 +30,27 @@ from keras_strategies.tuning.search._arguments import (
     check_trial_limit,
 )
 from keras_strategies.tuning.search._oracle_setup import (
+    Fidelity,
     OracleSetup,
     as_hypermodel,
     check_storage_search,
+    fidelity_options,
 )
 from keras_strategies.tuning.search._recipe import RecordsArguments
-from keras_strategies.tuning.search._trial_loop import TrialLoop
+from keras_strategies.tuning.search._resuming import (
+    OnChange,
+    check_on_change,
+    delete_search,
+)
+from keras_strategies.tuning.search._search_results import SearchResults
+from keras_strategies.tuning.search._trial_loop import TrialCallbacks
+from keras_strategies.tuning.search._warm_start import WarmStart
 
 if TYPE_CHECKING:
     import optuna
 
 
-class Tuner(RecordsArguments, TrialLoop, OracleSetup):
+class Tuner(RecordsArguments, SearchResults, OracleSetup):
     """Searches the hyperparameters of any model: one class for every algorithm.
 
     A `keras_tuner.Tuner`: `search`, `get_best_models`, `get_best_hyperparameters`,
@@ -118,6 +124,22 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
             or `None` for no limit. Defaults to `None`.
         algorithm_options: Dict of further arguments of the oracle, for example
             `{"max_epochs": 27}` for Hyperband. Defaults to `None`.
+        on_change: What to do if the search in the folder was another one: `"check"`
+            goes on with other ranges, choices and new hyperparameters (old trials
+            outside them do not count) and refuses what would make old and new trials
+            incomparable; `"adopt"` takes the old trials as far as they go. Defaults to
+            `"check"`.
+        constraints: Function of the values of a trial, `{name: value}`, that returns
+            whether they are allowed. Others are not proposed, and not run. Defaults to
+            `None`.
+        warm_start: Results of another search whose values the models of the algorithm
+            start from: a tuner, its results, or a data frame of them. Defaults to
+            `None`.
+        trial_callbacks: Function of a trial that returns callbacks made for it, for
+            those that cannot be copied, such as loggers of MLflow or Weights & Biases.
+            Defaults to `None`.
+        fidelity: What Hyperband raises from round to round: `"epochs"`, or `"data"`,
+            the part of the examples that a trial trains on. Defaults to `"epochs"`.
         **kwargs: Further arguments of `keras_tuner.Tuner`.
 
     Raises:
@@ -175,6 +197,11 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int | None = None,
         algorithm_options: Mapping[str, Any] | None = None,
+        on_change: OnChange = "check",
+        constraints: Constraints | None = None,
+        warm_start: WarmStart | None = None,
+        trial_callbacks: TrialCallbacks | None = None,
+        fidelity: Fidelity = "epochs",
         **kwargs: Any,
     ) -> None:
         arguments = check_oracle_arguments(
@@ -189,7 +216,9 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         )
         self.seed: int | None = seed
         self.cv: Any = _folds.check_cv(cv)
-        check_count("executions_per_trial", executions_per_trial)
+        self.executions_per_trial: int = check_count(
+            "executions_per_trial", executions_per_trial
+        )
         self.trial_in_subprocess: bool = checks.boolean(
             "trial_in_subprocess", trial_in_subprocess
         )
@@ -204,19 +233,25 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         self.max_checkpoints: int | None = check_count(
             "max_checkpoints", max_checkpoints, optional=True
         )
+        self.on_change: OnChange = check_on_change(on_change)
+        self.changes: list[str] = []
+        self.trial_callbacks: TrialCallbacks | None = checks.callable_or_none(
+            "trial_callbacks", trial_callbacks
+        )
         self._fit_ranges = check_fit_ranges(batch_size=batch_size, epochs=epochs)
         checked = check_algorithm(algorithm)
         pruner = make_pruner(pruner)
-        options = dict(algorithm_options or {})
+        options = dict(algorithm_options or {}) | fidelity_options(fidelity, checked)
         if storage is not None:
             checked = check_storage_search(checked, objective, overwrite)
             options |= {"storage": storage, "study_name": project_name}
         folder = _folders.check_writable(directory, project_name)
         if overwrite:
-            shutil.rmtree(folder)
+            delete_search(folder)
         hypermodel = as_hypermodel(hypermodel)
         oracle = self._make_oracle(checked, hypermodel, arguments, options, folder)
         oracle.pruner = pruner
+        oracle.constraints = checks.callable_or_none("constraints", constraints)
         super().__init__(
             oracle,
             hypermodel,
@@ -226,6 +261,7 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
             **kwargs,
         )
         self._check_hyperband(self.max_checkpoints)
+        self._warm_start(warm_start)
         self._join_chief()
 
     # Searching
@@ -298,6 +334,21 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         self._remove_old_checkpoints()
         self._check_outcome()
 
+    def enqueue(self, values: Mapping[str, Any]) -> None:
+        """Enqueues values to be tried before what the algorithm proposes.
+
+        For start values that are known to be good. What was tried before, in this
+        folder too, is not tried again, so that a script may enqueue at each start.
+
+        Args:
+            values: Values by the names of hyperparameters; others have their defaults.
+
+        Raises:
+            ValueError: If the space has no such name or value, or the values violate
+                the constraints.
+        """
+        self.oracle.enqueue(values)
+
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds and trains the model of a trial, once for each fold and execution.
 
@@ -313,72 +364,3 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
             which the metrics are averaged.
         """
         return self._run_fits(trial, *args, **kwargs)
-
-    # Results
-
-    def results(self) -> SearchReport:
-        """Returns the trials as a `SearchReport`: a sequence of one dict for each."""
-        return SearchReport(self)
-
-    def pareto_front(self) -> list[Trial]:
-        """Returns the completed trials that no other trial dominates.
-
-        A trial dominates another if it is nowhere worse and better in one objective.
-        With one objective these are the best trial and those equal to it. They are
-        sorted by the first objective, the best first.
-        """
-        return [self.oracle.trials[row["trial"]] for row in self.results().best]
-
-    def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
-        """Returns the models of the best trials with the weights of their best epochs.
-
-        Args:
-            num_models: Maximum number of models. Defaults to `1`.
-        """
-        return [self.load_model(trial) for trial in self._best_trials(num_models)]
-
-    def get_best_hyperparameters(
-        self, num_trials: int = 1
-    ) -> list[keras_tuner.HyperParameters]:
-        """Returns the hyperparameters of the best trials, the best first.
-
-        Args:
-            num_trials: Maximum number of trials. Defaults to `1`.
-        """
-        return [trial.hyperparameters for trial in self._best_trials(num_trials)]
-
-    def _best_trials(self, count: int) -> list[Trial]:
-        best = self.oracle.get_best_trials(count)
-        if not best:
-            raise RuntimeError(f"No trial has completed yet. {self._failures()}")
-        return best
-
-    def load_model(self, trial: Trial) -> keras.Model:
-        """Returns the model of a trial with the weights of its best epoch.
-
-        Args:
-            trial: A trial of this search, for example from `pareto_front`.
-        """
-        trial.hyperparameters = _space.Space.of(trial.hyperparameters)
-        model = private.build(self, trial.hyperparameters)
-        self._load_weights(model, trial.trial_id)
-        return model
-
-    def checkpoint_path(self, trial_id: str) -> str:
-        """Returns the path of the file with the weights of a trial's best epoch.
-
-        Args:
-            trial_id: Id of the trial.
-        """
-        folder = self.oracle.trial_folder(trial_id)
-        return os.path.join(folder, "checkpoint.weights.h5")
-
-    def _state_path(self) -> str:
-        # One name for every process: each continues what another has begun.
-        return os.path.join(str(self.project_dir), "tuner.json")
-
-    def save(self) -> None:
-        """Writes the state of the search to its folder."""
-        if not private.is_worker(self):
-            self.oracle.save()
-        write_json(self._state_path(), self.get_state())
