@@ -4,7 +4,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 from keras_strategies._internal import checked_json
@@ -97,7 +97,7 @@ class StoredOracle(private.OracleHooks):
         return trial_folder(private.project_folder(self), trial_id)
 
     def _write_trial(self, trial: Trial) -> None:
-        path = os.path.join(self.trial_folder(trial.trial_id), "trial.json")
+        path = self._trial_path(trial.trial_id)
         checked_json.write(
             path, {**trial.get_state(), _repair.RECORD: self._record(trial.trial_id)}
         )
@@ -134,25 +134,34 @@ class StoredOracle(private.OracleHooks):
         oracle is rebuilt from the trials.
         """
         self.trials, records = {}, {}
-        files = _repair.trial_files(private.project_folder(self))
-        for trial_id, path in files.items():
-            state = _repair.read_or_set_aside(path, f"Trial {trial_id} will run again.")
-            if state is not None:
-                records[trial_id] = state.pop(_repair.RECORD, {})
-                self.trials[trial_id] = _space.trial_from_state(state)
         path = self._state_path()
         self._digest_on_disk = checked_json.digest_of(path)
         state = _repair.read_or_set_aside(
             path, "The search goes on from the files of its trials."
         )
+        listed = (state or {}).get("start_order", [])
+        for trial_id, path in self._trial_files(listed).items():
+            trial = _repair.read_or_set_aside(path, f"Trial {trial_id} will run again.")
+            if trial is not None:
+                records[trial_id] = trial.pop(_repair.RECORD, {})
+                self.trials[trial_id] = _space.trial_from_state(trial)
         if state is None:
             self.set_state(_repair.state_of_trials(records))
             self._rebuild()
         else:
-            missing = set(state.get("start_order", [])) - self.trials.keys()
+            missing = set(listed) - self.trials.keys()
             self.set_state(_repair.without_trials(state, missing))
         self._requeue_unfinished()
         self._resumed_trials, self.ongoing_trials = self.ongoing_trials, {}
+
+    def _trial_files(self, listed: Iterable[str]) -> dict[str, str]:
+        """`{trial id: path}` of those in the folder and those that are listed."""
+        folder = private.project_folder(self)
+        paths = {key: self._trial_path(key) for key in listed}
+        return {**paths, **_repair.trial_files(folder)}
+
+    def _trial_path(self, trial_id: str) -> str:
+        return os.path.join(self.trial_folder(trial_id), "trial.json")
 
     def _rebuild(self) -> None:
         """Completes the state after that of the oracle was lost; for subclasses too."""
