@@ -13,6 +13,7 @@ from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.oracles._requests import RequestsOracle
 from keras_strategies.tuning.oracles._stored import locked
+from keras_strategies.tuning.pruners import OptunaPruner, Pruner
 
 
 class BookkeepingOracle(RequestsOracle):
@@ -127,13 +128,29 @@ class BookkeepingOracle(RequestsOracle):
         if self._is_past_deadline():  # the trial ends as if it were pruned
             self.pruned[trial_id] = epoch
             return TrialStatus.STOPPED
-        if self.pruner is None or epoch not in curve:
+        pruner = self.pruner
+        if pruner is None or epoch not in curve:
             return TrialStatus.RUNNING
-        rivals = self._rivals(trial_id, self.pruner.compares)
-        if not self.pruner.should_stop(curve, rivals, self.objective.direction):
+        if not self._is_pruned_now(pruner, trial_id, curve):
             return TrialStatus.RUNNING
         self.pruned[trial_id] = epoch
         return TrialStatus.STOPPED
+
+    def _is_pruned_now(
+        self, pruner: Pruner, trial_id: str, curve: dict[int, float]
+    ) -> bool:
+        direction = self.objective.direction
+        if isinstance(pruner, OptunaPruner):
+            started = {
+                key: self.curves[key] for key in self.start_order if key in self.curves
+            }
+            curves = {**started, trial_id: curve}
+            ended = set(self.end_order)
+            return pruner.should_stop_trial(
+                trial_id, curves, ended, self.pruned, direction
+            )
+        rivals = self._rivals(trial_id, pruner.compares)
+        return pruner.should_stop(curve, rivals, direction)
 
     def _rivals(self, trial_id: str, compares: str) -> list[dict[int, float]]:
         """The curves that the pruner compares with."""

@@ -22,8 +22,10 @@ from keras_strategies.tuning.oracles.optuna_storage_oracle import OptunaStorageO
 from keras_strategies.tuning.oracles.random_search_oracle import RandomSearchOracle
 from keras_strategies.tuning.pruners import (
     MedianPruner,
+    OptunaPruner,
     Pruner,
     SuccessiveHalvingPruner,
+    is_optuna_pruner,
 )
 
 # For type checkers, which cannot read the registry; a test compares the two.
@@ -85,6 +87,8 @@ _MAX_PROCESS_DIMENSIONS = 12
 
 def make_pruner(value: Any) -> Pruner | None:
     """The pruner of a name; a pruner or `None` is returned as it is."""
+    if is_optuna_pruner(value):
+        return OptunaPruner(value)
     if value is None or hasattr(value, "should_stop"):
         return value
     return PRUNERS[checks.choice("pruner", value, (*PRUNERS, None))]()
@@ -166,4 +170,4 @@ def make_oracle(
     if "storage" in options:
         return OptunaStorageOracle(sampler=name, **options, **arguments)
     algorithm = ALGORITHMS[name]
-    return algorithm.oracle(**algorithm.options, **options, **arguments)
+    return algorithm.oracle(**{**algorithm.options, **options}, **arguments)

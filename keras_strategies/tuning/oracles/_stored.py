@@ -135,10 +135,10 @@ class StoredOracle(private.OracleHooks):
         """
         self.trials, records = {}, {}
         path = self._state_path()
-        self._digest_on_disk = checked_json.digest_of(path)
         state = _repair.read_or_set_aside(
             path, "The search goes on from the files of its trials."
         )
+        self._digest_on_disk = checked_json.digest_of(path)
         listed = (state or {}).get("start_order", [])
         for trial_id, path in self._trial_files(listed).items():
             trial = _repair.read_or_set_aside(path, f"Trial {trial_id} will run again.")

@@ -79,8 +79,8 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         algorithm: `"auto"`, `"grid"`, `"random"`, `"bayesian"`, `"hyperband"`,
             `"tpe"`, `"gp"`, `"cmaes"`, `"nsga2"` (these four need Optuna),
             `"evolution"`, or an oracle of this package. Defaults to `"auto"`.
-        pruner: `"median"`, `"asha"`, a pruner of this package, or `None`. Defaults to
-            `None`.
+        pruner: `"median"`, `"asha"`, a pruner of this package or of Optuna, or `None`.
+            Defaults to `None`.
         directory: Folder of searches. Defaults to `None`, the current one.
         project_name: Folder of this search in it. Defaults to `"search"`.
         overwrite: Whether to delete an earlier search there instead of continuing it.
