@@ -2,7 +2,6 @@
 
 import functools
 import types
-from collections.abc import Callable
 from typing import Any
 
 from keras_strategies._internal import checks
@@ -69,23 +68,16 @@ def _tpe_sampler(
     seed: int,
     n_startup_jobs: int = 20,
     n_EI_candidates: int = 24,
-    gamma: float | None = None,
     **others: Any,
 ) -> Any:
     import optuna
 
     if others:
         checks.fail(
-            "`tpe.suggest` takes n_startup_jobs, n_EI_candidates and gamma", **others
+            "`tpe.suggest` takes n_startup_jobs and n_EI_candidates here", **others
         )
     return optuna.samplers.TPESampler(
         seed=seed,
         n_startup_trials=n_startup_jobs,
         n_ei_candidates=n_EI_candidates,
-        **({} if gamma is None else {"gamma": _share(gamma)}),
     )
-
-
-def _share(gamma: float) -> Callable[[int], int]:
-    """The number of trials that count as good; hyperopt's are gamma * sqrt(n)."""
-    return lambda count: min(25, max(1, round(gamma * count**0.5)))

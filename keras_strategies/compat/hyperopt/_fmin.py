@@ -1,7 +1,9 @@
 """hyperopt's `fmin` over `Tuner`."""
 
 import math
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +20,7 @@ from keras_strategies.compat.hyperopt._trials import (
     Trials,
 )
 from keras_strategies.tuning import Tuner
+from keras_strategies.tuning._space import Space
 
 _STATUSES = ("new", "running", "suspended", STATUS_OK, STATUS_FAIL)
 
@@ -43,7 +46,16 @@ class ObjectiveTuner(Tuner):
         self.results_by_id: dict[str, dict[str, Any]] = {}
         self.error: Exception | None = None
         self.after_trial: Callable[[], bool] | None = None
-        super().__init__(None, keras_tuner.Objective("loss", "min"), **kwargs)
+        hyperparameters = Space()
+        _nodes.declare_all(space, hyperparameters)
+        # As a model declares them: what a trial does not ask for is not its value.
+        hyperparameters.is_explored = True
+        super().__init__(
+            None,
+            keras_tuner.Objective("loss", "min"),
+            hyperparameters=hyperparameters,
+            **kwargs,
+        )
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         values = _nodes.draw(self.space, trial.hyperparameters)
@@ -76,9 +88,8 @@ def as_result(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         return {"loss": float(value), "status": STATUS_OK}
     status = value.get("status")
-    checks.choice(
-        "status", status, _STATUSES, fix='Return {"loss": ..., "status": ...}.'
-    )
+    fix = 'Return {"loss": ..., "status": ...}.'
+    checks.choice("status", status, _STATUSES, fix=fix)
     if status == STATUS_OK and "loss" not in value:
         checks.fail("A result with status 'ok' must have a loss", result=dict(value))
     return dict(value)
@@ -192,7 +203,7 @@ def fmin(
         tuner.results_by_id = trials.tuner.results_by_id
     trials.tuner = tuner
     for point in points_to_evaluate or ():
-        tuner.enqueue({k: nodes[k].stored(v) for k, v in point.items()})
+        tuner.enqueue({nodes[k].name: nodes[k].stored(v) for k, v in point.items()})
     tuner.after_trial = _stopping(trials, nodes, loss_threshold, early_stop_fn)
     _run(tuner, workers, 1 if verbose and show_progressbar else 0)
     _fill(trials, nodes)
@@ -243,9 +254,10 @@ def _seed(rstate: Any) -> int | None:
 
 def _folder(trials: Trials) -> Any:
     if trials.directory is None:
-        if trials._temporary is None:
-            trials._temporary = tempfile.TemporaryDirectory(prefix="fmin-")
-        return trials._temporary.name
+        if trials.temporary is None:
+            trials.temporary = tempfile.mkdtemp(prefix="fmin-")
+            weakref.finalize(trials, shutil.rmtree, trials.temporary, True)
+        return trials.temporary
     return trials.directory
 
 
@@ -295,10 +307,10 @@ def _entry(
         result = {**result, "status": STATUS_FAIL, "failure": trial.message}
     stored, tid = trial.hyperparameters.values, int(trial.trial_id)
     vals = {
-        label: [node.value(stored[label])] if label in stored else []
+        label: [node.value(stored[node.name])] if node.name in stored else []
         for label, node in nodes.items()
     }
-    idxs = {label: [tid] if label in stored else [] for label in nodes}
+    idxs = {label: [tid] if values else [] for label, values in vals.items()}
     return {
         "tid": tid,
         "state": JOB_STATE_DONE if is_done else JOB_STATE_ERROR,

@@ -3,11 +3,15 @@
 | node | in the search | value of the objective |
 |---|---|---|
 | `uniform`, `loguniform` | a `Float`, linear or logarithmic | the same |
-| `quniform`, `qloguniform` | the same | rounded to a multiple of q |
-| `normal`, `lognormal` and their q | a `Float`, the probability in [0, 1] | its quantile |
+| `quniform`, `qloguniform` | the same, as `unrounded(label)` | a multiple of q |
+| `normal`, `lognormal` | a `Float` in [0, 1], as `P(label)` | its quantile |
+| `qnormal`, `qlognormal` | the same | a multiple of q |
 | `randint` | an `Int` | the same |
 | `choice` | an unordered `Choice` of the index | what stands at the index |
-| `pchoice` | a `Float` in [0, 1], divided by the probabilities | the same |
+| `pchoice` | a `Float` in [0, 1], as `P(label)` | by the probabilities |
+
+What is stored differs from the value where a `Float` with the distribution does not
+exist, and has another name then, so that no table shows it for the value.
 """
 
 import abc
@@ -26,10 +30,16 @@ _EDGE = 1e-9
 
 
 class Node(abc.ABC):
-    """What a trial draws under a label."""
+    """What a trial draws under a label.
 
-    def __init__(self, label: str) -> None:
+    Args:
+        label: The label.
+        name: Name of what the search stores. Defaults to `None`, the label.
+    """
+
+    def __init__(self, label: str, name: str | None = None) -> None:
         self.label: str = checks.instance("label", label, str, fix="Labels come first.")
+        self.name: str = label if name is None else name
 
     @abc.abstractmethod
     def draw(self, hp: Any) -> Any:
@@ -56,23 +66,26 @@ class Number(Node):
 
     Args:
         label: The label.
-        declare: Function of the space of a trial that returns what is stored.
+        declare: Function of the space of a trial and of a name that returns what is
+            stored under it.
         transform: From what is stored to the value. Defaults to `None`, the same.
         inverse: From the value to what is stored. Defaults to `None`, the same.
+        name: Name of what is stored. Defaults to `None`, the label.
     """
 
     def __init__(
         self,
         label: str,
-        declare: Callable[[Any], Any],
+        declare: Callable[[Any, str], Any],
         transform: Callable[[Any], Any] | None = None,
         inverse: Callable[[Any], Any] | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(label)
-        self._declare, self._transform, self._inverse = declare, transform, inverse
+        super().__init__(label, name)
+        self.declare, self._transform, self._inverse = declare, transform, inverse
 
     def draw(self, hp: Any) -> Any:
-        stored = self._declare(hp)
+        stored = self.declare(hp, self.name)
         return None if stored is None else self.value(stored)
 
     def value(self, stored: Any) -> Any:
@@ -84,13 +97,13 @@ class Number(Node):
 
 def uniform(label: str, low: float, high: float) -> Number:
     _check_range(label, low, high)
-    return Number(label, lambda hp: hp.Float(label, float(low), float(high)))
+    return Number(label, lambda hp, name: hp.Float(name, float(low), float(high)))
 
 
 def loguniform(label: str, low: float, high: float) -> Number:
     _check_range(label, low, high)
     bounds = math.exp(low), math.exp(high)
-    return Number(label, lambda hp: hp.Float(label, *bounds, sampling="log"))
+    return Number(label, lambda hp, name: hp.Float(name, *bounds, sampling="log"))
 
 
 def normal(label: str, mu: float, sigma: float) -> Number:
@@ -98,9 +111,10 @@ def normal(label: str, mu: float, sigma: float) -> Number:
     distribution = statistics.NormalDist(mu, sigma)
     return Number(
         label,
-        lambda hp: hp.Float(label, _EDGE, 1 - _EDGE, default=0.5),
+        lambda hp, name: hp.Float(name, _EDGE, 1 - _EDGE, default=0.5),
         distribution.inv_cdf,
         lambda value: min(1 - _EDGE, max(_EDGE, distribution.cdf(value))),
+        f"P({label})",
     )
 
 
@@ -108,16 +122,17 @@ def lognormal(label: str, mu: float, sigma: float) -> Number:
     plain = normal(label, mu, sigma)
     return Number(
         label,
-        plain._declare,
+        plain.declare,
         lambda stored: math.exp(plain.value(stored)),
         lambda value: plain.stored(math.log(value)),
+        plain.name,
     )
 
 
 def integer(label: str, low: int, high: int) -> Number:
     """An integer from `low` to `high`, both included."""
     _check_range(label, low, high)
-    return Number(label, lambda hp: hp.Int(label, low, high))
+    return Number(label, lambda hp, name: hp.Int(name, low, high))
 
 
 def rounded(node: Number, q: float, kind: type = float) -> Number:
@@ -125,10 +140,11 @@ def rounded(node: Number, q: float, kind: type = float) -> Number:
     checks.real("q", q, low=0, low_open=True)
     return Number(
         node.label,
-        node._declare,
+        node.declare,
         # To even, as NumPy and therefore hyperopt round.
         lambda stored: kind(round(node.value(stored) / q) * q),
         node.stored,
+        f"unrounded({node.label})" if node.name == node.label else node.name,
     )
 
 
@@ -152,7 +168,7 @@ class Choice(Node):
         options: Sequence[Space],
         probabilities: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(label)
+        super().__init__(label, None if probabilities is None else f"P({label})")
         self.options = list(options)
         if not self.options:
             checks.fail("`options` must not be empty", label=label, options=options)
@@ -170,10 +186,10 @@ class Choice(Node):
 
     def draw(self, hp: Any) -> Any:
         if self._limits is not None:
-            stored = hp.Float(self.label, 0.0, 1.0)
-            return (
-                None if stored is None else draw(self.options[self.value(stored)], hp)
-            )
+            stored = hp.Float(self.name, 0.0, 1.0)
+            if stored is None:
+                return None
+            return draw(self.options[self.value(stored)], hp)
         count = range(len(self.options))
         index = hp.Choice(self.label, list(count), ordered=False)
         # All parts are declared, so that the models know which of them is active.
@@ -249,6 +265,26 @@ def space_eval(space: Space, values: Mapping[str, Any]) -> Any:
     if isinstance(space, Node):
         return space.resolve(values, space_eval)
     return _mapped(space, lambda part: space_eval(part, values))
+
+
+def declare_all(space: Space, hp: Any) -> None:
+    """Declares every label, so that the first trial draws it too."""
+    if isinstance(space, Call):
+        declare_all(space.argument, hp)
+    elif isinstance(space, Choice) and space.name != space.label:
+        hp.Float(space.name, 0.0, 1.0)
+        # A range has no conditional scopes: what a trial does not ask for is dropped.
+        declare_all(space.options, hp)
+    elif isinstance(space, Choice):
+        count = range(len(space.options))
+        hp.Choice(space.label, list(count), ordered=False)
+        for k in count:
+            with hp.conditional_scope(space.label, [k]):
+                declare_all(space.options[k], hp)
+    elif isinstance(space, Node):
+        space.draw(hp)
+    else:
+        _mapped(space, lambda part: declare_all(part, hp))
 
 
 def _mapped(space: Space, function: Callable[[Any], Any]) -> Any:

@@ -34,6 +34,7 @@ class Trials:
         trials: One dict for each trial, as in hyperopt: `tid`, `state`, `result` (what
             the objective returned), `misc` with `vals` and `idxs` by label.
         tuner: The `Tuner` that ran them, once `fmin` has begun.
+        temporary: Folder of the search if none was named, as long as this exists.
 
     Example:
 
@@ -56,7 +57,7 @@ class Trials:
         self.project_name: str = project_name
         self.trials: list[dict[str, Any]] = []
         self.tuner: Any = None
-        self._temporary: Any = None
+        self.temporary: str | None = None
 
     def __len__(self) -> int:
         return len(self.trials)

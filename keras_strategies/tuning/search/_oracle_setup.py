@@ -1,11 +1,12 @@
 """Construction of a tuner: the oracle, chosen from the space of the hypermodel."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import keras_tuner
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.executors import check_executor
 from keras_strategies.tuning import _distributed
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._private.oracles import local_oracle
@@ -183,6 +184,29 @@ class OracleSetup(private.TunerHooks):
             self.oracle.add_history(
                 read_results(source, names, self.oracle.hyperparameters)
             )
+
+    def _workers(
+        self, count: int | None, gpus: Sequence[int] | None, executor: Any
+    ) -> "_distributed.LocalWorkers | _distributed.ExecutorSearch":
+        """What runs the trials of `search_parallel`."""
+        checks.integer("n_workers", count, low=1, optional=executor is not None)
+        if executor is None:
+            return _distributed.LocalWorkers(self, count or 1, list(gpus or []))
+        if self.oracle.pruner is not None or gpus is not None:
+            checks.fail(
+                "`executor` must be None with `gpus` or a pruner, which needs reports "
+                "while a trial runs",
+                executor=executor,
+                fix="Use search_parallel(n_workers) or a `storage`.",
+            )
+        if isinstance(self.oracle, OptunaStorageOracle):
+            checks.fail(
+                "`executor` must be None with a `storage`",
+                executor=executor,
+                fix="Let each process of the executor call `search`.",
+            )
+        fix = "use search_parallel(n_workers)."
+        return _distributed.ExecutorSearch(self, check_executor(executor, fix), count)
 
     def _join_chief(self) -> None:
         """Takes the role that KerasTuner's environment variables give this process."""

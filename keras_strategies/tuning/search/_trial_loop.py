@@ -12,7 +12,7 @@ from keras_tuner import errors
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies._internal import checked_json, checks
-from keras_strategies.tuning import _space
+from keras_strategies.tuning import _distributed, _space
 from keras_strategies.tuning._distributed import IsolatedTrials, TrialError
 from keras_strategies.tuning._private import oracles as private_oracles
 from keras_strategies.tuning._private import tuners as private
@@ -220,8 +220,27 @@ class TrialLoop(Resuming):
 
     def _run_and_record(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Runs a trial; a failure becomes its status and message."""
+        self._record(trial, lambda: self._run(trial, *fit_args, **fit_kwargs))
+
+    def finish_remote(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """Records a trial that an executor has run.
+
+        Args:
+            trial: The trial.
+            result: What `evaluate_remote` returned there, or its error.
+        """
+        curve = {int(epoch): value for epoch, value in result.get("curve", ())}
+        if curve:
+            self.oracle.curves[trial.trial_id] = curve
+        self._record(trial, lambda: _distributed.outcome(trial, result))
+        self.on_trial_end(trial)
+
+    def _record(
+        self, trial: Trial, run: Callable[[], tuple[dict[str, float], int]]
+    ) -> None:
         try:
-            self._run(trial, *fit_args, **fit_kwargs)
+            metrics, epoch = run()
+            self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
             trial.status = TrialStatus.COMPLETED
         except errors.FatalError:
             raise
@@ -240,14 +259,30 @@ class TrialLoop(Resuming):
             trial.status = TrialStatus.INVALID
             trial.message = traceback.format_exc()
 
-    def _run(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
+    def _run(
+        self, trial: Trial, *fit_args: Any, **fit_kwargs: Any
+    ) -> tuple[dict[str, float], int]:
+        if self._isolated is None:
+            return self.evaluate_remote(trial, *fit_args, **fit_kwargs)
         self._check_feasible(trial.hyperparameters)
         _checkpoints.remove_checkpoint(self.checkpoint_path(trial.trial_id))
-        if self._isolated is not None:
-            metrics, epoch = self._isolated.run(trial)
-        else:
-            metrics, epoch = self._evaluate(trial, *fit_args, **fit_kwargs)
-        self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
+        return self._isolated.run(trial)
+
+    def evaluate_remote(
+        self, trial: Trial, *fit_args: Any, **fit_kwargs: Any
+    ) -> tuple[dict[str, float], int]:
+        """Runs a trial in this process from its beginning; metrics and best epoch.
+
+        What an executor calls elsewhere.
+
+        Args:
+            trial: The trial.
+            *fit_args: Positional arguments of `fit`.
+            **fit_kwargs: Keyword arguments of `fit`.
+        """
+        self._check_feasible(trial.hyperparameters)
+        _checkpoints.remove_checkpoint(self.checkpoint_path(trial.trial_id))
+        return self._evaluate(trial, *fit_args, **fit_kwargs)
 
     def _evaluate(
         self, trial: Trial, *fit_args: Any, **fit_kwargs: Any

@@ -1,8 +1,8 @@
 """Tuner for every search algorithm."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras_tuner
 
@@ -47,6 +47,8 @@ from keras_strategies.tuning.search._trial_loop import TrialCallbacks
 from keras_strategies.tuning.search._warm_start import WarmStart
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import optuna
 
 
@@ -264,6 +266,37 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         self._warm_start(warm_start)
         self._join_chief()
 
+    @classmethod
+    def from_optuna(
+        cls,
+        objective: "Callable[[optuna.Trial], Any]",
+        direction: Literal["minimize", "maximize"] | None = None,
+        directions: Sequence[str] | None = None,
+        **arguments: Any,
+    ) -> "Tuner":
+        """Returns a tuner that runs an objective written for Optuna, unchanged.
+
+        `trial.suggest_*`, `report`, `should_prune`, `params`, `number` and
+        `set_user_attr` work; the algorithm, pruner, folder and processes are those of
+        the tuner, so that `study.optimize(objective, 50)` becomes
+        `tuner.search()` with `max_trials=50`.
+
+        Args:
+            objective: The objective.
+            direction: `"minimize"` or `"maximize"`. Defaults to `None`, `"minimize"`.
+            directions: A direction for each value, of an objective with several.
+                Defaults to `None`.
+            **arguments: Arguments of `Tuner`, but for `hypermodel` and `objective`.
+
+        Raises:
+            ValueError: If a direction or an argument cannot be used.
+            TypeError: If `objective` is no function.
+            ImportError: If Optuna is missing (extra `tuning`).
+        """
+        from keras_strategies.tuning.search import _from_optuna
+
+        return _from_optuna.make_tuner(objective, direction, directions, arguments)
+
     # Searching
 
     def search(self, *fit_args: Any, verbose: int | str = 1, **fit_kwargs: Any) -> None:
@@ -294,13 +327,14 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
 
     def search_parallel(
         self,
-        n_workers: int,
+        n_workers: int | None = None,
         *fit_args: Any,
         gpus: Sequence[int] | None = None,
+        executor: "Executor | Any" = None,
         verbose: int | str = 1,
         **fit_kwargs: Any,
     ) -> None:
-        """Searches with several processes of this machine.
+        """Searches with several processes, of this machine or of an executor.
 
         A worker that is killed is started again and its trial runs again: no trial is
         lost or counted twice. The workers read what they need from a pickle, so data
@@ -308,23 +342,30 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         is in `worker-k.log` in the folder of the search.
 
         Args:
-            n_workers: Number of processes, at least 1.
+            n_workers: Number of processes, at least 1; with an executor the number of
+                trials at once. Defaults to `None`, what the executor can take.
             *fit_args: Positional arguments of `fit`.
             gpus: Device numbers that the workers use in turns. Defaults to `None`:
                 each worker sees all devices.
+            executor: A `concurrent.futures.Executor` that runs the trials: a pool of
+                processes that are not forked, Dask's `client.get_executor()`, a pool of
+                Ray. Weights are files in the folder, which all of its machines must
+                share. Pruners need reports during a trial and are refused. Defaults to
+                `None`: processes of this machine.
             verbose: As in `search`. Defaults to `1`.
             **fit_kwargs: Keyword arguments of `fit`.
 
         Raises:
-            RuntimeError: If a worker ends with an error, or no trial completed.
+            RuntimeError: If a worker ends with an error, the executor breaks, or no
+                trial completed.
             TypeError: If the hypermodel or the data cannot be pickled.
         """
-        checks.integer("n_workers", n_workers, low=1)
-        workers = _distributed.LocalWorkers(self, n_workers, list(gpus or []))
+        workers = self._workers(n_workers, gpus, executor)
         # The workers run the trials: isolation here would add a process to each.
         isolated, self.trial_in_subprocess = self.trial_in_subprocess, False
         timeout = self.oracle.heartbeat_timeout
-        self.oracle.heartbeat_timeout = self.worker_timeout
+        if executor is None:
+            self.oracle.heartbeat_timeout = self.worker_timeout
         try:
             with self._prepared(fit_args, fit_kwargs, verbose):
                 workers.run(fit_args, fit_kwargs)
