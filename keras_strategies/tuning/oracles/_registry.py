@@ -19,6 +19,9 @@ from keras_strategies.tuning.oracles.grid_search_oracle import GridSearchOracle
 from keras_strategies.tuning.oracles.hyperband_oracle import HyperbandOracle
 from keras_strategies.tuning.oracles.optuna_oracle import OptunaOracle
 from keras_strategies.tuning.oracles.optuna_storage_oracle import OptunaStorageOracle
+from keras_strategies.tuning.oracles.population_based_training_oracle import (
+    PopulationBasedTrainingOracle,
+)
 from keras_strategies.tuning.oracles.random_search_oracle import RandomSearchOracle
 from keras_strategies.tuning.pruners import (
     MedianPruner,
@@ -40,6 +43,7 @@ AlgorithmName: TypeAlias = Literal[
     "cmaes",
     "nsga2",
     "evolution",
+    "pbt",
 ]
 PrunerName: TypeAlias = Literal["median", "asha"]
 
@@ -76,6 +80,9 @@ ALGORITHMS: dict[str, Algorithm] = {
         if name != "random"
     },
     "evolution": Algorithm(EvolutionOracle),
+    "pbt": Algorithm(
+        PopulationBasedTrainingOracle, is_finite=True, is_sequential=False
+    ),
 }
 PRUNERS: dict[str, Callable[[], Pruner]] = {
     "median": MedianPruner,

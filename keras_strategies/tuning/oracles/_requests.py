@@ -27,6 +27,10 @@ class RequestsOracle(WorkerOracle):
 
     #: Whether the models of this algorithm take results of another search.
     uses_history = False
+    #: Whether trials go on from the last epoch of another one, not from its best.
+    continues_from_last = False
+    #: What grows from round to round, of algorithms with rounds.
+    fidelity: str = "epochs"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

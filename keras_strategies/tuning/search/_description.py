@@ -15,6 +15,7 @@ import keras
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
+from keras_strategies.tuning.oracles._registry import ALGORITHMS
 from keras_strategies.tuning.reports import format_value, objectives_of
 
 FORMAT = 1
@@ -64,7 +65,15 @@ def describe(tuner: Any, declared: _space.Space) -> dict[str, Any]:
 
 def algorithm_of(oracle: Any) -> str:
     """Name of the algorithm of an oracle, or of its class."""
-    return oracle.algorithm or type(oracle).__name__
+    if oracle.algorithm is not None:
+        return oracle.algorithm
+    names = [
+        name
+        for name, algorithm in ALGORITHMS.items()
+        if algorithm.oracle is type(oracle)
+        and all(getattr(oracle, k) == v for k, v in algorithm.options.items())
+    ]
+    return names[0] if names else type(oracle).__name__
 
 
 def _fold_text(cv: Any) -> Any:

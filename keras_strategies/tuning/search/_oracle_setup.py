@@ -13,6 +13,7 @@ from keras_strategies.tuning._private.oracles import local_oracle
 from keras_strategies.tuning.oracles import (
     HyperbandOracle,
     OptunaStorageOracle,
+    PopulationBasedTrainingOracle,
     RandomSearchOracle,
 )
 from keras_strategies.tuning.oracles._base import OracleBase
@@ -166,12 +167,14 @@ class OracleSetup(private.TunerHooks):
         self.oracle.hyperparameters.given |= set(self._fit_ranges)
 
     def _check_hyperband(self, max_checkpoints: int | None) -> None:
-        """Refuses what contradicts Hyperband."""
-        is_hyperband = isinstance(self.oracle, HyperbandOracle)
-        if is_hyperband and (max_checkpoints or "epochs" in self._fit_ranges):
+        """Refuses what contradicts Hyperband and population based training."""
+        staged = (HyperbandOracle, PopulationBasedTrainingOracle)
+        is_staged = isinstance(self.oracle, staged)
+        if is_staged and (max_checkpoints or "epochs" in self._fit_ranges):
             checks.fail(
-                "`max_checkpoints` and `epochs` must be None with Hyperband, which "
-                "chooses the epochs and goes on from earlier weights",
+                "`max_checkpoints` and `epochs` must be None with Hyperband and "
+                "population based training, which choose the epochs and go on from "
+                "earlier weights",
                 max_checkpoints=max_checkpoints,
                 epochs=self._fit_ranges.get("epochs"),
             )

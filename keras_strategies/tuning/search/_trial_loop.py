@@ -17,9 +17,12 @@ from keras_strategies.tuning._distributed import IsolatedTrials, TrialError
 from keras_strategies.tuning._private import oracles as private_oracles
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._space import Trial
-from keras_strategies.tuning.oracles import HyperbandOracle
+from keras_strategies.tuning.oracles import (
+    HyperbandOracle,
+    PopulationBasedTrainingOracle,
+)
 from keras_strategies.tuning.reports import prepare_tensorboard
-from keras_strategies.tuning.search import _checkpoints, _folds
+from keras_strategies.tuning.search import _checkpoints, _folds, _misuse
 from keras_strategies.tuning.search._after_epoch import AfterEpoch, BestValue
 from keras_strategies.tuning.search._resuming import Resuming
 from keras_strategies.tuning.search._trial_metrics import reduce_results
@@ -49,11 +52,28 @@ class TrialLoop(Resuming):
     def checkpoint_path(self, trial_id: str) -> str:
         raise NotImplementedError
 
+    def enqueue(self, values: Mapping[str, Any]) -> None:
+        """Enqueues values to be tried before what the algorithm proposes.
+
+        For start values that are known to be good. What was tried before, in this
+        folder too, is not tried again, so that a script may enqueue at each start.
+
+        Args:
+            values: Values by the names of hyperparameters; others have their defaults.
+
+        Raises:
+            ValueError: If the space has no such name or value, or the values violate
+                the constraints.
+        """
+        self.oracle.enqueue(values)
+
     @contextlib.contextmanager
     def _prepared(
         self, fit_args: Sequence[Any], fit_kwargs: dict[str, Any], verbose: Any
     ) -> Iterator[None]:
         """Checks the arguments, shows the budget and then the progress."""
+        if type(self).run_trial is self._own_run_trial():
+            _misuse.check_data(self.hypermodel, fit_args, fit_kwargs)
         for name in FIT_ARGUMENTS:
             if name in self._fit_ranges and fit_kwargs.get(name) is not None:
                 checks.fail(
@@ -80,6 +100,10 @@ class TrialLoop(Resuming):
                 isolated = IsolatedTrials(self, fit_args, fit_kwargs)
                 self._isolated = stack.enter_context(isolated)
             yield
+
+    def _own_run_trial(self) -> Any:
+        """The `run_trial` that trains a model, not one of a subclass."""
+        raise NotImplementedError
 
     def _loop(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         self.on_search_begin()
@@ -126,6 +150,14 @@ class TrialLoop(Resuming):
         yield f"Search in {self.project_dir}: {name} ({self.algorithm_reason})"
         if isinstance(oracle, HyperbandOracle):
             trials, epochs = oracle.trials_and_epochs()
+            if oracle.fidelity == "data":
+                part = f"1/{oracle.max_epochs} to all of the examples each"
+                yield f"Up to {trials} trials with {part}"
+            else:
+                yield f"Up to {trials} trials and {epochs} epochs in all"
+        elif isinstance(oracle, PopulationBasedTrainingOracle):
+            trials = oracle.population_size * oracle.generations
+            epochs = trials * oracle.interval
             yield f"Up to {trials} trials and {epochs} epochs in all"
         else:
             default = fit_kwargs.get("epochs", 1)
@@ -176,9 +208,14 @@ class TrialLoop(Resuming):
         """Yields the arguments of each fit of a trial."""
         values = trial.hyperparameters.values
         kwargs = dict(kwargs)
-        if "tuner/epochs" in values:  # Hyperband
-            kwargs["epochs"] = values["tuner/epochs"]
-            kwargs["initial_epoch"] = values["tuner/initial_epoch"]
+        oracle = self.oracle
+        if "tuner/epochs" in values:  # Hyperband, population based training
+            if oracle.fidelity == "data":
+                part = values["tuner/epochs"] / oracle.max_epochs
+                args, kwargs = _folds.part_of_data(args, kwargs, part, self.seed or 0)
+            else:
+                kwargs["epochs"] = values["tuner/epochs"]
+                kwargs["initial_epoch"] = values["tuner/initial_epoch"]
         for _ in range(self.executions_per_trial):
             if self.cv is None:
                 yield args, kwargs
@@ -195,6 +232,8 @@ class TrialLoop(Resuming):
         model = private.build(self, hp)
         self._check_feasible(hp)  # of what the model has just declared
         has_plain_fit = type(self.hypermodel).fit is keras_tuner.HyperModel.fit
+        if has_plain_fit:
+            _misuse.check_compiled(model)
         for name in FIT_ARGUMENTS:
             # What a build function declares under these names is meant for `fit`.
             if name in hp.values and (has_plain_fit or name in self._fit_ranges):
@@ -207,8 +246,20 @@ class TrialLoop(Resuming):
     def _build_model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = super()._build_model(hp)
         earlier = hp.values.get("tuner/trial_id")
-        if earlier is not None:  # Hyperband continues from the weights of that trial
+        if earlier is None or self.oracle.fidelity == "data":
+            return model
+        # Hyperband and population based training go on from that trial.
+        rate = _checkpoints.prepared_optimizer(model)
+        try:
             self._load_weights(model, earlier)
+        except ValueError as error:
+            raise errors.FatalValueError(
+                f"The model of {hp.values} cannot go on from the weights of trial "
+                f"{earlier}: {error}. Name what changes the shapes of weights in "
+                "`inherited` (algorithm_options)."
+            ) from error
+        if rate is not None:
+            model.optimizer.learning_rate = rate
         return model
 
     def _load_weights(self, model: keras.Model, trial_id: str) -> None:
@@ -293,7 +344,8 @@ class TrialLoop(Resuming):
         space.check_expected()
         space.drop_unused()
         trial.hyperparameters = space
-        return reduce_results(results, self.oracle.objective)
+        objective, from_last = self.oracle.objective, self.oracle.continues_from_last
+        return reduce_results(results, objective, from_last)
 
     def _check_feasible(self, hp: keras_tuner.HyperParameters) -> None:
         if not self.oracle.is_feasible(hp.values):

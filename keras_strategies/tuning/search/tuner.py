@@ -29,6 +29,7 @@ from keras_strategies.tuning.search._arguments import (
     check_positive,
     check_trial_limit,
 )
+from keras_strategies.tuning.search._misuse import check_objective_names
 from keras_strategies.tuning.search._oracle_setup import (
     Fidelity,
     OracleSetup,
@@ -80,7 +81,8 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
             whole grid, or all brackets of Hyperband.
         algorithm: `"auto"`, `"grid"`, `"random"`, `"bayesian"`, `"hyperband"`,
             `"tpe"`, `"gp"`, `"cmaes"`, `"nsga2"` (these four need Optuna),
-            `"evolution"`, or an oracle of this package. Defaults to `"auto"`.
+            `"evolution"`, `"pbt"` (population based training), or an oracle of this
+            package. Defaults to `"auto"`.
         pruner: `"median"`, `"asha"`, a pruner of this package or of Optuna, or `None`.
             Defaults to `None`.
         directory: Folder of searches. Defaults to `None`, the current one.
@@ -206,6 +208,7 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         fidelity: Fidelity = "epochs",
         **kwargs: Any,
     ) -> None:
+        check_objective_names(objective)
         arguments = check_oracle_arguments(
             objective=objective,
             max_trials=max_trials,
@@ -375,21 +378,6 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         self._remove_old_checkpoints()
         self._check_outcome()
 
-    def enqueue(self, values: Mapping[str, Any]) -> None:
-        """Enqueues values to be tried before what the algorithm proposes.
-
-        For start values that are known to be good. What was tried before, in this
-        folder too, is not tried again, so that a script may enqueue at each start.
-
-        Args:
-            values: Values by the names of hyperparameters; others have their defaults.
-
-        Raises:
-            ValueError: If the space has no such name or value, or the values violate
-                the constraints.
-        """
-        self.oracle.enqueue(values)
-
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Builds and trains the model of a trial, once for each fold and execution.
 
@@ -405,3 +393,6 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
             which the metrics are averaged.
         """
         return self._run_fits(trial, *args, **kwargs)
+
+    def _own_run_trial(self) -> Any:
+        return Tuner.run_trial
