@@ -47,6 +47,7 @@ from keras_strategies._internal.keras_private.graphs import (
     output_structure,
 )
 from keras_strategies._internal.keras_private.lora import (
+    lora_sum,
     lora_weights,
     merge_lora,
 )
@@ -93,6 +94,7 @@ from keras_strategies._internal.keras_private.training import (
     compile_function,
     compiled_metrics,
     current_values,
+    mean_metric_function,
     metric_values,
     own_direction,
     print_message,
@@ -146,7 +148,9 @@ __all__ = [
     "is_frozen_by_scope",
     "iterations_variable",
     "lasting_variables",
+    "lora_sum",
     "lora_weights",
+    "mean_metric_function",
     "merge_lora",
     "metric_values",
     "moving_average",

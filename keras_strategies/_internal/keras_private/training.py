@@ -142,3 +142,16 @@ def set_checkpoint_state(checkpoint, memory):
         "batches_seen_since_last_saving"
     ]
     checkpoint._last_batch_seen = memory["last_batch_seen"]
+
+
+def mean_metric_function(metric: keras.metrics.Metric) -> Any:
+    """The function of a metric that is the mean of its values, or `None`.
+
+    A wrapped function is an attribute with an underscore. Keras 3.12 to 3.15.
+    """
+    if type(metric).update_state is not keras.metrics.MeanMetricWrapper.update_state:
+        return None
+    if type(metric).result is not keras.metrics.Mean.result:
+        return None  # such as RootMeanSquaredError
+    options = metric._fn_kwargs
+    return lambda *values: metric._fn(*values, **options)

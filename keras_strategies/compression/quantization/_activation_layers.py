@@ -8,7 +8,10 @@ from keras import ops
 from keras_strategies._internal import bases
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.wrapping import deserialized
-from keras_strategies.compression.quantization import _fake_quantization
+from keras_strategies.compression.quantization import (
+    _fake_quantization,
+    _unset_range,
+)
 
 
 @serializable
@@ -51,12 +54,17 @@ class FakeQuantize(bases.Layer):
             self.range.assign(limits)
         outputs = _fake_quantization.fake_quantize(values, limits, self.bits)
         if not (training and self.trainable):
+            _unset_range.warn_in_export(self)
             # The converter to .tflite folds this, as the range is a constant there.
             outputs = ops.where(_fake_quantization.is_set(limits), outputs, values)
         return ops.cast(outputs, inputs.dtype)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Refuses `model.quantize`, which would round rounded weights again."""
+        _fake_quantization.refuse_quantize(self.name)
 
     @property
     def simulated_quantization(self) -> dict[str, Any]:

@@ -7,15 +7,27 @@ almost everywhere; here its gradient is that of the identity inside the range
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 from keras import ops
+
+from keras_strategies._internal import checks
 
 # The range of a channel is at least this fraction of that of the tensor. Below it,
 # the bias of a channel with tiny weights would not fit into the 32 bit integers in
 # which it is deployed: its scale is the product of the scales of inputs and weights.
 _LEAST_RELATIVE_LIMIT = 2.0**-10
+
+
+def refuse_quantize(name: str, *args: Any, **kwargs: Any) -> NoReturn:
+    """Raises the error of `model.quantize` for a part of a quantization-aware model."""
+    checks.fail(
+        "A quantization-aware model must not be quantized again by Keras",
+        fix="Export it, e.g. with `export.to_tflite(model, path)`, or give the float "
+        "model to `model.quantize`.",
+        layer=name,
+    )
 
 
 def batch_range(inputs: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.keras_private import input_layer_of
 from keras_strategies._internal.model_graph import (
     Call,
     Graph,
@@ -80,7 +81,7 @@ class Rebuild:
         inputs = []
         for tensor, old in zip(self.graph.inputs, model.inputs, strict=True):
             self.names.add(old.name)
-            new = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=old.name)
+            new = self._input(old)
             inputs.append(new)
             self.values[tensor] = self.unrounded[tensor] = new
             roles = [self.roles[consumer] for consumer in tensor.consumers]
@@ -98,6 +99,26 @@ class Rebuild:
             return inputs[0], outputs[0]
         pack = keras.tree.pack_sequence_as
         return pack(model.input, inputs), pack(model.output, outputs)
+
+    def _input(self, old):
+        """An input with the names of an old one: that of its tensor and its layer.
+
+        They differ for an Input without a name. Either may be a key of input data,
+        and the layer's is the one that a saved model has.
+        """
+        name = input_layer_of(old).name
+        self.names.add(name)
+        tensor = keras.KerasTensor(
+            old.shape, dtype=old.dtype, sparse=old.sparse, name=old.name
+        )
+        layer = _LAYERS.InputLayer(
+            batch_shape=old.shape,
+            dtype=old.dtype,
+            sparse=old.sparse,
+            name=name,
+            input_tensor=tensor,
+        )
+        return layer.output
 
     def _reserve_output_names(self, model):
         """Names of outputs are kept if each is that of one output."""

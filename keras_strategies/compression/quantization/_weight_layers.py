@@ -1,5 +1,6 @@
 """Layers whose weights are rounded to few bits in the forward pass."""
 
+import functools
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -99,6 +100,11 @@ class QuantizedLayer(bases.Layer):
         super().__init__(**kwargs)
         self.layer = deserialized(layer)
         self.batch_norm = deserialized(batch_norm)
+        # `model.quantize` calls this of the innermost layers.
+        for part in (self.layer, *all_layers(self.layer)):
+            part.quantize = functools.partial(
+                _fake_quantization.refuse_quantize, part.name
+            )
         self.bits = bits
         self.per_channel = per_channel
         self.batch_statistics = batch_statistics
