@@ -83,8 +83,10 @@ from keras_strategies._internal.keras_private.regularizers import (
     set_inner_regularizer,
 )
 from keras_strategies._internal.keras_private.saving import (
+    after_loading,
     has_functional_constructor,
     input_layer_of,
+    set_input_shape,
     share_lambda_functions,
     trusting_object_scope,
 )
@@ -114,6 +116,7 @@ __all__ = [
     "DataLayer",
     "add_variable_like",
     "additional_loss",
+    "after_loading",
     "assign_in_a_call",
     "assign_optimizer_variables",
     "averages_deferred",
@@ -174,6 +177,7 @@ __all__ = [
     "seeds_from",
     "set_checkpoint_state",
     "set_inner_regularizer",
+    "set_input_shape",
     "set_own_flag",
     "share_lambda_functions",
     "slot",

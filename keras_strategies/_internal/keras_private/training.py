@@ -2,6 +2,8 @@
 
 import sys
 
+from typing import Any
+
 import keras
 from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils import io_utils

@@ -69,7 +69,7 @@ def declared_weights(
     return weights
 
 
-def _can_be_compressed(layer, protocol):
+def can_be_compressed(layer: Any, protocol: Sequence[str] = PRUNABLE) -> bool:
     """Whether a layer is of a kind whose weights can be pruned, built or not."""
     listed = any(isinstance(layer, kinds) for kinds, _ in _WEIGHTS)
     return listed or any(hasattr(layer, name) for name in protocol)
@@ -136,7 +136,7 @@ def used_weights(
 
 def check_built(model: keras.Model, protocol: Sequence[str] = PRUNABLE) -> None:
     """Refuses a model of which some weights do not exist yet."""
-    traversal.check_built(model, lambda layer: _can_be_compressed(layer, protocol))
+    traversal.check_built(model, lambda layer: can_be_compressed(layer, protocol))
 
 
 def select_weights(

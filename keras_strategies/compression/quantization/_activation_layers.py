@@ -25,13 +25,22 @@ class FakeQuantize(bases.Layer):
     Args:
         momentum: Of the moving average, in [0, 1]. Defaults to 0.99.
         bits: From 2 to 8. Defaults to 8.
+        narrow_range: Whether there is one value less, so that a symmetric range has 0
+            in its middle. Defaults to `False`.
         **kwargs: As for `keras.layers.Layer`.
     """
 
-    def __init__(self, momentum: float = 0.99, bits: int = 8, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        momentum: float = 0.99,
+        bits: int = 8,
+        narrow_range: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.momentum = momentum
         self.bits = bits
+        self.narrow_range = narrow_range
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
@@ -52,7 +61,9 @@ class FakeQuantize(bases.Layer):
             batch = _fake_quantization.batch_range(values)
             limits = _fake_quantization.next_range(limits, batch, self.momentum)
             self.range.assign(limits)
-        outputs = _fake_quantization.fake_quantize(values, limits, self.bits)
+        outputs = _fake_quantization.fake_quantize(
+            values, limits, self.bits, self.narrow_range
+        )
         if not (training and self.trainable):
             _unset_range.warn_in_export(self)
             # The converter to .tflite folds this, as the range is a constant there.
@@ -79,7 +90,11 @@ class FakeQuantize(bases.Layer):
         }
 
     def get_config(self) -> dict[str, Any]:
-        config = {"momentum": self.momentum, "bits": self.bits}
+        config = {
+            "momentum": self.momentum,
+            "bits": self.bits,
+            "narrow_range": self.narrow_range,
+        }
         return super().get_config() | config
 
 

@@ -52,10 +52,12 @@ def next_range(limits: Any, batch: Any, momentum: float) -> Any:
     return ops.where(ops.all(ops.isfinite(batch)), following, limits)
 
 
-def fake_quantize(inputs: Any, limits: Any, bits: int = 8) -> Any:
+def fake_quantize(
+    inputs: Any, limits: Any, bits: int = 8, narrow_range: bool = False
+) -> Any:
     """Rounds to the `2**bits` evenly spaced values of the range `limits`.
 
-    The range is nudged so that 0 is one of the values. The gradient is 1 inside
+    With `narrow_range` there is one value less, the lowest. The range is nudged so that 0 is one of the values. The gradient is 1 inside
     the nudged range and 0 outside. float32.
 
     Reference: Jacob et al. (2018), section 3, https://arxiv.org/abs/1712.05877.
@@ -66,16 +68,16 @@ def fake_quantize(inputs: Any, limits: Any, bits: int = 8) -> Any:
         # The converter to .tflite recognises this operation and takes its range.
         limits = tf.stop_gradient(tf.convert_to_tensor(limits))
         return tf.quantization.fake_quant_with_min_max_vars(
-            inputs, limits[0], limits[1], num_bits=bits
+            inputs, limits[0], limits[1], num_bits=bits, narrow_range=narrow_range
         )
-    return _fake_quantize(inputs, limits, bits)
+    return _fake_quantize(inputs, limits, bits, narrow_range)
 
 
-def _fake_quantize(inputs, limits, bits):
+def _fake_quantize(inputs, limits, bits, narrow_range=False):
     """`fake_quant_with_min_max_vars` of TensorFlow, in the same arithmetic."""
     limits = ops.stop_gradient(limits)
     low, high = limits[0], limits[1]
-    steps = float(2**bits - 1)
+    steps = float(2**bits - 1 - narrow_range)
     scale = (high - low) / steps
     inverse = ops.where(scale > 0, 1.0 / ops.where(scale > 0, scale, 1.0), 0.0)
     # The zero point is an integer: padding with zeros then adds no error.

@@ -223,6 +223,7 @@ class Rebuild:
         if isinstance(activation, keras.layers.Layer):
             layer = self._copy_operation(activation, output, is_final)
         else:
+            activation = _roles.canonical_activation(activation)
             label = f"{name}_{activation.__name__}"
             label = self._layer_name(label, output if is_final else None)
             layer = _LAYERS.Activation(activation, name=label)
@@ -311,6 +312,10 @@ class Rebuild:
         if "name" in operation.get_config():
             name = self._layer_name(operation.name, output if final else None)
             changes["name"] = name
+        if isinstance(operation, _LAYERS.Activation):
+            changes["activation"] = keras.activations.serialize(
+                _roles.canonical_activation(operation.activation)
+            )
         copy = clone_layer(operation, **changes)
         if isinstance(operation, keras.layers.Layer):
             self.pairs.append((operation, copy))

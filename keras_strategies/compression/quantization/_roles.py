@@ -12,6 +12,9 @@ import keras
 
 from keras_strategies._internal.keras_private import BaseImagePreprocessingLayer
 from keras_strategies.compression.quantization import _quantize_wrapper, _weight_layers
+from keras_strategies.compression.quantization._activation_names import (
+    canonical_activation,
+)
 
 _LAYERS = keras.layers
 
@@ -130,12 +133,13 @@ def activation_kind(activation: Any) -> str | None:
         activation = activation.activation
     if isinstance(activation, keras.layers.ReLU):
         return FUSED if _is_fused_relu(activation) else None
-    name = getattr(activation, "__name__", type(activation).__name__)
+    activation = canonical_activation(activation)
     # A function of the user's may be called `relu` too.
     if callable(activation) and not isinstance(activation, keras.Operation):
         module = getattr(activation, "__module__", "") or ""
         if not module.startswith("keras."):
             return None
+    name = getattr(activation, "__name__", type(activation).__name__)
     return next((kind for kind, names in _KINDS.items() if name in names), None)
 
 

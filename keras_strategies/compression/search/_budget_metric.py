@@ -48,7 +48,8 @@ class BudgetMetric:
         function = mean_function(self._metric, samples.y, outputs)
         if function is None:
             return None
-        values = keras.ops.convert_to_numpy(function(samples.y, outputs))
+        pair = (keras.ops.convert_to_tensor(value) for value in (samples.y, outputs))
+        values = keras.ops.convert_to_numpy(function(*pair))
         values = np.asarray(values, "float64")
         if values.shape[:1] != (len(samples),):
             return None
