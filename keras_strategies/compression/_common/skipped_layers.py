@@ -57,11 +57,16 @@ def warn_of_hidden(
     model: keras.Model, selection: Selection, purpose: str, protocol: Sequence[str]
 ) -> None:
     """Warns of selected layers that would be compressed but for their state."""
-    selected = {target.path for target in layer_targets(model) if selection(target)}
-    names = [
-        f"{row['layer']} ({row['reason']})"
+    hidden = {
+        row["layer"]: row["reason"]
         for row in skipped_layers(model, protocol)
-        if row["reason"] in _HIDDEN and row["layer"] in selected
+        if row["reason"] in _HIDDEN
+    }
+    # A function of the user's is asked about these layers only.
+    names = [
+        f"{target.path} ({hidden[target.path]})"
+        for target in layer_targets(model)
+        if target.path in hidden and selection(target)
     ]
     if names:
         warnings.warn(
