@@ -8,6 +8,7 @@ from keras import ops
 from keras_strategies._internal import bases
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.wrapping import deserialized
+from keras_strategies.layers import LayerScale
 from keras_strategies.compression.quantization import (
     _fake_quantization,
     _unset_range,
@@ -102,8 +103,8 @@ class FakeQuantize(bases.Layer):
 class QuantizedAffine(bases.Layer):
     """A layer that scales and shifts, as a product and a sum in 8 bits each.
 
-    For BatchNormalization that is not folded into a convolution, Normalization and
-    Rescaling. In training, BatchNormalization normalizes by the batch as usual.
+    For BatchNormalization that is not folded into a convolution, Normalization,
+    Rescaling and LayerScale. In training, BatchNormalization normalizes by the batch as usual.
 
     Args:
         layer: One of these layers, or its config.
@@ -126,7 +127,8 @@ class QuantizedAffine(bases.Layer):
         self.batch_statistics = batch_statistics
         # Without an offset the product is the output, which gets a range in any case.
         self.product = None
-        if not (isinstance(layer, keras.layers.Rescaling) and _is_zero(layer.offset)):
+        is_product = isinstance(layer, keras.layers.Rescaling) and _is_zero(layer.offset)
+        if not is_product and not is_layer_scale(layer):
             self.product = FakeQuantize(
                 momentum, name="product", dtype=self.dtype_policy
             )
@@ -163,10 +165,25 @@ class QuantizedAffine(bases.Layer):
         return super().get_config() | config
 
 
+def is_layer_scale(layer: Any) -> bool:
+    """Whether a layer multiplies each channel by a weight: that of Keras's ConvNeXt.
+
+    The class has no public name; ours computes the same.
+    """
+    kind = type(layer)
+    return kind is LayerScale or (
+        kind.__name__ == "LayerScale" and kind.__module__.startswith("keras.")
+    )
+
+
 def affine(layer: Any, rank: int) -> tuple[Any, Any]:
     """`(scale, offset)` of a layer at inference, broadcast to tensors of `rank`."""
     if isinstance(layer, keras.layers.Rescaling):
         return ops.convert_to_tensor(layer.scale), ops.convert_to_tensor(layer.offset)
+    if is_layer_scale(layer):
+        shape = [1] * rank
+        shape[getattr(layer, "axis", -1)] = -1
+        return ops.reshape(layer.gamma, shape), 0.0
     if isinstance(layer, keras.layers.Normalization):
         deviation = ops.maximum(ops.sqrt(layer.variance), keras.config.epsilon())
         return 1.0 / deviation, -layer.mean / deviation

@@ -18,7 +18,11 @@ from keras_strategies._internal.model_graph import (
     clone_layer,
     substitute,
 )
-from keras_strategies.compression.quantization import _roles, _weight_layers
+from keras_strategies.compression.quantization import (
+    _custom_layers,
+    _roles,
+    _weight_layers,
+)
 from keras_strategies.compression.quantization._activation_layers import (
     FakeQuantize,
     QuantizedAffine,
@@ -169,8 +173,9 @@ class Rebuild:
             self.values[call.outputs[0]] = self._call(layer, call)
         else:
             self._copy_call(call)
-        for output in call.outputs:
-            self._quantize_output(output, call.operation.name)
+        if _custom_layers.quantizes_outputs(call.operation):
+            for output in call.outputs:
+                self._quantize_output(output, call.operation.name)
 
     def _passthrough(self, call):
         """Outputs are values of the inputs and have their range."""
@@ -200,6 +205,8 @@ class Rebuild:
             return
         if self._is_unfused(call):
             self._insert_range(outputs[0], call.operation.name, final=True)
+        if not _custom_layers.quantizes_outputs(call.operation):
+            return
         for output in outputs:
             if output not in self.quantized:
                 self._quantize_output(output, call.operation.name)
@@ -329,7 +336,7 @@ class Rebuild:
         layer, kind = call.operation, _weight_layers.QuantizedLayer
         if isinstance(layer, _LAYERS.MultiHeadAttention):
             kind = _weight_layers.QuantizedAttention
-        elif _roles.is_container(layer):
+        elif _roles.is_container(layer) and not _custom_layers.has_config(layer):
             kind = _weight_layers.QuantizedRecurrent
         changes = {}
         if not _roles.is_container(layer) and hasattr(layer, "activation"):

@@ -14,6 +14,7 @@ from keras_strategies._internal.traversal import all_layers
 from keras_strategies._internal.wrapping import deserialized
 from keras_strategies.compression.quantization import (
     _activation_layers,
+    _custom_layers,
     _fake_quantization,
 )
 from keras_strategies.compression.quantization._preserve_constraint import (
@@ -43,6 +44,8 @@ WEIGHTS = (
 
 def weights_of(layer: Any) -> list[tuple[Any, tuple[int, ...], bool]]:
     """`[(variable, output axes, per channel)]` of a layer and the layers inside."""
+    if _custom_layers.has_config(layer):
+        return [(weight, (), False) for weight in _custom_layers.named_weights(layer)]
     weights: list[tuple[Any, tuple[int, ...], bool]] = []
     for inner in [layer, *all_layers(layer)]:
         for kinds, names, channels, per_channel in WEIGHTS:
