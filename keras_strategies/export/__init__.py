@@ -8,8 +8,8 @@ It returns an `ExportResult`, or raises an `ExportError` with the way out.
 
 Rooms, from the bottom to the top: `_common` (errors, arguments, sample data), `_worker`
 (subprocesses), `artifact` (`.tflite` files), `verify` and `_calibration`, `convert`,
-then `debug`, `rescue` (changes of the float model
-after which int8 loses less) and `trainable`. Import public names from `keras_strategies.export` only.
+then `debug` and `trainable`; `rescue` changes the float model so that int8 loses less.
+Import public names from `keras_strategies.export` only.
 """
 
 from keras_strategies.export._common import ExportError

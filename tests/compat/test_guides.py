@@ -258,9 +258,7 @@ def test_pruning_for_on_device_inference_with_xnnpack(tf):
         for layer in model.layers
         if isinstance(layer, tf.keras.layers.Conv2D)
     }
-    assert sorted(sparsity.values()) == pytest.approx(
-        [0, 0.75, 0.75, 0.75], abs=0.01
-    )
+    assert sorted(sparsity.values()) == pytest.approx([0, 0.75, 0.75, 0.75], abs=0.01)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     assert len(converter.convert()) > 1000
@@ -376,9 +374,7 @@ def test_comprehensive_guide_to_clustering(tf, data, model, tmp_path):
     assert [len(np.unique(kernel[..., i])) for i in range(6)] == [3] * 6
 
     # A custom layer says what is clustered.
-    class MyDenseLayer(
-        tf.keras.layers.Dense, tfmot.clustering.keras.ClusterableLayer
-    ):
+    class MyDenseLayer(tf.keras.layers.Dense, tfmot.clustering.keras.ClusterableLayer):
         def get_clusterable_weights(self):
             return [("kernel", self.kernel)]
 

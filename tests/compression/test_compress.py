@@ -288,7 +288,10 @@ DATA = (np.ones((40, 4), "float32"), np.ones((40, 2), "float32"))
         ({"validation_data": None}, "`validation_data` must be given"),
         ({"validation_data": DATA[0]}, "`validation_data` must be a tuple"),
         ({"validation_data": (DATA[0][:8], DATA[1][:8])}, "at least 40 samples"),
-        ({"test_data": (DATA[0][:8], DATA[1][:8])}, "`test_data` must have at least 20"),
+        (
+            {"test_data": (DATA[0][:8], DATA[1][:8])},
+            "`test_data` must have at least 20",
+        ),
         ({"confidence": 1.0}, "`confidence` must be in"),
     ],
 )

@@ -74,7 +74,11 @@ def test_a_budget_of_size_holds(share):
     model = _model()
     small = compression.factorize(model, size=share, include="wide|conv")
     kernels = [
-        sum(int(np.prod(layer.kernel.shape)) for layer in part if hasattr(layer, "kernel"))
+        sum(
+            int(np.prod(layer.kernel.shape))
+            for layer in part
+            if hasattr(layer, "kernel")
+        )
         for part in (
             [model.get_layer("backbone").layers[0], model.get_layer("wide")],
             [

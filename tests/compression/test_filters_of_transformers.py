@@ -107,4 +107,6 @@ def test_a_model_that_hardly_shrinks_says_what_stops_it():
     small = L.Dense(16, activation="relu", name="small")(L.Flatten()(inputs))
     model = keras.Model(inputs, L.Dense(2, name="head")(x) + L.Dense(2)(small))
     with pytest.warns(UserWarning, match=r"kept whole: conv: .*Reshape.* not followed"):
-        compression.prune_filters(model, 0.5, exclude="head", per_layer={"small": 0.1}, round_to=1)
+        compression.prune_filters(
+            model, 0.5, exclude="head", per_layer={"small": 0.1}, round_to=1
+        )

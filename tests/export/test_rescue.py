@@ -128,8 +128,12 @@ def test_equalization_through_flatten_and_of_relu6():
     equal = export.equalize_layers(model, replace_relu6=True)
     np.testing.assert_allclose(_predict(equal), _predict(model), atol=1e-4)
     assert equal.layers[2].max_value is None
-    ranges = _kernels.output_ranges(equal.layers[1], _kernels.kernel_of(equal.layers[1]))
-    assert ranges.max() / ranges.min() < 200 < kernel.max() / np.abs(kernel[..., 3]).max()
+    ranges = _kernels.output_ranges(
+        equal.layers[1], _kernels.kernel_of(equal.layers[1])
+    )
+    assert (
+        ranges.max() / ranges.min() < 200 < kernel.max() / np.abs(kernel[..., 3]).max()
+    )
 
 
 def test_high_biases_are_absorbed():
@@ -148,7 +152,9 @@ def test_high_biases_are_absorbed():
     model.layers[1].bias.assign([500.0, 0.0, 0.0, 500.0])
     x = X[:, :6, :6]
     absorbed = export.absorb_high_bias(model, x)
-    np.testing.assert_allclose(_predict(absorbed, x), _predict(model, x), rtol=1e-3, atol=0.05)
+    np.testing.assert_allclose(
+        _predict(absorbed, x), _predict(model, x), rtol=1e-3, atol=0.05
+    )
     biases = [layer.get_weights()[1] for layer in absorbed.layers[1:3]]
     assert (biases[0] < 20).all() and biases[0][3] == -1.0
     # Behind the second lies zero padding, where a constant would not be one.
@@ -184,7 +190,9 @@ def test_mean_errors_go_into_the_biases(model, per_channel):
 def test_mean_errors_without_data():
     """Behind BatchNormalization and relu the mean is that of a clipped normal."""
     values = np.maximum(RNG.normal(0.3, 2.0, size=400_000), 0)
-    expected = _correct_bias.clipped_normal_mean(np.array([0.3, -1.0]), np.array([2.0, 0]))
+    expected = _correct_bias.clipped_normal_mean(
+        np.array([0.3, -1.0]), np.array([2.0, 0])
+    )
     assert expected[0] == pytest.approx(values.mean(), abs=0.01)
     assert expected[1] == pytest.approx(0.0, abs=1e-9)
     keras.utils.set_random_seed(0)
@@ -245,9 +253,7 @@ def test_adaround_of_a_network(per_channel):
             L.Dense(4),
         ]
     )
-    rounded = export.adaround(
-        model, X, bits=3, per_channel=per_channel, iterations=400
-    )
+    rounded = export.adaround(model, X, bits=3, per_channel=per_channel, iterations=400)
     right = [_predict(model).astype("float64")]
     error = _simulation.relative_error([_predict(rounded)], right)
     assert error < 0.6 * _rounded_error(model, per_channel, 3)
@@ -298,7 +304,9 @@ def test_outliers_behind_layer_normalization():
         model.get_layer(name).gamma.assign(gamma)
     x = RNG.normal(size=(40, 5, 16)).astype("float32")
     smooth = export.smooth_activations(model, x)
-    np.testing.assert_allclose(_predict(smooth, x), _predict(model, x), rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(
+        _predict(smooth, x), _predict(model, x), rtol=1e-2, atol=1e-2
+    )
 
     def spread(candidate):
         values = _layer_data.inputs_of(candidate, candidate.get_layer("first"), x)

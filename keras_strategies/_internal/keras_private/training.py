@@ -1,7 +1,6 @@
 """Training: metrics of a model, values inside an epoch, messages."""
 
 import sys
-
 from typing import Any
 
 import keras

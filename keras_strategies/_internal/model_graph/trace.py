@@ -81,7 +81,7 @@ def _inputs(model: keras.Model) -> Any:
 def _compare(model: keras.Model, traced: keras.Model) -> None:
     rng = np.random.default_rng(0)
     samples = [
-        rng.uniform(0.1, 0.9, [1 if side is None else side for side in (2, *t.shape[1:])])
+        rng.uniform(0.1, 0.9, [2, *(side or 1 for side in t.shape[1:])])
         for t in traced.inputs
     ]
     packed = keras.tree.pack_sequence_as(

@@ -50,7 +50,8 @@ def factorize(
     Dense becomes Dense of `r` units without bias and activation, and Dense; Conv1D and
     Conv2D a convolution of the same kernel size with `r` filters, and one of size 1.
     The second keeps the name, bias and activation, the first is called
-    `<name>_low_rank`. A layer changes only if that has fewer weights, `r (m + n) < m n`.
+    `<name>_low_rank`. A layer changes only if that has fewer weights:
+    `r (m + n) < m n`.
 
     Exactly one of `energy`, `size` and `rank` says how far to go.
 
@@ -107,8 +108,7 @@ def factorize(
     elif energy is not None:
         ranks = ranks_by_energy(factors, energy)
     else:
-        assert size is not None
-        ranks = ranks_by_size(factors, size)
+        ranks = ranks_by_size(factors, size or 0.0)
     if not ranks:
         checks.fail(
             "At least one layer must get smaller",
@@ -126,9 +126,7 @@ def factorize(
 def _check_budget(energy, size, rank):
     given = {"energy": energy, "size": size, "rank": rank}
     if sum(value is not None for value in given.values()) != 1:
-        checks.fail(
-            "Exactly one of `energy`, `size` and `rank` must be given", **given
-        )
+        checks.fail("Exactly one of `energy`, `size` and `rank` must be given", **given)
     checks.real("energy", energy, low=0, high=1, low_open=True, optional=True)
     checks.real(
         "size", size, low=0, high=1, low_open=True, high_open=True, optional=True

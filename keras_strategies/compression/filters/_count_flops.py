@@ -116,7 +116,7 @@ def _macs(call: Call) -> int | None:
 
 
 def _attention_macs(call: Call) -> int:
-    """Projections of all tokens, and a product of each query with each key and value."""
+    """Projections of all tokens, and products of queries with keys and values."""
     layer = call.operation
     taken = dict(zip(("query", "value"), call.args, strict=False))
     taken |= {name: v for name, v in call.kwargs.items() if name in ("query", "value")}

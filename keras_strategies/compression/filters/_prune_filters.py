@@ -18,7 +18,6 @@ from keras_strategies.compression.filters._analysis import (
 )
 from keras_strategies.compression.filters._rebuild import Rebuild
 
-
 # A smaller share of the weights removed is a reason to say why.
 _LITTLE = 0.02
 

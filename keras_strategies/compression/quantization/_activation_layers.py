@@ -8,11 +8,11 @@ from keras import ops
 from keras_strategies._internal import bases
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.wrapping import deserialized
-from keras_strategies.layers import LayerScale
 from keras_strategies.compression.quantization import (
     _fake_quantization,
     _unset_range,
 )
+from keras_strategies.layers import LayerScale
 
 
 @serializable
@@ -104,7 +104,8 @@ class QuantizedAffine(bases.Layer):
     """A layer that scales and shifts, as a product and a sum in 8 bits each.
 
     For BatchNormalization that is not folded into a convolution, Normalization,
-    Rescaling and LayerScale. In training, BatchNormalization normalizes by the batch as usual.
+    Rescaling and LayerScale. In training, BatchNormalization normalizes by the batch as
+    usual.
 
     Args:
         layer: One of these layers, or its config.
@@ -127,7 +128,9 @@ class QuantizedAffine(bases.Layer):
         self.batch_statistics = batch_statistics
         # Without an offset the product is the output, which gets a range in any case.
         self.product = None
-        is_product = isinstance(layer, keras.layers.Rescaling) and _is_zero(layer.offset)
+        is_product = isinstance(layer, keras.layers.Rescaling) and _is_zero(
+            layer.offset
+        )
         if not is_product and not is_layer_scale(layer):
             self.product = FakeQuantize(
                 momentum, name="product", dtype=self.dtype_policy

@@ -57,8 +57,9 @@ def fake_quantize(
 ) -> Any:
     """Rounds to the `2**bits` evenly spaced values of the range `limits`.
 
-    With `narrow_range` there is one value less, the lowest. The range is nudged so that 0 is one of the values. The gradient is 1 inside
-    the nudged range and 0 outside. float32.
+    With `narrow_range` there is one value less, the lowest. The range is nudged so that
+    0 is one of the values. The gradient is 1 inside the nudged range and 0 outside.
+    float32.
 
     Reference: Jacob et al. (2018), section 3, https://arxiv.org/abs/1712.05877.
     """

@@ -53,8 +53,8 @@ def decide(
     mode: Literal["min", "max"],
     budget: float,
     confidence: float,
-    resampled: Callable[[np.ndarray], float] | None = None,
     samples: int,
+    resampled: Callable[[np.ndarray], float] = lambda rows: math.nan,
 ) -> BudgetDecision:
     """Decides by the bound that fits the metric.
 
@@ -67,12 +67,11 @@ def decide(
         mode: Whether more or less is better.
         budget: Points that may be lost.
         confidence: Of the one-sided bound, in (0.5, 1).
+        samples: Number of samples.
         resampled: Function of row numbers that returns the drop on these rows, for
             metrics that are no means of samples.
-        samples: Number of samples.
     """
     if before is None or after is None:
-        assert resampled is not None
         bound = bootstrap_bound(resampled, samples, confidence)
         # The distance of a bound shrinks with the square root of the samples.
         needed = _scaled(bound - drop, budget - drop, samples)

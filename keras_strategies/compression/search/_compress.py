@@ -147,7 +147,8 @@ def compress(
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of its range, if the model is not built, not
             compiled with a loss, has several outputs, LoRA, nothing to prune that is
-            trainable or is quantization-aware already, if there are too few samples, or if the direction of the metric is unknown.
+            trainable or is quantization-aware already, if there are too few samples,
+            or if the direction of the metric is unknown.
         ExportError: If the float model itself cannot be exported.
 
     Example:

@@ -85,7 +85,7 @@ def correct_bias(
     if data is None:
         checks.fail(
             "`data` must be given for the method 'empirical'",
-            fix="Some hundred inputs, or `method=\"analytic\"`.",
+            fix='Some hundred inputs, or `method="analytic"`.',
             data=None,
         )
     _layer_data.check_data(model, data)
@@ -98,7 +98,9 @@ def _correct_by_data(model, data, bits, per_channel):
     layers = weighted_layers(model)
     kernels = [_kernels.kernel_of(layer) for layer in layers]
     # All means of the float model, before anything is rounded.
-    expected = [_mean(layer, _layer_data.inputs_of(model, layer, data)) for layer in layers]
+    expected = [
+        _mean(layer, _layer_data.inputs_of(model, layer, data)) for layer in layers
+    ]
     for layer, kernel, right in zip(layers, kernels, expected, strict=True):
         inputs = _layer_data.inputs_of(model, layer, data)
         _kernels.assign(layer, _kernels.rounded(layer, kernel, bits, per_channel))
@@ -145,7 +147,12 @@ def _input_mean(flat: FlatCopy, call: Call) -> np.ndarray | None:
         return None
     folded = any(other is producer for other in flat.folds.values())
     channels = call.operation.kernel.shape[-2]
-    if not folded or not norm.scale or not norm.center or norm.gamma.shape[0] != channels:
+    if (
+        not folded
+        or not norm.scale
+        or not norm.center
+        or norm.gamma.shape[0] != channels
+    ):
         return None
     beta = keras.ops.convert_to_numpy(norm.beta).astype("float64")
     gamma = np.abs(keras.ops.convert_to_numpy(norm.gamma)).astype("float64")

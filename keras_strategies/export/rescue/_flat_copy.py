@@ -138,7 +138,7 @@ def flat_copy(model: keras.Model, replace_relu6: bool = False) -> keras.Model:
 
 
 def weighted_layers(model: keras.Model) -> list[Any]:
-    """The weighted layers of a flat copy that are called once, in order of the calls."""
+    """The weighted layers of a flat copy that are called once, in order."""
     calls = [call.operation for call in read(model).calls]
     return [
         layer

@@ -78,9 +78,7 @@ def scales(layer: Any, kernel: np.ndarray, bits: int, per_channel: bool) -> np.n
     return np.where(limits > 0, limits, 1.0) / (2 ** (bits - 1) - 1)
 
 
-def rounded(
-    layer: Any, kernel: np.ndarray, bits: int, per_channel: bool
-) -> np.ndarray:
+def rounded(layer: Any, kernel: np.ndarray, bits: int, per_channel: bool) -> np.ndarray:
     """The kernel rounded to the nearest of the `2^b - 1` symmetric values."""
     step = scales(layer, kernel, bits, per_channel)
     columns = np.round(by_output(layer, kernel) / step) * step

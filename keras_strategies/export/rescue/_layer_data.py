@@ -97,8 +97,12 @@ def patches(layer: Any, inputs: np.ndarray) -> np.ndarray:
     parts = [
         values[
             :,
-            i * dilation[0] : i * dilation[0] + (rows[0] - 1) * strides[0] + 1 : strides[0],
-            j * dilation[1] : j * dilation[1] + (rows[1] - 1) * strides[1] + 1 : strides[1],
+            i * dilation[0] : i * dilation[0]
+            + (rows[0] - 1) * strides[0]
+            + 1 : strides[0],
+            j * dilation[1] : j * dilation[1]
+            + (rows[1] - 1) * strides[1]
+            + 1 : strides[1],
         ]
         for i in range(size[0])
         for j in range(size[1])

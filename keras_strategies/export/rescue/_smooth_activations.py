@@ -66,7 +66,7 @@ def smooth_activations(
     _layer_data.check_data(model, data)
     copy = flat_copy(model)
     norms = _norms(copy)
-    links = [link for link in find_links(copy)]
+    links = find_links(copy)
     if not norms and not links:
         checks.fail(
             "`model` must have Dense or attention behind LayerNormalization, or two "
@@ -107,7 +107,9 @@ def _norms(model: keras.Model) -> list[tuple[Any, list[keras.Variable]]]:
         if sum(other.operation is norm for other in calls) > 1:
             continue
         [output] = call.outputs
-        found = [_kernels_on(consumer, output, weighted) for consumer in output.consumers]
+        found = [
+            _kernels_on(consumer, output, weighted) for consumer in output.consumers
+        ]
         if found and not output.is_output and all(found):
             rows.append((norm, [kernel for part in found for kernel in part]))
     return rows
@@ -119,14 +121,16 @@ def _is_last_axis(norm, tensor):
 
 
 def _kernels_on(call, tensor, weighted):
-    """The kernels that a call multiplies a tensor with, the inputs in the first axis."""
+    """The kernels that a call multiplies a tensor with, inputs in the first axis."""
     layer = call.operation
     if isinstance(layer, _LAYERS.Dense) and id(layer) in weighted:
         return [layer.kernel]
     if type(layer) is _LAYERS.MultiHeadAttention:
         # Keys and values default to the same tensor as each other.
         taken = {**dict(zip(("query", "value", "key"), call.args, strict=False))}
-        taken |= {k: v for k, v in call.kwargs.items() if k in ("query", "value", "key")}
+        taken |= {
+            k: v for k, v in call.kwargs.items() if k in ("query", "value", "key")
+        }
         taken.setdefault("key", taken.get("value"))
         parts = {
             "query": layer.query_dense,

@@ -2,7 +2,7 @@
 
 import abc
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -38,6 +38,7 @@ __all__ = [
     "prune_scope",
     "strip_pruning",
 ]
+
 
 class PrunableLayer(abc.ABC):
     """Mix-in of a custom layer that names its weights that can be pruned."""
@@ -124,11 +125,18 @@ def prune_low_magnitude(
             policy="xnnpack" if is_xnnpack else None,
         )
 
+    _prune_targets(to_prune, prune, kwargs)
+    return _arguments.like_given(to_prune)
+
+
+def _prune_targets(
+    to_prune: Any, prune: Callable[..., None], extra: Mapping[str, Any]
+) -> None:
+    """Prunes what is built, and marks single layers; all checks come first."""
     targets = _arguments.as_list(to_prune)
     for target in targets:
         _arguments.check_target("to_prune", target)
-    _arguments.take_input_shape("prune_low_magnitude", to_prune, kwargs)
-    # All checks come before the first layer is changed.
+    _arguments.take_input_shape("prune_low_magnitude", to_prune, extra)
     whole, single = [], []
     for target in targets:
         if isinstance(target, keras.Model) and target.built:
@@ -149,7 +157,6 @@ def prune_low_magnitude(
     # A layer by itself has no optimizer yet: its pruning waits for `fit`.
     for layer in single:
         _deferred_pruning.mark(layer, prune)
-    return _arguments.like_given(to_prune)
 
 
 def strip_pruning(model: keras.Model) -> keras.Model:
