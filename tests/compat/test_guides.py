@@ -14,7 +14,11 @@ from sklearn.datasets import load_digits
 
 from keras_strategies.compat import tfmot
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [
+    pytest.mark.tensorflow,
+    # The converter's, for models that have their ranges in them.
+    pytest.mark.filterwarnings("ignore:Statistics for quantized inputs"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -408,3 +408,68 @@ def test_sensitivity_by_a_metric():
 def test_refused(model, call, words):
     with pytest.raises((TypeError, ValueError), match=words):
         call(model)
+
+
+def _correlated():
+    """A network whose depthwise layer has one range for channels of all sizes."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3), name="image"),
+            L.Conv2D(8, 1, use_bias=False),
+            L.BatchNormalization(),
+            L.ReLU(),
+            L.Conv2D(6, 3, activation="relu"),
+            L.Flatten(),
+            L.Dense(3, name="head"),
+        ]
+    )
+    norm, behind = model.layers[1], model.layers[3]
+    factor = 100.0 ** RNG.uniform(-1, 1, 8)
+    norm.gamma.assign(factor)
+    norm.beta.assign(0.3 * factor)
+    kernel, bias = behind.get_weights()
+    behind.set_weights([kernel / factor[:, None], bias])
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_a_file_is_rescued_as_it_is_written(tmp_path):
+    model = _correlated()
+    errors = []
+    for rescue in ((), ("correct_bias", "equalize_layers", "absorb_high_bias")):
+        path = tmp_path / "model.tflite"
+        result = export.to_tflite(
+            model,
+            path,
+            quantization="int8",
+            representative_data=X,
+            verify=X,
+            max_loss=1e9,
+            min_agreement=0.0,
+            rescue=rescue,
+        )
+        made = export.TFLiteModel(path).predict(X, verbose=0)
+        right = [_predict(model).astype("float64")]
+        errors.append(_simulation.relative_error([made], right))
+        assert result.tensor_types["int8"]["bytes"] > 0
+    assert errors[1] < 0.3 * errors[0]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"rescue": "equalize_layers"}, "must be a list of names"),
+        ({"rescue": ["magic"]}, "`rescue` must be one of"),
+        ({"rescue": ["adaround"], "quantization": "float16"}, "weights of int8"),
+        ({"rescue": ["adaround"], "representative_data": None}, "must be given"),
+        ({"rescue": ["equalize_layers"], "quantization": {".*": "int8"}}, "by layer"),
+    ],
+)
+def test_a_rescue_that_does_not_fit_is_refused(arguments, words, tmp_path):
+    given = {"quantization": "int8", "representative_data": X} | arguments
+    with pytest.raises(ValueError, match=words):
+        export.to_tflite(_correlated(), tmp_path / "model.tflite", **given)
+    assert not list(tmp_path.iterdir())

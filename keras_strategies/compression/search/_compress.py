@@ -25,6 +25,8 @@ from keras_strategies.compression.search._size_search import SizeSearch
 from keras_strategies.compression.search.compression_result import CompressionResult
 from keras_strategies.export._common import model_state
 
+_SEARCHES = {"size": SizeSearch, "latency": LatencySearch}
+
 
 def compress(
     model: keras.Model,
@@ -209,8 +211,6 @@ def compress(
         distill=(temperature, alpha) if distill else None,
         seed=seed,
     )
-    # From the training data, so that validation data have no part in the ranges.
-    calibration = _samples.calibration_inputs(train_data, seed)
     limits = SearchLimits(budget, max_candidates, time_limit)
     _warn_of_few(budget_metric, held_out, budget, confidence)
     with (
@@ -222,14 +222,14 @@ def compress(
             model,
             budget_metric,
             validation,
-            calibration,
+            # From the training data: validation data have no part in the ranges.
+            _samples.calibration_inputs(train_data, seed),
             limits=limits,
             target=target,
             folder=folder,
             verbose=verbose,
         )
-        kind = SizeSearch if target == "size" else LatencySearch
-        search = kind(evaluator, fine_tuner)
+        search = _SEARCHES[target](evaluator, fine_tuner)
         search.run()
         return _result(evaluator, search, held_out, confidence)
 
