@@ -9,6 +9,10 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.keras_private.base_methods import (
+    intercept_base,
+    is_overridden,
+)
 from keras_strategies._internal.keras_private.callbacks import (
     unwrap_method,
     wrap_method,
@@ -37,6 +41,9 @@ from keras_strategies.training._blocks.sources import block_source
 from keras_strategies.training._blocks.step_functions import FUNCTIONS, StepFunctions
 from keras_strategies.training._candidates import Candidate
 from keras_strategies.training._data.arrays import step_limit
+
+# Methods with a loop of Keras's over the batches.
+_LOOPS = ("fit", "evaluate", "predict")
 
 
 class FitInterceptor:
@@ -74,6 +81,8 @@ class FitInterceptor:
         self._batch_limit = None
         self.on_drop: Callable[[], None] | None = None
         self._functions = StepFunctions(model)
+        # What undoes the interception of methods that the class overrides.
+        self._undo: dict[str, Callable[[], None]] = {}
         self._wrappers = {
             "fit": self._fit,
             "evaluate": self._evaluate,
@@ -86,15 +95,21 @@ class FitInterceptor:
             self._wrappers[f"make_{name}"] = make
 
     def install(self) -> "FitInterceptor":
-        """Wraps the methods of the model."""
+        """Wraps the methods of the model, Keras's own if its class overrides them."""
         for name, wrapper in self._wrappers.items():
-            wrap_method(self.model, name, wrapper)
+            if name in _LOOPS and is_overridden(self.model, name):
+                self._undo[name] = intercept_base(self.model, name, wrapper)
+            else:
+                wrap_method(self.model, name, wrapper)
         return self
 
     def remove(self) -> None:
         """Unwraps the methods of the model."""
         for name, wrapper in self._wrappers.items():
-            unwrap_method(self.model, name, wrapper)
+            if name in self._undo:
+                self._undo.pop(name)()
+            else:
+                unwrap_method(self.model, name, wrapper)
 
     @contextlib.contextmanager
     def installed(self, batch_limit: int | None = None) -> Iterator[None]:
@@ -124,6 +139,7 @@ class FitInterceptor:
     # Wrappers of the model's methods: `call` is the method itself.
 
     def _compile(self, call, *args, **kwargs):
+        self._functions.forget()
         self.drop("the model was compiled again")
         return call(*args, **kwargs)
 

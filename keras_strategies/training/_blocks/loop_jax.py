@@ -31,6 +31,7 @@ class JaxLoop:
 
     def __call__(self, state: Any, block: StepBlock) -> tuple[Any, Any]:
         logs, data, order = None, block.data, block.order
+        state = without_repetitions(self._jax, state)
         last = block.first_batch + block.full_batches
         if block.full_batches:
             logs, state = self._loop(state, data, order, block.first_batch, last)
@@ -114,6 +115,20 @@ def like(jax: ModuleType, old: Any, new: Any) -> Any:
     cast = jax.lax.convert_element_type
     pairs = zip(leaves, jax.tree.leaves(new), strict=True)
     return jax.tree.unflatten(structure, [cast(b, a.dtype) for a, b in pairs])
+
+
+def without_repetitions(jax: ModuleType, state: Any) -> Any:
+    """Returns a state in which each array occurs once, as it is to be donated.
+
+    A metric that a model lists twice has its variables twice in the state.
+    """
+    leaves, structure = jax.tree.flatten(state)
+    seen: set[int] = set()
+    for number, leaf in enumerate(leaves):
+        if id(leaf) in seen:
+            leaves[number] = jax.numpy.copy(leaf)
+        seen.add(id(leaf))
+    return jax.tree.unflatten(structure, leaves)
 
 
 def rows_of_batch(jax: ModuleType, data: Any, order: Any, begin: Any, rows: int) -> Any:

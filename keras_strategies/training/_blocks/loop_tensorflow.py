@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.keras_private import index_checks
 from keras_strategies._internal.keras_private.step_blocks import has_stock_step
 from keras_strategies.training._blocks.step_block import StepBlock
 
@@ -25,6 +26,14 @@ class TensorFlowLoop:
         # The logs of Keras's own steps are the results of the metrics, which need not
         # be carried through the loop.
         self._carries_logs = not has_stock_step(model, self._name)
+        # XLA does not notice indices out of range, as a graph does: whether there were
+        # some, by kind. An embedding reads another row, a loss is NaN.
+        self._bad_indices = {}
+        if xla:
+            self._bad_indices = {
+                kind: tf.Variable(False, trainable=False) for kind in index_checks.KINDS
+            }
+        self._checks_indices = False
         self._loop = compiled(tf, self._run_loop, xla)
         self._single = compiled(tf, self._run_single, xla)
 
@@ -38,13 +47,37 @@ class TensorFlowLoop:
         if rows := block.partial_batch_rows:
             begin = (block.first_batch + block.full_batches) * self._batch_size
             logs = self._single(data, order, tf.constant(begin), rows, dynamic)
+        if self._checks_indices:
+            self._raise_for_indices()
         return logs
+
+    def _raise_for_indices(self):
+        """Raises as a step of a graph does."""
+        bad = [kind for kind, flag in self._bad_indices.items() if bool(flag)]
+        for flag in self._bad_indices.values():
+            flag.assign(False)
+        if bad:
+            raise self._tf.errors.InvalidArgumentError(
+                None,
+                None,
+                f"Some {' and '.join(bad)} in the training data are out of range: "
+                "less than 0, or not less than the rows of an embedding or the classes "
+                "of a loss. The step with them was made; XLA noticed it afterwards.",
+            )
+
+    def _report_index(self, kind, is_bad):
+        flag, self._checks_indices = self._bad_indices[kind], True
+        flag.assign(self._tf.logical_or(flag, is_bad))
 
     def _step(self, data, order, begin, rows, dynamic):
         batch = rows_of_batch(self._tf, data, order, begin, rows)
         if dynamic:
             batch = with_unknown_size(self._tf, batch)
-        return getattr(self._model, self._name)(batch)
+        step = getattr(self._model, self._name)
+        if not self._bad_indices:
+            return step(batch)
+        with index_checks.checked_indices(self._report_index):
+            return step(batch)
 
     def _run_single(self, data, order, begin, rows, dynamic):
         logs = self._step(data, order, begin, rows, dynamic)
@@ -63,9 +96,13 @@ class TensorFlowLoop:
                 )
             return number + 1, logs
 
+        def goes_on(number, _):
+            bad = list(self._bad_indices.values())
+            return tf.logical_not(tf.reduce_any([number >= first + count, *bad]))
+
         # One iteration at a time: each step reads the weights that the last one wrote.
         _, logs = tf.while_loop(
-            lambda number, _: number < first + count,
+            goes_on,
             body,
             (first, logs),
             parallel_iterations=1,

@@ -171,6 +171,13 @@ class StepFunctions:
                 self._sessions[kind]()
         return function
 
+    def forget(self) -> None:
+        """Lets running sessions end without Keras's functions from before them.
+
+        The model is compiled again: they were made for its old loss and optimizer.
+        """
+        self._retraced.update(self._sessions)
+
     def _install(self, kind, compiler, blocks):
         make_keras_function = functools.partial(self._make_keras_function, kind)
         loop = functools.partial(self._run_block, kind, compiler)
