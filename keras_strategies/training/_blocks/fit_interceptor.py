@@ -41,6 +41,8 @@ from keras_strategies.training._blocks.sources import block_source
 from keras_strategies.training._blocks.step_functions import FUNCTIONS, StepFunctions
 from keras_strategies.training._candidates import Candidate
 from keras_strategies.training._data.arrays import step_limit
+from keras_strategies.training._launches.callback_list import LaunchCallbackList
+from keras_strategies.training._launches.step_driver import StepDriver
 
 # Methods with a loop of Keras's over the batches.
 _LOOPS = ("fit", "evaluate", "predict")
@@ -159,7 +161,8 @@ class FitInterceptor:
         if problem:
             self.drop(problem)
             return call(*args, **kwargs)
-        if not choice.uses_blocks:
+        own_list = isinstance(arguments["callbacks"], keras.callbacks.CallbackList)
+        if not choice.uses_blocks or own_list:  # whose hooks are not ours to call
             with self._functions.keras_functions("train", "test", choice=choice):
                 return call(*args, **kwargs)
         with contextlib.ExitStack() as stack:
@@ -221,10 +224,29 @@ class FitInterceptor:
             )
             if not is_stream:
                 arguments["validation_steps"] = None
-            iterators["test"], adapter = self._adapter(stack, validation, source)
-            arguments["validation_data"] = (adapter,)
-        stack.enter_context(self._functions.blocks(iterators, self.choices, size.steps))
+            iterators["test"], held_out = self._adapter(stack, validation, source)
+            arguments["validation_data"] = (held_out,)
+        steps = steps_per_epoch or adapter.num_batches
+        callbacks = self._callbacks(arguments, steps)
+        driver = StepDriver(self.model, callbacks, size.steps)
+        arguments["callbacks"] = callbacks
+        stack.enter_context(
+            self._functions.blocks(iterators, self.choices, size.steps, driver)
+        )
         return arguments
+
+    def _callbacks(self, arguments, steps):
+        """The list that Keras's loop would make."""
+        limits = [n for n in (arguments["epochs"], keras.config.max_epochs()) if n]
+        return LaunchCallbackList(
+            arguments["callbacks"],
+            add_history=True,
+            add_progbar=arguments["verbose"] != 0,
+            verbose=arguments["verbose"],
+            epochs=min(limits, default=arguments["epochs"]),
+            steps=steps,
+            model=self.model,
+        )
 
     def _row_order(self, shuffle):
         """The order of the rows in each epoch of a fit, `None` as they are."""

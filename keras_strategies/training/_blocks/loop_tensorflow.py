@@ -1,13 +1,16 @@
 """Loops of steps as one TensorFlow function, in graph mode or in XLA."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from keras_strategies._internal.keras_private import index_checks
+from keras_strategies._internal.keras_private.averages import moved_averages
 from keras_strategies._internal.keras_private.step_blocks import has_stock_step
 from keras_strategies.training._blocks.step_block import StepBlock
+from keras_strategies.training._launches.step_program import Launched, StepProgram
 
 
 class TensorFlowLoop:
@@ -22,7 +25,7 @@ class TensorFlowLoop:
         import tensorflow as tf
 
         self._tf, self._model, self._batch_size = tf, model, batch_size
-        self._name = f"{kind}_step"
+        self._name, self._xla, self._programs = f"{kind}_step", xla, {}
         # The logs of Keras's own steps are the results of the metrics, which need not
         # be carried through the loop.
         self._carries_logs = not has_stock_step(model, self._name)
@@ -50,6 +53,86 @@ class TensorFlowLoop:
         if self._checks_indices:
             self._raise_for_indices()
         return logs
+
+    def launch(
+        self, block: StepBlock, program: StepProgram, inputs: Any
+    ) -> Launched:
+        """Runs the full batches of a block with what a program adds to the steps.
+
+        Args:
+            block: A block without a partial batch.
+            program: What is added.
+            inputs: `(tables, weights)`: values of its variables and weights of its
+                averages for each step.
+        """
+        tf = self._tf
+        if program.key not in self._programs:
+            run = functools.partial(self._run_program, program)
+            self._programs[program.key] = compiled(tf, run, self._xla)
+        first, count = tf.constant(block.first_batch), tf.constant(block.full_batches)
+        inputs = tf.nest.map_structure(tf.constant, inputs)
+        arrays = block.data, block.order
+        logs, records, steps = self._programs[program.key](
+            arrays, first, count, inputs, block.dynamic_batch
+        )
+        if self._checks_indices:
+            self._raise_for_indices()
+        if not self._carries_logs:
+            logs = self._model.get_metrics_result()
+        return Launched(logs, records, int(steps))
+
+    def _run_program(self, program, arrays, first, count, inputs, dynamic):
+        tf, size = self._tf, self._batch_size
+        data, order = arrays
+        tables, weights = inputs
+        needs_logs = self._carries_logs or program.records
+        empty = self._empty_logs(data, order) if needs_logs else ()
+        # A `TensorArray` has zeros where nothing is written, after an early end.
+        records = (
+            [
+                tf.TensorArray(leaf.dtype, program.capacity, element_shape=leaf.shape)
+                for leaf in tf.nest.flatten(empty)
+            ]
+            if program.records
+            else []
+        )
+
+        def goes_on(index, finite, logs, records):
+            flags = list(self._bad_indices.values())
+            ends = [index >= count, tf.logical_not(finite), *flags]
+            return tf.logical_not(tf.reduce_any(ends))
+
+        def body(index, finite, logs, records):
+            for variable, table in zip(program.variables, tables, strict=True):
+                variable.assign(tf.cast(table[index], variable.dtype))
+            new = self._step(data, order, (first + index) * size, size, dynamic)
+            if program.averages is not None:
+                averages = program.averages.tensors
+                values = [variable.value for variable in program.averaged]
+                moved = moved_averages(averages, values, weights[index])
+                for average, value in zip(averages, moved, strict=True):
+                    average.assign(value)
+            if program.stops_at_nan and "loss" in new:
+                finite = tf.reduce_all(tf.math.is_finite(new["loss"]))
+            if needs_logs:
+                logs = tf.nest.map_structure(
+                    lambda old, value: tf.cast(value, old.dtype), logs, new
+                )
+            leaves = tf.nest.flatten(logs) if program.records else []
+            pairs = zip(records, leaves, strict=True)
+            records = [record.write(index, leaf) for record, leaf in pairs]
+            return index + 1, finite, logs, records
+
+        steps, _, logs, records = tf.while_loop(
+            goes_on,
+            body,
+            (tf.constant(0), tf.constant(True), empty, records),
+            parallel_iterations=1,
+        )
+        if program.records:
+            rows = [record.stack() for record in records]
+            records = tf.nest.pack_sequence_as(empty, rows)
+        return logs if self._carries_logs else (), records, steps
 
     def _raise_for_indices(self):
         """Raises as a step of a graph does."""

@@ -1,0 +1,76 @@
+"""The callbacks of a fit in launches."""
+
+import warnings
+from typing import Any
+
+import keras
+
+from keras_strategies._internal import bases
+from keras_strategies.training._launches.needs import Needs, needs_of
+
+
+class LaunchCallbackList(keras.callbacks.CallbackList):
+    """Keras's list, which numbers batches as they were trained.
+
+    Keras calls hooks for the first and the last step of a block; the hooks between
+    them are called by `StepDriver`.
+
+    Attributes:
+        batch: Number of the step that comes next, in its epoch.
+        last_batch: Number of the last step that was made.
+    """
+
+    def __init__(self, callbacks: Any, **kwargs: Any):
+        self.batch = self.last_batch = 0
+        self._needs, self._members = None, None
+        super().__init__(callbacks, **kwargs)
+
+    @property
+    def needs(self) -> Needs:
+        """What the callbacks need, also those that came into the list meanwhile."""
+        if self._members is not self.callbacks:
+            self._members, self._needs = self.callbacks, needs_of(self.callbacks)
+        return self._needs
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_begin(logs)
+        if names := [type(item).__name__ for item in self.needs.stepwise]:
+            warnings.warn(
+                f"{', '.join(names)} may act on the model between two steps, so that "
+                "the execution plan runs one step at a time, about as fast as plain "
+                "`fit`. If its batch hooks only read logs, say so by a class attribute "
+                "`batch_logs = True`; if it acts every few steps, or sets values that "
+                "are known beforehand, by a method `steps_until_hook` or "
+                "`values_for_steps`, see `training.accelerate`.",
+                stacklevel=5,
+            )
+
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        self.batch = batch
+        super().on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        super().on_train_batch_end(self.last_batch, logs)
+
+    def finish(self) -> None:
+        """Waits for hooks in other threads."""
+        self._flush_futures()
+
+
+class OutOfReach:
+    """What stands for the model where a callback said that it does not need it."""
+
+    def __init__(self, callback: bases.Callback):
+        self.__dict__["_name"] = type(callback).__name__
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(
+            f"A batch hook of {self.__dict__['_name']} asks for `model.{name}` while "
+            "an execution plan calls it for a step that is past: it was taken for one "
+            "that only reads logs. Give its class a method "
+            "`steps_until_hook(batch)` that returns 1, or remove the plan."
+        )
