@@ -107,19 +107,26 @@ def times_steps(tensorboard: Any) -> bool:
     return bool(tensorboard.write_steps_per_second or tensorboard._should_trace)
 
 
+_STATE = (
+    "trainable_variables",
+    "non_trainable_variables",
+    "optimizer_variables",
+    "metrics_variables",
+)
+
+
+def _state_names(state):
+    """What the parts of a state are: that of `evaluate` has no optimizer."""
+    return _STATE if len(state) == len(_STATE) else (*_STATE[:2], _STATE[3])
+
+
 def lay_down_state(model: keras.Model, state: Any) -> None:
     """Shows callbacks a state of JAX's `fit` between two calls, as `fit` does.
 
     The variables of the model are empty then; `callback.model` fills them from the
     attributes that are set here. Keras 3.12 to 3.15.
     """
-    names = (
-        "trainable_variables",
-        "non_trainable_variables",
-        "optimizer_variables",
-        "metrics_variables",
-    )
-    model._jax_state = dict(zip(names, state, strict=True))
+    model._jax_state = dict(zip(_state_names(state), state, strict=True))
     model._jax_state_synced = False
 
 
@@ -130,13 +137,8 @@ def take_up_state(model: keras.Model, state: Any) -> Any:
     """
     if not model._jax_state_synced:
         return state
-    state = model._get_jax_state(
-        trainable_variables=True,
-        non_trainable_variables=True,
-        optimizer_variables=True,
-        metrics_variables=True,
-        purge_model_variables=True,
-    )
+    parts = dict.fromkeys(_state_names(state), True)
+    state = model._get_jax_state(**parts, purge_model_variables=True)
     model._jax_state_synced = False
     return state
 

@@ -42,6 +42,7 @@ from keras_strategies.training._blocks.step_functions import FUNCTIONS, StepFunc
 from keras_strategies.training._candidates import Candidate
 from keras_strategies.training._data.arrays import step_limit
 from keras_strategies.training._launches.callback_list import LaunchCallbackList
+from keras_strategies.training._launches.needs import has_batch_hooks
 from keras_strategies.training._launches.step_driver import StepDriver
 
 # Methods with a loop of Keras's over the batches.
@@ -161,12 +162,19 @@ class FitInterceptor:
         if problem:
             self.drop(problem)
             return call(*args, **kwargs)
-        own_list = isinstance(arguments["callbacks"], keras.callbacks.CallbackList)
-        if not choice.uses_blocks or own_list:  # whose hooks are not ours to call
+        validation = None
+        # The hooks of a list that is given are not ours to call.
+        in_blocks = choice.uses_blocks and not isinstance(
+            arguments["callbacks"], keras.callbacks.CallbackList
+        )
+        if in_blocks and arguments["validation_data"] is not None:
+            validation = validation_data(arguments)
+            in_blocks = validation is not None
+        if not in_blocks:
             with self._functions.keras_functions("train", "test", choice=choice):
                 return call(*args, **kwargs)
         with contextlib.ExitStack() as stack:
-            return call(**self._fit_in_blocks(stack, arguments, data))
+            return call(**self._fit_in_blocks(stack, arguments, data, validation))
 
     def _evaluate(self, call, *args, **kwargs):
         arguments = bind_arguments("evaluate", self.model, args, kwargs)
@@ -184,12 +192,11 @@ class FitInterceptor:
 
     # Their data in blocks.
 
-    def _fit_in_blocks(self, stack, arguments, data):
+    def _fit_in_blocks(self, stack, arguments, data, validation):
         """Opens the session of a fit; returns the arguments for Keras's loop."""
         # A compiled loop cannot create the variables of metrics and optimizer.
         build_for(self.model, data.head)
         steps_per_epoch = step_limit(arguments["steps_per_epoch"])
-        validation = validation_data(arguments)
         sources = [data] if validation is None else [data, validation]
         size = block_size(
             self.choices["train"].granularity,
@@ -228,10 +235,13 @@ class FitInterceptor:
             arguments["validation_data"] = (held_out,)
         steps = steps_per_epoch or adapter.num_batches
         callbacks = self._callbacks(arguments, steps)
-        driver = StepDriver(self.model, callbacks, size.steps)
+        drivers = {
+            kind: StepDriver(self.model, callbacks, size.steps, kind)
+            for kind in iterators
+        }
         arguments["callbacks"] = callbacks
         stack.enter_context(
-            self._functions.blocks(iterators, self.choices, size.steps, driver)
+            self._functions.blocks(iterators, self.choices, size.steps, drivers)
         )
         return arguments
 
@@ -267,7 +277,8 @@ class FitInterceptor:
         """Runs `evaluate` or `predict`."""
         choice, data = self.choices[kind], None
         # To predict a dataset in blocks its number of batches had to be known.
-        if choice.uses_blocks and (kind == "test" or not is_dataset(sources[0])):
+        can_be_cut = kind == "test" or not is_dataset(sources[0])
+        if choice.uses_blocks and can_be_cut and not _has_hooks(arguments, kind):
             size, steps = arguments["batch_size"], arguments["steps"]
             data = evaluation_data(sources, size, steps)
         if data is None:
@@ -294,3 +305,12 @@ class FitInterceptor:
                 self._functions.blocks({kind: iterator}, self.choices, steps)
             )
             return call(**arguments)
+
+
+def _has_hooks(arguments, kind):
+    """Whether callbacks of `evaluate` or `predict` are to be called at each batch."""
+    callbacks = arguments["callbacks"]
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return True
+    listed = keras.tree.flatten(callbacks or [])
+    return any(has_batch_hooks(callback, kind) for callback in listed)

@@ -115,11 +115,11 @@ class StepFunctions:
         iterators: Mapping[str, BlockIterator],
         choices: Mapping[str, Candidate],
         steps: int,
-        driver: StepDriver | None = None,
+        drivers: Mapping[str, StepDriver] | None = None,
     ) -> Iterator[None]:
         """Runs blocks of `steps` steps for the kinds of step in `iterators`.
 
-        Training steps are run by `driver`, if there is one.
+        Those that have one in `drivers` are run by it.
         """
         model, outer = self.model, self._sessions
         settings = {"steps_per_execution": steps, **dict.fromkeys(FUNCTIONS.values())}
@@ -130,7 +130,7 @@ class StepFunctions:
                     kind,
                     choices[kind].compiler,
                     it,
-                    driver if kind == "train" else None,
+                    (drivers or {}).get(kind),
                 )
                 for kind, it in iterators.items()
             }

@@ -9,19 +9,34 @@ from keras_strategies._internal import bases
 from keras_strategies.training._launches.needs import Needs, needs_of
 
 
+class Position:
+    """Where a loop of Keras's is in its epoch.
+
+    Attributes:
+        next: Number of the step that comes next.
+        last: Number of the last step that was made.
+        is_ended: Whether the hook after the last step was called already.
+    """
+
+    def __init__(self) -> None:
+        self.next = self.last = 0
+        self.is_ended = False
+
+
 class LaunchCallbackList(keras.callbacks.CallbackList):
-    """Keras's list, which numbers batches as they were trained.
+    """Keras's list, which numbers batches as they were made.
 
     Keras calls hooks for the first and the last step of a block; the hooks between
     them are called by `StepDriver`.
 
     Attributes:
-        batch: Number of the step that comes next, in its epoch.
-        last_batch: Number of the last step that was made.
+        positions: `{"train": Position, "test": Position}`.
     """
 
     def __init__(self, callbacks: Any, **kwargs: Any):
-        self.batch = self.last_batch = 0
+        self.positions: dict[str, Position] = {
+            kind: Position() for kind in ("train", "test")
+        }
         self._needs, self._members = None, None
         super().__init__(callbacks, **kwargs)
 
@@ -48,13 +63,29 @@ class LaunchCallbackList(keras.callbacks.CallbackList):
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        self.batch = batch
+        self.positions["train"].next = batch
         super().on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
-        super().on_train_batch_end(self.last_batch, logs)
+        if not self._is_ended("train"):
+            super().on_train_batch_end(self.positions["train"].last, logs)
+
+    def on_test_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        self.positions["test"].next = batch
+        super().on_test_batch_begin(batch, logs)
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._is_ended("test"):
+            super().on_test_batch_end(self.positions["test"].last, logs)
+
+    def _is_ended(self, kind):
+        position = self.positions[kind]
+        ended, position.is_ended = position.is_ended, False
+        return ended
 
     def finish(self) -> None:
         """Waits for hooks in other threads."""

@@ -43,7 +43,10 @@ def only_reads_logs(callback: Any, hook: Callable[..., Any]) -> bool:
     of its class that it names. What it reaches through an object of another kind is
     not seen.
     """
-    return _only_reads(callback, getattr(hook, "__func__", hook), set())
+    owner = getattr(hook, "__self__", callback)  # of a hook that was assigned
+    if owner is not callback and _acts(owner):
+        return False
+    return _only_reads(owner, getattr(hook, "__func__", hook), set())
 
 
 def _only_reads(callback, function, seen):
@@ -60,7 +63,8 @@ def _only_reads(callback, function, seen):
         return False
     cells = [_contents(cell) for cell in function.__closure__ or ()]
     named = [function.__globals__[n] for n in names if n in function.__globals__]
-    own = [vars(callback)[name] for name in names if name in vars(callback)]
+    attributes = getattr(callback, "__dict__", {})
+    own = [attributes[name] for name in names if name in attributes]
     if any(_acts(value) for value in [*cells, *named, *own]):
         return False
     methods = [getattr(type(callback), name, None) for name in names]

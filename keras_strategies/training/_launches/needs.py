@@ -14,6 +14,15 @@ _HOOKS = ("on_train_batch_begin", "on_train_batch_end")
 _ALIASES = ("on_batch_begin", "on_batch_end")
 
 
+def has_batch_hooks(callback: keras.callbacks.Callback, kind: str) -> bool:
+    """Returns whether `evaluate` (or `predict`) calls a callback at each batch."""
+    if isinstance(callback, keras.callbacks.ProgbarLogger):
+        return False
+    names = (f"on_{kind}_batch_begin", f"on_{kind}_batch_end")
+    hooks = [getattr(callback, name) for name in names]
+    return not all(getattr(hook, "_is_default", False) for hook in hooks)
+
+
 class Needs(NamedTuple):
     """The callbacks of a fit that have batch hooks, by what they need.
 
@@ -25,6 +34,7 @@ class Needs(NamedTuple):
             steps may be made before it is called, or `None`.
         stepwise: They may act on the model at each step.
         stops_at_nan: Whether a program has to end where the loss is not finite.
+        tested: Whether there are hooks for the batches of a validation.
     """
 
     scheduled: list[Any]
@@ -33,6 +43,7 @@ class Needs(NamedTuple):
     bounded: list[Any]
     stepwise: list[Any]
     stops_at_nan: bool
+    tested: bool
 
     @property
     def replays(self) -> list[Any]:
@@ -42,7 +53,9 @@ class Needs(NamedTuple):
 
 def needs_of(callbacks: list[keras.callbacks.Callback]) -> Needs:
     """Sorts callbacks by what they need of launches."""
-    needs = Needs([], [], [], [], [], stops_at_nan=any(map(_stops_at_nan, callbacks)))
+    tested = any(has_batch_hooks(callback, "test") for callback in callbacks)
+    stops = any(_stops_at_nan(callback) for callback in callbacks)
+    needs = Needs([], [], [], [], [], stops, tested)
     for callback in callbacks:
         if not _has_batch_hooks(callback):
             continue

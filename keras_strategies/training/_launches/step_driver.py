@@ -35,12 +35,18 @@ class StepDriver:
         model: The model.
         callbacks: Its callbacks in this fit.
         capacity: Most steps in a block.
+        kind: `"train"`, or `"test"` for the validation.
     """
 
     def __init__(
-        self, model: keras.Model, callbacks: LaunchCallbackList, capacity: int
+        self,
+        model: keras.Model,
+        callbacks: LaunchCallbackList,
+        capacity: int,
+        kind: str = "train",
     ):
-        self._model, self._callbacks = model, callbacks
+        self._model, self._callbacks, self._kind = model, callbacks, kind
+        self._position = callbacks.positions[kind]
         # A power of two, so that blocks of similar lengths share their programs.
         self._capacity = 1 << max(0, capacity - 1).bit_length()
 
@@ -60,7 +66,7 @@ class StepDriver:
             while done < block.batches:
                 if not begun:
                     launched = self._between(launched)
-                    if self._model.stop_training:
+                    if self._position.is_ended:
                         return launched.logs, launched.state
                 part = self._part(block, done)
                 launched = self._launch(loop, part, launched.state)
@@ -81,26 +87,33 @@ class StepDriver:
 
     def _between(self, launched):
         """Calls the hooks between two launches, as Keras calls them between steps."""
-        callbacks, state = self._callbacks, launched.state
+        callbacks, state, number = self._callbacks, launched.state, self._position.last
         if state is not None:
             lay_down_state(self._model, state)
-        callbacks.on_train_batch_end(callbacks.last_batch, launched.logs)
+        self._hook("end")(number, launched.logs)
         if callbacks.needs.stops_at_nan:
             callbacks.finish()  # hooks in threads, which look at the loss
-        if not self._model.stop_training:
-            callbacks.on_train_batch_begin(callbacks.last_batch + 1)
+        stop = "stop_training" if self._kind == "train" else "stop_evaluating"
+        if getattr(self._model, stop, False):
+            # Keras would call the hook that was called here.
+            self._position.is_ended = True
+        else:
+            self._hook("begin")(number + 1)
         if state is not None:
-            state = with_assigned_values(
-                self._model, take_up_state(self._model, state)
-            )
+            state = take_up_state(self._model, state)
+            if self._kind == "train":
+                state = with_assigned_values(self._model, state)
         return launched._replace(state=state)
+
+    def _hook(self, name):
+        return getattr(self._callbacks, f"on_{self._kind}_batch_{name}")
 
     def _launch(self, loop, part, state):
         """Runs as many steps of a part as may be run before the next hook."""
-        start = self._callbacks.batch
+        start = self._position.next
         if not part.full_batches:
             logs, state = _called(loop, part, state)
-            self._callbacks.last_batch = start
+            self._position.last = start
             return Launched(logs, None, 1, state)
         count, program, inputs = self._prepared(start, part.full_batches)
         part = part._replace(full_batches=count)
@@ -110,13 +123,16 @@ class StepDriver:
         else:
             arguments = (part, program, inputs)
             launched = loop.launch(*arguments if state is None else (state, *arguments))
-        self._replay(start, launched)
-        self._callbacks.last_batch = start + launched.steps - 1
+        if self._kind == "train":
+            self._replay(start, launched)
+        self._position.last = start + launched.steps - 1
         return launched
 
     def _prepared(self, start, count):
         """`(steps, program, its inputs)` of the next launch."""
         needs = self._callbacks.needs
+        if self._kind == "test":
+            return 1 if needs.tested else count, StepProgram(), None
         for _, until in needs.bounded:
             allowed = until(start)
             count = count if allowed is None else min(count, allowed)
