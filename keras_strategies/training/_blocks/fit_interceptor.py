@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.interception import replacing
 from keras_strategies._internal.keras_private.base_methods import (
     intercept_base,
     is_overridden,
@@ -164,9 +165,9 @@ class FitInterceptor:
             return call(*args, **kwargs)
         validation = None
         # The hooks of a list that is given are not ours to call.
-        in_blocks = choice.uses_blocks and not isinstance(
-            arguments["callbacks"], keras.callbacks.CallbackList
-        )
+        listed, kind = arguments["callbacks"], keras.callbacks.CallbackList
+        is_ours = isinstance(listed, LaunchCallbackList)
+        in_blocks = choice.uses_blocks and (is_ours or not isinstance(listed, kind))
         if in_blocks and arguments["validation_data"] is not None:
             validation = validation_data(arguments)
             in_blocks = validation is not None
@@ -240,6 +241,7 @@ class FitInterceptor:
             for kind in iterators
         }
         arguments["callbacks"] = callbacks
+        stack.enter_context(replacing(callbacks, "is_driven", True))
         stack.enter_context(
             self._functions.blocks(iterators, self.choices, size.steps, drivers)
         )
@@ -247,6 +249,8 @@ class FitInterceptor:
 
     def _callbacks(self, arguments, steps):
         """The list that Keras's loop would make."""
+        if isinstance(arguments["callbacks"], LaunchCallbackList):
+            return arguments["callbacks"]
         limits = [n for n in (arguments["epochs"], keras.config.max_epochs()) if n]
         return LaunchCallbackList(
             arguments["callbacks"],

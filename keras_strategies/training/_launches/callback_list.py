@@ -31,7 +31,10 @@ class LaunchCallbackList(keras.callbacks.CallbackList):
 
     Attributes:
         positions: `{"train": Position, "test": Position}`.
+        is_driven: Whether a `StepDriver` runs the steps, else Keras's own loop.
     """
+
+    is_driven = False
 
     def __init__(self, callbacks: Any, **kwargs: Any):
         self.positions: dict[str, Position] = {
@@ -49,6 +52,8 @@ class LaunchCallbackList(keras.callbacks.CallbackList):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
+        if not self.is_driven:
+            return
         if names := [type(item).__name__ for item in self.needs.stepwise]:
             warnings.warn(
                 f"{', '.join(names)} may act on the model between two steps, so that "
@@ -70,7 +75,8 @@ class LaunchCallbackList(keras.callbacks.CallbackList):
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         if not self._is_ended("train"):
-            super().on_train_batch_end(self.positions["train"].last, logs)
+            last = self.positions["train"].last if self.is_driven else batch
+            super().on_train_batch_end(last, logs)
 
     def on_test_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
@@ -80,7 +86,8 @@ class LaunchCallbackList(keras.callbacks.CallbackList):
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._is_ended("test"):
-            super().on_test_batch_end(self.positions["test"].last, logs)
+            last = self.positions["test"].last if self.is_driven else batch
+            super().on_test_batch_end(last, logs)
 
     def _is_ended(self, kind):
         position = self.positions[kind]
@@ -99,6 +106,8 @@ class OutOfReach:
         self.__dict__["_name"] = type(callback).__name__
 
     def __getattr__(self, name: str) -> Any:
+        if name == "jax_state_sync":  # which `callback.model` asks for
+            raise AttributeError(name)
         raise RuntimeError(
             f"A batch hook of {self.__dict__['_name']} asks for `model.{name}` while "
             "an execution plan calls it for a step that is past: it was taken for one "
