@@ -63,7 +63,9 @@ def test_it_takes_at_most_a_tenth_longer_than_plain_fit(name, epochs):
     assert total <= 1.1 * plain
     assert names[0] == "plain" and (epochs > 2 or set(names) == {"plain"})
     if epochs >= 30 and name in ("dense", "recurrent"):
-        assert names[-1] == "xla-epoch" and total < 0.75 * plain
+        assert names[-1] != "plain" and total < 0.9 * plain
+    if epochs == 100 and name in ("dense", "recurrent"):
+        assert names[-1] == "xla-epoch" and total < 0.5 * plain
     if name == "convolutions":
         assert "xla-epoch" not in names
 
@@ -120,7 +122,7 @@ def test_a_fit_in_parts_is_that_of_keras(monkeypatch):
         keras.utils.set_random_seed(4)
         model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.3, momentum=0.9), loss, ["accuracy"])
+        model.compile(keras.optimizers.SGD(0.3, momentum=0.9), loss, metrics=["accuracy"])
         events = Events()
         given = [
             events,
@@ -175,7 +177,8 @@ def test_what_cannot_be_parted_trains_as_in_plain_fit():
         return "_ongoing_choice" not in model.__dict__
 
     assert is_plain(small(), Batches(EVEN))
-    assert is_plain(small(), iter([(x[:8], y[:8])] * 4), steps_per_epoch=2)
+    generator = ((x[:8], y[:8]) for _ in range(4))
+    assert is_plain(small(), generator, steps_per_epoch=2, shuffle=False)
     assert is_plain(small(), x, y, batch_size=8, steps_per_epoch=3)
     averaged = small()
     averaged.compile(keras.optimizers.SGD(use_ema=True), averaged.loss)

@@ -6,7 +6,11 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal.keras_private.step_blocks import build_for
+from keras_strategies._internal.keras_private.step_blocks import (
+    are_arrays,
+    build_for,
+    split_validation,
+)
 from keras_strategies._internal.traversal import all_layers, optimizer_paths
 from keras_strategies.training._candidates import KINDS, PLAIN, possible_candidates
 from keras_strategies.training._choice.ongoing_choice import (
@@ -71,8 +75,10 @@ def choosing_fit(
     """
     if not _can_be_parted(model, arguments):
         return None
+    arguments = dict(arguments)
     try:
         check_model(model)
+        _split_validation(arguments)
         names = ("x", "y", "sample_weight", "batch_size")
         data = checked_data(model, *(arguments[name] for name in names))
         build_for(model, data.head)
@@ -105,6 +111,18 @@ def choosing_fit(
     _finish(model, plan, choice, details)
     cache.save(choice.stored)
     return history
+
+
+def _split_validation(arguments):
+    """Splits the arrays once, as `fit` would in each part."""
+    part = arguments["validation_split"]
+    if not part or arguments["validation_data"] is not None:
+        return
+    names = ("x", "y", "sample_weight")
+    values = [arguments[name] for name in names]
+    if are_arrays(*values):
+        kept, arguments["validation_data"] = split_validation(*values, part)
+        arguments.update(zip(names, kept, strict=True), validation_split=0.0)
 
 
 def _can_be_parted(model, arguments):
