@@ -37,6 +37,7 @@ from keras_strategies.training._blocks.fit_arguments import (
     training_data,
     validation_data,
 )
+from keras_strategies.training._blocks.row_capacity import RowCapacity
 from keras_strategies.training._blocks.row_order import shuffled, shuffled_in_batches
 from keras_strategies.training._blocks.sources import block_source
 from keras_strategies.training._blocks.step_functions import FUNCTIONS, StepFunctions
@@ -60,7 +61,7 @@ class FitInterceptor:
         model: Compiled and built model.
         choices: `{"train": candidate, "test": ..., "predict": ...}`.
         data: Description of the data that the plan was made for.
-        batch_size: Batch size that the plan was made for.
+        batch_size: Batch size that the plan was made for, `None` for any.
         memory_limit: Bytes that data may take on the device.
         seed: Seed of the orders, or `None` for one from Python's generator at each
             `fit`.
@@ -75,7 +76,7 @@ class FitInterceptor:
         model: keras.Model,
         choices: Mapping[str, Candidate],
         data: Mapping[str, Any],
-        batch_size: int,
+        batch_size: int | None,
         memory_limit: int,
         seed: int | None,
     ):
@@ -87,6 +88,7 @@ class FitInterceptor:
         self._functions = StepFunctions(model)
         # What undoes the interception of methods that the class overrides.
         self._undo: dict[str, Callable[[], None]] = {}
+        self._capacities: dict[str, RowCapacity] = {}
         self._wrappers = {
             "fit": self._fit,
             "evaluate": self._evaluate,
@@ -214,6 +216,7 @@ class FitInterceptor:
             on_device=size.on_device,
             order=None if is_stream else self._row_order(arguments["shuffle"]),
             limit=steps_per_epoch if is_stream else self._batch_limit,
+            capacity=self._capacity("fit", data, size.steps, size.on_device),
         )
         iterators = {}
         iterators["train"], adapter = self._adapter(stack, data, source)
@@ -229,6 +232,9 @@ class FitInterceptor:
                 size.steps,
                 on_device=size.on_device,
                 limit=limit,
+                capacity=self._capacity(
+                    "validation", validation, size.steps, size.on_device
+                ),
             )
             if not is_stream:
                 arguments["validation_steps"] = None
@@ -261,6 +267,17 @@ class FitInterceptor:
             steps=steps,
             model=self.model,
         )
+
+    def _capacity(self, use, data, steps, on_device):
+        """Rows to pad arrays to, or a block of them; `None` for no more than needed."""
+        if data.nbytes is None:
+            return None
+        capacity = self._capacities.setdefault(use, RowCapacity())
+        row_bytes = max(1, data.nbytes // max(1, data.rows))
+        at_most = self.memory_limit // row_bytes
+        rows = data.rows if on_device else min(data.rows, steps * data.batch_size)
+        padded = capacity.padded(rows, at_most)
+        return None if padded == rows else padded
 
     def _row_order(self, shuffle):
         """The order of the rows in each epoch of a fit, `None` as they are."""
@@ -299,7 +316,10 @@ class FitInterceptor:
                 arguments["steps"] = None
             maximum = max_block_steps("block", data.batch_bytes, self.memory_limit)
             steps = steps_per_block(total, maximum)
-            source = block_source(data, device_module(), steps, limit=limit)
+            capacity = self._capacity(kind, data, steps, False)
+            source = block_source(
+                data, device_module(), steps, limit=limit, capacity=capacity
+            )
             fillers = kind == "predict"
             iterator, adapter = self._adapter(stack, data, source, fillers)
             arguments.update(x=adapter, batch_size=None)

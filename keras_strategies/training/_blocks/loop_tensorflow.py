@@ -9,6 +9,7 @@ import keras
 from keras_strategies._internal.keras_private import index_checks
 from keras_strategies._internal.keras_private.averages import moved_averages
 from keras_strategies._internal.keras_private.step_blocks import has_stock_step
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies.training._blocks.step_block import StepBlock
 from keras_strategies.training._launches.step_program import Launched, StepProgram
 
@@ -38,7 +39,10 @@ class TensorFlowLoop:
             }
         self._checks_indices = False
         self._loop = compiled(tf, self._run_loop, xla)
-        self._single = compiled(tf, self._run_single, xla)
+        # A graph takes partial batches of any number of rows, XLA compiles for each.
+        # Random layers draw other numbers in XLA, which the whole epoch should have.
+        self._single_xla = xla and draws_numbers(model)
+        self._single = compiled(tf, self._run_single, self._single_xla)
 
     def __call__(self, block: StepBlock) -> Any:
         tf, logs = self._tf, None
@@ -49,6 +53,7 @@ class TensorFlowLoop:
             logs = self._loop(data, order, first, count, dynamic)
         if rows := block.partial_batch_rows:
             begin = (block.first_batch + block.full_batches) * self._batch_size
+            rows = rows if self._single_xla else tf.constant(rows)
             logs = self._single(data, order, tf.constant(begin), rows, dynamic)
         if self._checks_indices:
             self._raise_for_indices()
@@ -157,7 +162,9 @@ class TensorFlowLoop:
         if dynamic:
             batch = with_unknown_size(self._tf, batch)
         step = getattr(self._model, self._name)
-        if not self._bad_indices:
+        # A graph raises for an index out of range.
+        is_graph = not isinstance(rows, int)
+        if not self._bad_indices or is_graph:
             return step(batch)
         with index_checks.checked_indices(self._report_index):
             return step(batch)
@@ -216,7 +223,7 @@ class TensorFlowPrediction:
         self._tf, self._model, self._batch_size = tf, model, batch_size
         self._xla = xla
         self._loop = compiled(tf, self._run_loop, xla)
-        self._single = compiled(tf, self._run_single, xla)
+        self._single = compiled(tf, self._run_single, False)
 
     def __call__(self, block: StepBlock) -> Any:
         tf, parts = self._tf, []
@@ -227,7 +234,7 @@ class TensorFlowPrediction:
             parts.append(self._loop(block.data, block.order, first, count))
         if rows := block.partial_batch_rows:
             begin = (block.first_batch + block.full_batches) * self._batch_size
-            begin = tf.constant(begin)
+            begin, rows = tf.constant(begin), tf.constant(rows)
             parts.append(self._single(block.data, block.order, begin, rows))
         return keras.tree.map_structure(lambda *rows: tf.concat(rows, 0), *parts)
 
@@ -274,8 +281,20 @@ def compiled(tf: Any, function: Callable[..., Any], xla: bool) -> Callable[..., 
     return tf_function
 
 
-def rows_of_batch(tf: Any, data: Any, order: Any, begin: Any, rows: int) -> Any:
-    """Returns the rows from `begin` on, in the given order if there is one."""
+def draws_numbers(model: keras.Model) -> bool:
+    """Returns whether a layer has a generator of random numbers."""
+    return any(
+        isinstance(value, keras.random.SeedGenerator)
+        for layer in [model, *all_layers(model)]
+        for value in vars(layer).values()
+    )
+
+
+def rows_of_batch(tf: Any, data: Any, order: Any, begin: Any, rows: Any) -> Any:
+    """Returns the rows from `begin` on, in the given order if there is one.
+
+    `rows` is an integer, or a scalar tensor for a number that is open in the trace.
+    """
     if order is not None:
         order = tf.slice(order, [begin], [rows])
 
@@ -285,7 +304,9 @@ def rows_of_batch(tf: Any, data: Any, order: Any, begin: Any, rows: int) -> Any:
         if order is not None:
             return tf.gather(leaf, order)
         start = [begin] + [0] * (leaf.shape.rank - 1)
-        return tf.slice(leaf, start, [rows, *leaf.shape[1:]])
+        part = tf.slice(leaf, start, [rows, *leaf.shape[1:]])
+        part.set_shape([rows if isinstance(rows, int) else None, *leaf.shape[1:]])
+        return part
 
     return keras.tree.map_structure(gather, data)
 

@@ -8,7 +8,7 @@ import keras
 
 from keras_strategies._internal.keras_private.step_blocks import (
     are_arrays,
-    build_for,
+    is_dataset,
     split_validation,
 )
 from keras_strategies._internal.traversal import all_layers, optimizer_paths
@@ -18,9 +18,14 @@ from keras_strategies.training._choice.ongoing_choice import (
     OngoingChoice,
 )
 from keras_strategies.training._choice.plan_cache import PlanCache
-from keras_strategies.training._data.arrays import Arrays, step_limit
+from keras_strategies.training._choice.step_overhead import step_overhead
+from keras_strategies.training._data.arrays import (
+    Arrays,
+    arrays_of_fit,
+    step_limit,
+)
 from keras_strategies.training._data.dataset import Dataset
-from keras_strategies.training._data.validation import check_model, checked_data
+from keras_strategies.training._data.validation import check_model
 from keras_strategies.training._fingerprint import environment, fingerprint
 from keras_strategies.training._launches.callback_list import LaunchCallbackList
 from keras_strategies.training._launches.needs import needs_of
@@ -79,11 +84,11 @@ def choosing_fit(
     try:
         check_model(model)
         _split_validation(arguments)
-        names = ("x", "y", "sample_weight", "batch_size")
-        data = checked_data(model, *(arguments[name] for name in names))
-        build_for(model, data.head)
+        data = _data(arguments)
     except (TypeError, ValueError):
-        return None  # what `fit` takes and no plan; or `fit` says what is wrong
+        return None  # `fit` says what is wrong
+    if data is None:
+        return None
     choice, cache, details = _choice(model, data, options)
     callbacks = SegmentCallbackList(
         arguments["callbacks"],
@@ -94,7 +99,7 @@ def choosing_fit(
         steps=data.batches,
         model=model,
     )
-    choice.begin_fit()
+    choice.begin_fit(data.batches or 1)
     plan, epoch, model.stop_training = None, arguments["initial_epoch"], False
     while epoch < arguments["epochs"]:
         segment = choice.next_segment(arguments["epochs"] - epoch)
@@ -108,9 +113,21 @@ def choosing_fit(
         if model.stop_training:
             break
     callbacks.end()
-    _finish(model, plan, choice, details)
+    _finish(model, plan, choice, data.batches or 1)
     cache.save(choice.stored)
     return history
+
+
+def _data(arguments):
+    """The data of the fit, unread; `None` for what no plan takes."""
+    if is_dataset(arguments["x"]):
+        data = Dataset(arguments["x"])
+        is_possible = data.batches is not None and data.specification is not None
+        return data if is_possible else None
+    names = ("x", "y", "sample_weight")
+    sources = [arguments[name] for name in names]
+    data = arrays_of_fit(*sources, arguments["batch_size"])
+    return data if data is not None and data.rows else None
 
 
 def _split_validation(arguments):
@@ -149,6 +166,10 @@ def _can_be_parted(model, arguments):
 
 def _choice(model, data, options):
     """`(choice, cache, details of a plan)` for the model and these data."""
+    made_for = [data.description, data.batch_size, dict(options), model.optimizer]
+    stored = model.__dict__.get(_ATTRIBUTE)
+    if stored is not None and stored[0] == made_for:
+        return stored[1:]
     details = {
         "data": data.description,
         "batch_size": data.batch_size,
@@ -156,11 +177,7 @@ def _choice(model, data, options):
         "model": fingerprint(model),
         "backend": keras.backend.backend(),
     }
-    size = ["batches", data.batches]
-    cache = PlanCache([details, size, environment()])
-    stored = model.__dict__.get(_ATTRIBUTE)
-    if stored is not None and stored[0] == (details, size):
-        return stored[1], cache, details
+    cache = PlanCache([details, environment()])
     names = _names(model, data, options["memory_limit"])
     times = {
         name: CandidateTimes(*values)
@@ -171,9 +188,9 @@ def _choice(model, data, options):
     has_convolutions = any(
         type(layer).__name__.startswith(kinds) for layer in all_layers(model)
     )
-    choice = OngoingChoice(names, data.batches or 0, has_convolutions, times)
+    choice = OngoingChoice(names, has_convolutions, times, step_overhead)
     # Not by setattr, which Keras tracks.
-    model.__dict__[_ATTRIBUTE] = (details, size), choice
+    model.__dict__[_ATTRIBUTE] = made_for, choice, cache, details
     return choice, cache, details
 
 
@@ -199,17 +216,21 @@ def _installed(model, plan, name, details):
         return plan
     if plan is None or plan.choice != name:
         choices = {**dict.fromkeys(KINDS, PLAIN.name), "train": name}
-        plan = ExecutionPlan(choices, (), details)
+        plan = ExecutionPlan(choices, (), dict(details))
         plan.is_chosen_in_training = True
     return plan._install(model, None)
 
 
-def _finish(model, plan, choice, details):
+def _finish(model, plan, choice, steps):
     """Leaves the best way installed, with what was measured."""
     if plan is None or not plan.is_installed:
         return
     plan.measurements = [
-        Measurement(name, times.seconds, times.compile_seconds)
+        Measurement(
+            name,
+            None if times.seconds is None else times.seconds * steps,
+            times.compile_seconds,
+        )
         for name, times in choice.times.items()
     ]
     plan.details["notes"] = [
