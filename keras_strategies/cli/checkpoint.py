@@ -3,11 +3,16 @@
 import argparse
 from typing import Any
 
-from keras_strategies._internal.reports import plain
 from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
 
-EXAMPLE = """example:
+EXAMPLE = """exit codes:
+  0 done, 1 a checkpoint is damaged, 2 there is none, bad use, 130 interrupted.
+
+JSON:
+  list, show and verify take --json.
+
+examples:
   keras-strategies checkpoint list runs/first
   keras-strategies checkpoint show runs/first/checkpoint-00000012
   keras-strategies checkpoint verify runs/first
@@ -24,8 +29,7 @@ def add_parser(commands: common.Subparsers) -> None:
         help="checkpoints of a training that can be resumed",
         description=(
             "Lists, shows, checks and exports the checkpoints that "
-            "training.ResumableTraining has written. Exit code 1: a checkpoint is "
-            "damaged; 2: there is none, or it cannot be exported."
+            "training.ResumableTraining has written."
         ),
         epilog=EXAMPLE,
     )
@@ -57,10 +61,16 @@ def _report(arguments: argparse.Namespace, verify: bool) -> Any:
         return inspect_checkpoint(arguments.path, verify=verify)
 
 
+def _rows(report):
+    from keras_strategies._internal.reports import plain
+
+    return plain({"rows": list(report.rows)})
+
+
 def _list(arguments: argparse.Namespace) -> int:
     report = _report(arguments, verify=False)
     if arguments.json:
-        common.print_json(plain({"rows": list(report.rows)}))
+        common.print_json(_rows(report))
     else:
         common.print_report(report)
     return 0
@@ -94,7 +104,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     report = _report(arguments, verify=True)
     if arguments.json:
-        common.print_json(plain({"rows": list(report.rows)}))
+        common.print_json(_rows(report))
     else:
         common.print_report(report)
     return _DAMAGED if any(row["problem"] for row in report.rows) else 0
