@@ -7,6 +7,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("KERAS_STRATEGIES_CACHE", "")  # no test writes into the home
 
 # Tiny networks spend their time in XLA's optimizer and in threads that wait for each
 # other: without both, the same assertions take about two thirds of the time.
