@@ -6,6 +6,7 @@ a comment above it, `<!-- not run: the reason -->`, and is compiled all the same
 """
 
 import re
+import types
 
 import keras
 import numpy as np
@@ -26,6 +27,7 @@ PAGES = sorted(
 )
 # Pages whose blocks take seconds; their parts have tests of their own.
 SLOW = {
+    "compression.md",
     "distillation.md",
     "explain.md",
     "export.md",
@@ -98,6 +100,11 @@ def _names(page, digits):
     if page == "explain.md":
         names["x_validation"] = np.random.default_rng(1).random((32, 24, 24, 1))
         names["y_validation"] = np.arange(32) % 10
+    if page == "hyperopt.md":  # what stands for the reader's training, `...`
+        history = types.SimpleNamespace(history={"val_loss": [1.0, 0.5]})
+        names |= {"history": history, "loss": 0.5, "epoch": 1}
+        names |= {"optuna": pytest.importorskip("optuna")}
+        names["tuning"] = keras_strategies.tuning
     if page == "fine_tuning.md":
         body = [
             keras.layers.Conv2D(4, 3, padding="same", name="block_4"),
@@ -129,6 +136,8 @@ def few_epochs(page):
 )
 @pytest.mark.usefixtures("few_epochs")
 @pytest.mark.filterwarnings("ignore:Limiting epochs:UserWarning")
+# What `compress` says of the small data of its page, which prints the reason.
+@pytest.mark.filterwarnings("ignore:The budget is not met:UserWarning")
 def test_page_runs(page, digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
