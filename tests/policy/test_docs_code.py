@@ -6,7 +6,6 @@ a comment above it, `<!-- not run: the reason -->`, and is compiled all the same
 """
 
 import re
-import types
 
 import keras
 import numpy as np
@@ -87,6 +86,17 @@ def classifier(*names):
     return model
 
 
+class _History:
+    """Stands for the result of a training; each has another loss."""
+
+    def __init__(self):
+        self.random = np.random.default_rng(0)
+
+    @property
+    def history(self):
+        return {"val_loss": list(self.random.random(2))}
+
+
 def _names(page, digits):
     names = {"__name__": "page", "keras": keras, "np": np, **digits}
     names["model"] = classifier()
@@ -101,8 +111,7 @@ def _names(page, digits):
         names["x_validation"] = np.random.default_rng(1).random((32, 24, 24, 1))
         names["y_validation"] = np.arange(32) % 10
     if page == "hyperopt.md":  # what stands for the reader's training, `...`
-        history = types.SimpleNamespace(history={"val_loss": [1.0, 0.5]})
-        names |= {"history": history, "loss": 0.5, "epoch": 1}
+        names |= {"history": _History(), "loss": 0.5, "epoch": 1}
         names |= {"optuna": pytest.importorskip("optuna")}
         names["tuning"] = keras_strategies.tuning
     if page == "fine_tuning.md":
