@@ -37,6 +37,7 @@ SLOW = {
     "guides/early_stopping.md",
     "guides/faster.md",
     "guides/imbalance.md",
+    "hyperopt.md",
     "index.md",
     "tuning.md",
 }
