@@ -9,6 +9,7 @@ from typing import Any
 _EXTRAS = {
     "cloudpickle": "tuning",
     "cmaes": "tuning",
+    "fsspec": "cloud",
     "gymnasium": "rl",
     "jax": "jax",
     "litert_quantizer": "quantizer",

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 
 from keras_strategies.cli import (
     benchmark,
+    checkpoint,
     common,
     compare,
     completion,
@@ -38,6 +39,7 @@ _COMMANDS = (
     inspect,
     compare,
     benchmark,
+    checkpoint,
     completion,
 )
 # 2 as argparse, 130 as shells report a process that SIGINT ended.
