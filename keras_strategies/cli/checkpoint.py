@@ -7,10 +7,7 @@ from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
 
 EXAMPLE = """exit codes:
-  0 done, 1 a checkpoint is damaged, 2 there is none, bad use, 130 interrupted.
-
-JSON:
-  list, show and verify take --json.
+  0 done, 1 a checkpoint is damaged, 2 there is none, or it cannot be exported.
 
 examples:
   keras-strategies checkpoint list runs/first
@@ -61,16 +58,16 @@ def _report(arguments: argparse.Namespace, verify: bool) -> Any:
         return inspect_checkpoint(arguments.path, verify=verify)
 
 
-def _rows(report):
+def _print_rows(report: Any) -> None:
     from keras_strategies._internal.reports import plain
 
-    return plain({"rows": list(report.rows)})
+    common.print_json(plain({"rows": list(report.rows)}))
 
 
 def _list(arguments: argparse.Namespace) -> int:
     report = _report(arguments, verify=False)
     if arguments.json:
-        common.print_json(_rows(report))
+        _print_rows(report)
     else:
         common.print_report(report)
     return 0
@@ -104,7 +101,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     report = _report(arguments, verify=True)
     if arguments.json:
-        common.print_json(_rows(report))
+        _print_rows(report)
     else:
         common.print_report(report)
     return _DAMAGED if any(row["problem"] for row in report.rows) else 0
