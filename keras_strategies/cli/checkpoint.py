@@ -3,7 +3,6 @@
 import argparse
 from typing import Any
 
-from keras_strategies._internal.reports import plain
 from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
 
@@ -60,7 +59,7 @@ def _report(arguments: argparse.Namespace, verify: bool) -> Any:
 def _list(arguments: argparse.Namespace) -> int:
     report = _report(arguments, verify=False)
     if arguments.json:
-        common.print_json(plain({"rows": list(report.rows)}))
+        common.print_json({"rows": report.to_dict()["rows"]})
     else:
         common.print_report(report)
     return 0
@@ -94,7 +93,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     report = _report(arguments, verify=True)
     if arguments.json:
-        common.print_json(plain({"rows": list(report.rows)}))
+        common.print_json({"rows": report.to_dict()["rows"]})
     else:
         common.print_report(report)
     return _DAMAGED if any(row["problem"] for row in report.rows) else 0
