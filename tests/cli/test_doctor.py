@@ -119,8 +119,9 @@ def test_errors_come_first():
 
 
 def test_secrets_and_home_are_not_told(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", "/home/somebody")
-    monkeypatch.setenv("KERAS_HOME", "/home/somebody/keras")
+    home = tmp_path / "somebody"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("KERAS_HOME", str(home / "keras"))
     monkeypatch.setenv("TF_API_TOKEN", "hush")
     monkeypatch.setattr(facts, "_runtime", dict)
     told = json.dumps(facts.collect(str(tmp_path)))

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_strategies
 from tests.policy.sources import ROOT
 
 DOCS = ROOT / "docs"
@@ -88,7 +89,8 @@ def _names(page, digits):
     names = {"__name__": "page", "keras": keras, "np": np, **digits}
     names["model"] = classifier()
     if page == "getting_started.md":
-        names["model"].save("model.keras")
+        inputs, outputs = names["model"].inputs, names["model"].outputs
+        keras.Model(inputs, outputs).save("model.keras")
     if page == "export.md":
         names["model"] = classifier("attention", "head", "detections")
     if page == "distillation.md":
@@ -98,12 +100,15 @@ def _names(page, digits):
         names["y_validation"] = np.arange(32) % 10
     if page == "fine_tuning.md":
         body = [
-            keras.layers.Conv2D(4, 3, name=f"block_{i}", padding="same") for i in (4, 5)
+            keras.layers.Conv2D(4, 3, padding="same", name="block_4"),
+            keras.layers.Conv2D(4, 3, padding="same", name="block_5_conv"),
+            keras.layers.BatchNormalization(name="block_5_norm"),
         ]
         backbone = keras.Sequential([keras.Input((8, 8, 1)), *body], name="backbone")
         head = [keras.layers.Flatten(), keras.layers.Dense(10, "softmax")]
         names["model"] = keras.Sequential([keras.Input((8, 8, 1)), backbone, *head])
         names["model"].compile("adam", "sparse_categorical_crossentropy")
+        names["training"] = keras_strategies.training  # of the block before
         names["is_norm"] = lambda layer: "norm" in layer.name
     return names
 

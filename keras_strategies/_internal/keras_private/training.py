@@ -1,6 +1,7 @@
 """Training: metrics of a model, values inside an epoch, messages."""
 
 import sys
+from typing import Any
 
 import keras
 from keras.src.trainers.epoch_iterator import EpochIterator
@@ -121,3 +122,16 @@ def print_message(text):
     function that follows it is private. Keras 3.12 to 3.15.
     """
     io_utils.print_msg(text)
+
+
+def mean_metric_function(metric: keras.metrics.Metric) -> Any:
+    """The function of a metric that is the mean of its values, or `None`.
+
+    A wrapped function is an attribute with an underscore. Keras 3.12 to 3.15.
+    """
+    if type(metric).update_state is not keras.metrics.MeanMetricWrapper.update_state:
+        return None
+    if type(metric).result is not keras.metrics.Mean.result:
+        return None  # such as RootMeanSquaredError
+    options = metric._fn_kwargs
+    return lambda *values: metric._fn(*values, **options)
