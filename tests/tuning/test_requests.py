@@ -157,13 +157,17 @@ def test_a_warm_start_that_cannot_serve_is_said(tmp_path):
 # Optuna's pruners and objectives
 
 
+def curve(x, epoch):
+    return x * (1 + epoch / 5) + 1 / (epoch + 1)
+
+
 class Curves(tuning.Tuner):
-    """Ten epochs; the larger x, the worse each of them."""
+    """Ten epochs; the larger x, the worse each of them, and the later ones more."""
 
     def run_trial(self, trial, *args, **kwargs):
         x = trial.hyperparameters.Float("x", 0, 1)
         for epoch in range(10):
-            logs = {"loss": x + 1 / (epoch + 1)}
+            logs = {"loss": curve(x, epoch)}
             if self.oracle.report(trial.trial_id, epoch, logs) == "STOPPED":
                 break
         return logs
@@ -197,12 +201,12 @@ def test_pruners_of_optuna_decide_as_in_optuna(name, tmp_path):
 
     def objective(trial):
         for epoch in range(10):
-            trial.report(xs[trial.number] + 1 / (epoch + 1), epoch)
+            trial.report(curve(xs[trial.number], epoch), epoch)
             if trial.should_prune():
                 theirs.append(epoch)
                 raise optuna.TrialPruned
         theirs.append(None)
-        return xs[trial.number] + 0.1
+        return curve(xs[trial.number], 9)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(pruner=PRUNERS[name](), study_name="search")
