@@ -271,16 +271,13 @@ LOCAL = {
     "layer_cam": {},
     "score_cam": {},
     "occlusion": {"window": 4, "stride": 2},
-    # Without a patch in sight the model says one class with a probability near 1.
-    "rise": {"masks": 800, "cells": 5, "logits": True},
+    "rise": {"masks": 800},
     "grad_cam": {},
 }
 
 
 @pytest.mark.slow
 def test_a_planted_patch_is_found_by_every_map():
-    """At least 95 % of the largest values over five seeds; RISE, whose cells are as
-    large as the patch, 90 %."""
     shares = {name: [] for name in LOCAL}
     for seed in range(5):
         model = trained(seed)
@@ -297,5 +294,4 @@ def test_a_planted_patch_is_found_by_every_map():
             maps = np.abs(maps).sum(axis=-1) if maps.ndim == 4 else maps
             shares[name].append(measures.hits(maps, wide).mean())
     found = {name: float(np.mean(values)) for name, values in shares.items()}
-    assert found.pop("rise") >= 0.9
     assert min(found.values()) >= 0.95, found

@@ -146,3 +146,21 @@ def test_resizing_is_that_of_images():
         expected = keras.ops.image.resize(maps[..., None], shape, antialias=False)
         expected = keras.ops.convert_to_numpy(expected)[..., 0]
         np.testing.assert_allclose(resize(maps, shape), expected, atol=1e-5)
+
+
+def test_deletion_as_quantus():
+    """Pixel flipping of Quantus 0.6.0 (https://github.com/understandable-machine-
+    intelligence-lab/Quantus), two pixels a step; its curve begins behind the first."""
+    maps = np.array(INPUT_X_GRADIENT, "float32").reshape(1, 4, 4, 1)
+    report = explain.evaluate(
+        reference(),
+        reference_input(),
+        np.array([1]),
+        methods={"maps": maps},
+        metrics=["deletion"],
+        steps=8,
+    )
+    curve = [-0.0334045, -0.6448902, -0.8577234, -0.9681015, -0.9928662]
+    curve += [-0.9928662, -0.9835905, -0.6223773, 0.049834]
+    expected = (np.add(curve[1:], curve[:-1]) / 2).mean()
+    assert report.rows[0]["deletion"] == pytest.approx(expected, abs=2e-6)

@@ -225,6 +225,10 @@ class LearningRateFinder(ResumableCallback):
         if diverged or self._position >= self.steps:
             self.model.stop_training = True
 
+    def steps_until_hook(self, batch: int) -> int | None:
+        """Returns how many steps may run as one program; `None` for any number."""
+        return 1  # each has its own rate
+
     def _refuse_siblings(self):
         """Refuses callbacks that would act on a training that is to be undone."""
         harmless = (

@@ -37,10 +37,12 @@ def rise(
     hide about half of the image; the importance of a pixel is the mean score of the
     masks that show it. It costs a run of the model for each mask and sample.
 
-        a_ij = 1 / (n keep) sum over the masks M of f(x * M + b (1 - M)) M_ij
+        a_ij = sum over the masks M of f(x * M + b (1 - M)) M_ij / sum of M_ij
 
-    Each mask is a random grid, larger than the image by a cell, resized and shifted at
-    random. All samples get the same masks.
+    The paper divides by the expected sum of M_ij, n times `keep`. The sum that was
+    drawn has the same limit without its noise: which pixels a few hundred masks happen
+    to show more often. Each mask is a random grid, larger than the image by a cell,
+    resized and shifted at random. All samples get the same masks.
 
     Source: Petsiuk, Das and Saenko (2018), "RISE: Randomized Input Sampling for
     Explanation of Black-box Models", https://arxiv.org/abs/1806.07421.
@@ -113,7 +115,9 @@ def rise(
         return flat, rows
 
     scores = explained.scores(explained.count * masks, make).reshape(-1, masks)
-    maps = np.tensordot(scores, drawn, axes=1) / (masks * keep)
+    # A pixel that no mask shows has sums of 0, and so the importance 0.
+    shown = np.maximum(drawn.sum(axis=0), np.finfo("float32").tiny)
+    maps = np.tensordot(scores, drawn, axes=1) / shown
     maps = over_channels(maps.astype("float32"), array)
     return np.ascontiguousarray(np.broadcast_to(maps, array.shape))
 
