@@ -17,10 +17,12 @@ class SharedSearchOracle(OptunaOracle):
     uses_history = False
 
     _given_space: _space.Space
+    _finished_trials: dict[int, Trial]
 
     def reset_space(self) -> None:
         """Forgets what other processes have declared, to compare with it."""
         self.hyperparameters = self._given_space.copy()
+        self._finished_trials.clear()  # to be read again, with what they declare
 
     @locked
     def enqueue(self, values: Mapping[str, Any]) -> None:
