@@ -335,3 +335,14 @@ def test_the_steps_of_tensorboard_and_of_a_time_budget(tmp_path):
     expected, found = fit(None, make), fit(EPOCH, make)
     np.testing.assert_allclose(found[0][0], expected[0][0], atol=1e-5)
     assert found[1] == expected[1]
+
+
+@pytest.mark.slow
+def test_a_range_test_has_a_rate_for_each_step():
+    def make():
+        return [callbacks.LearningRateFinder(1e-4, 1.0, steps=15)]
+
+    expected, found = fit(None, make)[3][0], fit(EPOCH, make)[3][0]
+    np.testing.assert_allclose(found.rates, expected.rates, rtol=1e-5)
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-4)
+    assert len(found.rates) == 15

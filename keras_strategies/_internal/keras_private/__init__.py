@@ -23,6 +23,7 @@ from keras_strategies._internal.keras_private.fit_loop import (
     callback_list,
     changed_step,
     finish_hooks,
+    steps_between_hooks,
 )
 from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
@@ -171,6 +172,7 @@ __all__ = [
     "set_checkpoint_state",
     "set_inner_regularizer",
     "set_own_flag",
+    "steps_between_hooks",
     "share_lambda_functions",
     "slot",
     "sync_state",

@@ -99,6 +99,21 @@ def steps_until_save(callback: Any) -> Callable[[int], int | None]:
     return steps
 
 
+# Set on a model while a plan calls the hooks of each step.
+HOOKS_AT_EACH_STEP = "_hooks_at_each_step"
+
+
+def steps_between_hooks(model: keras.Model) -> int:
+    """Steps from one call of batch hooks to the next, the numbers they are given.
+
+    `steps_per_execution`, which an execution plan sets to the steps of a block; it
+    calls the hooks of each step all the same. Keras 3.12 to 3.15.
+    """
+    if model.__dict__.get(HOOKS_AT_EACH_STEP):
+        return 1
+    return model.steps_per_execution
+
+
 def times_steps(tensorboard: Any) -> bool:
     """Whether a `TensorBoard` measures single steps, or profiles some of them.
 

@@ -18,6 +18,7 @@ from keras_strategies._internal.keras_private.callbacks import (
     unwrap_method,
     wrap_method,
 )
+from keras_strategies._internal.keras_private.fit_loop import HOOKS_AT_EACH_STEP
 from keras_strategies._internal.keras_private.step_blocks import (
     BlockAdapter,
     auto_jit_compile,
@@ -248,6 +249,7 @@ class FitInterceptor:
         }
         arguments["callbacks"] = callbacks
         stack.enter_context(replacing(callbacks, "is_driven", True))
+        stack.enter_context(replacing(self.model, HOOKS_AT_EACH_STEP, True))
         stack.enter_context(
             self._functions.blocks(iterators, self.choices, size.steps, drivers)
         )
