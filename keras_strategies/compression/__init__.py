@@ -6,7 +6,8 @@
 `cluster_report` counts them; `strip` ends both. `quantize_aware`
 trains for int8, `range_report` shows the ranges. `prune_filters` removes whole
 filters and units, so that a model gets faster on any runtime; `flops` and
-`filter_report` count its work before and after. `to_tf_keras` and `from_tf_keras`
+`filter_report` count its work before and after. `factorize` makes kernels products of
+two smaller ones. `to_tf_keras` and `from_tf_keras`
 lead to TensorFlow Model Optimization itself and back. `compress` searches for the
 smallest or fastest model within a budget of accuracy and writes it as `.tflite`.
 """
@@ -15,6 +16,7 @@ from keras_strategies.compression._common.stripping import strip
 from keras_strategies.compression.clustering._cluster import cluster
 from keras_strategies.compression.clustering._count_values import cluster_report
 from keras_strategies.compression.clustering.cluster_report import ClusterReport
+from keras_strategies.compression.factorization._factorize import factorize
 from keras_strategies.compression.filters._compare_filters import filter_report
 from keras_strategies.compression.filters._count_flops import flops
 from keras_strategies.compression.filters._prune_filters import prune_filters
@@ -29,6 +31,7 @@ from keras_strategies.compression.pruning.sparsity_schedule import SparsitySched
 from keras_strategies.compression.pruning.sparsity_summaries import SparsitySummaries
 from keras_strategies.compression.quantization._list_ranges import range_report
 from keras_strategies.compression.quantization._quantize_aware import quantize_aware
+from keras_strategies.compression.quantization.quantize_config import QuantizeConfig
 from keras_strategies.compression.quantization.range_report import RangeReport
 from keras_strategies.compression.search._compress import compress
 from keras_strategies.compression.search.compression_result import CompressionResult
@@ -45,6 +48,7 @@ __all__ = [
     "FilterReport",
     "FlopsReport",
     "PolynomialSparsity",
+    "QuantizeConfig",
     "RangeReport",
     "SparsityReport",
     "SparsitySchedule",
@@ -52,6 +56,7 @@ __all__ = [
     "cluster",
     "cluster_report",
     "compress",
+    "factorize",
     "filter_report",
     "flops",
     "from_tf_keras",

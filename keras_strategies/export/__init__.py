@@ -8,7 +8,8 @@ It returns an `ExportResult`, or raises an `ExportError` with the way out.
 
 Rooms, from the bottom to the top: `_common` (errors, arguments, sample data), `_worker`
 (subprocesses), `artifact` (`.tflite` files), `verify` and `_calibration`, `convert`,
-then `debug` and `trainable`. Import public names from `keras_strategies.export` only.
+then `debug` and `trainable`; `rescue` changes the float model so that int8 loses less.
+Import public names from `keras_strategies.export` only.
 """
 
 from keras_strategies.export._common import ExportError
@@ -23,6 +24,14 @@ from keras_strategies.export.convert._to_tflite import to_tflite
 from keras_strategies.export.convert.export_result import ExportResult
 from keras_strategies.export.debug._debug_quantization import debug_quantization
 from keras_strategies.export.debug.quantization_report import QuantizationReport
+from keras_strategies.export.rescue._absorb_high_bias import absorb_high_bias
+from keras_strategies.export.rescue._adaround import adaround
+from keras_strategies.export.rescue._correct_bias import correct_bias
+from keras_strategies.export.rescue._equalize import equalize_layers
+from keras_strategies.export.rescue._fold_batch_norm import fold_batch_norm
+from keras_strategies.export.rescue._sensitivity import sensitivity
+from keras_strategies.export.rescue._smooth_activations import smooth_activations
+from keras_strategies.export.rescue.sensitivity_report import SensitivityReport
 from keras_strategies.export.trainable._to_trainable_tflite import to_trainable_tflite
 from keras_strategies.export.trainable.trainable_result import TrainableResult
 from keras_strategies.export.verify._comparison import compare
@@ -36,11 +45,19 @@ __all__ = [
     "ExportResult",
     "OutputVerdict",
     "QuantizationReport",
+    "SensitivityReport",
     "TFLiteModel",
     "TrainableResult",
+    "absorb_high_bias",
+    "adaround",
     "compare",
+    "correct_bias",
     "debug_quantization",
+    "equalize_layers",
+    "fold_batch_norm",
     "read_metadata",
+    "sensitivity",
+    "smooth_activations",
     "to_tflite",
     "to_trainable_tflite",
     "write_c_array",

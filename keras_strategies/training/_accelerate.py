@@ -14,7 +14,7 @@ from keras_strategies.training._data.sample import MeasurementSample
 from keras_strategies.training._data.validation import check_model, checked_data
 from keras_strategies.training._fingerprint import fingerprint
 from keras_strategies.training._measurement.measure import measure
-from keras_strategies.training._measurement.model_state import preserve_state
+from keras_strategies.training._model_state import preserve_state
 from keras_strategies.training.execution_plan import ExecutionPlan, installed_plan
 
 

@@ -179,14 +179,38 @@ def test_custom_layers_say_what_is_pruned(digits):
     assert _zeros(model) == [0.0, 0.5]
 
 
+class _Unnamed(L.Layer):
+    """A custom layer that does not say what can be pruned in it."""
+
+
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda: sparsity.prune_low_magnitude(3), TypeError, "`to_prune` must be"),
+        (lambda: sparsity.prune_low_magnitude(3), ValueError, "`to_prune` must be"),
         (
-            lambda: sparsity.prune_low_magnitude(keras.Sequential([L.Dense(2)])),
+            lambda: clustering.cluster_weights("model", 4),
             ValueError,
-            "`to_prune` must be built",
+            "`to_cluster` must be a Layer. Received: to_cluster='str'",
+        ),
+        (
+            lambda: sparsity.prune_low_magnitude([_Unnamed()]),
+            ValueError,
+            "be a tfmot.sparsity.keras.PrunableLayer",
+        ),
+        (
+            lambda: tfmot.quantization.keras.quantize_model(L.Dense(2)),
+            ValueError,
+            "`quantize_annotate_layer` for single layers",
+        ),
+        (
+            lambda: tfmot.quantization.keras.quantize_annotate_layer(_model()),
+            ValueError,
+            "must not be a model",
+        ),
+        (
+            lambda: sparsity.prune_low_magnitude(_model(), lambda step: 0.5),
+            ValueError,
+            "`pruning_schedule` must be a PruningSchedule",
         ),
         (
             lambda: sparsity.prune_low_magnitude(_model(), name="x"),
@@ -199,16 +223,15 @@ def test_custom_layers_say_what_is_pruned(digits):
             "`block_pooling_type` must be one of",
         ),
         (
-            lambda: clustering.cluster_weights(L.Dense(3), 4),
-            ValueError,
-            "must have weights",
-        ),
-        (
             lambda: clustering.cluster_weights(_model(), 4, "LINEAR"),
             TypeError,
             "`cluster_centroids_init` must be",
         ),
-        (lambda: clustering.cluster_weights(_model(), 1), ValueError, "`n` must be"),
+        (
+            lambda: clustering.cluster_weights(_model(), 1),
+            ValueError,
+            "`number_of_clusters` must be",
+        ),
     ],
 )
 def test_refused(call, error, match):

@@ -318,7 +318,7 @@ def test_given_ranges_at_the_ends():
 
 
 def test_refused():
-    with pytest.raises(TypeError, match="`quantize_config` must be"):
+    with pytest.raises(ValueError, match="`quantize_config` must be"):
         quantization.quantize_annotate_layer(L.Dense(2), object())
     with pytest.raises(ValueError, match="must not be a model"):
         quantization.quantize_annotate_layer(cnn())

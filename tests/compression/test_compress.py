@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import warnings
 
 import keras
 import numpy as np
@@ -54,7 +55,11 @@ def _compress(model, **arguments):
         "seed": 0,
         "verbose": 0,
     }
-    return compression.compress(model, TRAIN, **given | arguments)
+    with warnings.catch_warnings():
+        # 250 held-out samples decide no budget of one point.
+        warnings.filterwarnings("ignore", "250 held-out samples cannot decide")
+        warnings.filterwarnings("ignore", "The budget is not met. Undecided")
+        return compression.compress(model, TRAIN, **given | arguments)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +75,11 @@ def made():
 @slow_on_jax
 def test_the_result_is_much_smaller_and_as_good_on_data_never_seen(made):
     model, _, _, result = made
-    assert result.met and result.ratio > 7
+    assert result.chosen["met"] and result.ratio > 7
+    assert result.held_out["bound"] > result.held_out["drop"]
+    assert result.met == result.held_out["met"] == (result.held_out["bound"] <= 1.0)
+    assert result.reason == result.held_out["reason"] and result.reason in str(result)
+    assert result.met == (result.samples_needed == 250)
     assert result.validation["drop"] <= 1.0
     assert result.held_out["drop"] <= 8  # of 250 samples, not looked at by the search
     assert result.held_out_met == (result.held_out["drop"] <= 1.0)
@@ -158,6 +167,7 @@ def test_the_same_seed_gives_the_same_search(made, capsys):
 def test_latency_takes_filters_out(made):
     model, *_ = made
     result = _compress(model, target="latency", test_data=TEST, budget=5.0)
+    assert result.held_out["bound"] <= 5 and "at most" in result.reason
     assert result.chosen["filters"] > 0 and result.met
     assert result.held_out["samples"] == len(TEST[0])
     plain = result.rows[0]["flops"]
@@ -213,14 +223,14 @@ def test_a_subclassed_regression_with_a_data_set_and_a_teacher():
         model,
         Batches(),
         validation_data=(x[256:], y[256:]),
-        budget=400.0,
+        budget=4000.0,
         metric="mae",
         distill=True,
         max_candidates=3,
         seed=1,
         verbose=0,
     )
-    assert result.metric == "mae" and result.mode == "min"
+    assert result.metric == "mae" and result.mode == "min" and result.met
     assert type(result.model) is Subclassed
     assert [row["sparsity"] for row in result.rows[:2]] == [0.0, 0.9]
     assert result.rows[1]["gzipped_bytes"] < result.rows[0]["gzipped_bytes"]
@@ -255,7 +265,7 @@ def _plain():
     return model
 
 
-DATA = (np.ones((8, 4), "float32"), np.ones((8, 2), "float32"))
+DATA = (np.ones((40, 4), "float32"), np.ones((40, 2), "float32"))
 
 
 @pytest.mark.parametrize(
@@ -277,7 +287,12 @@ DATA = (np.ones((8, 4), "float32"), np.ones((8, 2), "float32"))
         ({"metric": "niceness"}, "must hold Keras metrics"),
         ({"validation_data": None}, "`validation_data` must be given"),
         ({"validation_data": DATA[0]}, "`validation_data` must be a tuple"),
-        ({"validation_data": (DATA[0][:3], DATA[1][:3])}, "at least 4 samples"),
+        ({"validation_data": (DATA[0][:8], DATA[1][:8])}, "at least 40 samples"),
+        (
+            {"test_data": (DATA[0][:8], DATA[1][:8])},
+            "`test_data` must have at least 20",
+        ),
+        ({"confidence": 1.0}, "`confidence` must be in"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, words):
@@ -296,11 +311,20 @@ def test_models_that_cannot_be_compressed_are_refused():
         model.compile("adam", "mse")
     aware = compression.quantize_aware(_plain())
     aware.compile("adam", "mse")
+    lists = keras.Model(inputs, [LAYERS.Dense(2)(inputs), LAYERS.Dense(2)(inputs)])
+    lists.compile("adam", ["mse", "mse"])
+    lora, frozen = _plain(), _plain()
+    lora.layers[0].enable_lora(1)
+    frozen.trainable = False
+    frozen.compile("adam", "mse")
     for model, words in (
         (uncompiled, "must be compiled with a loss"),
         (nothing, "must have weights that can be pruned"),
         (unbuilt, "must be built"),
         (two, "must have one output"),
+        (lists, "must have one output"),
+        (lora, "must not have LoRA"),
+        (frozen, "must be trainable"),
         (aware, "must not be quantization-aware"),
         ("model.keras", "must be a Model"),
     ):

@@ -270,4 +270,9 @@ def test_report_counts_and_prints():
 def test_weights_adapted_by_lora_are_not_pruned():
     model = mlp()
     model.layers[0].enable_lora(2)
-    assert [row["layer"] for row in sparsity_report(model).rows] == ["dense_1"]
+    rows = sparsity_report(model).rows
+    # Both are counted, the first as it is used; only the second can be pruned.
+    assert [row["layer"] for row in rows] == ["dense", "dense_1"]
+    with pytest.warns(UserWarning, match=r"dense \(LoRA is enabled\)"):
+        prune(model, HALF)
+    assert [row["pruned"] for row in sparsity_report(model).rows] == [False, True]

@@ -174,11 +174,11 @@ def test_data_sets_and_arrays_are_the_same_samples():
 
 
 def test_held_out_samples_are_no_validation_samples():
-    whole = _samples.samples("data", _arrays(11))
+    whole = _samples.samples("data", _arrays(41))
     for seed in (0, 1):
         first, second = _samples.split(whole, None, seed)
-        assert (len(first), len(second)) == (6, 5)
-        assert set(first.y) | set(second.y) == set(range(11))
+        assert (len(first), len(second)) == (21, 20)
+        assert set(first.y) | set(second.y) == set(range(41))
         np.testing.assert_array_equal(first.x[:, 0], 3 * first.y)
     again, _ = _samples.split(whole, None, 1)
     np.testing.assert_array_equal(first.y, again.y)

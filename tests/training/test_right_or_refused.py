@@ -1,4 +1,4 @@
-"""What plain `fit` refuses a plan refuses; what it takes a plan takes, or says why not."""
+"""What plain `fit` takes a plan takes or refuses; what it refuses a plan refuses."""
 
 import json
 
@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from keras_strategies import training
-from keras_strategies.training._measurement.model_state import raw_state
-from tests.training.models import BACKEND, BATCH, EVEN, candidates, data, plan_for, small
+from keras_strategies.training._model_state import raw_state
+from tests.training.models import (
+    BACKEND,
+    BATCH,
+    EVEN,
+    candidates,
+    data,
+    plan_for,
+    small,
+)
 
 EPOCH = [candidates()[1 if BACKEND == "tensorflow" else 0]] if candidates() else []
 XLA = ["xla-epoch"] if candidates() else []

@@ -48,6 +48,7 @@ from keras_strategies._internal.keras_private.graphs import (
     output_structure,
 )
 from keras_strategies._internal.keras_private.lora import (
+    lora_sum,
     lora_weights,
     merge_lora,
 )
@@ -83,22 +84,23 @@ from keras_strategies._internal.keras_private.regularizers import (
     set_inner_regularizer,
 )
 from keras_strategies._internal.keras_private.saving import (
+    after_loading,
     has_functional_constructor,
     input_layer_of,
+    set_input_shape,
     share_lambda_functions,
     trusting_object_scope,
 )
 from keras_strategies._internal.keras_private.training import (
-    checkpoint_state,
     compile_arguments,
     compile_function,
     compiled_metrics,
     current_values,
+    mean_metric_function,
     metric_values,
     own_direction,
     print_message,
     running_epochs,
-    set_checkpoint_state,
     wrapped_function,
 )
 from keras_strategies._internal.keras_private.variables import (
@@ -113,6 +115,7 @@ __all__ = [
     "DataLayer",
     "add_variable_like",
     "additional_loss",
+    "after_loading",
     "assign_in_a_call",
     "assign_optimizer_variables",
     "averages_deferred",
@@ -121,7 +124,6 @@ __all__ = [
     "callback_list",
     "carries_mask",
     "changed_step",
-    "checkpoint_state",
     "compile_arguments",
     "compile_function",
     "compiled_metrics",
@@ -147,7 +149,9 @@ __all__ = [
     "is_frozen_by_scope",
     "iterations_variable",
     "lasting_variables",
+    "lora_sum",
     "lora_weights",
+    "mean_metric_function",
     "merge_lora",
     "metric_values",
     "moving_average",
@@ -169,8 +173,8 @@ __all__ = [
     "running_epochs",
     "runs_in_tf_data",
     "seeds_from",
-    "set_checkpoint_state",
     "set_inner_regularizer",
+    "set_input_shape",
     "set_own_flag",
     "steps_between_hooks",
     "share_lambda_functions",

@@ -73,6 +73,18 @@ def build_for_fit(model: keras.Model) -> bool:
     return model.built
 
 
+def build_all_state(model: keras.Model, iterator: Any) -> None:
+    """Makes all variables of a running `fit`: of model, metrics and optimizer.
+
+    On TensorFlow they come into being in the first step, where those of a checkpoint
+    could not be assigned any more. `iterator` is its `epoch_iterator`; the element
+    types of its data have no public name. Keras 3.12 to 3.15.
+    """
+    dataset = getattr(iterator, "_distributed_dataset", None)
+    if dataset is not None:
+        _build(model, dataset.element_spec)
+
+
 def _build(model, element_spec):
     def symbolic(spec):
         # What is missing in a batch is an `Optional`, without a shape.

@@ -1,5 +1,7 @@
 """LoRA of Keras's layers, merged into the weights it stands beside."""
 
+from typing import Any
+
 import keras
 
 from keras_strategies._internal.variable_values import host_value
@@ -38,3 +40,15 @@ def lora_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
         if hasattr(layer, stored) and getattr(layer, "lora_enabled", False):
             return [getattr(layer, attribute) for attribute in added]
     return []
+
+
+def lora_sum(layer: keras.layers.Layer) -> tuple[keras.Variable | None, Any]:
+    """`(stored weight, its sum with what LoRA adds)`; `(None, None)` without LoRA.
+
+    The stored one is an attribute with an underscore. Keras 3.12 to 3.15.
+    """
+    if lora_weights(layer):
+        for name, (stored, added, _) in _KINDS.items():
+            if hasattr(layer, added):
+                return getattr(layer, stored), getattr(layer, name)
+    return None, None

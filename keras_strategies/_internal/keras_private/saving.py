@@ -5,6 +5,8 @@ import inspect
 
 import keras
 from keras.src.backend.common import global_state
+from keras.src.legacy.saving import legacy_h5_format
+from keras.src.saving import saving_lib
 from keras.src.saving.serialization_lib import SafeModeScope
 
 
@@ -54,3 +56,38 @@ def input_layer_of(tensor):
     A tensor knows its layer only privately. Keras 3.12 to 3.15.
     """
     return tensor._keras_history.operation
+
+
+@contextlib.contextmanager
+def after_loading(hook):
+    """Calls `hook(model)` on every model that Keras loads inside the block.
+
+    `keras.models.load_model` is imported under many names; all of them end in two
+    functions of private modules. Keras 3.12 to 3.15.
+    """
+    places = [(saving_lib, "load_model"), (legacy_h5_format, "load_model_from_hdf5")]
+    originals = [getattr(module, name) for module, name in places]
+
+    def loading(load):
+        def load_and_call(*args, **kwargs):
+            model = load(*args, **kwargs)
+            hook(model)
+            return model
+
+        return load_and_call
+
+    for (module, name), load in zip(places, originals, strict=True):
+        setattr(module, name, loading(load))
+    try:
+        yield
+    finally:
+        for (module, name), load in zip(places, originals, strict=True):
+            setattr(module, name, load)
+
+
+def set_input_shape(layer, shape):
+    """Gives an unbuilt layer the shape from which a Sequential is built.
+
+    The argument `input_shape` of layers, after their construction. Keras 3.12 to 3.15.
+    """
+    layer._input_shape_arg = shape

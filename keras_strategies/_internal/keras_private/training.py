@@ -1,6 +1,7 @@
 """Training: metrics of a model, values inside an epoch, messages."""
 
 import sys
+from typing import Any
 
 import keras
 from keras.src.trainers.epoch_iterator import EpochIterator
@@ -123,22 +124,14 @@ def print_message(text):
     io_utils.print_msg(text)
 
 
-def checkpoint_state(checkpoint):
-    """What a `ModelCheckpoint` has learned: its best value and its batch count.
+def mean_metric_function(metric: keras.metrics.Metric) -> Any:
+    """The function of a metric that is the mean of its values, or `None`.
 
-    Its counters have no public names. Keras 3.12 to 3.15.
+    A wrapped function is an attribute with an underscore. Keras 3.12 to 3.15.
     """
-    return {
-        "best": checkpoint.best,
-        "batches_seen_since_last_saving": checkpoint._batches_seen_since_last_saving,
-        "last_batch_seen": checkpoint._last_batch_seen,
-    }
-
-
-def set_checkpoint_state(checkpoint, memory):
-    """Undoes `checkpoint_state`."""
-    checkpoint.best = memory["best"]
-    checkpoint._batches_seen_since_last_saving = memory[
-        "batches_seen_since_last_saving"
-    ]
-    checkpoint._last_batch_seen = memory["last_batch_seen"]
+    if type(metric).update_state is not keras.metrics.MeanMetricWrapper.update_state:
+        return None
+    if type(metric).result is not keras.metrics.Mean.result:
+        return None  # such as RootMeanSquaredError
+    options = metric._fn_kwargs
+    return lambda *values: metric._fn(*values, **options)

@@ -51,6 +51,7 @@ from keras_strategies._internal.model_graph.rewrite import (
     assemble,
     clone_model,
 )
+from keras_strategies._internal.model_graph.trace import functional_form
 
 __all__ = [
     "NOT_BUILT",
@@ -75,6 +76,7 @@ __all__ = [
     "copy_optimizer_state",
     "copy_state",
     "copy_variables",
+    "functional_form",
     "input_layers",
     "is_open",
     "keras_tensors",

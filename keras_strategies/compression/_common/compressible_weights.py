@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import keras
 
-from keras_strategies._internal import checks, traversal
+from keras_strategies._internal import checks, keras_private, traversal
 from keras_strategies._internal.select import (
     Selection,
     Target,
@@ -45,7 +45,9 @@ _WEIGHTS = (
 PRUNABLE = ("prunable_weights", "get_prunable_weights")
 
 
-def _declared(layer, protocol):
+def declared_weights(
+    layer: Any, protocol: Sequence[str]
+) -> list[keras.Variable] | None:
     """The weights a custom layer names itself, or `None` if it names none."""
     for name in protocol:
         declared = getattr(layer, name, None)
@@ -67,7 +69,7 @@ def _declared(layer, protocol):
     return weights
 
 
-def _can_be_compressed(layer, protocol):
+def can_be_compressed(layer: Any, protocol: Sequence[str] = PRUNABLE) -> bool:
     """Whether a layer is of a kind whose weights can be pruned, built or not."""
     listed = any(isinstance(layer, kinds) for kinds, _ in _WEIGHTS)
     return listed or any(hasattr(layer, name) for name in protocol)
@@ -77,7 +79,7 @@ def layer_weights(
     layer: Any, protocol: Sequence[str] = PRUNABLE
 ) -> list[keras.Variable]:
     """The prunable weights that `layer` itself holds, without its sublayers."""
-    declared = _declared(layer, protocol)
+    declared = declared_weights(layer, protocol)
     if declared is not None:
         return declared
     for kinds, names in _WEIGHTS:
@@ -110,9 +112,31 @@ def compressible_weights(
     return pairs
 
 
+def used_weights(
+    model: keras.Model, protocol: Sequence[str] = PRUNABLE
+) -> list[tuple[Any, keras.Variable, Any]]:
+    """`[(layer, weight, value)]` for reports: the values that layers compute with.
+
+    They are those of the weights of `compressible_weights`, and for a layer with LoRA
+    the sum of its weight and of what LoRA adds.
+    """
+    rows: list[tuple[Any, keras.Variable, Any]] = []
+    seen = set()
+    for layer in [model, *traversal.all_layers(model)]:
+        pairs = [(w, w.value) for w in layer_weights(layer, protocol)]
+        stored, summed = keras_private.lora_sum(layer)
+        if stored is not None and keras.backend.is_float_dtype(stored.dtype):
+            pairs.append((stored, summed))
+        for weight, value in pairs:
+            if id(weight) not in seen:
+                seen.add(id(weight))
+                rows.append((layer, weight, value))
+    return rows
+
+
 def check_built(model: keras.Model, protocol: Sequence[str] = PRUNABLE) -> None:
     """Refuses a model of which some weights do not exist yet."""
-    traversal.check_built(model, lambda layer: _can_be_compressed(layer, protocol))
+    traversal.check_built(model, lambda layer: can_be_compressed(layer, protocol))
 
 
 def select_weights(

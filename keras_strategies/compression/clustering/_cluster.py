@@ -11,6 +11,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import clone_model
 from keras_strategies._internal.select import Selection, Selector
 from keras_strategies.compression._common import compressible_weights
+from keras_strategies.compression._common.skipped_layers import warn_of_hidden
 from keras_strategies.compression._common.update_constraint import (
     check_unconstrained,
     rebuild_train_function,
@@ -146,6 +147,7 @@ def cluster(
         model, selection, protocol=CLUSTERABLE, purpose="clustered"
     )
     check_unconstrained(pairs)
+    warn_of_hidden(model, selection, "clustered", CLUSTERABLE)
     _check_finite(pairs)
     axes = [channel_axis(*pair) if per_channel else None for pair in pairs]
     clustered = _large_enough(pairs, axes, n)

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies.compression._common import compressible_weights, size_estimates
+from keras_strategies.compression._common.skipped_layers import skipped_layers
 from keras_strategies.compression.clustering._channel_rows import (
     channel_axis,
     most_distinct_values,
@@ -49,12 +50,13 @@ def cluster_report(model: keras.Model) -> ClusterReport:
     """
     checks.instance("model", model, keras.Model)
     compressible_weights.check_built(model, CLUSTERABLE)
-    pairs = compressible_weights.compressible_weights(model, CLUSTERABLE)
-    return ClusterReport([_row(layer, weight) for layer, weight in pairs])
+    used = compressible_weights.used_weights(model, CLUSTERABLE)
+    rows = [_row(layer, weight, value) for layer, weight, value in used]
+    return ClusterReport(rows, skipped_layers(model, CLUSTERABLE))
 
 
-def _row(layer: Any, weight: keras.Variable) -> dict[str, Any]:
-    array = ops.convert_to_numpy(ops.cast(ops.copy(weight.value), "float32"))
+def _row(layer: Any, weight: keras.Variable, value: Any) -> dict[str, Any]:
+    array = ops.convert_to_numpy(ops.cast(ops.copy(value), "float32"))
     # `codes` is the index of each weight in the table of distinct values.
     distinct, codes = np.unique(array, return_inverse=True)
     axis, values = channel_axis(layer, weight), int(distinct.size)

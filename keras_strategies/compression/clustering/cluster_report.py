@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from keras_strategies._internal.reports import Column, Report
+from keras_strategies.compression._common.skipped_layers import skipped_lines
 
 _SUMS = ("parameters", "dense_bytes", "gzip_bytes", "huffman_bytes")
 
@@ -20,6 +21,8 @@ class ClusterReport(Report):
             `values`), `dense_bytes` (as float32), `gzip_bytes` (these after gzip),
             `huffman_bytes` (estimate for codes and their table) and `clustered`
             (whether `cluster` still holds it).
+        skipped: One dict for each layer with matrices that are not counted: `layer`
+            (its path), `type`, `parameters` and `reason`.
     """
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
@@ -33,8 +36,13 @@ class ClusterReport(Report):
     )
     CHART: ClassVar[tuple[str, str]] = ("weight", "values")
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        skipped: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self.rows: Sequence[Mapping[str, Any]] = rows
+        self.skipped: Sequence[Mapping[str, Any]] = skipped
 
     @property
     def parameters(self) -> int:
@@ -60,11 +68,16 @@ class ClusterReport(Report):
         return sum(row[name] for row in self.rows)
 
     def _summary(self) -> dict[str, Any]:
-        return {name: self._total(name) for name in _SUMS}
+        sums = {name: self._total(name) for name in _SUMS}
+        return {**sums, "skipped": list(self.skipped)}
 
     def _shown_rows(self) -> Sequence[Mapping[str, Any]]:
         total = {"weight": "total", "values": "", "channel_values": ""}
-        return [*self.rows, total | self._summary()]
+        sums = {name: self._total(name) for name in _SUMS}
+        return [*self.rows, total | sums]
 
     def _footer(self) -> Sequence[str]:
-        return ("Bytes. huffman~: estimate for Huffman codes and tables of values.",)
+        return [
+            *skipped_lines(self.skipped),
+            "Bytes. huffman~: estimate for Huffman codes and tables of values.",
+        ]

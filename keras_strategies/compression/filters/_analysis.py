@@ -23,6 +23,8 @@ class LayerPlan:
         target: The layer as `include=` and `exclude=` select it.
         units: Channel ids of its own units if it makes channels, else `None`.
         kernel: The weight and axis that make them, to score the units by.
+        round_to: Units are kept in multiples of this, `None` for the caller's number.
+        width: Channel ids of the outputs of attention, whose units are heads.
         slices: `{index in layer.weights: {axis: channel ids}}`.
         sizes: `[(configuration key, index or None, channel ids)]` to recount.
     """
@@ -31,6 +33,9 @@ class LayerPlan:
         self.target, self.layer, self.path = target, target.item, target.path
         self.units: Any = None
         self.kernel: Any = None
+        # Of attention: heads are few, and none of any number is slower than another.
+        self.round_to: int | None = None
+        self.width: Any = None
         self.slices: dict[int, dict[int, np.ndarray]] = {}
         self.sizes: list[tuple[str, int | None, np.ndarray]] = []
 
@@ -143,6 +148,14 @@ class Analysis:
                 # By identity: `==` of variables compares their values.
                 index = [w is weight for w in layer.weights].index(True)
                 self._slice(self.plan(layer, call), index, axis % weight.ndim, ids)
+
+    def slice_weight(
+        self, call: Call, weight: keras.Variable, axis: int, ids: np.ndarray
+    ) -> None:
+        """Cuts a weight of a layer, or of one inside it, along an axis."""
+        layer = call.operation
+        index = [w is weight for w in layer.weights].index(True)
+        self._slice(self.plan(layer, call), index, axis, ids)
 
     def slice_all_weights(self, layer: Any, call: Call, ids: np.ndarray) -> None:
         """Cuts all weights of a layer, which are vectors with one value a channel."""

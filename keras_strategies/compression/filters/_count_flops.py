@@ -101,6 +101,8 @@ def _row(call: Call) -> dict[str, Any]:
 def _macs(call: Call) -> int | None:
     """The MACs of one call, or `None` if the layer is not understood."""
     layer = call.operation
+    if type(layer) is kl.MultiHeadAttention:
+        return _attention_macs(call)
     if not isinstance(layer, (*_BY_OUTPUT, *_BY_INPUT, *_SEPARABLE, kl.Dense)):
         return None
     input_shape, output_shape = call.inputs[0].shape, call.outputs[0].shape
@@ -111,6 +113,25 @@ def _macs(call: Call) -> int | None:
         elements = sum(math.prod(kernel.shape) for kernel in kernels)
         return elements * _num_positions(call, output_shape)
     return math.prod(layer.kernel.shape) * _num_positions(call, output_shape)
+
+
+def _attention_macs(call: Call) -> int:
+    """Projections of all tokens, and products of queries with keys and values."""
+    layer = call.operation
+    taken = dict(zip(("query", "value"), call.args, strict=False))
+    taken |= {name: v for name, v in call.kwargs.items() if name in ("query", "value")}
+    queries, values = (
+        _num_positions(call, taken[name].shape) for name in ("query", "value")
+    )
+    sizes = {
+        name: math.prod(getattr(layer, f"{name}_dense").kernel.shape)
+        for name in ("query", "key", "value", "output")
+    }
+    heads, width = layer.value_dense.kernel.shape[-2:]
+    per_pair = heads * (width + layer.query_dense.kernel.shape[-1])
+    projections = queries * (sizes["query"] + sizes["output"])
+    projections += values * (sizes["key"] + sizes["value"])
+    return projections + queries * values * per_pair
 
 
 def _num_positions(call: Call, shape: Sequence[int | None]) -> int:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import layers as kl
 
+from keras_strategies.compression.filters import _attention
 from keras_strategies.compression.filters._channel_groups import Channels
 from keras_strategies.layers import StochasticDepth
 
@@ -55,6 +56,7 @@ _DEPTHWISE = (kl.DepthwiseConv1D, kl.DepthwiseConv2D)
 _SEPARABLE = (kl.SeparableConv1D, kl.SeparableConv2D)
 # Operations such as `x + y` on the tensors of a functional model, by class name.
 _OPS_MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
+_OPS_REDUCTIONS = ("Mean", "Max", "Sum", "Min", "Amax", "Amin")
 _OPS_ELEMENTWISE = (
     *("Relu", "Relu6", "Elu", "Selu", "Silu", "Gelu", "Tanh", "Sigmoid", "Softplus"),
     *("HardSigmoid", "HardSilu", "LeakyRelu", "Negative", "Absolute", "Square"),
@@ -95,6 +97,8 @@ def follow(analysis: "Analysis", call: "Call") -> bool:
         return _operation(analysis, call)
     if kind is kl.Concatenate:
         return _concatenate(analysis, call)
+    if kind is kl.MultiHeadAttention:
+        return _attention.follow_attention(analysis, call)
     if kind in _RULES and len(call.inputs) == 1:
         return _RULES[kind](analysis, call)
     return False
@@ -299,6 +303,22 @@ def _join_inputs(analysis, call, axis, rank):
     return analysis.set_output_channels(call, Channels(rank + axis, joined))
 
 
+def _reduction(analysis, call):
+    """`ops.mean` and the like over other axes than that of the channels."""
+    channels = analysis.channels.get(call.inputs[0])
+    if channels is None:
+        return analysis.set_output_channels(call, None)
+    rank, given = len(call.inputs[0].shape), call.operation.axis
+    given = range(rank) if given is None else given
+    axes = {axis % rank for axis in (given if np.iterable(given) else [given])}
+    if channels.axis in axes or 0 in axes:
+        return False
+    axis = channels.axis
+    if not call.operation.keepdims:
+        axis -= sum(other < axis for other in axes)
+    return analysis.set_output_channels(call, Channels(axis, channels.ids))
+
+
 def _side(shape, axis):
     """A side of a shape; 1 if the axis is the batch axis or there is none."""
     has_axis = len(shape) + axis > 0
@@ -311,6 +331,8 @@ def _operation(analysis, call):
     # Operations of the user's may have the name of one of Keras.
     if not kind.__module__.startswith("keras."):
         return False
+    if kind.__name__ in _OPS_REDUCTIONS and len(call.inputs) == 1:
+        return _reduction(analysis, call)
     args = [*call.args, *call.kwargs.values()]
     numbers = [arg for arg in args if isinstance(arg, int | float)]
     if kind.__name__ in _OPS_ELEMENTWISE and len(call.inputs) == 1:

@@ -1,5 +1,6 @@
 """`prune_filters`: structured pruning of whole filters and units."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -16,6 +17,9 @@ from keras_strategies.compression.filters._analysis import (
     producers,
 )
 from keras_strategies.compression.filters._rebuild import Rebuild
+
+# A smaller share of the weights removed is a reason to say why.
+_LITTLE = 0.02
 
 
 def prune_filters(
@@ -154,7 +158,31 @@ def prune_filters(
         groups = _selected_groups(analysis, selection)
         removed = _selection.select(analysis, groups, fraction_of, criterion, round_to)
         _check_removed(removed, groups, fraction, per_layer, round_to)
-    return compile_like(Rebuild(analysis, removed).rebuild(), model)
+    pruned = Rebuild(analysis, removed).rebuild()
+    if removed:
+        _warn_of_little(analysis, selection, pruned)
+    return compile_like(pruned, model)
+
+
+def _warn_of_little(
+    analysis: Analysis, selection: Selection, pruned: keras.Model
+) -> None:
+    """Says what stands in the way where next to nothing was removed."""
+    before, after = analysis.model.count_params(), pruned.count_params()
+    if after <= (1 - _LITTLE) * before:
+        return
+    selected = {plan.path for plan in producers(analysis) if selection(plan.target)}
+    kept = [
+        f"{path}: {reason}"
+        for path, reason in _selection.frozen_reasons(analysis).items()
+        if path in selected
+    ]
+    if kept:
+        warnings.warn(
+            f"Only {before - after:,} of {before:,} weights were removed. These layers "
+            f"are kept whole: {'; '.join(kept)}.",
+            stacklevel=3,
+        )
 
 
 def _parse_rules(per_layer: Any) -> list[tuple[Selection, float]]:

@@ -141,7 +141,8 @@ def select(
     removed: set[int] = set()
     for group in groups:
         fraction = min(fraction_of(plan) for plan in group.plans)
-        num_kept = num_kept_units(len(group.roots), fraction, round_to)
+        steps = [round_to if p.round_to is None else p.round_to for p in group.plans]
+        num_kept = num_kept_units(len(group.roots), fraction, max(steps))
         # Stable, so that of equal scores the first units are removed each time.
         order = np.argsort([scores[int(root)] for root in group.roots], kind="stable")
         lowest = group.roots[order[: len(order) - num_kept]]

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_strategies._internal import checks
 from keras_strategies.compression._common import compressible_weights, size_estimates
+from keras_strategies.compression._common.skipped_layers import skipped_layers
 from keras_strategies.compression.pruning._prune import is_pruned
 from keras_strategies.compression.pruning.sparsity_report import SIZES, SparsityReport
 
@@ -16,7 +17,10 @@ def sparsity_report(model: keras.Model, *, sizes: bool = False) -> SparsityRepor
     """Measures how many weights of a model are zero, per layer and in all.
 
     Use it during and after pruning, on any built model. Only weights that `prune`
-    could prune are counted; biases, normalization and depthwise kernels are not.
+    could prune are counted; biases, normalization and depthwise kernels are not. The
+    layers with matrices that are not counted are in `.skipped`, with the reason. The
+    weight of a layer with LoRA counts as it is used: with what LoRA adds, which is
+    dense.
 
     With `sizes=True` it also estimates what the zeros save: the bytes of each weight
     as float32, an *estimate* of its bytes in a `.tflite` file with the sparse
@@ -55,9 +59,9 @@ def sparsity_report(model: keras.Model, *, sizes: bool = False) -> SparsityRepor
     checks.boolean("sizes", sizes)
     compressible_weights.check_built(model)
     rows = []
-    for layer, weight in compressible_weights.compressible_weights(model):
+    for layer, weight, value in compressible_weights.used_weights(model):
         size = math.prod(weight.shape)
-        zeros = int(ops.sum(ops.cast(ops.equal(weight.value, 0), "int32")))
+        zeros = int(ops.sum(ops.cast(ops.equal(value, 0), "int32")))
         row = {
             "layer": layer.name,
             "weight": weight.path,
@@ -67,12 +71,12 @@ def sparsity_report(model: keras.Model, *, sizes: bool = False) -> SparsityRepor
             "sparsity": zeros / size,
             "pruned": is_pruned(weight),
         }
-        rows.append(row | (_bytes(layer, weight) if sizes else {}))
-    return SparsityReport(rows, model.count_params())
+        rows.append(row | (_bytes(layer, value) if sizes else {}))
+    return SparsityReport(rows, model.count_params(), skipped_layers(model))
 
 
-def _bytes(layer: Any, weight: keras.Variable) -> dict[str, int]:
-    array = ops.convert_to_numpy(ops.cast(ops.copy(weight.value), "float32"))
+def _bytes(layer: Any, value: Any) -> dict[str, int]:
+    array = ops.convert_to_numpy(ops.cast(ops.copy(value), "float32"))
     counts = (
         4 * array.size,
         size_estimates.sparse_bytes(layer, array),

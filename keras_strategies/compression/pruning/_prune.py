@@ -11,6 +11,7 @@ from keras_strategies._internal.model_graph import clone_model
 from keras_strategies._internal.select import Selection, Selector
 from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.compression._common import compressible_weights
+from keras_strategies.compression._common.skipped_layers import warn_of_hidden
 from keras_strategies.compression._common.update_constraint import (
     check_unconstrained,
     rebuild_train_function,
@@ -20,7 +21,7 @@ from keras_strategies.compression.pruning._pruning_constraint import (
     GlobalThreshold,
     PruningConstraint,
 )
-from keras_strategies.compression.pruning._shortfall import ShortfallWarning
+from keras_strategies.compression.pruning._shortfall import PruningWatch
 from keras_strategies.compression.pruning.sparsity_schedule import SparsitySchedule
 
 
@@ -61,7 +62,14 @@ def prune(
     Embedding and the kernels of recurrent layers are pruned; depthwise kernels,
     biases and normalization are not. A custom layer says what can be pruned in it
     by `prunable_weights` (or TFMOT's `get_prunable_weights`), an attribute or method
-    with a list of its variables; an empty list keeps a layer dense.
+    with a list of its variables; an empty list keeps a layer dense. Layers with LoRA or
+    quantized weights are skipped with a warning: what they compute with is no single
+    weight.
+
+    Frozen weights (of layers with `trainable=False`) have no updates; they are pruned
+    once, to the sparsity at the end of the schedule, each for itself: when the first
+    `fit` starts that is past `begin_step`, or else at the end of the one that passes
+    it, or in `strip`.
 
     Structured patterns, for hardware that gains nothing from scattered zeros:
     `block_size` prunes whole blocks of a matrix by their pooled magnitude, where `n`
@@ -163,6 +171,7 @@ def prune(
     # model unchanged.
     pairs = compressible_weights.select_weights(model, selection, **restriction)
     check_unconstrained(pairs)
+    warn_of_hidden(model, selection, "pruned", compressible_weights.PRUNABLE)
     patterns = _patterns.patterns_for(pairs, block_size, block_pooling, m_by_n)
     weights = [weight for _, weight in pairs]
     constraints = [
@@ -176,9 +185,9 @@ def prune(
     for constraint, weight in zip(constraints, weights, strict=True):
         constraint.group = group
         constraint.attach(weight)
-    shortfall = ShortfallWarning(model, weights, schedule)
+    watch = PruningWatch(model, pairs, schedule)
     for constraint in constraints:
-        constraint.at_end = shortfall.end
+        constraint.at_end = watch.end
     rebuild_train_function(model)
     return model
 

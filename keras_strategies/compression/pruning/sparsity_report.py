@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from keras_strategies._internal.reports import Column, Report
+from keras_strategies.compression._common.skipped_layers import skipped_lines
 
 #: Estimates of bytes in the rows, with `sizes=True` only.
 SIZES = ("dense_bytes", "sparse_bytes", "gzip_bytes")
@@ -20,6 +21,8 @@ class SparsityReport(Report):
             `prune` still holds it). With `sizes=True` also the estimates
             `dense_bytes`, `sparse_bytes` and `gzip_bytes`.
         model_parameters: All parameters of the model, prunable or not.
+        skipped: One dict for each layer with matrices that are not counted: `layer`
+            (its path), `type`, `parameters` and `reason`.
     """
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
@@ -35,9 +38,13 @@ class SparsityReport(Report):
     CHART: ClassVar[tuple[str, str]] = ("weight", "sparsity")
 
     def __init__(
-        self, rows: Sequence[Mapping[str, Any]], model_parameters: int
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        model_parameters: int,
+        skipped: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.rows: Sequence[Mapping[str, Any]] = rows
+        self.skipped: Sequence[Mapping[str, Any]] = skipped
         self.model_parameters: int = model_parameters
 
     @property
@@ -84,12 +91,17 @@ class SparsityReport(Report):
         return [*self.rows, {"weight": "total", "shape": "", **self._totals()}]
 
     def _footer(self) -> Sequence[str]:
-        if self.dense_bytes is None:
-            return ()
-        return ("Bytes. sparse~: estimate for TFLite's sparse encoding.",)
+        lines = skipped_lines(self.skipped)
+        if self.dense_bytes is not None:
+            lines += ["Bytes. sparse~: estimate for TFLite's sparse encoding."]
+        return lines
 
     def _summary(self) -> dict[str, Any]:
-        return {"model_parameters": self.model_parameters, **self._totals()}
+        return {
+            "model_parameters": self.model_parameters,
+            **self._totals(),
+            "skipped": list(self.skipped),
+        }
 
     def _draw(self, ax):
         super()._draw(ax)

@@ -8,7 +8,11 @@ from keras import ops
 from keras_strategies._internal import bases
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.wrapping import deserialized
-from keras_strategies.compression.quantization import _fake_quantization
+from keras_strategies.compression.quantization import (
+    _fake_quantization,
+    _unset_range,
+)
+from keras_strategies.layers import LayerScale
 
 
 @serializable
@@ -22,13 +26,22 @@ class FakeQuantize(bases.Layer):
     Args:
         momentum: Of the moving average, in [0, 1]. Defaults to 0.99.
         bits: From 2 to 8. Defaults to 8.
+        narrow_range: Whether there is one value less, so that a symmetric range has 0
+            in its middle. Defaults to `False`.
         **kwargs: As for `keras.layers.Layer`.
     """
 
-    def __init__(self, momentum: float = 0.99, bits: int = 8, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        momentum: float = 0.99,
+        bits: int = 8,
+        narrow_range: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.momentum = momentum
         self.bits = bits
+        self.narrow_range = narrow_range
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
@@ -49,14 +62,21 @@ class FakeQuantize(bases.Layer):
             batch = _fake_quantization.batch_range(values)
             limits = _fake_quantization.next_range(limits, batch, self.momentum)
             self.range.assign(limits)
-        outputs = _fake_quantization.fake_quantize(values, limits, self.bits)
+        outputs = _fake_quantization.fake_quantize(
+            values, limits, self.bits, self.narrow_range
+        )
         if not (training and self.trainable):
+            _unset_range.warn_in_export(self)
             # The converter to .tflite folds this, as the range is a constant there.
             outputs = ops.where(_fake_quantization.is_set(limits), outputs, values)
         return ops.cast(outputs, inputs.dtype)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Refuses `model.quantize`, which would round rounded weights again."""
+        _fake_quantization.refuse_quantize(self.name)
 
     @property
     def simulated_quantization(self) -> dict[str, Any]:
@@ -71,7 +91,11 @@ class FakeQuantize(bases.Layer):
         }
 
     def get_config(self) -> dict[str, Any]:
-        config = {"momentum": self.momentum, "bits": self.bits}
+        config = {
+            "momentum": self.momentum,
+            "bits": self.bits,
+            "narrow_range": self.narrow_range,
+        }
         return super().get_config() | config
 
 
@@ -79,8 +103,9 @@ class FakeQuantize(bases.Layer):
 class QuantizedAffine(bases.Layer):
     """A layer that scales and shifts, as a product and a sum in 8 bits each.
 
-    For BatchNormalization that is not folded into a convolution, Normalization and
-    Rescaling. In training, BatchNormalization normalizes by the batch as usual.
+    For BatchNormalization that is not folded into a convolution, Normalization,
+    Rescaling and LayerScale. In training, BatchNormalization normalizes by the batch as
+    usual.
 
     Args:
         layer: One of these layers, or its config.
@@ -103,7 +128,10 @@ class QuantizedAffine(bases.Layer):
         self.batch_statistics = batch_statistics
         # Without an offset the product is the output, which gets a range in any case.
         self.product = None
-        if not (isinstance(layer, keras.layers.Rescaling) and _is_zero(layer.offset)):
+        is_product = isinstance(layer, keras.layers.Rescaling) and _is_zero(
+            layer.offset
+        )
+        if not is_product and not is_layer_scale(layer):
             self.product = FakeQuantize(
                 momentum, name="product", dtype=self.dtype_policy
             )
@@ -140,10 +168,25 @@ class QuantizedAffine(bases.Layer):
         return super().get_config() | config
 
 
+def is_layer_scale(layer: Any) -> bool:
+    """Whether a layer multiplies each channel by a weight: that of Keras's ConvNeXt.
+
+    The class has no public name; ours computes the same.
+    """
+    kind = type(layer)
+    return kind is LayerScale or (
+        kind.__name__ == "LayerScale" and kind.__module__.startswith("keras.")
+    )
+
+
 def affine(layer: Any, rank: int) -> tuple[Any, Any]:
     """`(scale, offset)` of a layer at inference, broadcast to tensors of `rank`."""
     if isinstance(layer, keras.layers.Rescaling):
         return ops.convert_to_tensor(layer.scale), ops.convert_to_tensor(layer.offset)
+    if is_layer_scale(layer):
+        shape = [1] * rank
+        shape[getattr(layer, "axis", -1)] = -1
+        return ops.reshape(layer.gamma, shape), 0.0
     if isinstance(layer, keras.layers.Normalization):
         deviation = ops.maximum(ops.sqrt(layer.variance), keras.config.epsilon())
         return 1.0 / deviation, -layer.mean / deviation

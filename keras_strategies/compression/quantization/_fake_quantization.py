@@ -7,15 +7,27 @@ almost everywhere; here its gradient is that of the identity inside the range
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 from keras import ops
+
+from keras_strategies._internal import checks
 
 # The range of a channel is at least this fraction of that of the tensor. Below it,
 # the bias of a channel with tiny weights would not fit into the 32 bit integers in
 # which it is deployed: its scale is the product of the scales of inputs and weights.
 _LEAST_RELATIVE_LIMIT = 2.0**-10
+
+
+def refuse_quantize(name: str, *args: Any, **kwargs: Any) -> NoReturn:
+    """Raises the error of `model.quantize` for a part of a quantization-aware model."""
+    checks.fail(
+        "A quantization-aware model must not be quantized again by Keras",
+        fix="Export it, e.g. with `export.to_tflite(model, path)`, or give the float "
+        "model to `model.quantize`.",
+        layer=name,
+    )
 
 
 def batch_range(inputs: Any) -> Any:
@@ -40,11 +52,14 @@ def next_range(limits: Any, batch: Any, momentum: float) -> Any:
     return ops.where(ops.all(ops.isfinite(batch)), following, limits)
 
 
-def fake_quantize(inputs: Any, limits: Any, bits: int = 8) -> Any:
+def fake_quantize(
+    inputs: Any, limits: Any, bits: int = 8, narrow_range: bool = False
+) -> Any:
     """Rounds to the `2**bits` evenly spaced values of the range `limits`.
 
-    The range is nudged so that 0 is one of the values. The gradient is 1 inside
-    the nudged range and 0 outside. float32.
+    With `narrow_range` there is one value less, the lowest. The range is nudged so that
+    0 is one of the values. The gradient is 1 inside the nudged range and 0 outside.
+    float32.
 
     Reference: Jacob et al. (2018), section 3, https://arxiv.org/abs/1712.05877.
     """
@@ -54,16 +69,16 @@ def fake_quantize(inputs: Any, limits: Any, bits: int = 8) -> Any:
         # The converter to .tflite recognises this operation and takes its range.
         limits = tf.stop_gradient(tf.convert_to_tensor(limits))
         return tf.quantization.fake_quant_with_min_max_vars(
-            inputs, limits[0], limits[1], num_bits=bits
+            inputs, limits[0], limits[1], num_bits=bits, narrow_range=narrow_range
         )
-    return _fake_quantize(inputs, limits, bits)
+    return _fake_quantize(inputs, limits, bits, narrow_range)
 
 
-def _fake_quantize(inputs, limits, bits):
+def _fake_quantize(inputs, limits, bits, narrow_range=False):
     """`fake_quant_with_min_max_vars` of TensorFlow, in the same arithmetic."""
     limits = ops.stop_gradient(limits)
     low, high = limits[0], limits[1]
-    steps = float(2**bits - 1)
+    steps = float(2**bits - 1 - narrow_range)
     scale = (high - low) / steps
     inverse = ops.where(scale > 0, 1.0 / ops.where(scale > 0, scale, 1.0), 0.0)
     # The zero point is an integer: padding with zeros then adds no error.

@@ -13,6 +13,7 @@ from keras_strategies._internal.model_graph import (
     assemble,
     call_targets,
     check_rebuildable,
+    functional_form,
     read,
 )
 from keras_strategies._internal.select import Selection, Selector, Target
@@ -69,12 +70,16 @@ def quantize_aware(
     Supported are Dense, EinsumDense, Conv1D/2D, Conv2DTranspose, DepthwiseConv1D/2D,
     SeparableConv1D/2D, Embedding, BatchNormalization, Normalization, Rescaling,
     Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate, Dot, pooling,
-    reshaping, padding, cropping, up-sampling, dropout and random augmentation; relu,
+    reshaping, padding, cropping, up-sampling, LayerScale, dropout and random
+    augmentation; relu,
     relu6, leaky_relu, PReLU, silu, hard_silu, gelu, sigmoid, softmax, tanh and
     exponential, and the same operations of `keras.ops`. LayerNormalization,
     GroupNormalization, MultiHeadAttention, LSTM, GRU, SimpleRNN and Bidirectional
     train with rounded weights and outputs, but compute in float inside, as in the
     file.
+
+    A layer of your own takes part by its attribute `quantize_config`, see
+    `QuantizeConfig`: its inputs, the weights that it names and its outputs are rounded.
 
     With fewer bits, `{"dense": 4}`, weights have `2**bits - 1` values. The file still
     contains int8, of which these are a subset, as LiteRT has no kernels for fewer
@@ -101,7 +106,10 @@ def quantize_aware(
 
     Args:
         model: A built Functional or Sequential `keras.Model` in float32, with or
-            without models inside it. It is not changed.
+            without models inside it. It is not changed. A subclassed model is taken if
+            its `call` can be traced: layers and `keras.ops` only, nothing that depends
+            on values. The result is a Functional model; a `train_step` of its class is
+            not in it.
         scheme: `"int8"`; `"int8_per_tensor"`, one range for each kernel, for devices
             without ranges by channel; or `{regex: bits}`, where the first expression
             that matches the path of a layer, such as `"encoder/conv2d_1"`, gives the
@@ -149,6 +157,8 @@ def quantize_aware(
     print(compression.range_report(aware))
     ```
     """
+    checks.instance("model", model, keras.Model, fix="Give a Keras model.")
+    model = functional_form(model)
     _check_model(model)
     bits, per_channel, rules = _parse_scheme(scheme)
     if preserve is not None:

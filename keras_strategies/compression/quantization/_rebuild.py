@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.keras_private import input_layer_of
 from keras_strategies._internal.model_graph import (
     Call,
     Graph,
@@ -17,7 +18,11 @@ from keras_strategies._internal.model_graph import (
     clone_layer,
     substitute,
 )
-from keras_strategies.compression.quantization import _roles, _weight_layers
+from keras_strategies.compression.quantization import (
+    _custom_layers,
+    _roles,
+    _weight_layers,
+)
 from keras_strategies.compression.quantization._activation_layers import (
     FakeQuantize,
     QuantizedAffine,
@@ -80,7 +85,7 @@ class Rebuild:
         inputs = []
         for tensor, old in zip(self.graph.inputs, model.inputs, strict=True):
             self.names.add(old.name)
-            new = keras.Input(batch_shape=old.shape, dtype=old.dtype, name=old.name)
+            new = self._input(old)
             inputs.append(new)
             self.values[tensor] = self.unrounded[tensor] = new
             roles = [self.roles[consumer] for consumer in tensor.consumers]
@@ -98,6 +103,26 @@ class Rebuild:
             return inputs[0], outputs[0]
         pack = keras.tree.pack_sequence_as
         return pack(model.input, inputs), pack(model.output, outputs)
+
+    def _input(self, old):
+        """An input with the names of an old one: that of its tensor and its layer.
+
+        They differ for an Input without a name. Either may be a key of input data,
+        and the layer's is the one that a saved model has.
+        """
+        name = input_layer_of(old).name
+        self.names.add(name)
+        tensor = keras.KerasTensor(
+            old.shape, dtype=old.dtype, sparse=old.sparse, name=old.name
+        )
+        layer = _LAYERS.InputLayer(
+            batch_shape=old.shape,
+            dtype=old.dtype,
+            sparse=old.sparse,
+            name=name,
+            input_tensor=tensor,
+        )
+        return layer.output
 
     def _reserve_output_names(self, model):
         """Names of outputs are kept if each is that of one output."""
@@ -148,8 +173,9 @@ class Rebuild:
             self.values[call.outputs[0]] = self._call(layer, call)
         else:
             self._copy_call(call)
-        for output in call.outputs:
-            self._quantize_output(output, call.operation.name)
+        if _custom_layers.quantizes_outputs(call.operation):
+            for output in call.outputs:
+                self._quantize_output(output, call.operation.name)
 
     def _passthrough(self, call):
         """Outputs are values of the inputs and have their range."""
@@ -179,6 +205,8 @@ class Rebuild:
             return
         if self._is_unfused(call):
             self._insert_range(outputs[0], call.operation.name, final=True)
+        if not _custom_layers.quantizes_outputs(call.operation):
+            return
         for output in outputs:
             if output not in self.quantized:
                 self._quantize_output(output, call.operation.name)
@@ -202,6 +230,7 @@ class Rebuild:
         if isinstance(activation, keras.layers.Layer):
             layer = self._copy_operation(activation, output, is_final)
         else:
+            activation = _roles.canonical_activation(activation)
             label = f"{name}_{activation.__name__}"
             label = self._layer_name(label, output if is_final else None)
             layer = _LAYERS.Activation(activation, name=label)
@@ -290,6 +319,10 @@ class Rebuild:
         if "name" in operation.get_config():
             name = self._layer_name(operation.name, output if final else None)
             changes["name"] = name
+        if isinstance(operation, _LAYERS.Activation):
+            changes["activation"] = keras.activations.serialize(
+                _roles.canonical_activation(operation.activation)
+            )
         copy = clone_layer(operation, **changes)
         if isinstance(operation, keras.layers.Layer):
             self.pairs.append((operation, copy))
@@ -303,7 +336,7 @@ class Rebuild:
         layer, kind = call.operation, _weight_layers.QuantizedLayer
         if isinstance(layer, _LAYERS.MultiHeadAttention):
             kind = _weight_layers.QuantizedAttention
-        elif _roles.is_container(layer):
+        elif _roles.is_container(layer) and not _custom_layers.has_config(layer):
             kind = _weight_layers.QuantizedRecurrent
         changes = {}
         if not _roles.is_container(layer) and hasattr(layer, "activation"):

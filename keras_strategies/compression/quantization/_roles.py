@@ -11,7 +11,15 @@ from typing import Any
 import keras
 
 from keras_strategies._internal.keras_private import BaseImagePreprocessingLayer
-from keras_strategies.compression.quantization import _quantize_wrapper, _weight_layers
+from keras_strategies.compression.quantization import (
+    _custom_layers,
+    _quantize_wrapper,
+    _weight_layers,
+)
+from keras_strategies.compression.quantization._activation_layers import is_layer_scale
+from keras_strategies.compression.quantization._activation_names import (
+    canonical_activation,
+)
 
 _LAYERS = keras.layers
 
@@ -36,12 +44,14 @@ _PASS_THROUGH = (
     _LAYERS.AlphaDropout,
     _LAYERS.Cropping1D,
     _LAYERS.Cropping2D,
+    _LAYERS.Cropping3D,
     _LAYERS.Dropout,
     _LAYERS.Flatten,
     _LAYERS.GaussianDropout,
     _LAYERS.GaussianNoise,
     _LAYERS.GlobalMaxPooling1D,
     _LAYERS.GlobalMaxPooling2D,
+    _LAYERS.GlobalMaxPooling3D,
     _LAYERS.Identity,
     _LAYERS.MaxPooling1D,
     _LAYERS.MaxPooling2D,
@@ -53,6 +63,7 @@ _PASS_THROUGH = (
     _LAYERS.UpSampling1D,
     _LAYERS.ZeroPadding1D,
     _LAYERS.ZeroPadding2D,
+    _LAYERS.ZeroPadding3D,
 )
 _OUTPUT = (
     _LAYERS.Add,
@@ -61,6 +72,7 @@ _OUTPUT = (
     _LAYERS.Dot,
     _LAYERS.GlobalAveragePooling1D,
     _LAYERS.GlobalAveragePooling2D,
+    _LAYERS.GlobalAveragePooling3D,
     _LAYERS.GroupNormalization,
     _LAYERS.LayerNormalization,
     _LAYERS.Maximum,
@@ -130,12 +142,13 @@ def activation_kind(activation: Any) -> str | None:
         activation = activation.activation
     if isinstance(activation, keras.layers.ReLU):
         return FUSED if _is_fused_relu(activation) else None
-    name = getattr(activation, "__name__", type(activation).__name__)
+    activation = canonical_activation(activation)
     # A function of the user's may be called `relu` too.
     if callable(activation) and not isinstance(activation, keras.Operation):
         module = getattr(activation, "__module__", "") or ""
         if not module.startswith("keras."):
             return None
+    name = getattr(activation, "__name__", type(activation).__name__)
     return next((kind for kind, names in _KINDS.items() if name in names), None)
 
 
@@ -156,8 +169,17 @@ def role(operation: Any) -> tuple[str | None, str | None]:
         dtype = operation.layer.dtype_policy.compute_dtype
         is_float32 = dtype == "float32"
         return (CUSTOM, None) if is_float32 else (None, f"computes in {dtype}")
+    if _custom_layers.has_config(operation):
+        dtype = operation.dtype_policy.compute_dtype
+        if dtype != "float32":
+            return None, f"computes in {dtype}"
+        if _custom_layers.named_weights(operation):
+            return WEIGHT_QUANTIZED, None
+        return OUTPUT, None
+    if is_layer_scale(operation):
+        return AFFINE, None
     if not type(operation).__module__.startswith("keras."):
-        return None, "a custom layer"
+        return None, "a custom layer without `quantize_config`"
     problem = _problem(operation)
     if problem:
         return None, problem
@@ -182,7 +204,9 @@ def _is_augmentation(layer):
 
 
 def is_container(layer: Any) -> bool:
-    """Layers that compute with several kernels inside."""
+    """Layers that compute with several kernels inside, or in a way of their own."""
+    if _custom_layers.has_config(layer):
+        return True
     return isinstance(layer, (*_RECURRENT, _LAYERS.MultiHeadAttention))
 
 

@@ -1,5 +1,6 @@
 """Layers whose weights are rounded to few bits in the forward pass."""
 
+import functools
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from keras_strategies._internal.traversal import all_layers
 from keras_strategies._internal.wrapping import deserialized
 from keras_strategies.compression.quantization import (
     _activation_layers,
+    _custom_layers,
     _fake_quantization,
 )
 from keras_strategies.compression.quantization._preserve_constraint import (
@@ -42,6 +44,8 @@ WEIGHTS = (
 
 def weights_of(layer: Any) -> list[tuple[Any, tuple[int, ...], bool]]:
     """`[(variable, output axes, per channel)]` of a layer and the layers inside."""
+    if _custom_layers.has_config(layer):
+        return [(weight, (), False) for weight in _custom_layers.named_weights(layer)]
     weights: list[tuple[Any, tuple[int, ...], bool]] = []
     for inner in [layer, *all_layers(layer)]:
         for kinds, names, channels, per_channel in WEIGHTS:
@@ -99,6 +103,11 @@ class QuantizedLayer(bases.Layer):
         super().__init__(**kwargs)
         self.layer = deserialized(layer)
         self.batch_norm = deserialized(batch_norm)
+        # `model.quantize` calls this of the innermost layers.
+        for part in (self.layer, *all_layers(self.layer)):
+            part.quantize = functools.partial(
+                _fake_quantization.refuse_quantize, part.name
+            )
         self.bits = bits
         self.per_channel = per_channel
         self.batch_statistics = batch_statistics

@@ -8,8 +8,9 @@ import keras
 
 from keras_strategies._internal import checks, quantized
 from keras_strategies._internal.select import Selection
+from keras_strategies._internal.traversal import all_layers
 from keras_strategies.compression._common import compressible_weights
-from keras_strategies.compression.search import _samples
+from keras_strategies.compression.search import _budget_decision, _samples
 from keras_strategies.compression.search._budget_metric import BudgetMetric
 from keras_strategies.compression.search._candidate_evaluator import (
     CandidateEvaluator,
@@ -24,6 +25,8 @@ from keras_strategies.compression.search._size_search import SizeSearch
 from keras_strategies.compression.search.compression_result import CompressionResult
 from keras_strategies.export._common import model_state
 
+_SEARCHES = {"size": SizeSearch, "latency": LatencySearch}
+
 
 def compress(
     model: keras.Model,
@@ -32,6 +35,7 @@ def compress(
     validation_data: Any,
     test_data: Any = None,
     budget: float = 0.5,
+    confidence: float = 0.95,
     target: Literal["size", "latency"] = "size",
     metric: Any = None,
     mode: Literal["auto", "min", "max"] = "auto",
@@ -71,8 +75,14 @@ def compress(
     Candidates are chosen by their metric on the validation data, so the drop there is
     biased downward. The drop is therefore measured once more, at the end, on data that
     the search has not used: `test_data`, or else a random half of the validation data,
-    which the search then does not use. The result has both figures. Choose a budget
-    that the data can resolve: one of 500 samples is 0.2 points.
+    which the search then does not use. The result has both figures.
+
+    `result.met` is True only if the upper confidence bound of that drop is within the
+    budget, on pairs of outputs for the same samples: Tango's score interval for
+    accuracies (McNemar's test with a margin), Student's t for losses and other means
+    of samples, the bootstrap for metrics such as AUC. `result.reason` says what was
+    decided, or that it is undecided and how many samples would decide. A budget of 0.5
+    points of accuracy takes at least 539 held-out samples, one of 2 points 133.
 
     A fine-tuning runs the compiled loss and a fresh optimizer of the compiled kind
     for `epochs`, its learning rate decaying to 0 along a cosine (times 0.3 for
@@ -87,7 +97,7 @@ def compress(
     with a limit widened to the budget: a mean metric hides a rare class that is gone.
 
     If no candidate is within the budget, the one that loses least is returned, with
-    `met=False` and a warning.
+    `met=False` and a warning; so is one about which the held-out data cannot decide.
 
     References: Han, Mao and Dally, "Deep compression" (2016),
     https://arxiv.org/abs/1510.00149; Hinton, Vinyals and Dean, "Distilling the
@@ -101,12 +111,15 @@ def compress(
         train_data: `(x, y)` or `(x, y, sample_weight)`, or a data set of batches with
             a known length (`tf.data.Dataset`, `keras.utils.PyDataset`, PyTorch
             `DataLoader`).
-        validation_data: The same for scoring; it is read into memory.
-        test_data: The same for the final measurement, or `None` to split it off the
-            validation data. Defaults to `None`.
+        validation_data: The same for scoring; it is read into memory. At least 40
+            samples, or 20 with `test_data`.
+        test_data: The same for the final measurement, at least 20 samples, or `None`
+            to split it off the validation data. Defaults to `None`.
         budget: Allowed metric drop, at least 0: percentage points for maximized
             metrics (0.5 is an accuracy of 0.005), per cent (relative) for minimized
             ones. Defaults to 0.5.
+        confidence: Confidence of the one-sided bound by which `met` is decided, in
+            [0.5, 1). Defaults to 0.95.
         target: `"size"` or `"latency"`. Defaults to `"size"`.
         metric: A Keras metric, its name or function. Defaults to `None`, the first
             metric that the model is compiled with, or else its loss.
@@ -135,8 +148,9 @@ def compress(
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of its range, if the model is not built, not
-            compiled with a loss, has several outputs, nothing to prune or is
-            quantization-aware already, or if the direction of the metric is unknown.
+            compiled with a loss, has several outputs, LoRA, nothing to prune that is
+            trainable or is quantization-aware already, if there are too few samples,
+            or if the direction of the metric is unknown.
         ExportError: If the float model itself cannot be exported.
 
     Example:
@@ -170,6 +184,7 @@ def compress(
     """
     _check_options(
         budget=budget,
+        confidence=confidence,
         target=target,
         epochs=epochs,
         batch_size=batch_size,
@@ -196,9 +211,8 @@ def compress(
         distill=(temperature, alpha) if distill else None,
         seed=seed,
     )
-    # From the training data, so that validation data have no part in the ranges.
-    calibration = _samples.calibration_inputs(train_data, seed)
     limits = SearchLimits(budget, max_candidates, time_limit)
+    _warn_of_few(budget_metric, held_out, budget, confidence)
     with (
         tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder,
         # Its predictions would move the state of stateful layers.
@@ -208,20 +222,21 @@ def compress(
             model,
             budget_metric,
             validation,
-            calibration,
+            # From the training data: validation data have no part in the ranges.
+            _samples.calibration_inputs(train_data, seed),
             limits=limits,
             target=target,
             folder=folder,
             verbose=verbose,
         )
-        kind = SizeSearch if target == "size" else LatencySearch
-        search = kind(evaluator, fine_tuner)
+        search = _SEARCHES[target](evaluator, fine_tuner)
         search.run()
-        return _result(evaluator, search, held_out)
+        return _result(evaluator, search, held_out, confidence)
 
 
 def _check_options(**options: Any) -> None:
     checks.real("budget", options["budget"], low=0)
+    checks.real("confidence", options["confidence"], low=0.5, high=1, high_open=True)
     checks.choice("target", options["target"], ("size", "latency"))
     for name in ("epochs", "batch_size", "max_candidates"):
         checks.integer(name, options[name], low=1)
@@ -242,6 +257,21 @@ def _check_model(model: Any) -> None:
             "`model` must be compiled with a loss: candidates are fine-tuned",
             fix="Call `model.compile(optimizer, loss, metrics=...)` first.",
             model=model.name,
+        )
+    outputs = len(model.outputs) if getattr(model, "outputs", None) else 1
+    if max(outputs, len(keras.tree.flatten(model.loss))) > 1:
+        checks.fail(
+            "`model` must have one output: the budget is about one metric",
+            fix="Compress a model with one of its outputs.",
+            model=model.name,
+            outputs=getattr(model, "output_names", outputs),
+        )
+    lora = [x.name for x in all_layers(model) if getattr(x, "lora_enabled", False)]
+    if lora:
+        checks.fail(
+            "`model` must not have LoRA: what its layers compute with is a sum",
+            fix="Merge LoRA first, as `training.fine_tune` does.",
+            layers=lora,
         )
     compressible_weights.select_weights(model, Selection())
     if quantized.is_quantize_aware(model):
@@ -268,8 +298,27 @@ def _split_data(
     return _samples.split(validation, held_out, seed)
 
 
+def _warn_of_few(
+    metric: BudgetMetric, held_out: Samples, budget: float, confidence: float
+) -> None:
+    """Says before the search that the held-out data cannot decide an accuracy."""
+    needed = _budget_decision.samples_to_decide(budget, confidence)
+    is_accuracy = metric.mode == "max" and "acc" in metric.name
+    if is_accuracy and needed is not None and len(held_out) < needed:
+        warnings.warn(
+            f"{len(held_out)} held-out samples cannot decide about a budget of "
+            f"{budget:g} points: that takes at least {needed:,}, and more if samples "
+            "change sides. `met` will be False. Give more `validation_data` or "
+            "`test_data`, or a wider budget.",
+            stacklevel=3,
+        )
+
+
 def _result(
-    evaluator: CandidateEvaluator, search: CompressionSearch, held_out: Samples
+    evaluator: CandidateEvaluator,
+    search: CompressionSearch,
+    held_out: Samples,
+    confidence: float,
 ) -> CompressionResult:
     """Measures the best candidate on the held-out data."""
     best, metric, budget = evaluator.best, evaluator.metric, evaluator.limits.budget
@@ -284,8 +333,14 @@ def _result(
     # The held-out data are used here for the first time, and once.
     path = evaluator.folder / "chosen.tflite"
     path.write_bytes(evaluator.content)
-    before = metric.score(held_out, outputs_of(evaluator.model, held_out.x))
-    after = metric.score(held_out, predict(path, evaluator.model, held_out))
+    outputs = (
+        outputs_of(evaluator.model, held_out.x),
+        predict(path, evaluator.model, held_out),
+    )
+    before, after = (metric.score(held_out, part) for part in outputs)
+    decision = metric.decision(held_out, *outputs, budget, confidence)
+    if best.met and not decision.met:
+        warnings.warn(f"The budget is not met. {decision.reason}", stacklevel=3)
     rows = [candidate.row() for candidate in evaluator.candidates]
     names = ("bytes", "gzipped_bytes", "latency_ms")
     return CompressionResult(
@@ -309,5 +364,10 @@ def _result(
             "float": before,
             "compressed": after,
             "drop": metric.drop(after, before),
+            "bound": decision.bound,
+            "samples_needed": decision.samples_needed,
+            "met": decision.met,
+            "reason": decision.reason,
         },
+        confidence=confidence,
     )

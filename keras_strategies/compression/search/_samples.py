@@ -8,11 +8,10 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies.compression.search._budget_decision import MIN_SAMPLES
 
 # Number of training samples that the ranges of int8 are measured on.
 _NUM_CALIBRATION = 300
-# Fewest validation samples that can be split in two.
-_MIN_SAMPLES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,15 +113,20 @@ def split(
     validation: Samples, held_out: Samples | None, seed: int | None
 ) -> tuple[Samples, Samples]:
     """`(validation, held out)`; without the latter, a random half of the former."""
+    count = len(validation)
+    for name, part, least in (
+        ("test_data", held_out, MIN_SAMPLES),
+        ("validation_data", validation, MIN_SAMPLES * (1 + (held_out is None))),
+    ):
+        if part is not None and len(part) < least:
+            checks.fail(
+                f"`{name}` must have at least {least} samples: fewer cannot tell "
+                "whether a budget is kept",
+                fix="Some hundred are a good number.",
+                samples=len(part),
+            )
     if held_out is not None:
         return validation, held_out
-    count = len(validation)
-    if count < _MIN_SAMPLES:
-        checks.fail(
-            f"`validation_data` must have at least {_MIN_SAMPLES} samples to be split",
-            fix="Give `test_data`, which the search does not see.",
-            samples=count,
-        )
     # Sorted within each half, so that the order of the samples stays.
     order = np.random.default_rng(seed).permutation(count)
     half = count - count // 2

@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import keras_private
 from keras_strategies._internal.model_graph import clone_model
+from keras_strategies._internal.variable_values import host_value
 from keras_strategies.compression._common.stripping import strip
 from keras_strategies.compression.clustering._cluster import cluster
 from keras_strategies.compression.pruning._prune import prune
@@ -47,7 +47,7 @@ def schedule(start: float, end: float, steps: int) -> SparsitySchedule:
 
 def _weights(model):
     # Copies: on Torch `get_weights` returns the memory of the weights.
-    return [keras_private.host_value(weight) for weight in model.weights]
+    return [host_value(weight) for weight in model.weights]
 
 
 class SizeSearch(CompressionSearch):

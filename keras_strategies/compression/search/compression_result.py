@@ -53,7 +53,10 @@ class CompressionResult(Report):
         validation: `samples`, `float` and `compressed` (the metric of the given
             model and of the `.tflite`) and `drop`, on the data of the search.
         held_out: The same on data that the search has not used: an unbiased
-            measurement, as the choice was made by the figures in `validation`.
+            measurement, as the choice was made by the figures in `validation`. Also
+            `bound` (upper confidence bound of the drop), `met`, `reason` and
+            `samples_needed` (about how many samples would decide, or `None`).
+        confidence: Confidence of the bound.
     """
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
@@ -84,6 +87,7 @@ class CompressionResult(Report):
         baseline: Mapping[str, Any],
         validation: Mapping[str, Any],
         held_out: Mapping[str, Any],
+        confidence: float,
     ) -> None:
         self.model: keras.Model = model
         self.content: bytes = content
@@ -96,16 +100,32 @@ class CompressionResult(Report):
         self.baseline: Mapping[str, Any] = baseline
         self.validation: Mapping[str, Any] = validation
         self.held_out: Mapping[str, Any] = held_out
+        self.confidence: float = confidence
 
     @property
     def met(self) -> bool:
-        """Whether the model is within the budget on the validation data."""
-        return self.chosen["met"]
+        """Whether the upper bound of the drop on the held-out data is within budget.
+
+        False also if the data cannot decide; `reason` says which.
+        """
+        return self.chosen["met"] and self.held_out["met"]
 
     @property
     def held_out_met(self) -> bool:
-        """Whether it is within the budget on the held-out data as well."""
+        """Whether the drop measured on the held-out data is within the budget."""
         return self.held_out["drop"] <= self.budget
+
+    @property
+    def reason(self) -> str:
+        """Why `met` is what it is, in one or two sentences."""
+        if not self.chosen["met"]:
+            return "No candidate is within the budget on the validation data."
+        return self.held_out["reason"]
+
+    @property
+    def samples_needed(self) -> int | None:
+        """About how many held-out samples would decide; `None` if none would."""
+        return self.held_out["samples_needed"]
 
     @property
     def bytes(self) -> int:
@@ -168,7 +188,7 @@ class CompressionResult(Report):
                 f"{figures['drop']:+.2f} points ({verdict} the budget of "
                 f"{self.budget:g})"
             )
-        return lines
+        return [*lines, self.reason]
 
     def _summary(self) -> dict[str, Any]:
         return {
@@ -177,6 +197,8 @@ class CompressionResult(Report):
             "gzipped_bytes": self.gzipped_bytes,
             "budget": self.budget,
             "met": self.met,
+            "reason": self.reason,
+            "confidence": self.confidence,
             "held_out_met": self.held_out_met,
             "target": self.target,
             "metric": self.metric,
@@ -188,12 +210,7 @@ class CompressionResult(Report):
         }
 
     def _warnings(self) -> Sequence[str]:
-        lines = []
-        if not self.met:
-            lines.append("No candidate is within the budget on the validation data.")
-        if not self.held_out_met:
-            lines.append("The model is over the budget on the held-out data.")
-        return lines
+        return [] if self.met else [self.reason]
 
     def _figure_size(self) -> tuple[float, float]:
         return (7.0, 4.5)

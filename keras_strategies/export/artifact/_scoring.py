@@ -50,7 +50,7 @@ class Scorer:
         if self._metrics is None:
             # "accuracy" is resolved by shapes, which the first batch shows.
             self._metrics = {
-                name: [_resolve(x, targets[name], outputs[name]) for x in metrics]
+                name: [resolve(x, targets[name], outputs[name]) for x in metrics]
                 for name, metrics in self._requested.items()
             }
         for name, metrics in self._metrics.items():
@@ -86,7 +86,7 @@ def _check_shared_objects(requested, names):
         checks.fail(rule, fix=fix, outputs=list(names))
 
 
-def _resolve(metric, target, output):
+def resolve(metric: Any, target: Any, output: Any) -> keras.metrics.Metric:
     """Returns a metric without state; a given object is reset, as Keras does."""
     if isinstance(metric, keras.metrics.Metric):
         metric.reset_state()

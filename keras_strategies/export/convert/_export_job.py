@@ -18,6 +18,7 @@ from keras_strategies.export.artifact import _flatbuffer, _metadata
 from keras_strategies.export.convert import _messages
 from keras_strategies.export.convert._model_converter import ModelConverter
 from keras_strategies.export.convert._steps import RejectedArtifact, report_step
+from keras_strategies.export.rescue._apply import apply_rescue
 from keras_strategies.export.verify import _outputs, _reference
 from keras_strategies.export.verify._criteria import (
     Criteria,
@@ -52,6 +53,7 @@ class ExportJob(ModelConverter):
     criteria: Criteria
     labels: Any = None
     metric_constraint: MetricConstraint | None = None
+    rescue: tuple[str, ...] = ()
 
     def prepare(self, representative_data: Any, verify: Any) -> None:
         """Checks the data and runs the Keras model; starts no worker."""
@@ -101,6 +103,20 @@ class ExportJob(ModelConverter):
             labels=labels,
             class_names=(self.metadata or {}).get("labels") or (),
         )
+
+    def start(self, folder: str) -> None:
+        """As before, with the rescued model in the place of the given one.
+
+        What is compared with is the given one: its outputs are computed already.
+        """
+        if self.rescue:
+            report_step("making the model round better")
+            samples = self.representative or {}
+            data = [samples[spec.name] for spec in self.specs]
+            self.model = apply_rescue(
+                self.model, self.rescue, data[0] if len(data) == 1 else data
+            )
+        super().start(folder)
 
     def _take_representative_samples(self):
         """Checks on samples that no range comes from, where there are enough."""

@@ -12,6 +12,7 @@ from keras_strategies._internal import checks, quantized
 from keras_strategies._internal.select import Selection, Selector, layer_targets
 from keras_strategies.export._calibration import layer_names, range_reducers
 from keras_strategies.export._calibration.rule_quantizer import STATIC_MODES
+from keras_strategies.export.rescue._apply import FOR_INT8_WEIGHTS, METHODS
 from keras_strategies.export.verify._criteria import MODE_LIMITS, ModeLimits, loosest
 from keras_strategies.export.verify._metric_constraint import MetricConstraint
 
@@ -249,3 +250,32 @@ def validate_matches(
         if matches:
             fix = f"{matches} compute nothing of their own: other layers absorbed them."
         checks.fail("A rule of `quantization` fits no operation", fix=fix, regex=regex)
+
+
+def validate_rescue(
+    methods: Any, quantization: Quantization, representative_data: Any
+) -> tuple[str, ...]:
+    """Returns the names of `rescue`, which must fit the quantization."""
+    if isinstance(methods, str) or not isinstance(methods, Sequence):
+        fix = 'For example `rescue=("equalize_layers", "correct_bias")`.'
+        checks.fail("`rescue` must be a list of names", fix=fix, rescue=methods)
+    for name in methods:
+        checks.choice("rescue", name, METHODS)
+    if not methods:
+        return ()
+    if quantization.uniform is None:
+        checks.fail(
+            "`rescue` must not be given with a quantization by layer",
+            fix="Call the functions of `export` on the model first.",
+            quantization=quantization.name,
+        )
+    rounding = [name for name in methods if name in FOR_INT8_WEIGHTS]
+    if rounding and quantization.uniform not in ("int8", "int16x8", "dynamic"):
+        checks.fail(
+            "These methods of `rescue` are for weights of int8",
+            methods=rounding,
+            quantization=quantization.name,
+        )
+    if representative_data is None and set(methods) != {"equalize_layers"}:
+        checks.fail("`representative_data` must be given for `rescue`", rescue=methods)
+    return tuple(methods)

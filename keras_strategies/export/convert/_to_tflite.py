@@ -5,6 +5,7 @@ import gzip
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -54,6 +55,7 @@ def to_tflite(
     safe_mode: bool = True,
     keep_rejected: bool = False,
     time_limit: float = 600.0,
+    rescue: Sequence[str] = (),
 ) -> ExportResult:
     """Exports a Keras model to a `.tflite` file that is known to agree with it.
 
@@ -107,6 +109,12 @@ def to_tflite(
     that matches in the path of a layer, such as `"encoder/conv2d_1"`, decides;
     layers without a match stay in float32. In both cases an operation that the
     converter fused from several layers belongs to all of them.
+
+    `rescue` names methods that change a copy of the float model before it is
+    converted, so that integers cost less accuracy: `"equalize_layers"`,
+    `"absorb_high_bias"`, `"smooth_activations"`, `"adaround"`, `"correct_bias"`, each a
+    function of `export`, on the representative data, in this order. The file is
+    compared with the given model.
 
     A model of `compression.quantize_aware` has learned its ranges in training:
     `"int8"` then needs no `representative_data`.
@@ -187,6 +195,7 @@ def to_tflite(
             `".rejected"`. Defaults to `False`.
         time_limit: Seconds for each of the worker's steps, its start not counted, in
             (0, 1e6]. Defaults to 600.
+        rescue: Names of methods, see above. Defaults to `()`, none.
 
     Returns:
         An `ExportResult`.
@@ -257,6 +266,7 @@ def to_tflite(
         labels=labels,
         time_limit=time_limit,
         metric_constraint=constraint,
+        rescue=_options.validate_rescue(rescue, parsed, representative_data),
         uses_learned_ranges=_options.uses_learned_ranges(
             parsed, keras_model, representative_data
         ),

@@ -24,8 +24,8 @@ from keras_strategies.training._blocks.block_iterator import (
     EpochIterator,
     is_token,
 )
-from keras_strategies.training._blocks.step_block import StepBlock
 from keras_strategies.training._candidates import KINDS, Candidate
+from keras_strategies.training._launches.step_block import StepBlock
 from keras_strategies.training._launches.step_driver import StepDriver
 
 # The attribute of a model that Keras's loop calls, by kind of step.
@@ -40,9 +40,7 @@ class TensorFlowFunction:
         make_keras_function: Makes Keras's function.
     """
 
-    def __init__(
-        self, run: Callable[..., Any], make_keras_function: Callable[[], Any]
-    ):
+    def __init__(self, run: Callable[..., Any], make_keras_function: Callable[[], Any]):
         self._run, self._make_keras_function = run, make_keras_function
         self._keras_function = None
 

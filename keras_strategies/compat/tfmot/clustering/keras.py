@@ -8,12 +8,15 @@ import keras
 
 from keras_strategies import compression
 from keras_strategies._internal import bases, checks
+from keras_strategies.compat.tfmot import _arguments
 from keras_strategies.compat.tfmot.clustering import clusterable_layer, experimental
 from keras_strategies.compat.tfmot.clustering._cluster_weights import (
     CentroidInitialization,
     cluster,
 )
 from keras_strategies.compat.tfmot.clustering.clusterable_layer import ClusterableLayer
+from keras_strategies.compression._common.update_constraint import constrained_weights
+from keras_strategies.compression.clustering._cluster import is_clustered
 
 __all__ = [
     "CentroidInitialization",
@@ -38,23 +41,39 @@ def cluster_weights(
     """Makes the kernels of a model, layer or list of layers share few values.
 
     Args:
-        to_cluster: A built `keras.Model`, a built layer or a list of them, changed
-            in place.
+        to_cluster: A `keras.Model`, a layer or a list of them, changed in place;
+            layers that are not built yet are clustered when they are.
         number_of_clusters: Values of each kernel, at least 2.
         cluster_centroids_init: A `CentroidInitialization`. Defaults to
             `KMEANS_PLUS_PLUS`.
+        **kwargs: `cluster_per_channel`, for values of each output channel of a
+            convolution, and `input_shape` of an unbuilt layer or Sequential.
 
     Returns:
         `to_cluster` itself.
     """
+    per_channel = checks.boolean(
+        "cluster_per_channel", kwargs.pop("cluster_per_channel", False)
+    )
     return cluster(
-        to_cluster, number_of_clusters, cluster_centroids_init, False, False, kwargs
+        to_cluster,
+        number_of_clusters,
+        cluster_centroids_init,
+        False,
+        per_channel,
+        kwargs,
     )
 
 
 def strip_clustering(model: keras.Model) -> keras.Model:
-    """Ends the clustering of `model`, in place; returns it."""
-    return compression.strip(model)
+    """Ends the clustering of `model`, in place; returns it.
+
+    A model that is not being clustered is returned as it is, as in the original.
+    """
+    _arguments.check_instance("model", model, keras.Model)
+    if any(is_clustered(weight) for weight in constrained_weights(model)):
+        compression.strip(model)
+    return model
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import keras
 from keras_strategies import compression
 from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import Rewriter
+from keras_strategies.compat.tfmot import _arguments, _scopes
 from keras_strategies.compat.tfmot.quantization import _ranges, _schemes
 from keras_strategies.compat.tfmot.quantization._config import QuantizeConfig
 from keras_strategies.compression.quantization._quantize_wrapper import QuantizeWrapper
@@ -31,6 +32,8 @@ def quantize_model(
         An uncompiled model, of `compression.quantize_aware`.
     """
     _check_prefix(quantized_layer_name_prefix)
+    fix = "Use `quantize_annotate_layer` for single layers."
+    _arguments.check_instance("to_quantize", to_quantize, keras.Model, fix)
     return compression.quantize_aware(to_quantize)
 
 
@@ -43,11 +46,12 @@ def quantize_annotate_layer(
         to_annotate: A `keras.layers.Layer`.
         quantize_config: A `QuantizeConfig` for this layer, instead of the default.
     """
-    checks.instance("to_annotate", to_annotate, keras.layers.Layer)
+    _arguments.check_instance("to_annotate", to_annotate, keras.layers.Layer)
     if isinstance(to_annotate, keras.Model):
         fix = "Mark its layers, or use quantize_annotate_model."
         checks.fail("`to_annotate` must not be a model", fix=fix, model=to_annotate)
-    checks.instance("quantize_config", quantize_config, QuantizeConfig, optional=True)
+    if quantize_config is not None:
+        _arguments.check_instance("quantize_config", quantize_config, QuantizeConfig)
     # On the layer itself: TFMOT's wrapper would change its name and type.
     setattr(to_annotate, _MARK, quantize_config or True)
     return to_annotate
@@ -61,7 +65,7 @@ def quantize_annotate_model(to_annotate: keras.Model) -> keras.Model:
     Args:
         to_annotate: A `keras.Model`.
     """
-    checks.instance("to_annotate", to_annotate, keras.Model)
+    _arguments.check_instance("to_annotate", to_annotate, keras.Model)
     for layer in _all_layers(to_annotate):
         if not hasattr(layer, _MARK):
             setattr(layer, _MARK, True)
@@ -84,7 +88,7 @@ def quantize_apply(
     Returns:
         An uncompiled model, of `compression.quantize_aware`.
     """
-    checks.instance("model", model, keras.Model)
+    _arguments.check_instance("model", model, keras.Model)
     checks.instance("scheme", scheme, _schemes.QuantizeScheme, optional=True)
     _check_prefix(quantized_layer_name_prefix)
     scheme = scheme or _schemes.Default8BitQuantizeScheme()
@@ -97,7 +101,7 @@ def quantize_apply(
         return compression.quantize_aware(
             _wrapped(model, configs) if configs else model,
             include=lambda layer: hasattr(layer, _MARK),
-            **scheme.native,
+            **scheme.native_for(model),
         )
 
 
@@ -105,12 +109,13 @@ def quantize_apply(
 def quantize_scope(*args: Mapping[str, Any]) -> Iterator[None]:
     """Registers custom objects inside the block; quantized layers always are.
 
+    It nests with scopes of Keras around and inside it.
 
     Args:
         *args: Dicts of name and object.
     """
     objects = {name: item for entry in args for name, item in entry.items()}
-    with keras.saving.custom_object_scope(objects):
+    with _scopes.nested_scope(objects):
         yield
 
 

@@ -8,6 +8,7 @@ import keras
 
 from keras_strategies._internal import checks, quantized
 from keras_strategies._internal.model_graph import Rewriter, clone_layer
+from keras_strategies.compat.tfmot._scopes import nested_scope
 from keras_strategies.compression.quantization._activation_layers import FakeQuantize
 
 
@@ -32,13 +33,13 @@ def fix_input_output_range(
         input_max: Largest value of the inputs. Defaults to 1.0.
         output_min: Smallest value of the outputs. Defaults to 0.0.
         output_max: Largest value of the outputs. Defaults to 1.0.
-        narrow_range: Must be `False`: int8 activations have 256 values.
+        narrow_range: Whether the ranges have one value less. Defaults to `False`.
 
     Returns:
         An uncompiled model.
     """
     bits = checks.integer("num_bits", num_bits, low=2, high=8)
-    checks.choice("narrow_range", narrow_range, (False,))
+    checks.boolean("narrow_range", narrow_range)
     ends = (
         ("input", _interval("input", input_min, input_max), _input_ranges),
         ("output", _interval("output", output_min, output_max), _output_ranges),
@@ -59,7 +60,7 @@ def fix_input_output_range(
         fixed |= {layer.name: limits for layer in layers}
 
     # With a momentum of 1 a range never moves once it is set.
-    settings = {"momentum": 1.0, "bits": bits}
+    settings = {"momentum": 1.0, "bits": bits, "narrow_range": narrow_range}
     copy = _ReplacedCopy(
         model, lambda old: clone_layer(old, **settings), fixed
     ).rebuild()
@@ -138,4 +139,4 @@ def _range_layers(model):
 def class_scope(configs: Iterable[Any]) -> AbstractContextManager[Any]:
     """A scope in which copies of layers find the classes of these configs."""
     classes = {type(config).__name__: type(config) for config in configs}
-    return keras.saving.custom_object_scope(classes)
+    return nested_scope(classes)

@@ -8,6 +8,8 @@ import keras
 
 from keras_strategies._internal import checks
 from keras_strategies.compat.tfmot.quantization._config import QuantizeConfig
+from keras_strategies.compression._common import compressible_weights
+from keras_strategies.compression.pruning._pruning_constraint import existing_sparsity
 from keras_strategies.compression.quantization import _roles
 
 
@@ -34,6 +36,10 @@ class QuantizeScheme(abc.ABC):
     def native(self) -> dict[str, Any]:
         """Arguments of `compression.quantize_aware` for this scheme."""
         return {}
+
+    def native_for(self, model: keras.Model) -> dict[str, Any]:
+        """The same for one model."""
+        return self.native
 
     @abc.abstractmethod
     def get_layout_transformer(self) -> QuantizeLayoutTransform:
@@ -151,8 +157,8 @@ class Default8BitClusterPreserveQuantizeScheme(Default8BitQuantizeScheme):
     """int8 that keeps clusters (CQAT), and zeros (PCQAT).
 
     Args:
-        preserve_sparsity: Whether zeros stay; a model without any is refused then.
-            Defaults to `True`.
+        preserve_sparsity: Whether zeros stay, in a model that has some. Defaults to
+            `True`.
     """
 
     def __init__(self, preserve_sparsity: bool = True) -> None:
@@ -166,6 +172,12 @@ class Default8BitClusterPreserveQuantizeScheme(Default8BitQuantizeScheme):
         """Arguments of `compression.quantize_aware` for this scheme."""
         preserve = "both" if self.preserve_sparsity else "clusters"
         return super().native | {"preserve": preserve}
+
+    def native_for(self, model: keras.Model) -> dict[str, Any]:
+        """The same for one model: without any zeros, there are none to keep."""
+        weights = compressible_weights.compressible_weights(model)
+        has_zeros = any(0 < existing_sparsity(weight) < 1 for _, weight in weights)
+        return self.native if has_zeros else self.native | {"preserve": "clusters"}
 
 
 class DefaultNBitQuantizeScheme(Default8BitQuantizeScheme):

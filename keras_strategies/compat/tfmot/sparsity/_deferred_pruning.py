@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import bases, traversal
+from keras_strategies._internal import bases, checks, keras_private, traversal
 
 
 class Deferred(bases.Constraint):
@@ -42,7 +42,8 @@ def mark(layer: Any, apply: Callable[[keras.Model, Any], None]) -> None:
     @functools.wraps(build)  # Keras reads its arguments
     def build_and_guard(*args: Any, **kwargs: Any) -> None:
         build(*args, **kwargs)
-        _guard(layer)
+        if layer._tfmot_deferred is not None:
+            _guard(layer)
 
     layer.build = build_and_guard
 
@@ -53,14 +54,39 @@ def _guard(layer):
         weight.constraint = Deferred(layer.name, weight.constraint)
 
 
-def start(model: keras.Model) -> None:
-    """Prunes the marked layers of `model`."""
-    for layer in traversal.all_layers(model):
-        apply = getattr(layer, "_tfmot_deferred", None)
-        if apply is None:
-            continue
-        layer._tfmot_deferred = None
-        for weight in layer.trainable_weights:
-            if isinstance(weight.constraint, Deferred):
-                weight.constraint = weight.constraint.before
+def start(model: keras.Model) -> bool:
+    """Prunes the marked layers of `model`; whether there are any."""
+    marked = _marked(model)
+    if marked and not keras_private.build_for_fit(model):
+        checks.fail(
+            "The model must be built before its layers are pruned",
+            fix="Call it once on an input, or give it an Input.",
+            model=model.name,
+        )
+    for layer in marked:
+        apply = _unmark(layer)
         apply(model, layer)
+    return bool(marked)
+
+
+def cancel(model: keras.Model) -> None:
+    """Takes the marks off the layers of `model`, which then train as others do."""
+    for layer in _marked(model):
+        _unmark(layer)
+
+
+def _marked(model):
+    return [
+        layer
+        for layer in traversal.all_layers(model)
+        if getattr(layer, "_tfmot_deferred", None) is not None
+    ]
+
+
+def _unmark(layer):
+    """Removes what `mark` did to a layer; returns its function."""
+    apply, layer._tfmot_deferred = layer._tfmot_deferred, None
+    for weight in layer.trainable_weights:
+        if isinstance(weight.constraint, Deferred):
+            weight.constraint = weight.constraint.before
+    return apply

@@ -2,17 +2,28 @@
 
 import abc
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 
 from keras_strategies import compression
-from keras_strategies._internal import bases, checks
+from keras_strategies._internal import bases, checks, traversal
 from keras_strategies.compat.tfmot import _arguments
-from keras_strategies.compat.tfmot.sparsity import _deferred_pruning
-from keras_strategies.compression import ConstantSparsity, SparsitySchedule
-from keras_strategies.compression import PolynomialSparsity as PolynomialDecay
+from keras_strategies.compat.tfmot.sparsity import (
+    _deferred_pruning,
+    _resume,
+    _schedules,
+)
+from keras_strategies.compat.tfmot.sparsity._schedules import (
+    ConstantSparsity,
+    PolynomialDecay,
+    PruningSchedule,
+)
+from keras_strategies.compression import SparsitySchedule
+from keras_strategies.compression._common import compressible_weights
+from keras_strategies.compression._common.update_constraint import constrained_weights
+from keras_strategies.compression.pruning._prune import is_pruned
 
 __all__ = [
     "ConstantSparsity",
@@ -27,8 +38,6 @@ __all__ = [
     "prune_scope",
     "strip_pruning",
 ]
-
-PruningSchedule = SparsitySchedule
 
 
 class PrunableLayer(abc.ABC):
@@ -62,7 +71,7 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
 
 def prune_low_magnitude(
     to_prune: Any,
-    pruning_schedule: SparsitySchedule | None = None,
+    pruning_schedule: PruningSchedule | SparsitySchedule | None = None,
     block_size: Sequence[int] = (1, 1),
     block_pooling_type: str = "AVG",
     pruning_policy: PruningPolicy | None = None,
@@ -72,28 +81,24 @@ def prune_low_magnitude(
     """Makes a model, a layer or a list of layers train towards sparse weights.
 
     Args:
-        to_prune: A built `keras.Model`, changed in place; or a layer, or a list of
-            layers, whose pruning starts with the callback `UpdatePruningStep`.
-        pruning_schedule: Defaults to `None`, `ConstantSparsity(0.5, 0)`.
+        to_prune: A built `keras.Model`, changed in place; or a layer, an unbuilt
+            Sequential, or a list of layers, whose pruning starts with the callback
+            `UpdatePruningStep`. Layers of Keras without weights to prune, such as
+            Dropout, are passed over.
+        pruning_schedule: A `PruningSchedule`. Defaults to `None`,
+            `ConstantSparsity(0.5, 0)`.
         block_size: Rows and columns of the blocks. Defaults to `(1, 1)`.
         block_pooling_type: `"AVG"` or `"MAX"`. Defaults to `"AVG"`.
         pruning_policy: A `PruningPolicy`. Defaults to `None`.
         sparsity_m_by_n: Such as `(2, 4)`. Defaults to `None`.
+        **kwargs: `input_shape` of an unbuilt layer or Sequential, without the batch.
 
     Returns:
         `to_prune` itself.
     """
-    if kwargs:
-        fix = "Give settings of the layer to the layer itself."
-        checks.fail(
-            "`prune_low_magnitude` takes no further arguments",
-            fix=fix,
-            error=TypeError,
-            arguments=sorted(kwargs),
-        )
     checks.choice("block_pooling_type", block_pooling_type, ("AVG", "MAX"))
     checks.instance("pruning_policy", pruning_policy, PruningPolicy, optional=True)
-    schedule = pruning_schedule or ConstantSparsity(0.5, 0)
+    schedule = _schedules.native_schedule(pruning_schedule or ConstantSparsity(0.5, 0))
     # The policy for XNNPACK is known to `compression.prune`, others are called here.
     is_xnnpack = isinstance(pruning_policy, PruneForLatencyOnXNNPack)
     custom_policy = None if is_xnnpack else pruning_policy
@@ -101,9 +106,10 @@ def prune_low_magnitude(
     def prune(model: keras.Model, layer: Any = None) -> None:
         if custom_policy is not None:
             custom_policy.ensure_model_supports_pruning(model)
+        inside = None if layer is None else [layer, *traversal.all_layers(layer)]
 
         def is_selected(candidate: Any) -> bool:
-            if layer is not None and candidate is not layer:
+            if inside is not None and not any(candidate is part for part in inside):
                 return False
             return custom_policy is None or custom_policy.allow_pruning(candidate)
 
@@ -119,38 +125,78 @@ def prune_low_magnitude(
             policy="xnnpack" if is_xnnpack else None,
         )
 
-    # A layer by itself has no optimizer yet: its pruning waits for `fit`.
-    for target in _arguments.as_list(to_prune):
-        _arguments.check_target("to_prune", target)
-        if isinstance(target, keras.Model):
-            with _arguments.uncompiled(target):
-                prune(target)
-        else:
-            _deferred_pruning.mark(target, prune)
+    _prune_targets(to_prune, prune, kwargs)
     return _arguments.like_given(to_prune)
 
 
+def _prune_targets(
+    to_prune: Any, prune: Callable[..., None], extra: Mapping[str, Any]
+) -> None:
+    """Prunes what is built, and marks single layers; all checks come first."""
+    targets = _arguments.as_list(to_prune)
+    for target in targets:
+        _arguments.check_target("to_prune", target)
+    _arguments.take_input_shape("prune_low_magnitude", to_prune, extra)
+    whole, single = [], []
+    for target in targets:
+        if isinstance(target, keras.Model) and target.built:
+            whole.append(target)
+            continue
+        for layer in _arguments.layers_of(target):
+            if _arguments.check_supported(
+                "to_prune",
+                layer,
+                compressible_weights.can_be_compressed,
+                "tfmot.sparsity.keras.PrunableLayer",
+            ):
+                single.append(layer)
+    for model in whole:
+        _resume.release(model)
+        with _arguments.uncompiled(model):
+            prune(model)
+    # A layer by itself has no optimizer yet: its pruning waits for `fit`.
+    for layer in single:
+        _deferred_pruning.mark(layer, prune)
+
+
 def strip_pruning(model: keras.Model) -> keras.Model:
-    """Ends the pruning of `model`, in place; returns it."""
-    return compression.strip(model)
+    """Ends the pruning of `model`, in place; returns it.
+
+    A model that is not being pruned is returned as it is, as in the original.
+    """
+    _arguments.check_instance("model", model, keras.Model)
+    _deferred_pruning.cancel(model)
+    if any(is_pruned(weight) for weight in constrained_weights(model)):
+        compression.strip(model)
+    return model
 
 
 @contextlib.contextmanager
 def prune_scope() -> Iterator[None]:
-    """Does nothing: pruned models load without a scope."""
-    yield
+    """Makes models that are loaded inside the block keep their zeros.
+
+    The masks of a pruned model are the zeros in its file. Its schedule is not in it:
+    call `prune_low_magnitude` on the loaded model to prune on.
+    """
+    with _resume.holding_what_is_loaded():
+        yield
 
 
 class UpdatePruningStep(bases.Callback):
     """Not needed for a model: the step is counted in the training step itself.
 
     Pruning of layers that were given to `prune_low_magnitude` by themselves starts
-    with it.
+    with it. In a model that was loaded from a file it keeps the zeros, with a warning
+    that the schedule does not go on.
     """
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Prunes the layers that wait for it."""
-        _deferred_pruning.start(self.model)
+        """Prunes the layers that wait for it, or keeps the zeros of a loaded model."""
+        if not _deferred_pruning.start(self.model) and _resume.hold_zeros(self.model):
+            _resume.warn_of_schedule(self.model)
+
+    def on_epoch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Nothing: TFMOT's name of the argument, for loops that give it by name."""
 
 
 class PruningSummaries(bases.TensorBoard):
