@@ -115,6 +115,11 @@ def steps_until_save(callback: Any) -> Callable[[int], int | None]:
 HOOKS_AT_EACH_STEP = "_hooks_at_each_step"
 
 
+# The attribute of a model whose steps a plan compiles: a function that is told what its
+# steps are to be traced with from now on.
+PLAN_STEPS = "_plan_steps"
+
+
 def steps_between_hooks(model: keras.Model) -> int:
     """Steps from one call of batch hooks to the next, the numbers they are given.
 
@@ -209,6 +214,11 @@ def changed_step(model: keras.Model, optimizers: Sequence[Any] = ()) -> Iterator
     `optimizers` are those that the step uses beside `model.optimizer`.
     Keras 3.12 to 3.15.
     """
+    plan = model.__dict__.get(PLAN_STEPS)
+    if plan is not None:
+        yield
+        plan(_traced_with(model, optimizers))
+        return
     steps = model.__dict__.setdefault("_traced_steps", _Steps())
     current = unpatched(model.train_function)
     if current is not steps.current:
@@ -216,9 +226,6 @@ def changed_step(model: keras.Model, optimizers: Sequence[Any] = ()) -> Iterator
         if current is not None:
             steps.functions[_traced_with(model, optimizers)] = current
     yield
-    if "make_train_function" in model.__dict__:  # a plan of ours has steps of its own
-        model.make_train_function(force=True)
-        return
     key = _traced_with(model, optimizers)
     function = steps.functions.pop(key, None)
     if function is None:
@@ -249,6 +256,11 @@ def _make_step(model):
 
 
 _NUMBERS = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
+def traced_with(model: keras.Model) -> Any:
+    """What a step of the model would be traced with now, to be compared."""
+    return _traced_with(model, ())
 
 
 def _traced_with(model, optimizers):
