@@ -95,7 +95,7 @@ def _go_together(first: Any, second: Any) -> bool:
     if averages == [True, False] and first.hands_on_weights:
         return True
     keeps = [getattr(item, "keeps_validated", False) for item in (first, second)]
-    return averages == [not keep for keep in keeps] and any(averages)
+    return averages[0] != averages[1] and averages == [not keep for keep in keeps]
 
 
 def _sets_final_weights(callback):
