@@ -200,7 +200,8 @@ def check(cell, model):
     x = X.copy()
     if scenario == "nan":
         x[NAN_BATCH] = np.nan
-    hand = by_hand.Training((first, second), NAN_BATCH if scenario == "nan" else None)
+    names = (first, second) if order == "given" else (second, first)
+    hand = by_hand.Training(names, NAN_BATCH if scenario == "nan" else None)
     reset(model)
     for arguments in FITS[scenario]:
         hand.fit(**arguments)

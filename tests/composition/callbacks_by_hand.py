@@ -20,13 +20,13 @@ class Failure(Exception):
 
 
 class Training:
-    """The state between fits, and `fit` with the named callbacks.
+    """The state between fits, and `fit` with the named callbacks, in their order.
 
     `logs` are those of the last fit, one dict for each epoch.
     """
 
     def __init__(self, names, nan_batch=None):
-        self.names, self.nan_batch = set(names), nan_batch
+        self.names, self.nan_batch = list(names), nan_batch
         self.w, self.v, self.rate = START, 0.0, RATE
         self.base, self.set_rates, self.scale = None, [], 1.0
         self.position = self.next_epoch = 0
@@ -150,13 +150,17 @@ class Training:
 
         if self.has("best") and improves(self.best and self.best[0]):
             self.best = metric, self.shown
+        rate = self.rate
         if self.has("plateau"):
             if improves(self.plateau["best"], 1e-4):
                 self.plateau["best"] = metric
             else:
                 self._reduce()
         if self.has("early"):
-            early, kept = self.early, (self.shown, self.v, self.rate)
+            # What stands before the other keeps the rate that the epoch had.
+            stands_first = self.names[0] == "early"
+            rate = rate if stands_first else self.rate
+            early, kept = self.early, (self.shown, self.v, rate)
             early["kept"] = early["kept"] or kept
             early["wait"] += 1
             if improves(early["best"]):
