@@ -58,16 +58,10 @@ def _report(arguments: argparse.Namespace, verify: bool) -> Any:
         return inspect_checkpoint(arguments.path, verify=verify)
 
 
-def _print_rows(report: Any) -> None:
-    from keras_strategies._internal.reports import plain
-
-    common.print_json(plain({"rows": list(report.rows)}))
-
-
 def _list(arguments: argparse.Namespace) -> int:
     report = _report(arguments, verify=False)
     if arguments.json:
-        _print_rows(report)
+        common.print_json({"rows": report.to_dict()["rows"]})
     else:
         common.print_report(report)
     return 0
@@ -101,7 +95,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     report = _report(arguments, verify=True)
     if arguments.json:
-        _print_rows(report)
+        common.print_json({"rows": report.to_dict()["rows"]})
     else:
         common.print_report(report)
     return _DAMAGED if any(row["problem"] for row in report.rows) else 0
