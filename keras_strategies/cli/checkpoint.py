@@ -6,7 +6,10 @@ from typing import Any
 from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
 
-EXAMPLE = """example:
+EXAMPLE = """exit codes:
+  0 done, 1 a checkpoint is damaged, 2 there is none, or it cannot be exported.
+
+examples:
   keras-strategies checkpoint list runs/first
   keras-strategies checkpoint show runs/first/checkpoint-00000012
   keras-strategies checkpoint verify runs/first
@@ -23,8 +26,7 @@ def add_parser(commands: common.Subparsers) -> None:
         help="checkpoints of a training that can be resumed",
         description=(
             "Lists, shows, checks and exports the checkpoints that "
-            "training.ResumableTraining has written. Exit code 1: a checkpoint is "
-            "damaged; 2: there is none, or it cannot be exported."
+            "training.ResumableTraining has written."
         ),
         epilog=EXAMPLE,
     )
