@@ -141,6 +141,8 @@ def _text(value):
 
 
 def _serve():
+    # Keras imports TensorFlow for this, where it is installed: once, not in each fork.
+    keras.saving.serialize_keras_object(keras.layers.Dense(1))
     for line in sys.stdin:
         job = json.loads(line)
         sys.stdout.flush()
