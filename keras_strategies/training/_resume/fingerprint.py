@@ -62,7 +62,7 @@ def _describe_object(value):
         config = value.get_config()
     except (NotImplementedError, TypeError, ValueError):  # one that cannot be saved
         return name
-    return {"class": name, **describe(config)}
+    return {"class": name, **dict(describe(config))}
 
 
 def of_optimizer(model: keras.Model) -> Any:
