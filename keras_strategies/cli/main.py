@@ -34,6 +34,7 @@ _COMMANDS = (
     lr_find,
     tune,
     study,
+    checkpoint,
     explain,
     export,
     inspect,

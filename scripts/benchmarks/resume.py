@@ -141,13 +141,27 @@ def main():
                 print(f"{what:20}{count:8}  {end:12} {'same' if same else 'DIFFERENT'}")
             killed = [same for _, _, killed, same in rows if killed]
             print(f"{backend}: {sum(killed)} of {len(killed)} killed are bit-identical")
-        for megabytes in arguments.sizes:
-            size, waits, bare, total = save_cost(megabytes, arguments.rounds, folder)
-            print(
-                f"{backend}: {size:.0f} MB: training waits {waits:.1f} ms, a bare copy "
-                f"{bare:.1f} ms (ratio {waits / bare:.2f}), "
-                f"written after {total:.0f} ms"
-            )
+        if arguments.sizes:
+            heads = ["MB", "waits ms", "bare copy ms", "ratio", "written after ms"]
+            costs = [save_cost(m, arguments.rounds, folder) for m in arguments.sizes]
+            print_table(heads, costs)
+
+
+def print_table(heads, costs):
+    from keras_strategies._internal.reports import text_table
+
+    rows = [
+        [
+            f"{size:.0f}",
+            f"{waits:.1f}",
+            f"{bare:.1f}",
+            f"{waits / bare:.2f}",
+            f"{total:.0f}",
+        ]
+        for size, waits, bare, total in costs
+    ]
+    print()
+    print(text_table(heads, rows, [True, False, False, False, False]))
 
 
 if __name__ == "__main__":
