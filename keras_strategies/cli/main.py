@@ -40,7 +40,6 @@ _COMMANDS = (
     inspect,
     compare,
     benchmark,
-    checkpoint,
     completion,
 )
 # 2 as argparse, 130 as shells report a process that SIGINT ended.

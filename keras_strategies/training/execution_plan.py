@@ -29,7 +29,8 @@ class ExecutionPlan(Report):
     While a plan is installed, plain `model.fit`, `evaluate` and `predict` use it. It is
     dropped, with a warning, when the model is compiled again or `fit` is given data
     that it was not made for; `remove` removes it. A plan can be saved, and installed in
-    the same model in another process without measuring again.
+    the same model in another process without measuring again: of the same layers, loss,
+    metrics and optimizer, with the same versions and processor.
 
     Args:
         choices: Names of the chosen candidates: `{"train": ..., "test": ...,

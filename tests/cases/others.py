@@ -27,6 +27,7 @@ OTHERS = [
     "augmentation.fuse",
     "callbacks.LearningRateFinder",
     "callbacks.Stateful",
+    "callbacks.StepValues",
     "callbacks.get_state",
     "callbacks.set_state",
     "compat.hyperopt",

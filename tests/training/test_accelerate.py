@@ -11,7 +11,7 @@ import pytest
 from keras_strategies import training
 from keras_strategies.training._measurement import inference_timing
 from keras_strategies.training._measurement.candidate_timing import CandidateTiming
-from keras_strategies.training._measurement.model_state import state_variables
+from keras_strategies.training._model_state import state_variables
 from tests.training.models import BACKEND, BATCH, EVEN, candidates, data, small
 
 EPOCH = candidates()[1:2]

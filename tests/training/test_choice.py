@@ -21,9 +21,7 @@ NAMES = ["graph-epoch", "xla-epoch"]
 def simulated(machine, epochs, steps=256, convolutions=False, times=None):
     """`(seconds, names of the epochs)` on a machine `{name: (compilation, epoch)}`."""
     graph, plain = machine["graph-epoch"][1], machine["plain"][1]
-    choice = OngoingChoice(
-        NAMES, convolutions, times, lambda: (plain - graph) / steps
-    )
+    choice = OngoingChoice(NAMES, convolutions, times, lambda: (plain - graph) / steps)
     choice.begin_fit(steps)
     names, total = [], 0.0
     while len(names) < epochs:
@@ -86,7 +84,11 @@ def test_times_of_an_earlier_run_choose_at_once():
 
 
 def test_many_fits_of_one_epoch_are_one_training():
-    choice, machine, names = OngoingChoice(NAMES, overhead=lambda: 1e-3), MACHINES["dense"], []
+    choice, machine, names = (
+        OngoingChoice(NAMES, overhead=lambda: 1e-3),
+        MACHINES["dense"],
+        [],
+    )
     for _ in range(40):
         choice.begin_fit(256)
         segment = choice.next_segment(1)
@@ -129,7 +131,9 @@ def test_a_fit_in_parts_is_that_of_keras(monkeypatch):
         keras.utils.set_random_seed(4)
         model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.3, momentum=0.9), loss, metrics=["accuracy"])
+        model.compile(
+            keras.optimizers.SGD(0.3, momentum=0.9), loss, metrics=["accuracy"]
+        )
         events = Events()
         given = [
             events,

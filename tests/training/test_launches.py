@@ -335,3 +335,35 @@ def test_the_steps_of_tensorboard_and_of_a_time_budget(tmp_path):
     expected, found = fit(None, make), fit(EPOCH, make)
     np.testing.assert_allclose(found[0][0], expected[0][0], atol=1e-5)
     assert found[1] == expected[1]
+
+
+@pytest.mark.slow
+def test_a_range_test_has_a_rate_for_each_step():
+    def make():
+        return [callbacks.LearningRateFinder(1e-4, 1.0, steps=15)]
+
+    expected, found = fit(None, make)[3][0], fit(EPOCH, make)[3][0]
+    np.testing.assert_allclose(found.rates, expected.rates, rtol=1e-5)
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-4)
+    assert len(found.rates) == 15
+
+
+def test_later_fits_trace_no_step_again():
+    traces = []
+
+    class Counted(keras.Sequential):
+        def compute_loss(self, *arguments, **named):
+            traces.append(1)
+            return super().compute_loss(*arguments, **named)
+
+    x, y = data(72)
+    model = Counted([keras.Input((6,)), keras.layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    plan_for(model, {"x": x, "y": y}, EPOCH)
+    listed = rate_and_momentum()[::2]
+    counts = []
+    for given in (listed, listed, [], [], listed):
+        model.fit(x, y, BATCH, verbose=0, callbacks=given)
+        counts.append(len(traces))
+    assert counts[1] == counts[0] and counts[3] == counts[2]
+    assert counts[4] == counts[2]

@@ -23,6 +23,7 @@ from keras_strategies._internal.keras_private.fit_loop import (
     callback_list,
     changed_step,
     finish_hooks,
+    steps_between_hooks,
 )
 from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
@@ -175,6 +176,7 @@ __all__ = [
     "set_inner_regularizer",
     "set_input_shape",
     "set_own_flag",
+    "steps_between_hooks",
     "share_lambda_functions",
     "slot",
     "sync_state",

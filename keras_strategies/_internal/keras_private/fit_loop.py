@@ -111,6 +111,26 @@ def steps_until_save(callback: Any) -> Callable[[int], int | None]:
     return steps
 
 
+# Set on a model while a plan calls the hooks of each step.
+HOOKS_AT_EACH_STEP = "_hooks_at_each_step"
+
+
+# The attribute of a model whose steps a plan compiles: a function that is told what its
+# steps are to be traced with from now on.
+PLAN_STEPS = "_plan_steps"
+
+
+def steps_between_hooks(model: keras.Model) -> int:
+    """Steps from one call of batch hooks to the next, the numbers they are given.
+
+    `steps_per_execution`, which an execution plan sets to the steps of a block; it
+    calls the hooks of each step all the same. Keras 3.12 to 3.15.
+    """
+    if model.__dict__.get(HOOKS_AT_EACH_STEP):
+        return 1
+    return model.steps_per_execution
+
+
 def times_steps(tensorboard: Any) -> bool:
     """Whether a `TensorBoard` measures single steps, or profiles some of them.
 
@@ -194,6 +214,11 @@ def changed_step(model: keras.Model, optimizers: Sequence[Any] = ()) -> Iterator
     `optimizers` are those that the step uses beside `model.optimizer`.
     Keras 3.12 to 3.15.
     """
+    plan = model.__dict__.get(PLAN_STEPS)
+    if plan is not None:
+        yield
+        plan(_traced_with(model, optimizers))
+        return
     steps = model.__dict__.setdefault("_traced_steps", _Steps())
     current = unpatched(model.train_function)
     if current is not steps.current:
@@ -201,9 +226,6 @@ def changed_step(model: keras.Model, optimizers: Sequence[Any] = ()) -> Iterator
         if current is not None:
             steps.functions[_traced_with(model, optimizers)] = current
     yield
-    if "make_train_function" in model.__dict__:  # a plan of ours has steps of its own
-        model.make_train_function(force=True)
-        return
     key = _traced_with(model, optimizers)
     function = steps.functions.pop(key, None)
     if function is None:
@@ -234,6 +256,11 @@ def _make_step(model):
 
 
 _NUMBERS = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
+def traced_with(model: keras.Model) -> Any:
+    """What a step of the model would be traced with now, to be compared."""
+    return _traced_with(model, ())
 
 
 def _traced_with(model, optimizers):

@@ -133,7 +133,7 @@ def with_assigned_values(model: keras.Model, state: Any) -> Any:
 def optimizer_slots(
     variables: Sequence[keras.Variable], optimizer: Any
 ) -> list[int] | None:
-    """Positions of variables in JAX's state of the optimizer, `None` if one is not there."""
+    """Positions of variables in JAX's state of the optimizer, `None` if one is not."""
     return _slots(variables, optimizer)
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks, optional
+from keras_strategies._internal.keras_private import steps_between_hooks
 from keras_strategies._internal.reports import text_table
 from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.callbacks._common.learning_rates import learning_rate_variables
@@ -213,7 +214,7 @@ class LearningRateFinder(ResumableCallback):
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         loss = float((logs or {}).get("loss", math.nan))
-        self._position += self.model.steps_per_execution
+        self._position += steps_between_hooks(self.model)
         if math.isfinite(loss):
             self.rates.append(self._next_rate)
             self.losses.append(loss)

@@ -65,8 +65,10 @@ def training_data(
     problem = difference(planned, data.description)
     if not problem and is_dataset(x) and uses_blocks and not data.open():
         problem = "the dataset is empty"
-    if not problem and None not in (data.batch_size, batch_size) and (
-        data.batch_size != batch_size
+    if (
+        not problem
+        and None not in (data.batch_size, batch_size)
+        and (data.batch_size != batch_size)
     ):
         problem = (
             f"it was made for batch_size={batch_size}, `fit` uses "

@@ -18,6 +18,10 @@ from keras_strategies._internal.keras_private.callbacks import (
     unwrap_method,
     wrap_method,
 )
+from keras_strategies._internal.keras_private.fit_loop import (
+    HOOKS_AT_EACH_STEP,
+    PLAN_STEPS,
+)
 from keras_strategies._internal.keras_private.step_blocks import (
     BlockAdapter,
     auto_jit_compile,
@@ -107,10 +111,13 @@ class FitInterceptor:
                 self._undo[name] = intercept_base(self.model, name, wrapper)
             else:
                 wrap_method(self.model, name, wrapper)
+        # Not by setattr, which Keras tracks.
+        self.model.__dict__[PLAN_STEPS] = self._functions.change
         return self
 
     def remove(self) -> None:
         """Unwraps the methods of the model."""
+        self.model.__dict__.pop(PLAN_STEPS, None)
         for name, wrapper in self._wrappers.items():
             if name in self._undo:
                 self._undo.pop(name)()
@@ -248,6 +255,7 @@ class FitInterceptor:
         }
         arguments["callbacks"] = callbacks
         stack.enter_context(replacing(callbacks, "is_driven", True))
+        stack.enter_context(replacing(self.model, HOOKS_AT_EACH_STEP, True))
         stack.enter_context(
             self._functions.blocks(iterators, self.choices, size.steps, drivers)
         )

@@ -8,7 +8,7 @@ import keras
 
 from keras_strategies._internal.keras_private.averages import moved_averages
 from keras_strategies._internal.keras_private.optimizers import optimizer_slots
-from keras_strategies.training._blocks.step_block import StepBlock
+from keras_strategies.training._launches.step_block import StepBlock
 from keras_strategies.training._launches.step_program import Launched, StepProgram
 
 
@@ -201,7 +201,7 @@ def like(jax: ModuleType, old: Any, new: Any) -> Any:
 
 
 def positions(model: keras.Model, variables: Any) -> list[tuple[int, int]]:
-    """Returns where weights are in JAX's state: `(0, n)` if trainable, else `(1, n)`."""
+    """Returns where weights are in JAX's state: `(0, n)` the trainable ones."""
     places = {
         id(variable): (kind, number)
         for kind, weights in enumerate(

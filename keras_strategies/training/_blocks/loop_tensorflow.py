@@ -10,7 +10,7 @@ from keras_strategies._internal.keras_private import index_checks
 from keras_strategies._internal.keras_private.averages import moved_averages
 from keras_strategies._internal.keras_private.step_blocks import has_stock_step
 from keras_strategies._internal.traversal import all_layers
-from keras_strategies.training._blocks.step_block import StepBlock
+from keras_strategies.training._launches.step_block import StepBlock
 from keras_strategies.training._launches.step_program import Launched, StepProgram
 
 
@@ -59,9 +59,7 @@ class TensorFlowLoop:
             self._raise_for_indices()
         return logs
 
-    def launch(
-        self, block: StepBlock, program: StepProgram, inputs: Any
-    ) -> Launched:
+    def launch(self, block: StepBlock, program: StepProgram, inputs: Any) -> Launched:
         """Runs the full batches of a block with what a program adds to the steps.
 
         Args:

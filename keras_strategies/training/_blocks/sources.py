@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_strategies.training._blocks.prefetch import prefetch
 from keras_strategies.training._blocks.row_order import RowOrder
-from keras_strategies.training._blocks.step_block import BlockSplit, StepBlock
 from keras_strategies.training._data.arrays import Arrays, num_rows
 from keras_strategies.training._data.dataset import Dataset
+from keras_strategies.training._launches.step_block import BlockSplit, StepBlock
 
 
 def block_source(

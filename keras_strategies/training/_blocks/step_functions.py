@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.keras_private.fit_loop import traced_with
 from keras_strategies._internal.keras_private.step_blocks import training_settings
 from keras_strategies.training._blocks.backend import (
     device_module,
@@ -24,10 +25,12 @@ from keras_strategies.training._blocks.block_iterator import (
     EpochIterator,
     is_token,
 )
-from keras_strategies.training._blocks.step_block import StepBlock
 from keras_strategies.training._candidates import KINDS, Candidate
+from keras_strategies.training._launches.step_block import StepBlock
 from keras_strategies.training._launches.step_driver import StepDriver
 
+# Ways to trace a training step that are kept beside the newest.
+_VARIANTS = 5
 # The attribute of a model that Keras's loop calls, by kind of step.
 FUNCTIONS = {kind: f"{kind}_function" for kind in KINDS}
 
@@ -40,9 +43,7 @@ class TensorFlowFunction:
         make_keras_function: Makes Keras's function.
     """
 
-    def __init__(
-        self, run: Callable[..., Any], make_keras_function: Callable[[], Any]
-    ):
+    def __init__(self, run: Callable[..., Any], make_keras_function: Callable[[], Any]):
         self._run, self._make_keras_function = run, make_keras_function
         self._keras_function = None
 
@@ -103,11 +104,15 @@ class StepFunctions:
             name: getattr(model, name)
             for name in ("steps_per_execution", "jit_compile")
         }
-        # Compiled loops by (kind, compiler, batch size), Keras's by (kind, XLA).
+        # Compiled loops by (kind, compiler, batch size, what they were traced with),
+        # Keras's functions by (kind, XLA).
         self._loops, self._keras_functions = {}, {}
         # {kind: function that installs ours again} of the running sessions, and the
         # kinds that a callback had traced again meanwhile.
         self._sessions, self._retraced = {}, set()
+        # What training steps are traced with: callbacks change it for a fit.
+        self._traced_with: Any = None
+        self._variants: list[Any] = []
 
     @contextlib.contextmanager
     def blocks(
@@ -122,6 +127,8 @@ class StepFunctions:
         Those that have one in `drivers` are run by it.
         """
         model, outer = self.model, self._sessions
+        if self._traced_with is None:
+            self._traced_with = traced_with(model)
         settings = {"steps_per_execution": steps, **dict.fromkeys(FUNCTIONS.values())}
         with training_settings(model, **settings):
             installers = {
@@ -183,6 +190,27 @@ class StepFunctions:
                 self._sessions[kind]()
         return function
 
+    def change(self, key: Any) -> None:
+        """Takes the training steps that were traced with `key`, or new ones.
+
+        A callback that changes the step for one `fit` costs two traces once, not two in
+        each fit.
+        """
+        self._traced_with = key
+        self._variants = [item for item in self._variants if item != key][-_VARIANTS:]
+        self._variants.append(key)
+        kept = [*self._variants, None]
+        for name in [name for name in self._loops if name[3] not in kept]:
+            del self._loops[name]
+        for name in [name for name in self._keras_functions if name[0] == "train"]:
+            del self._keras_functions[name]
+        if not self._sessions:
+            setattr(self.model, FUNCTIONS["train"], None)
+            return
+        self._retraced.add("train")
+        if "train" in self._sessions:
+            self._sessions["train"]()
+
     def forget(self) -> None:
         """Lets running sessions end without Keras's functions from before them.
 
@@ -220,7 +248,8 @@ class StepFunctions:
 
     def _loop(self, kind, compiler, size):
         """The compiled loop for batches of a size."""
-        key = (kind, compiler, size)
+        variant = self._traced_with if kind == "train" else None
+        key = (kind, compiler, size, variant)
         if key not in self._loops:
             self._loops[key] = make_loop(self.model, kind, size, compiler == "xla")
         return self._loops[key]

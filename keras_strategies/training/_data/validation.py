@@ -15,7 +15,7 @@ from keras_strategies._internal.keras_private.step_blocks import (
 )
 from keras_strategies.training._data.arrays import Arrays, arrays_of_fit
 from keras_strategies.training._data.dataset import Dataset
-from keras_strategies.training._measurement.model_state import preserve_state
+from keras_strategies.training._model_state import preserve_state
 
 
 def check_model(model: keras.Model) -> None:

@@ -67,9 +67,9 @@ def needs_of(callbacks: list[keras.callbacks.Callback]) -> Needs:
             needs.bounded.append((callback, callback.steps_until_hook))
         elif _is_of_keras(callback):
             _sort_one_of_keras(callback, needs)
-        elif _declares(callback, "batch_logs") and callback.batch_logs:
-            needs.logged.append(callback)
-        elif all(only_reads_logs(callback, hook) for hook in _own_hooks(callback)):
+        elif (_declares(callback, "batch_logs") and callback.batch_logs) or all(
+            only_reads_logs(callback, hook) for hook in _own_hooks(callback)
+        ):
             needs.logged.append(callback)
         else:
             needs.stepwise.append(callback)

@@ -16,11 +16,11 @@ from keras_strategies._internal.keras_private.optimizers import (
     optimizer_slots,
     with_assigned_values,
 )
-from keras_strategies.training._blocks.step_block import StepBlock
 from keras_strategies.training._launches.callback_list import (
     LaunchCallbackList,
     OutOfReach,
 )
+from keras_strategies.training._launches.step_block import StepBlock
 from keras_strategies.training._launches.step_program import Launched, StepProgram
 
 
