@@ -247,7 +247,9 @@ def test_units_under_an_activation_that_mixes_them_are_kept(activation):
 def test_attention_and_recurrent_layers_get_all_their_inputs():
     inputs = keras.Input((6, 3))
     x = layers.Conv1D(8, 3, name="kept")(inputs)
-    x = layers.MultiHeadAttention(2, 4, name="mha")(x, x)
+    x, _ = layers.MultiHeadAttention(2, 4, name="mha")(
+        x, x, return_attention_scores=True
+    )
     x = layers.Dense(8, name="free")(x)
     x = layers.Dense(8, name="also")(x)
     model = keras.Model(inputs, layers.LSTM(4, name="lstm")(x))
