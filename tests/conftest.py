@@ -7,18 +7,34 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("KERAS_STRATEGIES_CACHE", "")  # no test writes into the home
 
 # Tiny networks spend their time in XLA's optimizer and in threads that wait for each
 # other: without both, the same assertions take about two thirds of the time.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false",
 )
 if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
 import pytest
+
+from tests import shortcuts
+
+# Files that take 15 seconds or more, the longest first: with `--no-loadscope-reorder`
+# they start first, so that no worker ends with one of them alone.
+LONGEST = (
+    "contract/test_callbacks.py",
+    "policy/test_docstrings.py",
+    "ablation/test_study.py",
+    "_internal/test_freezing.py",
+    "contract/test_rewriters.py",
+    "contract/test_training.py",
+    "contract/test_saving.py",
+)
 
 
 def pytest_addoption(parser):
@@ -37,7 +53,39 @@ def pytest_collection_modifyitems(config, items):
         (dropped if slow or other else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
-        items[:] = kept
+    items[:] = sorted(kept, key=_rank)
+
+
+def _rank(item):
+    name = "/".join(item.path.parts[-2:])
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+
+def pytest_collection_finish(session):
+    import keras
+
+    shortcuts.collect_rarely()
+    quick = not session.config.getoption("--full")
+    if quick and keras.backend.backend() == "tensorflow":
+        shortcuts.optimize_no_graphs()
+
+
+@pytest.fixture(autouse=True)
+def _short_ways(request, monkeypatch):
+    import keras
+
+    quick = not request.config.getoption("--full")
+    if quick and keras.backend.backend() == "tensorflow":
+        shortcuts.trace_once(request.path, monkeypatch)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _free_memory():
+    import keras
+
+    yield
+    if keras.backend.backend() == "tensorflow":
+        shortcuts.forget_gradients()
 
 
 @pytest.fixture(autouse=True)

@@ -178,6 +178,18 @@ def boolean(name: str, value: Any, *, fix: str = "") -> bool:
     return value
 
 
+def callable_or_none(name: str, value: Any, *, fix: str = "") -> Any:
+    """Checks a function, or `None`."""
+    if value is not None and not callable(value):
+        fail(
+            f"`{name}` must be a function or None",
+            fix=fix,
+            error=TypeError,
+            **{name: value},
+        )
+    return value
+
+
 @overload
 def instance(
     name: str,

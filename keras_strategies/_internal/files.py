@@ -29,18 +29,41 @@ def aside(path: pathlib.Path, suffix: str = ".tmp") -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
-    """Opens a file that replaces `path` in the end, and keeps its permissions."""
+def replacing(path: pathlib.Path, durable: bool = False) -> Iterator[BinaryIO]:
+    """Opens a file that replaces `path` in the end, and keeps its permissions.
+
+    Args:
+        path: The file to replace.
+        durable: Whether the content is on the disk before the file takes its name, and
+            the name before this returns: without it a power loss may leave an empty
+            file. Defaults to `False`.
+    """
     with aside(path) as temporary:
         with temporary.open("wb") as file:
             yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         if path.exists():
             temporary.chmod(path.stat().st_mode & 0o7777)
+    if durable:
+        _sync_folder(path.parent)
 
 
-def replace(path: pathlib.Path, content: bytes) -> None:
+def _sync_folder(folder: pathlib.Path) -> None:
+    """Puts the names in a folder on the disk."""
+    if os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace(path: pathlib.Path, content: bytes, durable: bool = False) -> None:
     """Writes `content` to `path`; an existing file keeps its permissions."""
-    with replacing(path) as file:
+    with replacing(path, durable) as file:
         file.write(content)
 
 

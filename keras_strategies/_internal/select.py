@@ -12,9 +12,13 @@ The path of a layer is its name behind the names of the layers around it, withou
 model itself: `"backbone/conv_1"`. The path of a weight is that of its layer and its
 own name: `"backbone/conv_1/kernel"`. What holds for a layer holds for its weights and
 for the layers in it, so that `"^backbone$"` selects all of the backbone.
+
+In an optimizer only variables are known, by the paths that Keras gave them. There, a
+string that is the name of a layer or model selects all of its variables as well.
 """
 
 import dataclasses
+import gc
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -42,12 +46,49 @@ class Target:
         subject: What a function of the user is called with.
         around: `(path, layer)` of the layers around it, from the outside to the
             inside.
+        names: Names of the layers around it, where only variables are known.
     """
 
     path: str
     item: Any
     subject: Any
     around: tuple[tuple[str, Any], ...] = ()
+    names: "LayerNames | None" = None
+
+
+class LayerNames:
+    """Which variables belong to a layer with a name, where only variables are known.
+
+    The path of a variable has the names of the layers around it at the time it was
+    created: not that of a backbone that was built before the model around it. Neither
+    a variable nor an optimizer refers to its model, so the layers are searched among
+    the living objects, and only for a selector that is a plain name.
+    """
+
+    _NAME = re.compile(r"[\w.\-/ ]+")
+
+    def __init__(self, variables: Iterable[Any]):
+        self._variables = {id(variable) for variable in variables}
+        self._members: dict[str, set[int]] = {}
+
+    def __call__(self, name: str, variable: Any) -> bool:
+        """Whether a variable is in a layer with this name."""
+        if not self._NAME.fullmatch(name):
+            return False
+        if name not in self._members:
+            self._members[name] = self._search(name)
+        return id(variable) in self._members[name]
+
+    def _search(self, name):
+        members = set()
+        for item in gc.get_objects():
+            # By its type: other objects may answer `isinstance` with an import.
+            if not issubclass(type(item), keras.layers.Layer):
+                continue
+            # A layer whose constructor has not ended has no name yet.
+            if item.__dict__.get("name") == name and "_layers" in item.__dict__:
+                members.update(id(weight) for weight in item.weights)
+        return members & self._variables
 
 
 def layer_targets(model: keras.Model) -> list[Target]:
@@ -92,7 +133,9 @@ def weight_targets(model: keras.Model) -> list[Target]:
 
 def variable_targets(variables: Iterable[Any]) -> list[Target]:
     """Targets where only variables are known, as in an optimizer."""
-    return [Target(getattr(v, "path", v.name), v, v) for v in variables]
+    variables = list(variables)
+    names = LayerNames(variables)
+    return [Target(getattr(v, "path", v.name), v, v, names=names) for v in variables]
 
 
 class Selection:
@@ -175,7 +218,9 @@ class Selection:
         around = target.around if self._inside else ()
         if isinstance(entry, re.Pattern):
             paths = [target.path, *(path for path, _ in around)]
-            return any(entry.search(path) for path in paths)
+            if any(entry.search(path) for path in paths):
+                return True
+            return target.names is not None and target.names(entry.pattern, target.item)
         if isinstance(entry, keras.Variable):
             return target.item is entry
         if isinstance(entry, keras.layers.Layer):

@@ -11,13 +11,13 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.executors import check_executor
 from keras_strategies._internal.metrics import metric_direction
 from keras_strategies.ablation._designs import DESIGNS, hadamard
 from keras_strategies.ablation._engine import SCREEN_REPLICATES
 from keras_strategies.ablation._not_applicable import NotApplicable
 from keras_strategies.ablation._runs import applying, scoring, splits
 from keras_strategies.ablation._runs.log import Log
-from keras_strategies.ablation._runs.pools import as_executor
 from keras_strategies.ablation._runs.samples import Samples, collect
 from keras_strategies.ablation._runs.training import (
     Job,
@@ -95,17 +95,12 @@ def checked(**arguments: Any) -> Request:
     checks.instance("metric", a["metric"], str)
     checks.choice("design", a["design"], DESIGNS)
     _check_numbers(a)
-    a["executor"] = as_executor(a["executor"])
-    if a["executor"] is not None and not hasattr(a["executor"], "submit"):
-        checks.fail(
-            "`executor` must be a concurrent.futures.Executor or a pool",
-            error=TypeError,
-            executor=a["executor"],
-        )
-    if a["executor"] is not None and a["workers"] != 1:
-        checks.fail(
-            "`executor` and `workers` must not be given both", workers=a["workers"]
-        )
+    if a["executor"] is not None:
+        a["executor"] = check_executor(a["executor"])
+        if a["workers"] != 1:
+            checks.fail(
+                "`executor` and `workers` must not be given both", workers=a["workers"]
+            )
     if a["save_weights"] and a["directory"] is None:
         checks.fail("`save_weights` needs a directory", directory=None)
     return Request(**a)

@@ -7,6 +7,7 @@ The state of each is a plain dict behind `get_state()` and `set_state(state)`, a
 """
 
 from keras_strategies.callbacks._common.stateful import Stateful
+from keras_strategies.callbacks._common.step_values import StepValues
 from keras_strategies.callbacks._state import get_state, set_state
 from keras_strategies.callbacks.data.label_smoothing_scheduler import (
     LabelSmoothingScheduler,
@@ -70,6 +71,7 @@ __all__ = [
     "SequenceLengthWarmup",
     "Stateful",
     "StepDecayScheduler",
+    "StepValues",
     "TargetStopping",
     "ThroughputMonitor",
     "TimeBudget",

@@ -6,11 +6,13 @@ from typing import Any
 import keras
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import (
-    callback_list,
-    checkpoint_state,
-    set_checkpoint_state,
+from keras_strategies._internal.keras_private import callback_list
+from keras_strategies._internal.keras_private.callback_memory import (
+    get_private_memory,
+    private_memory,
+    set_private_memory,
 )
+from keras_strategies.callbacks._common import csv_state
 from keras_strategies.callbacks._common.stateful_callback import check_state_keys
 
 # Attributes that Keras's callbacks set anew in `on_train_begin`.
@@ -25,6 +27,13 @@ _RESET_BY_KERAS = {
     keras.callbacks.ReduceLROnPlateau: ("best", "cooldown_counter", "wait"),
     keras.callbacks.History: ("history", "epoch"),
 }
+# These learn nothing: what they do is a function of the epoch and of the logs.
+_WITHOUT_MEMORY = (
+    keras.callbacks.LearningRateScheduler,
+    keras.callbacks.ProgbarLogger,
+    keras.callbacks.RemoteMonitor,
+    keras.callbacks.TerminateOnNaN,
+)
 
 
 def get_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
@@ -33,7 +42,9 @@ def get_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
     With the saved model it is what a resumed training needs: without it
     `EarlyStopping` forgets how long it has waited, `ModelCheckpoint` what the best
     value was. Works for the callbacks of this package and for Keras's
-    `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint` and `History`.
+    `EarlyStopping`, `ReduceLROnPlateau`, `ModelCheckpoint`, `CSVLogger` (its rows),
+    `TensorBoard` (its steps), `SwapEMAWeights` and `History`, and for those that learn
+    nothing, such as `LearningRateScheduler`.
 
     Args:
         callback: The callback, at any time, also within `fit`.
@@ -58,8 +69,11 @@ def get_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
     """
     if hasattr(callback, "get_state"):
         return callback.get_state()
-    if isinstance(callback, keras.callbacks.ModelCheckpoint):
-        return checkpoint_state(callback)
+    if isinstance(callback, keras.callbacks.CSVLogger):
+        return csv_state.get_state(callback)
+    private = private_memory(callback)
+    if private is not None:
+        return get_private_memory(callback, private)
     names = _state_names(callback)
     return {name: copy.deepcopy(getattr(callback, name, None)) for name in names}
 
@@ -96,32 +110,50 @@ def set_state(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None
     if hasattr(callback, "set_state"):
         callback.set_state(state)
         return
-    is_checkpoint = isinstance(callback, keras.callbacks.ModelCheckpoint)
-    names = checkpoint_state(callback) if is_checkpoint else _state_names(callback)
-    check_state_keys(callback, state, names)
-    if is_checkpoint:
-        set_checkpoint_state(callback, copy.deepcopy(state))
-        return
+    check_state_keys(callback, state, _keys(callback))
     _assign(callback, state)
     if callback_list(callback) is None:  # else the fit is there already
         _assign_after_next_begin(callback, state)
+
+
+def has_known_state(callback: keras.callbacks.Callback) -> bool:
+    """Whether `get_state` and `set_state` work for this callback."""
+    if hasattr(callback, "get_state") and hasattr(callback, "set_state"):
+        return True
+    kinds = (keras.callbacks.CSVLogger, *_WITHOUT_MEMORY, *_RESET_BY_KERAS)
+    return isinstance(callback, kinds) or private_memory(callback) is not None
+
+
+def _keys(callback):
+    if isinstance(callback, keras.callbacks.CSVLogger):
+        return csv_state.KEYS
+    return private_memory(callback) or _state_names(callback)
 
 
 def _state_names(callback):
     for cls, names in _RESET_BY_KERAS.items():
         if isinstance(callback, cls):
             return names
+    if isinstance(callback, _WITHOUT_MEMORY):
+        return ()
     supported = ", ".join(cls.__name__ for cls in _RESET_BY_KERAS)
     return checks.fail(
         f"`callback` must be one of this package, or Keras's ModelCheckpoint, "
-        f"{supported}",
-        fix="Callbacks that learn nothing need no state.",
+        f"CSVLogger, TensorBoard, SwapEMAWeights, {supported}",
+        fix="Give a callback of your own the methods of callbacks.Stateful.",
         error=TypeError,
         callback=type(callback).__name__,
     )
 
 
 def _assign(callback, state):
+    private = private_memory(callback)
+    if isinstance(callback, keras.callbacks.CSVLogger):
+        csv_state.set_state(callback, state)
+        return
+    if private is not None:
+        set_private_memory(callback, private, copy.deepcopy(state))
+        return
     for name, value in copy.deepcopy(state).items():
         if value is not None or hasattr(callback, name):
             setattr(callback, name, value)

@@ -4,7 +4,10 @@ import argparse
 
 from keras_strategies.cli import common, compare
 
-EXAMPLE = """example:
+EXAMPLE = """exit codes:
+  0 timed, 2 no such file, a damaged one, or one that cannot be run here.
+
+examples:
   keras-strategies benchmark model.tflite
   keras-strategies benchmark model.tflite --runs 200 --threads 4 --json
 """
@@ -18,8 +21,7 @@ def add_parser(commands: common.Subparsers) -> None:
         help="speed of a .tflite file on this processor",
         description=(
             "Times a .tflite file on random inputs in a process of its own: median, "
-            "90 % and smallest time of one inference, and peak memory. Exit code 2: "
-            "there is no such file, it is damaged or cannot be run here."
+            "90 % and smallest time of one inference, and peak memory."
         ),
         epilog=EXAMPLE,
     )

@@ -10,12 +10,13 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from keras_strategies._internal.reports import Report, rich_table
 from keras_strategies.cli.errors import UsageError
 
 if TYPE_CHECKING:
     import keras
+    from rich.console import Console
 
+    from keras_strategies._internal.reports import Report
     from keras_strategies.export import TFLiteModel
 
 #: The object that `add_parser` of a command adds itself to.
@@ -54,13 +55,34 @@ def fraction(text: str) -> float:
 def add_command(
     commands: Subparsers, name: str, description: str, **texts: Any
 ) -> argparse.ArgumentParser:
-    """Adds a subcommand whose `epilog` keeps its lines."""
-    return commands.add_parser(
+    """Adds a subcommand whose `epilog` keeps its lines.
+
+    Its defaults name `run`, the command, and may name `check`, which is called before
+    the package is imported: it refuses what needs no model, no data and no library.
+    With `needs_package=False` the package is not imported at all.
+    """
+    parser = commands.add_parser(
         name,
         description=textwrap.fill(description, 79),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **texts,
     )
+    parser.set_defaults(check=None, needs_package=True)
+    return parser
+
+
+def need_modules(purpose: str, *modules: str) -> None:
+    """Refuses a command whose optional modules are not installed, all at once.
+
+    Args:
+        purpose: What needs them, the start of the message.
+        *modules: Names of top-level modules.
+    """
+    from keras_strategies._internal.optional import missing_message
+
+    message = missing_message(modules, purpose)
+    if message is not None:
+        raise UsageError(message)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -172,22 +194,55 @@ def print_error(message: Any) -> None:
 
 def print_json(values: Any) -> None:
     """Prints one JSON object."""
-    json.dump(values, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    print_text(json.dumps(values, indent=2))
 
 
-def print_report(report: Report) -> None:
+def print_text(text: str) -> None:
+    """Prints lines as they are; does nothing if nobody reads them any more."""
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        _discard_stdout()
+
+
+def is_stdout_closed() -> bool:
+    """Whether standard output is a pipe that nobody reads; if so, it is let go."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+        return True
+    return False
+
+
+def _discard_stdout() -> None:
+    """Sends all further output nowhere: `| head` has seen enough."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+
+
+def console(stderr: bool = False) -> "Console":
+    """Returns a console of rich that takes a closed pipe as the end of interest."""
+    import rich.console
+
+    class Console(rich.console.Console):
+        def on_broken_pipe(self) -> None:  # rich would exit with code 1
+            _discard_stdout()
+
+    return Console(soft_wrap=False, stderr=stderr)
+
+
+def print_report(report: "Report") -> None:
     """Prints a result as a table that fits the terminal."""
-    from rich.console import Console
-
-    Console(soft_wrap=False).print(report)
+    console().print(report)
 
 
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Prints a table; columns that start with `>` are numbers."""
-    from rich.console import Console
+    from keras_strategies._internal.reports import rich_table
 
     table = rich_table(
         [column.lstrip(">") for column in columns],
@@ -195,10 +250,10 @@ def print_table(
         [not column.startswith(">") for column in columns],
         wrap=True,
     )
-    console = Console(soft_wrap=False)
-    console.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
-    console.print(table)
-    console.print()
+    screen = console()
+    screen.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)
+    screen.print(table)
+    screen.print()
 
 
 def size_text(count: int) -> str:

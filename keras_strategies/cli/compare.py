@@ -19,7 +19,7 @@ exit codes:
   0 they agree, 1 an output is refused or they agree less than --min-agreement, 2 bad
   use.
 
-example:
+examples:
   keras-strategies compare model.keras model.tflite --data x_test.npy
   keras-strategies compare model.keras model.tflite --data test.npz --min-agreement 0.98
 """

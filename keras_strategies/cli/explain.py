@@ -39,7 +39,7 @@ output:
 exit codes:
   0 written, 2 bad use.
 
-example:
+examples:
   keras-strategies explain model.keras cat.png -o why.png
   keras-strategies explain model.keras cat.png --scale 255 --method integrated_gradients
   keras-strategies explain model.keras test.npz --method saliency --target 3 -o maps.npy
@@ -85,7 +85,7 @@ def add_parser(commands: common.Subparsers) -> None:
     )
     common.add_unsafe(parser)
     common.add_json(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=check)
 
 
 def _add_method(parser):
@@ -116,9 +116,15 @@ def _add_method(parser):
     )
 
 
+def check(arguments: argparse.Namespace) -> None:
+    """Refuses what needs no library to be refused."""
+    if _checked_output(arguments.output).suffix.lower() != ".npy":
+        common.need_modules("A picture of `keras-strategies explain`", "matplotlib")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit code."""
-    output = _checked_output(arguments.output)
+    output = pathlib.Path(arguments.output)
     model = common.load_model(arguments.model, arguments.unsafe, compile=False)
     inputs = _inputs(model, arguments)
     with common.usage_errors():

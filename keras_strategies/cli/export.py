@@ -353,14 +353,13 @@ def _progress(arguments: argparse.Namespace) -> Iterator[Any]:
         yield contextlib.nullcontext()
         return
     from rich import progress
-    from rich.console import Console
 
     bar = progress.Progress(
         progress.SpinnerColumn(),
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=common.console(stderr=True),
         transient=True,
     )
     with bar:

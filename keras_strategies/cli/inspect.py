@@ -5,7 +5,10 @@ from typing import Any
 
 from keras_strategies.cli import common
 
-EXAMPLE = """example:
+EXAMPLE = """exit codes:
+  0 listed, 2 no such file or a damaged one.
+
+examples:
   keras-strategies inspect model.tflite
   keras-strategies inspect model.tflite --json > model.json
 """
@@ -20,8 +23,7 @@ def add_parser(commands: common.Subparsers) -> None:
         description=(
             "Lists size, signatures, operations (and those that the GPU delegate and "
             "the Edge TPU do not list), tensor types, zeros and metadata of a .tflite "
-            "file from any converter, also of one that cannot be run here. "
-            "Exit code 2: there is no such file, or it is damaged."
+            "file from any converter, also of one that cannot be run here."
         ),
         epilog=EXAMPLE,
     )
@@ -69,7 +71,7 @@ def _print_contents(contents: dict[str, Any]) -> None:
     heads = ("accelerator", "not on its list", "needs")
     common.print_table("Accelerators", heads, delegates)
     for entry in contents["delegates"]:
-        print(f"{entry['delegate']}: {entry['source']}")  # noqa: T201
+        common.print_text(f"{entry['delegate']}: {entry['source']}")
     types = [
         (kind, entry["tensors"], f"{entry['bytes']:,}")
         for kind, entry in contents["tensor_types"].items()

@@ -54,7 +54,7 @@ files: trainings.jsonl and study.json, from which the same command goes on, repo
 exit codes:
   0 done, 2 bad use, 130 interrupted.
 
-example:
+examples:
   keras-strategies study --model pkg.module:build --data x.npz --catalog image \\
       --metric val_accuracy --epochs 30 --workers 2
   keras-strategies study --recipe study.toml

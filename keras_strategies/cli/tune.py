@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import csv
+import pathlib
 import sys
 
 from keras_strategies.cli import common
@@ -27,7 +28,7 @@ files: best.keras (or front_TRIAL.keras for several objectives), results.csv and
 exit codes:
   0 done, 1 no trial completed, 2 bad use, 130 interrupted.
 
-example:
+examples:
   keras-strategies tune --model pkg.module:build --data x.npz --algorithm tpe \\
       --trials 50 --objective val_accuracy
   keras-strategies tune --model model.keras --data x.npz --workers 2 --pruner median
@@ -61,7 +62,7 @@ def add_parser(commands: common.Subparsers) -> None:
     )
     common.add_unsafe(parser)
     common.add_json(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, check=check)
 
 
 def _add_search(parser):
@@ -76,8 +77,8 @@ def _add_search(parser):
         "--algorithm",
         default="auto",
         metavar="NAME",
-        help="grid, random, bayesian, hyperband, tpe, gp, cmaes, nsga2, evolution or "
-        "auto (auto: chosen from the space)",
+        help="grid, random, bayesian, hyperband, tpe, gp, cmaes, nsga2, evolution, "
+        "pbt or auto (auto: chosen from the space)",
     )
     group.add_argument(
         "--trials",
@@ -136,6 +137,15 @@ def _add_training(parser):
     )
 
 
+def check(arguments: argparse.Namespace) -> None:
+    """Refuses what needs no library to be refused."""
+    check_folder(arguments.output)
+    if not arguments.no_report:
+        common.need_modules(
+            "The report of `keras-strategies tune` (--no-report)", "matplotlib"
+        )
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit code."""
     # With --json nothing else goes to stdout, whatever KerasTuner or the model prints.
@@ -154,11 +164,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments):
     """Returns the results, the files and the test metrics; None if all failed."""
     from keras_strategies.cli import _tune_inputs
-    from keras_strategies.tuning import reports
 
-    folder = check_folder(arguments.output)
-    if not arguments.no_report:
-        reports.require_libraries("The report of `keras-strategies tune` (--no-report)")
+    folder = pathlib.Path(arguments.output)
     data = _tune_inputs.Data(arguments)
     tuner = _tuner(
         arguments, _tune_inputs.load_model(arguments.model, arguments.unsafe)

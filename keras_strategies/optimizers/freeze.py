@@ -32,8 +32,9 @@ class Freeze(Transform):
 
     Args:
         include: The variables to freeze at first: a regular expression that is searched
-            in the path of a variable (`"sequential/backbone/kernel"`), a layer or
-            model, a variable, a function of a variable, or a list of these. Defaults to
+            in the path of a variable (`"sequential/backbone/kernel"`), the name of a
+            layer or model, which stands for all in it, the layer or model itself, a
+            variable, a function of a variable, or a list of these. Defaults to
             `None`: all if `exclude` is given, else none.
         exclude: The variables not to freeze, as in `include`, which it overrides.
             Defaults to `None`.

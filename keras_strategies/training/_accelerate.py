@@ -14,7 +14,7 @@ from keras_strategies.training._data.sample import MeasurementSample
 from keras_strategies.training._data.validation import check_model, checked_data
 from keras_strategies.training._fingerprint import fingerprint
 from keras_strategies.training._measurement.measure import measure
-from keras_strategies.training._measurement.model_state import preserve_state
+from keras_strategies.training._model_state import preserve_state
 from keras_strategies.training.execution_plan import ExecutionPlan, installed_plan
 
 
@@ -47,11 +47,31 @@ def accelerate(
 
     Model, optimizer, metrics and random states are restored afterwards. The fastest
     candidate is installed if it is at least 3 % faster than plain `fit`. Then
-    `model.fit`, `evaluate` and `predict` use it, with all callbacks: batch hooks are
-    called once per block, as with Keras's `steps_per_execution`. With `shuffle=False`
-    the weights are those of plain `fit` except for rounding. Data larger than
-    `memory_limit` are transferred in blocks. On JAX everything is compiled by XLA; on
-    Torch nothing is compiled, and the plan is plain `fit`.
+    `model.fit`, `evaluate` and `predict` use it. With `shuffle=False` the weights are
+    those of plain `fit` except for rounding. Data larger than `memory_limit` are
+    transferred in blocks; another number of rows needs no new program. On JAX
+    everything is compiled by XLA; on Torch nothing is compiled, and the plan is plain
+    `fit`.
+
+    Callbacks have what they have in plain `fit`, step by step. What schedulers set
+    (`callbacks.StepValues`) is fed into the program, averages of weights move and
+    gradients are measured in it, it ends where the loss is not finite, and batch hooks
+    that read logs are called afterwards, once a step, with the logs of that step. A
+    callback of yours says what it needs of the program by
+
+    ```
+    batch_logs = True                   its batch hooks only read `logs`
+    values_for_steps(start, count)      what it assigns is known beforehand
+    steps_until_hook(batch)             how many steps may be made before its next hook
+    ```
+
+    Without these its code decides: hooks that reach neither model nor clock are taken
+    for readers of logs. Any other callback with batch hooks makes the program one step
+    long, about as slow as plain `fit`, with a warning.
+
+    A class with a `fit` of its own is accelerated where that calls `super().fit`; one
+    with a `make_train_function` of its own in single steps. Indices out of range raise
+    in XLA as they do in a graph.
 
     A `tf.data.Dataset` or a `PyDataset` is prefetched in blocks of up to 64 batches
     while the steps of the block before run. Each measurement iterates over a part of
@@ -84,9 +104,9 @@ def accelerate(
 
     Raises:
         ValueError: If the model is not built or not compiled, runs eagerly or is
-            distributed, if data (of a dataset: the first batch) do not match the model
-            or contain NaN or infinity, or if an argument is out of its range. The
-            model is then unchanged.
+            distributed, if data (of a dataset: the first batch) do not match the model,
+            if NaN or infinity in them makes the loss so, or if an argument is out of
+            its range. The model is then unchanged.
 
     Example:
 

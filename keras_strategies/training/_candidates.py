@@ -71,6 +71,12 @@ def possible_candidates(
         )
         return [PLAIN], [note]
     candidates, notes = _for_data(candidates, data)
+    if type(model).make_train_function is not keras.Model.make_train_function:
+        candidates = [item for item in candidates if not item.uses_blocks]
+        notes.append(
+            f"{type(model).__name__} has a `make_train_function` of its own, whose "
+            "function Keras calls for each step: only single steps were tried."
+        )
     if backend == "jax":
         candidates = [item for item in candidates if item.compiler != "graph"]
         notes.append("On JAX every candidate is compiled by XLA.")

@@ -12,6 +12,7 @@ from keras_strategies._internal import checks, files
 from keras_strategies._internal.reports import Column, Report
 from keras_strategies.training._blocks.fit_interceptor import FitInterceptor
 from keras_strategies.training._candidates import BY_NAME, KINDS, PLAIN
+from keras_strategies.training._data.validation import check_model
 from keras_strategies.training._fingerprint import environment, fingerprint
 from keras_strategies.training._measurement.measurement import Measurement
 
@@ -28,7 +29,8 @@ class ExecutionPlan(Report):
     While a plan is installed, plain `model.fit`, `evaluate` and `predict` use it. It is
     dropped, with a warning, when the model is compiled again or `fit` is given data
     that it was not made for; `remove` removes it. A plan can be saved, and installed in
-    the same model in another process without measuring again.
+    the same model in another process without measuring again: of the same layers, loss,
+    metrics and optimizer, with the same versions and processor.
 
     Args:
         choices: Names of the chosen candidates: `{"train": ..., "test": ...,
@@ -90,6 +92,8 @@ class ExecutionPlan(Report):
         ]
         self.details: dict[str, Any] = dict(details or {})
         self._interceptor = self._model = None
+        # Whether `training.fit` may exchange it for another one.
+        self.is_chosen_in_training: bool = False
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -121,9 +125,12 @@ class ExecutionPlan(Report):
         """Makes `model` use the plan. Returns the plan.
 
         Raises:
-            ValueError: If the plan was made for another model, another backend, or
-                is installed in a model.
+            ValueError: If the plan was made for another model (layers, loss, metrics
+                and optimizer count), with other versions or on another processor, if
+                the model is not compiled or runs eagerly, or if the plan is installed
+                in a model.
         """
+        check_model(model)
         if self.is_installed:
             checks.fail(
                 "a plan can be in one model at a time",
@@ -142,7 +149,21 @@ class ExecutionPlan(Report):
                     current=current,
                     fix="Call `training.accelerate` for a plan for this one.",
                 )
+        self._check_environment()
         return self._install(model, None)
+
+    def _check_environment(self):
+        """Refuses a plan whose times were measured with other versions or devices."""
+        current = environment()
+        planned = self.details.get("environment", current)
+        changed = [name for name in current if planned.get(name) != current[name]]
+        if changed:
+            checks.fail(
+                "the plan was measured with other versions or on another processor",
+                fix="Call `training.accelerate` for a plan for this one.",
+                planned={name: planned.get(name) for name in changed},
+                current={name: current[name] for name in changed},
+            )
 
     def _install(
         self, model: keras.Model, interceptor: FitInterceptor | None

@@ -34,6 +34,7 @@ from keras_strategies.tuning.oracles import (
     HyperbandOracle,
     OptunaOracle,
     OptunaStorageOracle,
+    PopulationBasedTrainingOracle,
     RandomSearchOracle,
 )
 from keras_strategies.tuning.pruners import MedianPruner, SuccessiveHalvingPruner
@@ -77,6 +78,7 @@ __all__ = [
     "MedianPruner",
     "OptunaOracle",
     "OptunaStorageOracle",
+    "PopulationBasedTrainingOracle",
     "RandomSearchOracle",
     "SearchReport",
     "SuccessiveHalvingPruner",

@@ -4,6 +4,10 @@ Each model is built twice with the same weights. One is accelerated on 8,192 sam
 in batches of 32; then both train in turns, plain `fit` and plain `fit` with the plan
 installed. A row's ratio is the median over the turns of the seconds of plain `fit` by
 those of the accelerated one. `KERAS_BACKEND=jax` measures the JAX backend.
+
+`--callbacks` adds three that act at each step, to both. `--fit 1 5 30` measures
+`training.fit` instead: whole trainings of so many epochs, each with a new model, from
+its first step on, with nothing stored of earlier runs.
 """
 
 import argparse
@@ -17,7 +21,7 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-from keras_strategies import training
+from keras_strategies import callbacks, training
 
 BATCH = 32
 TARGETS = {
@@ -73,22 +77,73 @@ def mobilenet():
     )
 
 
-MODELS = {item.__name__: item for item in (mlp, lstm, cnn, transformer, mobilenet)}
+def wide_deep():
+    """Eight categories of 100 values, embedded, beside a linear part of them."""
+    categories = keras.Input((8,))
+    deep = kl.Flatten()(kl.Embedding(100, 8)(categories))
+    for width in (64, 32):
+        deep = kl.Dense(width, activation="relu")(deep)
+    wide = kl.Flatten()(kl.Embedding(100, 10)(categories))
+    return keras.Model(categories, kl.Dense(10)(kl.Concatenate()([deep, wide])))
+
+
+def gru():
+    """GRU(32) over 40 tokens, masked."""
+    embedding = kl.Embedding(1000, 32, mask_zero=True)
+    return keras.Sequential([keras.Input((40,)), embedding, kl.GRU(32), kl.Dense(10)])
+
+
+def autoencoder():
+    """Two convolutions of stride 2 and their transposes, on 28x28."""
+    image = keras.Input((28, 28, 1))
+    code = kl.Conv2D(8, 3, strides=2, padding="same", activation="relu")(image)
+    code = kl.Conv2D(8, 3, strides=2, padding="same", activation="relu")(code)
+    x = kl.Conv2DTranspose(8, 3, strides=2, padding="same", activation="relu")(code)
+    x = kl.Conv2DTranspose(1, 3, strides=2, padding="same")(x)
+    return keras.Model(image, x)
+
+
+_ALL = (mlp, lstm, cnn, transformer, mobilenet, wide_deep, gru, autoencoder)
+MODELS = {item.__name__: item for item in _ALL}
+
+
+# Number of values and length of rows of integers.
+TOKENS = {
+    "lstm": (1000, 40),
+    "gru": (1000, 40),
+    "transformer": (1000, 32),
+    "wide_deep": (100, 8),
+}
+
+
+def acting():
+    """Three callbacks that act at each step."""
+    return [
+        callbacks.CosineDecayScheduler(decay_steps=10_000, update="batch"),
+        callbacks.GradientClipping(global_clipnorm=1.0),
+        callbacks.WeightAveraging(decay=0.99),
+    ]
 
 
 def data(name, samples):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 10, size=samples)
-    if name in ("lstm", "transformer"):
-        length = 40 if name == "lstm" else 32
-        return rng.integers(0, 1000, size=(samples, length)).astype("int32"), y
-    shape = {"mlp": (784,), "cnn": (28, 28, 1), "mobilenet": (96, 96, 3)}[name]
-    return rng.random(size=(samples, *shape), dtype="float32"), y
+    if name in TOKENS:
+        count, length = TOKENS[name]
+        return rng.integers(0, count, size=(samples, length)).astype("int32"), y
+    image = (28, 28, 1)
+    shapes = {"mlp": (784,), "cnn": image, "autoencoder": image}
+    shape = shapes.get(name, (96, 96, 3))
+    x = rng.random(size=(samples, *shape), dtype="float32")
+    return x, x if name == "autoencoder" else y
 
 
 def compiled(name):
     keras.utils.set_random_seed(0)
     model = MODELS[name]()
+    if name == "autoencoder":
+        model.compile("adam", "mse")
+        return model
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, metrics=["accuracy"])
     return model
@@ -102,15 +157,45 @@ def dataset(x, y):
     return rows.batch(BATCH).prefetch(tf.data.AUTOTUNE)
 
 
-def seconds(model, x, y, epochs):
+def seconds(model, x, y, epochs, listed=()):
     """Seconds for an epoch of a fit."""
     begin = time.perf_counter()
-    model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0, shuffle=y is not None)
+    shuffle = y is not None
+    settings = {"batch_size": BATCH, "verbose": 0, "callbacks": list(listed)}
+    model.fit(x, y, epochs=epochs, shuffle=shuffle, **settings)
     return (time.perf_counter() - begin) / epochs
 
 
-def compare(name, samples, rounds, most_seconds, time_limit, as_dataset=False):
+def whole(name, samples, epochs, rounds, with_callbacks):
+    """`(plain, training.fit)`: median seconds of a whole training, in turns."""
+    x, y = data(name, samples)
+    times = {"plain": [], "fit": []}
+    for turn in range(rounds):
+        for kind in list(times)[:: -1 if turn % 2 else 1]:
+            model = compiled(name)
+            given = {"epochs": epochs, "batch_size": BATCH, "verbose": 0}
+            given["callbacks"] = acting() if with_callbacks else []
+            begin = time.perf_counter()
+            if kind == "plain":
+                model.fit(x, y, **given)
+            else:
+                training.fit(model, x, y, **given)
+            times[kind].append(time.perf_counter() - begin)
+    return [statistics.median(values) for values in times.values()]
+
+
+def compare(
+    name,
+    samples,
+    rounds,
+    most_seconds,
+    time_limit,
+    as_dataset=False,
+    with_callbacks=False,
+):
     """One row: the plan, its cost, and both ways in turns."""
+    # The same objects in all fits of a model: their steps are traced once.
+    listed = [acting() if with_callbacks else [] for _ in range(2)]
     x, y = data(name, samples)
     if as_dataset:
         x, y = dataset(x, y), None
@@ -119,13 +204,16 @@ def compare(name, samples, rounds, most_seconds, time_limit, as_dataset=False):
     plan = training.accelerate(fast, x, y, batch_size=BATCH, time_limit=time_limit)
     planning = time.perf_counter() - begin
     epochs = 1 if name == "mobilenet" else 3
-    for model in (plain, fast):  # compiles, and reaches its speed
-        seconds(model, x, y, 1)
+    for index, model in enumerate((plain, fast)):  # compiles, and reaches its speed
+        seconds(model, x, y, 1, listed[index])
     times, begin = [], time.perf_counter()
     for turn in range(rounds):
         pair = [(0, plain), (1, fast)]
         pair = pair[:: -1 if turn % 2 else 1]
-        found = sorted((index, seconds(model, x, y, epochs)) for index, model in pair)
+        found = sorted(
+            (index, seconds(model, x, y, epochs, listed[index]))
+            for index, model in pair
+        )
         times.append([value for _, value in found])
         if time.perf_counter() - begin > most_seconds:
             break
@@ -152,12 +240,28 @@ def main():
     parser.add_argument("--time-limit", type=float, default=20, help="to choose a plan")
     parser.add_argument("--dataset", action="store_true", help="feed by tf.data")
     parser.add_argument("--plans", action="store_true", help="print their tables")
+    parser.add_argument("--callbacks", action="store_true", help="three at each step")
+    parser.add_argument("--fit", type=int, nargs="+", help="epochs of training.fit")
     given = parser.parse_args()
+    os.environ["KERAS_STRATEGIES_CACHE"] = ""  # nothing of earlier runs
+    if given.fit:
+        print(f"backend {keras.backend.backend()}, {given.samples} samples, cold")
+        print("model        epochs  plain s  training.fit s  ratio")
+        for name in given.only:
+            for epochs in given.fit:
+                settings = (given.samples, epochs, given.rounds, given.callbacks)
+                slow, quick = whole(name, *settings)
+                ratio = quick / slow
+                print(
+                    f"{name:<12} {epochs:6} {slow:8.2f} {quick:15.2f}  {ratio:5.2f}",
+                    flush=True,
+                )
+        return
     print(f"backend {keras.backend.backend()}, {given.samples} samples")
     print("model        plan          choosing s  plain s  with plan s  ratio (range)")
     for name in given.only:
         settings = (given.samples, given.rounds, given.seconds, given.time_limit)
-        row = compare(name, *settings, given.dataset)
+        row = compare(name, *settings, given.dataset, given.callbacks)
         least, most = row["range"]
         target = f"  (target >= {row['target']})" if row["target"] else ""
         print(

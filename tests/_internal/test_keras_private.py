@@ -1,10 +1,16 @@
 """Each private name of Keras does what this package relies on."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
 
 from keras_strategies._internal import keras_private
+from keras_strategies._internal.keras_private.initial_draws import (
+    SEED_BOUNDS,
+    recording_draws,
+)
 
 
 def test_input_signature_of_every_model_kind():
@@ -216,3 +222,33 @@ def test_values_that_a_metric_is_the_mean_of():
     values = keras_private.metric_values(accuracy, y, p)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(values), [[0.0], [1.0]])
     assert keras_private.metric_values(keras.metrics.AUC(), y, p) is None
+
+
+def test_draws_of_a_construction_are_recorded_in_order():
+    drawn, made = [], []
+    before = vars(keras.Variable).get("_initialize_with_initializer")
+    with recording_draws(drawn, made):
+        keras.utils.set_random_seed(5)
+        model = keras.Sequential(
+            [
+                keras.Input((3,)),
+                keras.layers.Dense(2),
+                keras.layers.Dropout(0.5),
+                keras.layers.Dense(2, kernel_initializer=keras.initializers.Ones()),
+                keras.layers.Dense(2, kernel_initializer=_seeded()),
+            ]
+        )
+    assert vars(keras.Variable).get("_initialize_with_initializer") is before
+    random.seed(5)
+    seeds = [random.randint(*SEED_BOUNDS) for _ in drawn]
+    first, dropout = model.layers[:2]
+    index = {id(thing): seed for thing, seed in zip(drawn, seeds, strict=True)}
+    assert index[id(first.kernel_initializer)] == first.kernel_initializer.seed
+    state = keras.ops.convert_to_numpy(dropout.seed_generator.state)
+    assert list(state) == [index[id(dropout.seed_generator)], 0]
+    assert id(model.layers[3].kernel_initializer) not in index
+    assert {id(v) for v in model.variables} <= {id(v) for v, _ in made}
+
+
+def _seeded():
+    return keras.initializers.GlorotUniform(seed=3)

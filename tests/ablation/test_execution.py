@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from keras_strategies import ablation
-from keras_strategies.ablation._runs import plans
-from keras_strategies.ablation._runs.execution import OutOfTime, Runner
-from keras_strategies.ablation._runs.log import Log
-from keras_strategies.ablation._runs.pools import (
+from keras_strategies._internal.executors import (
     Heartbeat,
     as_executor,
     capacity_of,
 )
+from keras_strategies.ablation._runs import plans
+from keras_strategies.ablation._runs.execution import OutOfTime, Runner
+from keras_strategies.ablation._runs.log import Log
 from keras_strategies.ablation._runs.training import Job
 from tests.ablation import networks
 

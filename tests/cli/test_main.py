@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from keras_strategies.cli import main as cli
 from keras_strategies.cli.errors import UsageError
 from keras_strategies.cli.output_folder import check_folder, written_aside
+from tests.policy.sources import ROOT
 
 
 def _exit(arguments, capsys):
@@ -66,6 +68,144 @@ def test_missing_extra_names_the_pip_command(module, tmp_path, capsys, monkeypat
     extra = {"sklearn": "tuning", "matplotlib": "plots"}[module]
     assert f"pip install 'keras-strategies[{extra}]'" in printed.err
     assert not (tmp_path / "o").exists()
+
+
+def test_all_missing_extras_are_named_at_once(tmp_path, capsys, monkeypatch):
+    for module in ("sklearn", "matplotlib"):
+        monkeypatch.setitem(sys.modules, module, None)
+    code, printed = _exit(["quickstart", "--output", str(tmp_path / "o")], capsys)
+    assert code == 2
+    assert "pip install 'keras-strategies[plots,tuning]'" in printed.err
+    arguments = ["tune", "--model", "m:f", "--data", "x.npz", "-o", str(tmp_path)]
+    code, printed = _exit(arguments, capsys)
+    assert code == 2
+    assert "--no-report" in printed.err and "[plots]" in printed.err
+
+
+ANSWERED_AT_ONCE = """
+import sys
+import keras_strategies_cli
+for arguments in (["--version"], ["--help"], ["tune", "--help"], ["quickstrat"]):
+    try:
+        keras_strategies_cli.main(arguments)
+    except SystemExit:
+        pass
+heavy = {"keras", "numpy", "tensorflow", "rich", "jax", "torch"} & set(sys.modules)
+print("loaded:", sorted(heavy))
+sys.exit(keras_strategies_cli.main(["quickstart", "-o", "/dev/null/x"]))
+"""
+
+
+def test_help_and_bad_use_load_neither_keras_nor_numpy():
+    done = subprocess.run(
+        [sys.executable, "-c", ANSWERED_AT_ONCE],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "loaded: []" in done.stdout
+    assert "must be writable" in done.stderr
+
+
+CHATTER = """
+import os, subprocess, sys
+from keras_strategies.cli._stderr import without_chatter
+LINES = (
+    "WARNING: All log messages before absl::InitializeLog() is called are written",
+    "I0000 00:00:1796039486.813445    7372 port.cc:153] oneDNN custom operations",
+    "E0000 00:00:1796039493.642681    7372 cuda_platform.cc:52] failed call to cuInit",
+    "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
+    "E0000 00:00:1796039493.642681    7372 other.cc:52] an error",
+    "F0000 00:00:1796039493.642681    7372 last.cc:52] the last words",
+)
+with without_chatter():
+    print("of Python", file=sys.stderr)
+    for line in LINES:
+        os.write(2, line.encode() + bytes([10]))
+    subprocess.run([sys.executable, "-c", "import sys; sys.stderr.write('a child')"])
+print("after", file=sys.stderr)
+with without_chatter():
+    os.write(2, b"before the crash")
+    os.abort()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="abort opens a dialogue there")
+def test_chatter_is_left_out_and_errors_are_not(monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    code = "import keras_strategies_cli as c; c._deferred('keras_strategies')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code + CHATTER],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    for line in ("of Python", "an error", "the last words", "a child", "after"):
+        assert line in done.stderr
+    assert "before the crash" in done.stderr
+    for line in ("InitializeLog", "oneDNN", "cuInit", "XNNPACK"):
+        assert line not in done.stderr
+
+
+def test_a_closed_pipe_is_no_error():
+    code = (
+        "import sys, time\n"
+        "from keras_strategies_cli import main, _deferred\n"
+        "_deferred('keras_strategies')\n"
+        "from keras_strategies.cli import common, main as cli\n"
+        "from keras_strategies.cli import completion\n"
+        "sys.stdin.read()\n"  # until the reader is gone
+        "rows = [('x' * 60, str(i)) for i in range(5000)]\n"
+        "def run(arguments):\n"
+        "    common.print_table('Rows', ('a', 'b'), rows)\n"
+        "    common.print_json(rows)\n"
+        "    return 1\n"
+        "completion.run, completion.check = run, None\n"
+        "sys.exit(cli.main(['completion', 'bash']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        process.stdin.close()
+        error = process.stderr.read()
+        # The command's own exit code, and nothing said.
+        assert (process.wait(60), error) == (1, b"")
+
+
+def test_every_command_has_one_style_of_help():
+    parser = cli.build_parser()
+    (commands,) = (a for a in parser._actions if hasattr(a, "add_parser"))
+    assert {"doctor", "lr-find", "completion"} <= set(commands.choices)
+    for name, command in commands.choices.items():
+        text = command.format_help()
+        assert "\nexit codes:\n" in text, name
+        assert "\nexamples:\n  " in text, name
+        assert all(len(line) <= 88 for line in text.splitlines()), name
+        # Actions of `checkpoint` have it.
+        assert "--json" in text or name in ("checkpoint", "completion"), name
+        assert command.description[0].isupper() and command.description[-1] == "."
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_commands_options_and_files(shell, capsys):
+    pytest.importorskip("shtab")
+    code, printed = _exit(["completion", shell], capsys)
+    assert code == 0
+    for word in ("lr-find", "doctor", "min-agreement", "representative"):
+        assert word in printed.out
+    if shell == "bash":
+        assert (
+            subprocess.run(["bash", "-n"], input=printed.out, text=True).returncode == 0
+        )
+        assert "compgen_files" in printed.out
 
 
 def test_version(capsys):

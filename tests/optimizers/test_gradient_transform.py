@@ -356,6 +356,56 @@ def test_frozen_weights_are_selected_and_saved(arguments, expected):
     assert built(model, loaded(transform)).frozen() == expected
 
 
+@pytest.mark.parametrize("kind", ["functional", "sequential", "in_a_sequential"])
+def test_the_name_of_a_backbone_selects_all_in_it(kind):
+    inputs = keras.Input((6,))
+    if kind == "functional":
+        dense = keras.layers.Dense(4, name="first")
+        backbone = keras.Model(inputs, dense(inputs), name="base_1x")
+    else:
+        layers = [keras.Input((6,)), keras.layers.Dense(4, name="first")]
+        backbone = keras.Sequential(layers, name="base_1x")
+    held = backbone if kind == "functional" else keras.Sequential([inputs, backbone])
+    # Of the same name, but in another model.
+    keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)], name="base_1x")
+    head = keras.layers.Dense(2, name="head")
+    model = keras.Sequential([keras.Input((6,)), held, head])
+    optimizer = optimizers.GradientTransform(
+        "sgd", [optimizers.Freeze([backbone.name])]
+    )
+    model.compile(optimizer, loss="mse")
+    before = [keras.ops.convert_to_numpy(w).copy() for w in model.weights]
+    fit(model, epochs=1)
+    moved = [
+        bool((keras.ops.convert_to_numpy(weight) != old).any())
+        for weight, old in zip(model.weights, before, strict=True)
+    ]
+    assert moved == [False, False, True, True]
+    assert optimizer.frozen() == [weight.path for weight in backbone.weights]
+    optimizer.unfreeze(backbone.name)
+    optimizer.freeze(exclude="base_1x")
+    assert optimizer.frozen() == [weight.path for weight in head.weights]
+    with pytest.raises(ValueError, match="must match at least one variable"):
+        optimizer.freeze("base_2")
+
+
+def test_a_backbone_by_name_stays_frozen_in_a_loaded_model(tmp_path):
+    layers = [keras.Input((6,)), keras.layers.Dense(4)]
+    backbone = keras.Sequential(layers, name="base")
+    model = keras.Sequential([keras.Input((6,)), backbone, keras.layers.Dense(2)])
+    transforms = [
+        optimizers.Freeze("base"),
+        optimizers.LearningRateMultipliers({"base": 0.5}),
+    ]
+    model.compile(optimizers.GradientTransform("sgd", transforms), loss="mse")
+    fit(model, epochs=1)
+    model.save(tmp_path / "model.keras")
+    del model, backbone
+    optimizer = keras.models.load_model(tmp_path / "model.keras").optimizer
+    assert len(optimizer.frozen()) == 2
+    assert list(optimizer.multipliers().values()) == [0.5, 0.5, 1, 1]
+
+
 def test_a_function_is_saved_once_the_optimizer_is_built():
     model = model_with("sgd")
     for transform in (

@@ -1,10 +1,14 @@
 """The documentation names every public symbol and builds without a warning."""
 
+import importlib
 import importlib.util
+import json
 import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import pytest
 
@@ -74,3 +78,113 @@ if importlib.util.find_spec("mkdocs") and importlib.util.find_spec("mkdocstrings
                     or "rel=canonical" in tag[0]
                     or (tag[1].startswith("https://keras-strategies.readthedocs.io/"))
                 ), f"{page.relative_to(site)}: {tag[1]}"
+
+    class _Links(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.targets, self.anchors = [], set()
+
+        def handle_starttag(self, tag, attrs):
+            values = dict(attrs)
+            self.anchors |= {values.get("id"), values.get("name")}
+            self.targets += [values[k] for k in ("href", "src") if values.get(k)]
+
+    def test_every_link_picture_and_anchor_of_the_site_is_there(site):
+        pages = {}
+        for path in site.rglob("*.html"):
+            pages[path.resolve()] = parser = _Links()
+            parser.feed(path.read_text(encoding="utf-8"))
+        broken = []
+        for path, page in pages.items():
+            for link in page.targets:
+                place, _, anchor = link.partition("#")
+                if path.name == "404.html" or ":" in place or place.startswith("//"):
+                    continue  # absolute links of the page of errors, other sites
+                target = (path.parent / unquote(place)).resolve() if place else path
+                target = target / "index.html" if target.is_dir() else target
+                if not target.exists() or (
+                    anchor and target in pages and anchor not in pages[target].anchors
+                ):
+                    broken.append(f"{path.relative_to(site)}: {link}")
+        assert not broken
+
+    @pytest.mark.parametrize(
+        ("word", "page"),
+        [
+            ("warm-up", "guides/schedules/"),
+            ("focal", "guides/imbalance/"),
+            ("label_smoothing", "guides/imbalance/"),
+            ("k-fold", "guides/cross_validation/"),
+            ("ImageDataGenerator", "guides/migration/"),
+            ("fastai", "guides/migration/"),
+            ("onnx", "guides/hub_and_onnx/"),
+            ("doctor", "command_line/"),
+            ("microcontroller", "guides/compress/"),
+            ("search_parallel", "api/tuning/"),
+        ],
+    )
+    def test_search_finds(site, word, page):
+        index = json.loads((site / "search" / "search_index.json").read_text())
+        hits = {
+            entry["location"].partition("#")[0]
+            for entry in index["docs"]
+            if word.lower() in f"{entry['title']} {entry['text']}".lower()
+        }
+        assert page in hits
+
+    def test_pages_fit_a_phone(site):
+        for path in site.rglob("index.html"):
+            text = path.read_text(encoding="utf-8")
+            assert 'name="viewport" content="width=device-width' in text or (
+                "name=viewport" in text
+            ), path
+            assert 'data-md-color-scheme="slate"' in text, path  # dark, too
+
+
+# Names in code spans: `callbacks.TimeBudget`, `keras.layers.Lamb`.
+OURS = re.compile(rf"`({'|'.join(SUBPACKAGES)})\.([A-Za-z_]\w*)")
+KERAS = re.compile(r"`(keras(?:\.\w+)+)(?=[`(])")
+MIGRATION = ROOT / "docs" / "guides" / "migration.md"
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted((ROOT / "docs").rglob("*.md")),
+    ids=lambda path: str(path.relative_to(ROOT / "docs")),
+)
+def test_names_in_the_text_exist(page):
+    import keras
+
+    lines = page.read_text(encoding="utf-8").splitlines()
+    if page == MIGRATION:  # what stands in the first column is of another package
+        lines = [line.partition("|")[2].partition("|")[2] or line for line in lines]
+    text = "\n".join(lines)
+    for package, name in OURS.findall(text):
+        module = importlib.import_module(f"keras_strategies.{package}")
+        assert hasattr(module, name), f"{package}.{name}"
+    for name in set(KERAS.findall(text)):
+        if name.endswith(".keras") or page.stem in ("changelog", "benchmarks"):
+            continue
+        value = keras
+        for part in name.split(".")[1:]:
+            if name in GONE:
+                break
+            assert hasattr(value, part), name
+            value = getattr(value, part)
+
+
+# What the text says is gone, or is an attribute that exists when it is used.
+GONE = {"keras.wrappers.scikit_learn"}
+
+
+def test_messages_of_the_questions_are_those_of_the_package():
+    """A bold code span of the page of error messages stands in a source file."""
+    page = (ROOT / "docs" / "guides" / "faq.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\*\*`(.+?)`\*\*(?! ?\(Keras\))", page, re.M)
+    assert len(quoted) >= 12
+    sources = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "keras_strategies").rglob("*.py")
+    )
+    missing = [text for text in quoted if text not in sources]
+    assert not missing

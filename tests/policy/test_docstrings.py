@@ -10,12 +10,16 @@ SYMBOLS = public_symbols()
 
 # Examples that search or train for long; tests of their own cover these.
 SLOW = {
+    "ablation.learning_curve",
+    "ablation.study",
     "compression.compress",
+    "recipes.text_classification",
     "tuning.HyperActivation",
     "tuning.HyperAugment",
     "tuning.HyperCNN",
     "tuning.HyperCompression",
     "tuning.HyperInitializer",
+    "tuning.HyperMLP",
     "tuning.HyperOptimizer",
     "tuning.HyperRNN",
     "tuning.HyperRegularization",
@@ -23,6 +27,8 @@ SLOW = {
     "tuning.HyperSchedule",
     "tuning.HyperTransferLearning",
     "tuning.HyperTransformer",
+    "tuning.Tuner",
+    "tuning.plot_intermediate_values",
     "tuning.tune_model",
 }
 

@@ -18,7 +18,8 @@ def wheel(tmp_path_factory):
     source = folder / "source"
     source.mkdir()
     shutil.copytree(PACKAGE, source / "keras_strategies")
-    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+    names = ("pyproject.toml", "setup.cfg", "README.md", "LICENSE")
+    for name in (*names, "keras_strategies_cli.py"):
         shutil.copy(ROOT / name, source / name)
     shutil.copytree(ROOT / "tests", source / "tests")
     done = subprocess.run(
@@ -37,7 +38,7 @@ def wheel(tmp_path_factory):
 def test_contents(wheel):
     tops = {name.partition("/")[0] for name in wheel}
     (metadata_folder,) = (top for top in tops if top.endswith(".dist-info"))
-    assert tops == {"keras_strategies", metadata_folder}
+    assert tops == {"keras_strategies", "keras_strategies_cli.py", metadata_folder}
     assert "keras_strategies/py.typed" in wheel
     sources = {
         f"keras_strategies/{p.relative_to(PACKAGE)}" for p in PACKAGE.rglob("*.py")
@@ -58,4 +59,4 @@ def test_metadata(wheel):
 
 def test_command(wheel):
     (name,) = (name for name in wheel if name.endswith("entry_points.txt"))
-    assert "keras-strategies = keras_strategies.cli.main:main" in wheel[name].decode()
+    assert "keras-strategies = keras_strategies_cli:main" in wheel[name].decode()

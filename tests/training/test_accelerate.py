@@ -11,7 +11,7 @@ import pytest
 from keras_strategies import training
 from keras_strategies.training._measurement import inference_timing
 from keras_strategies.training._measurement.candidate_timing import CandidateTiming
-from keras_strategies.training._measurement.model_state import state_variables
+from keras_strategies.training._model_state import state_variables
 from tests.training.models import BACKEND, BATCH, EVEN, candidates, data, small
 
 EPOCH = candidates()[1:2]
@@ -228,8 +228,9 @@ def test_a_saved_plan_is_for_the_same_model(model, candidate, tmp_path):
 
 def test_one_call_measures_once(model, times):
     x, y = data(EVEN)
+    arguments = {"batch_size": BATCH, "epochs": 2, "verbose": 0, "time_limit": 20}
     for _ in range(2):
-        history = training.fit(model, x, y, batch_size=BATCH, epochs=2, verbose=0)
+        history = training.fit(model, x, y, **arguments)
     assert history.epoch == [0, 1]
     assert times["order"].count("plain") <= 1
     assert model.__dict__["_execution_plan"].is_installed

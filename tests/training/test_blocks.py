@@ -11,7 +11,7 @@ from keras_strategies.training._blocks.block_size import (
     block_size,
     steps_per_block,
 )
-from keras_strategies.training._blocks.step_block import BlockSplit
+from keras_strategies.training._launches.step_block import BlockSplit
 
 
 @given(st.integers(1, 200), st.integers(1, 16), st.integers(1, 20))

@@ -8,7 +8,7 @@ import pytest
 
 from keras_strategies.training._blocks import row_order
 from keras_strategies.training._blocks.backend import device_module
-from keras_strategies.training._blocks.step_block import BlockSplit
+from keras_strategies.training._launches.step_block import BlockSplit
 from tests.training.models import (
     BACKEND,
     BATCH,

@@ -8,6 +8,7 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies import tuning
+from keras_strategies._internal import checked_json
 from keras_strategies.tuning import _space
 
 ORACLES = {
@@ -313,10 +314,10 @@ def test_an_interrupted_trial_runs_again(tmp_path):
 def test_a_trial_written_just_before_a_kill_is_not_lost(tmp_path):
     tuner = search(tmp_path, space_of(unit), max_trials=2)
     folder = tmp_path / "search"
-    state = json.loads((folder / "oracle.json").read_text())
+    state = checked_json.read(folder / "oracle.json")
     state["start_order"].remove("1")
     state["end_order"].remove("1")
-    (folder / "oracle.json").write_text(json.dumps(state))
+    checked_json.write(folder / "oracle.json", state)
     tuner = search(tmp_path, space_of(unit), max_trials=3)
     assert [row["status"] for row in tuner.results()] == ["COMPLETED"] * 3
 

@@ -223,7 +223,7 @@ def test_the_choice_and_the_budget_are_said(tmp_path, capsys):
     assert "bayesian (the space is 1 numbers)" in said
     assert "At most 2 trials x 1 executions x 2 folds x 1 epochs" in said
     assert said.count("val_loss") >= 2
-    again = tuner(tmp_path, algorithm="auto", max_trials=9)
+    again = tuner(tmp_path, algorithm="auto", max_trials=9, cv=2)
     assert again.oracle.algorithm == "bayesian"
     assert again.algorithm_reason == "the search began with it"
 
@@ -301,7 +301,7 @@ class Plain(tuning.Tuner):
 
 def test_the_signature_shows_the_arguments():
     names = list(inspect.signature(tuning.Tuner).parameters)
-    assert names[:3] == ["hypermodel", "objective", "max_trials"] and len(names) == 27
+    assert names[:3] == ["hypermodel", "objective", "max_trials"] and len(names) == 32
     assert inspect.signature(Plain) == inspect.signature(tuning.Tuner)
     assert list(inspect.signature(Doubled).parameters) == ["trials", "kwargs"]
 

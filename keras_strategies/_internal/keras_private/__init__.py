@@ -23,6 +23,7 @@ from keras_strategies._internal.keras_private.fit_loop import (
     callback_list,
     changed_step,
     finish_hooks,
+    steps_between_hooks,
 )
 from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
@@ -91,7 +92,6 @@ from keras_strategies._internal.keras_private.saving import (
     trusting_object_scope,
 )
 from keras_strategies._internal.keras_private.training import (
-    checkpoint_state,
     compile_arguments,
     compile_function,
     compiled_metrics,
@@ -101,7 +101,6 @@ from keras_strategies._internal.keras_private.training import (
     own_direction,
     print_message,
     running_epochs,
-    set_checkpoint_state,
     wrapped_function,
 )
 from keras_strategies._internal.keras_private.variables import (
@@ -125,7 +124,6 @@ __all__ = [
     "callback_list",
     "carries_mask",
     "changed_step",
-    "checkpoint_state",
     "compile_arguments",
     "compile_function",
     "compiled_metrics",
@@ -175,10 +173,10 @@ __all__ = [
     "running_epochs",
     "runs_in_tf_data",
     "seeds_from",
-    "set_checkpoint_state",
     "set_inner_regularizer",
     "set_input_shape",
     "set_own_flag",
+    "steps_between_hooks",
     "share_lambda_functions",
     "slot",
     "sync_state",

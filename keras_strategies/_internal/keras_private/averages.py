@@ -1,6 +1,7 @@
 """Averages of weights on the device."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -55,13 +56,22 @@ class DeviceAverages:
         """The averages as NumPy arrays."""
         return host_values(self._averages)
 
+    @property
+    def tensors(self) -> list[Any]:
+        """The averages on the device: variables on TensorFlow, else arrays."""
+        return self._averages
+
+    @tensors.setter
+    def tensors(self, tensors: Sequence[Any]) -> None:
+        self._averages = list(tensors)
+
     def move(
         self, model: keras.Model, variables: Sequence[keras.Variable], weight: float
     ) -> None:
         """Moves each average by `weight` of the way to its variable."""
         if not self._in_place:
             if self._move is None:
-                self._move = compile_function(_moved)
+                self._move = compile_function(moved_averages)
             values = current_values(model, variables)
             self._averages = self._move(self._averages, values, np.float32(weight))
             return
@@ -78,7 +88,7 @@ class DeviceAverages:
         averages, values = self._averages, [variable.value for variable in variables]
 
         def move(weight):
-            moved = _moved(averages, values, weight)
+            moved = moved_averages(averages, values, weight)
             for average, new in zip(averages, moved, strict=True):
                 average.assign(new)
 
@@ -87,7 +97,10 @@ class DeviceAverages:
         return function.get_concrete_function(scalar)
 
 
-def _moved(averages, values, weight):
+def moved_averages(
+    averages: Sequence[Any], values: Sequence[Any], weight: Any
+) -> list[Any]:
+    """Each average, moved by `weight` of the way to its value."""
     moved = []
     for average, value in zip(averages, values, strict=True):
         average = ops.convert_to_tensor(average)

@@ -4,7 +4,7 @@ import contextlib
 import sys
 import threading
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -73,6 +73,18 @@ def build_for_fit(model: keras.Model) -> bool:
     return model.built
 
 
+def build_all_state(model: keras.Model, iterator: Any) -> None:
+    """Makes all variables of a running `fit`: of model, metrics and optimizer.
+
+    On TensorFlow they come into being in the first step, where those of a checkpoint
+    could not be assigned any more. `iterator` is its `epoch_iterator`; the element
+    types of its data have no public name. Keras 3.12 to 3.15.
+    """
+    dataset = getattr(iterator, "_distributed_dataset", None)
+    if dataset is not None:
+        _build(model, dataset.element_spec)
+
+
 def _build(model, element_spec):
     def symbolic(spec):
         # What is missing in a batch is an `Optional`, without a shape.
@@ -81,6 +93,86 @@ def _build(model, element_spec):
         return KerasTensor(spec.shape, keras.backend.standardize_dtype(spec.dtype))
 
     model._symbolic_build(data_batch=tree.map_structure(symbolic, element_spec))
+
+
+def steps_until_save(callback: Any) -> Callable[[int], int | None]:
+    """How many steps may be made before Keras's callback saves again.
+
+    A `ModelCheckpoint` or `BackupAndRestore` with a number as `save_freq` counts in
+    private attributes. The function takes the number of the step that comes next and
+    returns `None` for a callback that saves at the ends of epochs. Keras 3.12 to 3.15.
+    """
+
+    def steps(batch: int) -> int | None:
+        if callback.save_freq == "epoch":
+            return None
+        return max(1, callback.save_freq - callback._batches_seen_since_last_saving)
+
+    return steps
+
+
+# Set on a model while a plan calls the hooks of each step.
+HOOKS_AT_EACH_STEP = "_hooks_at_each_step"
+
+
+# The attribute of a model whose steps a plan compiles: a function that is told what its
+# steps are to be traced with from now on.
+PLAN_STEPS = "_plan_steps"
+
+
+def steps_between_hooks(model: keras.Model) -> int:
+    """Steps from one call of batch hooks to the next, the numbers they are given.
+
+    `steps_per_execution`, which an execution plan sets to the steps of a block; it
+    calls the hooks of each step all the same. Keras 3.12 to 3.15.
+    """
+    if model.__dict__.get(HOOKS_AT_EACH_STEP):
+        return 1
+    return model.steps_per_execution
+
+
+def times_steps(tensorboard: Any) -> bool:
+    """Whether a `TensorBoard` measures single steps, or profiles some of them.
+
+    Keras 3.12 to 3.15.
+    """
+    return bool(tensorboard.write_steps_per_second or tensorboard._should_trace)
+
+
+_STATE = (
+    "trainable_variables",
+    "non_trainable_variables",
+    "optimizer_variables",
+    "metrics_variables",
+)
+
+
+def _state_names(state):
+    """What the parts of a state are: that of `evaluate` has no optimizer."""
+    return _STATE if len(state) == len(_STATE) else (*_STATE[:2], _STATE[3])
+
+
+def lay_down_state(model: keras.Model, state: Any) -> None:
+    """Shows callbacks a state of JAX's `fit` between two calls, as `fit` does.
+
+    The variables of the model are empty then; `callback.model` fills them from the
+    attributes that are set here. Keras 3.12 to 3.15.
+    """
+    model._jax_state = dict(zip(_state_names(state), state, strict=True))
+    model._jax_state_synced = False
+
+
+def take_up_state(model: keras.Model, state: Any) -> Any:
+    """The state for the next call, from the variables if a callback filled them.
+
+    Keras 3.12 to 3.15.
+    """
+    if not model._jax_state_synced:
+        return state
+    parts = dict.fromkeys(_state_names(state), True)
+    state = model._get_jax_state(**parts, purge_model_variables=True)
+    model._jax_state_synced = False
+    return state
 
 
 class _Same:
@@ -122,6 +214,11 @@ def changed_step(model: keras.Model, optimizers: Sequence[Any] = ()) -> Iterator
     `optimizers` are those that the step uses beside `model.optimizer`.
     Keras 3.12 to 3.15.
     """
+    plan = model.__dict__.get(PLAN_STEPS)
+    if plan is not None:
+        yield
+        plan(_traced_with(model, optimizers))
+        return
     steps = model.__dict__.setdefault("_traced_steps", _Steps())
     current = unpatched(model.train_function)
     if current is not steps.current:
@@ -129,9 +226,6 @@ def changed_step(model: keras.Model, optimizers: Sequence[Any] = ()) -> Iterator
         if current is not None:
             steps.functions[_traced_with(model, optimizers)] = current
     yield
-    if "make_train_function" in model.__dict__:  # a plan of ours has steps of its own
-        model.make_train_function(force=True)
-        return
     key = _traced_with(model, optimizers)
     function = steps.functions.pop(key, None)
     if function is None:
@@ -162,6 +256,11 @@ def _make_step(model):
 
 
 _NUMBERS = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
+def traced_with(model: keras.Model) -> Any:
+    """What a step of the model would be traced with now, to be compared."""
+    return _traced_with(model, ())
 
 
 def _traced_with(model, optimizers):

@@ -109,7 +109,7 @@ class _PatchedTrainFunction:
         for slot, variable, value in zip(slots, variables, values, strict=True):
             self.pending[slot] = np.asarray(value, dtype=variable.dtype)
 
-    def __call__(self, state, iterator):
+    def with_values(self, state):
         # After an exception the next call belongs to another fit.
         if self.pending and self.target_state is self.model._jax_state:
             optimizer_variables = list(state[2])
@@ -117,7 +117,24 @@ class _PatchedTrainFunction:
                 optimizer_variables[slot] = value
             state = (*state[:2], optimizer_variables, *state[3:])
         self.pending, self.target_state = {}, None
-        return self.train_function(state, iterator)
+        return state
+
+    def __call__(self, state, iterator):
+        return self.train_function(self.with_values(state), iterator)
+
+
+def with_assigned_values(model: keras.Model, state: Any) -> Any:
+    """JAX's state with what `assign_optimizer_variables` has for the next call."""
+    if isinstance(model.train_function, _PatchedTrainFunction):
+        return model.train_function.with_values(state)
+    return state
+
+
+def optimizer_slots(
+    variables: Sequence[keras.Variable], optimizer: Any
+) -> list[int] | None:
+    """Positions of variables in JAX's state of the optimizer, `None` if one is not."""
+    return _slots(variables, optimizer)
 
 
 def owns(optimizer: Any, variable: keras.Variable) -> bool:

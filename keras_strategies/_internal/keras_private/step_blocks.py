@@ -184,20 +184,47 @@ def check_step(model, batch):
     find it unbuilt. Keras 3.12 to 3.15.
     """
     x, y, sample_weight = unpacked(keras.tree.map_structure(_symbolic, batch))
-    compiled = model._compile_loss
-    was_built = compiled is None or compiled.built
-    try:
+    with _unbuilt_loss_kept(model):
         y_pred = backend.compute_output_spec(model, x, training=False)
         if y is not None:
             backend.compute_output_spec(model.compute_loss, x, y, y_pred, sample_weight)
+
+
+def loss_of_batch(model, batch):
+    """The loss of one batch of arrays at inference. Keras 3.12 to 3.15."""
+    x, y, sample_weight = unpacked(batch)
+    with _unbuilt_loss_kept(model):
+        y_pred = model(x, training=False)
+        loss = model.compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=False
+        )
+        loss = float(keras.ops.convert_to_numpy(loss))
+        if not np.isfinite(loss):
+            _forget_loss(model)
+    return loss
+
+
+@contextlib.contextmanager
+def _unbuilt_loss_kept(model):
+    """A loss that was not built and did not fit the data is made anew."""
+    compiled = model._compile_loss
+    was_built = compiled is None or compiled.built
+    try:
+        yield
     except Exception:
         if not was_built:
-            model._compile_loss = type(compiled)(
-                compiled._user_loss,
-                compiled._user_loss_weights,
-                output_names=compiled.output_names,
-            )
+            _forget_loss(model)
         raise
+
+
+def _forget_loss(model):
+    compiled = model._compile_loss
+    if compiled is not None:
+        model._compile_loss = type(compiled)(
+            compiled._user_loss,
+            compiled._user_loss_weights,
+            output_names=compiled.output_names,
+        )
 
 
 def _symbolic(leaf):

@@ -124,27 +124,6 @@ def print_message(text):
     io_utils.print_msg(text)
 
 
-def checkpoint_state(checkpoint):
-    """What a `ModelCheckpoint` has learned: its best value and its batch count.
-
-    Its counters have no public names. Keras 3.12 to 3.15.
-    """
-    return {
-        "best": checkpoint.best,
-        "batches_seen_since_last_saving": checkpoint._batches_seen_since_last_saving,
-        "last_batch_seen": checkpoint._last_batch_seen,
-    }
-
-
-def set_checkpoint_state(checkpoint, memory):
-    """Undoes `checkpoint_state`."""
-    checkpoint.best = memory["best"]
-    checkpoint._batches_seen_since_last_saving = memory[
-        "batches_seen_since_last_saving"
-    ]
-    checkpoint._last_batch_seen = memory["last_batch_seen"]
-
-
 def mean_metric_function(metric: keras.metrics.Metric) -> Any:
     """The function of a metric that is the mean of its values, or `None`.
 

@@ -3,11 +3,9 @@
 import collections
 import concurrent.futures
 import contextlib
-import hashlib
 import multiprocessing
 import os
 import pathlib
-import pickle
 import sys
 import tempfile
 import time
@@ -17,15 +15,11 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, executors
 from keras_strategies._internal.optional import require
-from keras_strategies.ablation._runs import plans, pools
+from keras_strategies.ablation._runs import plans
 from keras_strategies.ablation._runs.log import Log
 from keras_strategies.ablation._runs.training import Job, Setup, train
-
-# The setup of the study that this process works for, by its digest: it is unpickled
-# once, not for each training.
-_setups: dict[str, Setup] = {}
 
 
 class OutOfTime(Exception):
@@ -132,7 +126,7 @@ class Runner:
     def _run_elsewhere(self, jobs):
         """Keeps the executor busy, and no more than that, so that a deadline holds."""
         executor = self._executor()
-        send, alive = self._sender(executor), pools.Heartbeat(executor)
+        send, alive = self._sender(executor), executors.Heartbeat(executor)
         queue, running = collections.deque(jobs), {}
         try:
             while queue or running:
@@ -145,7 +139,7 @@ class Runner:
                     raise OutOfTime
                 done, _ = concurrent.futures.wait(
                     running,
-                    timeout=pools.HEARTBEAT,
+                    timeout=executors.HEARTBEAT,
                     return_when=concurrent.futures.FIRST_COMPLETED,
                 )
                 alive.check()
@@ -167,7 +161,7 @@ class Runner:
 
     def _ahead(self, executor):
         """How many trainings to hand over; some in store where no deadline forbids."""
-        capacity = pools.capacity_of(executor)
+        capacity = executors.capacity_of(executor)
         return capacity if self.deadline is not None else 2 * capacity
 
     def _rescue(self, running):
@@ -221,13 +215,9 @@ class Runner:
                 with os.fdopen(handle, "wb") as file:
                     file.write(payload)
             return remote_train, digest, self._file
-        client = pools.dask_client(executor)
-        if client is not None:
-            if self._at_workers is None:
-                # A task, not scattered data: Dask makes it anew when workers die.
-                self._at_workers = client.submit(bytes, payload)
-            return remote_train, digest, self._at_workers
-        return remote_train, digest, payload
+        if self._at_workers is None:
+            self._at_workers = executors.sent_once(executor, payload)
+        return remote_train, digest, self._at_workers
 
     def _pickled(self):
         if self._payload is None:
@@ -244,8 +234,7 @@ class Runner:
                         "Make models, layers and callbacks inside the functions.",
                     )
                 ) from error
-            digest = hashlib.blake2b(payload, digest_size=16).hexdigest()
-            self._payload = digest, payload
+            self._payload = executors.digest_of(payload), payload
         return self._payload
 
 
@@ -255,12 +244,7 @@ def _nap():
 
 def remote_train(digest: str, payload: bytes | str, job: Job) -> dict[str, Any]:
     """One training in another process; the setup as bytes or in a file."""
-    if digest not in _setups:
-        _setups.clear()
-        if isinstance(payload, str):
-            payload = pathlib.Path(payload).read_bytes()
-        _setups[digest] = pickle.loads(payload)
-    return train(_setups[digest], job)
+    return train(executors.load(digest, payload), job)
 
 
 @contextlib.contextmanager

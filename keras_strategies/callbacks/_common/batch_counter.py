@@ -4,7 +4,10 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal.keras_private import iterations_variable
+from keras_strategies._internal.keras_private import (
+    iterations_variable,
+    steps_between_hooks,
+)
 from keras_strategies._internal.traversal import innermost_optimizer
 
 
@@ -48,7 +51,7 @@ class BatchCounter:
         """
         if self._begun < 0:
             return 0
-        execution = model.steps_per_execution
+        execution = steps_between_hooks(model)
         batches = self._begun + execution  # if the last execution was a full one
         if steps is not None:
             batches = min(batches, steps)

@@ -1,7 +1,10 @@
 """Schedules of label smoothing."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
+
+import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import changed_step
@@ -104,6 +107,12 @@ class LabelSmoothingScheduler(StatefulCallback):
             "scheduled label_smoothing", value, low=0, high=1, high_open=True
         )
         self._installed[2].assign(self._value)
+
+    def values_for_steps(
+        self, start: int, count: int
+    ) -> list[tuple[keras.Variable, Sequence[Any]]] | None:
+        """Returns nothing: the value is that of the whole epoch."""
+        return []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:

@@ -148,8 +148,9 @@ class GradientMonitor(ResumableCallback):
         state = dict(state)
         sums = state.pop("sums", None)
         super().set_state(state)
-        self._sums_of_state = sums
-        if callback_list(self) is not None and self._installed and sums is not None:
+        if callback_list(self) is None or not self._installed:
+            self._sums_of_state = sums
+        elif sums is not None:
             self.model  # noqa: B018
             self._sums.assign(sums)
 

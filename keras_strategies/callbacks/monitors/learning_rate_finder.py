@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks, optional
+from keras_strategies._internal.keras_private import steps_between_hooks
 from keras_strategies._internal.reports import text_table
 from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.callbacks._common.learning_rates import learning_rate_variables
@@ -213,7 +214,7 @@ class LearningRateFinder(ResumableCallback):
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         loss = float((logs or {}).get("loss", math.nan))
-        self._position += self.model.steps_per_execution
+        self._position += steps_between_hooks(self.model)
         if math.isfinite(loss):
             self.rates.append(self._next_rate)
             self.losses.append(loss)
@@ -224,6 +225,10 @@ class LearningRateFinder(ResumableCallback):
         )
         if diverged or self._position >= self.steps:
             self.model.stop_training = True
+
+    def steps_until_hook(self, batch: int) -> int | None:
+        """Returns how many steps may run as one program; `None` for any number."""
+        return 1  # each has its own rate
 
     def _refuse_siblings(self):
         """Refuses callbacks that would act on a training that is to be undone."""

@@ -97,6 +97,12 @@ class MemoryMonitor(ResumableCallback):
             self._next_sample = batch + self.update_freq
             self._sample()
 
+    def steps_until_hook(self, batch: int) -> int | None:
+        """Returns how many steps may run as one program; `None` for any number."""
+        if self.update_freq == "epoch":
+            return None
+        return max(1, self._next_sample - batch)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         memory_mb = self._sample()
         self.history.append(memory_mb)

@@ -118,6 +118,10 @@ class ProgressBar(ResumableCallback):
             self._shown = now
             self._bars.batch(self._done, self._steps, self._text(logs))
 
+    def steps_until_hook(self, batch: int) -> int | None:
+        """Returns how many steps may run as one program; `None` for any number."""
+        return None
+
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._bars is not None:
             self._bars.validation()

@@ -92,6 +92,10 @@ class ThroughputMonitor(ResumableCallback):
         if self._first is None:
             self._first = self._last
 
+    def steps_until_hook(self, batch: int) -> int | None:
+        """Returns how many steps may run as one program; `None` for any number."""
+        return None  # measures programs, and counts their steps
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._epoch = epoch
         self.epoch_seconds.append(_now() - self._begin)

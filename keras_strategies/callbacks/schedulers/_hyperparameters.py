@@ -81,13 +81,18 @@ class HyperparameterVariables:
 
     def assign(self, value: float) -> None:
         """Assigns one value for all optimizers, between two batches."""
-        variables = [variable for *_, variable in self._entries]
+        variables = self.variables
         if not any(variable is None for variable in variables):
             values = [value] * len(variables)
             assign_optimizer_variables(self._model, variables, values)
             return
         for optimizer, name, *_ in self._entries:  # Torch: nothing is traced
             setattr(optimizer, name, value)
+
+    @property
+    def variables(self) -> list[Any]:
+        """The variables, `None` in the place of each number that stays one."""
+        return [variable for *_, variable in self._entries]
 
     def release(self) -> None:
         """Gives the optimizers their own numbers and the model its step back."""
@@ -162,8 +167,16 @@ class HyperparameterScheduler(PositionCallback):
         """
         self._variables.release()
 
-    def _set(self, position: int, unless_same: bool = False) -> None:
+    def _step_variables(self) -> list[keras.Variable]:
+        return self._variables.variables
+
+    def _compute(self, position: int) -> list[Any]:
         value = self._checked(evaluate_schedule(self.schedule, position))
+        return [value] * max(1, len(self._variables.variables))
+
+    def _set(self, position: int, unless_same: bool = False) -> None:
+        value = self._value_at(position)[0]
+        self._forget_values(before=position)
         if not (unless_same and value == self._last_value):
             self._variables.assign(value)
             self._last_value = value

@@ -111,14 +111,21 @@ class LearningRateCallback(PositionCallback, RateSetter):
     def _check_length(self) -> None:
         """Raises if the length of the fit does not suit; called at its beginning."""
 
-    def _set(self, position: int, unless_same: bool = False) -> None:
+    def _step_variables(self) -> list[keras.Variable]:
+        return list(self._rate_variables)
+
+    def _compute(self, position: int) -> list[float]:
         if position < self.warmup_steps:
             length = self.warmup_steps + 1
             factor = curves.warmup_fraction(position + 1.0, length, xp=np)
         else:
             factor = self._factor(float(position - self.warmup_steps))
         pairs = zip(self._base_rates, self._scales, strict=True)
-        rates = [base * scale * float(factor) for base, scale in pairs]
+        return [base * scale * float(factor) for base, scale in pairs]
+
+    def _set(self, position: int, unless_same: bool = False) -> None:
+        rates = self._value_at(position)[: len(self._rate_variables)]
+        self._forget_values(before=position)
         if not (unless_same and rates == self._rates):
             assign_optimizer_variables(self._fit_model, self._rate_variables, rates)
             self._previous_rates, self._rates = self._rates, rates
@@ -126,6 +133,7 @@ class LearningRateCallback(PositionCallback, RateSetter):
     def _rate_changed(self, index: int, factor: float) -> None:
         self._rates = list(self._rates)
         self._rates[index] *= factor
+        self._forget_values()
 
     def _refuse_guess(self, epoch):
         """Refuses to take the rate of a training that goes on for the initial one."""

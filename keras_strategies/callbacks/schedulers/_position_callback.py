@@ -1,6 +1,9 @@
 """Base class of schedulers: epochs and batches counted on the host."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
+
+import keras
 
 from keras_strategies._internal import checks
 from keras_strategies.callbacks._common.batch_counter import BatchCounter, read_counter
@@ -32,6 +35,45 @@ class PositionCallback(StatefulCallback):
         self._is_first_epoch = True  # of a fit
         self._is_continued = False  # whether the state belongs to the current model
         self._batches = BatchCounter()
+        # {position: values} that were computed before their step.
+        self._computed: dict[int, Any] = {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self._forget_values()
+
+    def values_for_steps(
+        self, start: int, count: int
+    ) -> list[tuple[keras.Variable, Sequence[Any]]] | None:
+        """Returns the scheduled values of the next steps, as `StepValues` describes."""
+        if self.update == "epoch":
+            return []
+        first = self._step + start
+        rows = [self._value_at(first + index) for index in range(count)]
+        variables = self._step_variables()
+        return list(zip(variables, zip(*rows, strict=True), strict=True))
+
+    def _value_at(self, position: int) -> Any:
+        """What is assigned at a position, computed once."""
+        if position not in self._computed:
+            self._computed[position] = self._compute(position)
+        return self._computed[position]
+
+    def _forget_values(self, before: int | None = None) -> None:
+        """Forgets what was computed, or only for the positions before one."""
+        self._computed = {
+            position: value
+            for position, value in self._computed.items()
+            if before is not None and position >= before
+        }
+
+    def _compute(self, position: int) -> Any:
+        """Computes the values of `_step_variables` at a position."""
+        raise NotImplementedError
+
+    def _step_variables(self) -> list[keras.Variable]:
+        """The variables that are assigned."""
+        raise NotImplementedError
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._batches.begin_epoch(self._acted.roots(self._fit_model)[0])
@@ -39,6 +81,7 @@ class PositionCallback(StatefulCallback):
             self._step = self._first_step(epoch)
             self._is_first_epoch = False
         self._epoch = epoch
+        self._forget_values()
         self._acted.begin_epoch(self._fit_model)
         if self.update == "epoch":
             self._set(epoch)

@@ -117,9 +117,18 @@ class LearningRateScheduler(PositionCallback, RateSetter):
         ]
         super().on_epoch_begin(epoch, logs)
 
+    def _step_variables(self) -> list[keras.Variable]:
+        return list(self._rate_variables)
+
+    def _compute(self, position: int) -> list[float]:
+        # A function of the rate is given what was set at the position before.
+        rates = self._computed.get(position - 1, self._rates)
+        pairs = zip(rates, self._scales, strict=True)
+        return [self._rate(position, rate, scale) for rate, scale in pairs]
+
     def _set(self, position: int, unless_same: bool = False) -> None:
-        pairs = zip(self._rates, self._scales, strict=True)
-        rates = [self._rate(position, rate, scale) for rate, scale in pairs]
+        rates = self._value_at(position)
+        self._forget_values(before=position)
         if self.update == "epoch" and self.verbose > 0:
             self._print(position, rates)
         if not (unless_same and rates == self._rates):
@@ -135,7 +144,9 @@ class LearningRateScheduler(PositionCallback, RateSetter):
         return value if scale == 1.0 else value * scale
 
     def _rate_changed(self, index: int, factor: float) -> None:
+        self._rates = list(self._rates)
         self._rates[index] *= factor
+        self._forget_values()
 
     def _print(self, epoch, rates):
         optimizers = self._acted.updating(self._fit_model)

@@ -173,20 +173,32 @@ class OneCycleScheduler(LearningRateCallback):
             )
         self._length = total
 
+    def _step_variables(self) -> list[keras.Variable]:
+        momentums = self._momentum_variables.variables if self.cycle_momentum else []
+        return [*super()._step_variables(), *momentums]
+
+    def _compute(self, position: int) -> list[float]:
+        rates = super()._compute(position)
+        if not self.cycle_momentum:
+            return rates
+        momentum = float(
+            cycles.one_cycle_momentum(
+                float(position),
+                float(self._length),
+                self.warmup_fraction,
+                self.base_momentum,
+                self.max_momentum,
+                self.shape,
+                xp=np,
+            )
+        )
+        return [*rates, *[momentum] * len(self._momentum_variables.variables)]
+
     def _set(self, position: int, unless_same: bool = False) -> None:
+        values = self._value_at(position)
         super()._set(position, unless_same)
         if self.cycle_momentum:
-            self._momentum = float(
-                cycles.one_cycle_momentum(
-                    float(position),
-                    float(self._length),
-                    self.warmup_fraction,
-                    self.base_momentum,
-                    self.max_momentum,
-                    self.shape,
-                    xp=np,
-                )
-            )
+            self._momentum = values[len(self._rate_variables)]
             self._momentum_variables.assign(self._momentum)
 
     def _factor(self, position: float) -> float:

@@ -7,6 +7,9 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import print_message
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 
+# Of the time limit, how much may pass between two looks at the clock.
+_PART_OF_LIMIT = 0.01
+
 
 class TimeBudget(ResumableCallback):
     """Stops training before it exceeds a time limit.
@@ -115,6 +118,16 @@ class TimeBudget(ResumableCallback):
             running = max(self._started_steps - self._finished_steps, 0)
             estimate = self._steps.value * (running + 1) + self._validation
             self._stop_unless_left(estimate)
+
+    def steps_until_hook(self, batch: int) -> int | None:
+        """Returns how many steps may run as one program; `None` for any number."""
+        if self.update == "epoch":
+            return None
+        # A hundredth of the limit at the speed so far, to stop in time.
+        if not batch:
+            return 1
+        seconds = max((_now() - self._epoch_begin) / batch, 1e-6)
+        return max(1, int(_PART_OF_LIMIT * self.time_limit / seconds))
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._test_begin = _now()

@@ -166,6 +166,18 @@ class NaNRecovery(ResumableCallback):
         if loss is not None and is_current and not math.isfinite(loss):
             self._failed = True
 
+    def steps_until_hook(self, batch: int) -> int | None:
+        """Returns how many steps may run as one program; `None` for any number."""
+        if self.save_freq == "epoch":
+            return None
+        copied_at = batch if self._copied_at is None else self._copied_at
+        return max(1, copied_at + self.save_freq - batch)
+
+    @property
+    def stops_at_nan(self) -> bool:
+        """Whether a program of several steps has to end where the loss is NaN."""
+        return True
+
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._in_fit:
             self._check_epoch()
@@ -259,6 +271,10 @@ class _Copier(bases.Callback):
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
         self._recovery.copy_if_due(batch)
+
+    def steps_until_hook(self, batch: int) -> int | None:
+        """Returns what that of the recovery returns."""
+        return self._recovery.steps_until_hook(batch)
 
 
 def _rolled_back(

@@ -132,6 +132,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         self._averages = None
         self._batches = BatchCounter()
         self._in_epoch = False
+        self._counts_only = False
         self._reset()
 
     def _reset(self) -> None:
@@ -269,6 +270,43 @@ class WeightAveraging(ResumableCallback, FinalWeights):
     ) -> None:
         self._batches.end(batch)
 
+    def averages_for_steps(
+        self, start: int, count: int
+    ) -> tuple[DeviceAverages, list[keras.Variable], list[float]] | None:
+        """Returns what a program of `count` steps needs to average after each.
+
+        For a plan of `training.accelerate`. The hooks of its steps are called
+        afterwards inside `counting_only`. The last step is left to the hook after it.
+
+        Args:
+            start: Number of the first of these batches in the epoch, whose
+                `on_train_batch_begin` was called.
+            count: Number of steps.
+
+        Returns:
+            `(averages, variables, weights)`, one weight a step, by which each average
+            moves towards its variable; `None` if nothing is averaged in this epoch.
+        """
+        if not self._is_pending or self.method != "ema" or self._averages is None:
+            return None
+        weights, averaged, steps = [0.0] * count, self._averaged_steps, self._steps
+        for index in range(count - 1):
+            pending = start + index + 1 - averaged
+            if pending >= self.update_freq:
+                weights[index] = 1.0 - self._decay_over(steps, pending)
+                averaged, steps = averaged + pending, steps + pending
+        _, floats = self._float_weights()
+        return self._averages, floats, weights
+
+    @contextlib.contextmanager
+    def counting_only(self) -> Iterator[None]:
+        """Hooks count in the block, as a program has moved the averages already."""
+        self._counts_only = True
+        try:
+            yield
+        finally:
+            self._counts_only = False
+
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._fit_model is not None:
             self._end_epoch()
@@ -338,18 +376,28 @@ class WeightAveraging(ResumableCallback, FinalWeights):
             self._add_steps(steps)
 
     def _add_steps(self, steps):
-        # The product of the decays of the steps since the last update.
-        decay = 1.0
-        for t in range(self._steps + 1, self._steps + steps + 1):
-            decay *= min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
+        decay = self._decay_over(self._steps, steps)
         self._steps += steps
         self._updates += 1
         self._update(1.0 - decay)
 
-    def _update(self, weight):
+    def _decay_over(self, before, steps):
+        """The product of the decays of some steps, after those before them."""
+        decay = 1.0
+        for t in range(before + 1, before + steps + 1):
+            decay *= min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
+        return decay
+
+    def _float_weights(self):
+        """`(whether each weight is floating point, those that are)`."""
         weights = self._fit_model.weights
-        self._is_float = [keras.backend.is_float_dtype(v.dtype) for v in weights]
-        floats = [v for v, f in zip(weights, self._is_float, strict=True) if f]
+        is_float = [keras.backend.is_float_dtype(v.dtype) for v in weights]
+        return is_float, [v for v, f in zip(weights, is_float, strict=True) if f]
+
+    def _update(self, weight):
+        if self._counts_only:
+            return
+        self._is_float, floats = self._float_weights()
         if self._averages is None:
             values = iter(host_values(current_values(self._fit_model, floats)))
             self.averages = [next(values) if f else None for f in self._is_float]

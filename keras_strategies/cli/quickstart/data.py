@@ -16,8 +16,12 @@ class Digits(NamedTuple):
     y_test: np.ndarray
 
 
-def load(test: int = 540, validation: int = 300) -> Digits:
+def load(test: int = 540, validation: int = 300, train: int = 200) -> Digits:
     """Returns the 1,797 digits in one fixed split, stratified by label.
+
+    Twenty labels a digit to train with: labels are what real projects lack, and where
+    strategies help most. The number was chosen by the accuracy on the validation
+    images, with other seeds than those of the quickstart.
 
     The split does not depend on the training seed, so that differences between
     seeds are differences of training. Test images are used for the final figures
@@ -36,4 +40,5 @@ def load(test: int = 540, validation: int = 300) -> Digits:
     x, x_val, y, y_val = train_test_split(
         x, y, test_size=validation, stratify=y, random_state=0
     )
+    x, _, y, _ = train_test_split(x, y, train_size=train, stratify=y, random_state=0)
     return Digits(x, y, x_val, y_val, x_test, y_test)

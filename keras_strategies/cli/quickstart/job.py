@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,16 +18,31 @@ from keras_strategies import export
 from keras_strategies.cli.quickstart import networks, plots, report, training
 from keras_strategies.cli.quickstart.data import load
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 NUM_AUGMENTED = 8
 
 
 def run_job(
-    aside: Path, folder: str | os.PathLike[str], epochs: int, seeds: Sequence[int]
-) -> None:
-    """Runs the job and writes its files into `aside`; prints to the terminal."""
-    from rich.console import Console
+    console: "Console",
+    aside: Path,
+    folder: str | os.PathLike[str],
+    epochs: int,
+    seeds: Sequence[int],
+) -> dict[str, Any]:
+    """Runs the job and writes its files into `aside`.
 
-    console = Console()
+    Args:
+        console: The console of rich for progress and results.
+        aside: Folder to write to.
+        folder: Where the files will be, for the last line.
+        epochs: Epochs of each training.
+        seeds: One training of each network for each.
+
+    Returns:
+        What report.json holds.
+    """
     started = time.perf_counter()
     digits = load()
     with _progress(console) as progress:
@@ -41,6 +57,7 @@ def run_job(
     console.print(report.results_table(values))
     console.print(values["summary"])
     console.print(f"Results are in {folder}: open {Path(folder) / 'report.html'}")
+    return values
 
 
 def _progress(console):
@@ -190,8 +207,8 @@ def _assemble(digits, epochs, seeds, outcome, model, exported):
         "data": {
             "description": (
                 "The UCI handwritten digits in scikit-learn: 8x8 grey images, "
-                f"{sizes['train']} to train, {sizes['val']} to validate, "
-                f"{sizes['test']} to test."
+                f"{sizes['train']} with labels to train, {sizes['val']} to watch the "
+                f"training, {sizes['test']} to test."
             ),
             **sizes,
         },

@@ -80,17 +80,46 @@ def _figure(png, title, note):
 
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; background: #fff;
-  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { margin-bottom: .2rem; } h2 { margin-top: 2.2rem; }
-.lead { font-size: 1.1rem; border-left: 4px solid #0b6e99; padding-left: .8rem; }
+:root { --text: #1c2733; --paper: #fff; --line: #d7dde3; --faint: #5b6875;
+  --accent: #0b6e99; --card: #f3f7f9; color-scheme: light dark; }
+@media (prefers-color-scheme: dark) { :root { --text: #e4e9ed; --paper: #14191e;
+  --line: #36414b; --faint: #9aa7b2; --accent: #58b6dd; --card: #1d252c; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--text);
+  background: var(--paper); max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { margin-bottom: .2rem; line-height: 1.2; } h2 { margin-top: 2.2rem; }
+.lead { font-size: 1.1rem; border-left: 4px solid var(--accent); padding-left: .8rem; }
+.cards { display: grid; gap: .8rem; margin: 1.4rem 0;
+  grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); }
+.cards div { background: var(--card); border-radius: .5rem; padding: .8rem 1rem; }
+.cards b { display: block; font-size: 1.5rem; color: var(--accent); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid #d7dde3; text-align: right; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line);
+  text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
-img { max-width: 100%; height: auto; }
-footer { margin-top: 2.5rem; color: #5b6875; font-size: .85rem; }
+img { max-width: 100%; height: auto; background: #fff; border-radius: .3rem; }
+footer { margin-top: 2.5rem; color: var(--faint); font-size: .85rem; }
 """
+
+
+def headline_cards(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The figures at the top of the page: value and what it is."""
+    gain = report["comparison"]["gain"]
+    low, high = (100 * gain[name] for name in ("low", "high"))
+    rows = {row["name"]: row for row in report["rows"]}
+    small, large = rows["int8 .tflite"], rows["float32 .tflite"]
+    return [
+        (
+            f"{100 * gain['mean']:+.1f} points",
+            f"test accuracy gained by strategies, {low:+.1f} to {high:+.1f}",
+        ),
+        (f"{small['accuracy']:.1%}", "test accuracy of the int8 file"),
+        (
+            f"{large['bytes'] / small['bytes']:.1f} times",
+            "smaller than the float32 file",
+        ),
+        (f"{small['agreement']:.1%}", "of its answers are those of the Keras model"),
+    ]
 
 
 def _seed_rows(comparison):
@@ -119,6 +148,10 @@ def render_page(
         ("Seed", "Plain Keras", "With strategies", "Points gained"),
         _seed_rows(report["comparison"]),
     )
+    cards = "".join(
+        f"<div><b>{html.escape(value)}</b>{html.escape(text)}</div>"
+        for value, text in headline_cards(report)
+    )
     figure_html = "".join(_figure(*figure) for figure in figures)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -126,6 +159,7 @@ def render_page(
 <title>keras_strategies quickstart</title><style>{STYLE}</style></head><body>
 <h1>From data to a verified .tflite</h1>
 <p>{html.escape(report["data"]["description"])}</p>
+<div class="cards">{cards}</div>
 <p class="lead">{html.escape(report["summary"])}</p>
 <div class="wide">{_html_table(header, rows)}</div>
 <p>Accuracy is on the test images; for the .tflite files it and the agreement with

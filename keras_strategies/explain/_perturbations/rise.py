@@ -39,10 +39,10 @@ def rise(
 
         a_ij = sum over the masks M of f(x * M + b (1 - M)) M_ij / sum of M_ij
 
-    The paper divides by the expected sum of M_ij, n times `keep`. The sum that was drawn
-    has the same limit without its noise: which pixels a few hundred masks happen to show
-    more often. Each mask is a random grid, larger than the image by a cell, resized and shifted at
-    random. All samples get the same masks.
+    The paper divides by the expected sum of M_ij, n times `keep`. The sum that was
+    drawn has the same limit without its noise: which pixels a few hundred masks happen
+    to show more often. Each mask is a random grid, larger than the image by a cell,
+    resized and shifted at random. All samples get the same masks.
 
     Source: Petsiuk, Das and Saenko (2018), "RISE: Randomized Input Sampling for
     Explanation of Black-box Models", https://arxiv.org/abs/1806.07421.

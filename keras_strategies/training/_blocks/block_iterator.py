@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_strategies.training._blocks.backend import is_jax
-from keras_strategies.training._blocks.step_block import StepBlock
+from keras_strategies.training._launches.step_block import StepBlock
 
 _TOKEN = "keras_strategies_block"
 

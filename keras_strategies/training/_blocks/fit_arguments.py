@@ -33,7 +33,7 @@ def bind_arguments(
 def training_data(
     arguments: dict[str, Any],
     planned: Mapping[str, Any],
-    batch_size: int,
+    batch_size: int | None,
     uses_blocks: bool,
 ) -> tuple[Arrays | Dataset | None, str | None]:
     """Returns the training data of `fit`, and why a plan does not suit them, if so.
@@ -43,7 +43,7 @@ def training_data(
     Args:
         arguments: Arguments of `fit` by name.
         planned: Description of the data that the plan was made for.
-        batch_size: Batch size that the plan was made for.
+        batch_size: Batch size that the plan was made for, `None` for any.
         uses_blocks: Whether a dataset is to be opened.
     """
     x, y, weight = (arguments[name] for name in ("x", "y", "sample_weight"))
@@ -65,7 +65,11 @@ def training_data(
     problem = difference(planned, data.description)
     if not problem and is_dataset(x) and uses_blocks and not data.open():
         problem = "the dataset is empty"
-    if not problem and data.batch_size not in (None, batch_size):
+    if (
+        not problem
+        and None not in (data.batch_size, batch_size)
+        and (data.batch_size != batch_size)
+    ):
         problem = (
             f"it was made for batch_size={batch_size}, `fit` uses "
             f"batch_size={data.batch_size}"

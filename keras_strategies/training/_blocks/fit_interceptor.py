@@ -9,9 +9,18 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.interception import replacing
+from keras_strategies._internal.keras_private.base_methods import (
+    intercept_base,
+    is_overridden,
+)
 from keras_strategies._internal.keras_private.callbacks import (
     unwrap_method,
     wrap_method,
+)
+from keras_strategies._internal.keras_private.fit_loop import (
+    HOOKS_AT_EACH_STEP,
+    PLAN_STEPS,
 )
 from keras_strategies._internal.keras_private.step_blocks import (
     BlockAdapter,
@@ -32,11 +41,18 @@ from keras_strategies.training._blocks.fit_arguments import (
     training_data,
     validation_data,
 )
+from keras_strategies.training._blocks.row_capacity import RowCapacity
 from keras_strategies.training._blocks.row_order import shuffled, shuffled_in_batches
 from keras_strategies.training._blocks.sources import block_source
 from keras_strategies.training._blocks.step_functions import FUNCTIONS, StepFunctions
 from keras_strategies.training._candidates import Candidate
 from keras_strategies.training._data.arrays import step_limit
+from keras_strategies.training._launches.callback_list import LaunchCallbackList
+from keras_strategies.training._launches.needs import has_batch_hooks
+from keras_strategies.training._launches.step_driver import StepDriver
+
+# Methods with a loop of Keras's over the batches.
+_LOOPS = ("fit", "evaluate", "predict")
 
 
 class FitInterceptor:
@@ -49,7 +65,7 @@ class FitInterceptor:
         model: Compiled and built model.
         choices: `{"train": candidate, "test": ..., "predict": ...}`.
         data: Description of the data that the plan was made for.
-        batch_size: Batch size that the plan was made for.
+        batch_size: Batch size that the plan was made for, `None` for any.
         memory_limit: Bytes that data may take on the device.
         seed: Seed of the orders, or `None` for one from Python's generator at each
             `fit`.
@@ -64,7 +80,7 @@ class FitInterceptor:
         model: keras.Model,
         choices: Mapping[str, Candidate],
         data: Mapping[str, Any],
-        batch_size: int,
+        batch_size: int | None,
         memory_limit: int,
         seed: int | None,
     ):
@@ -74,6 +90,9 @@ class FitInterceptor:
         self._batch_limit = None
         self.on_drop: Callable[[], None] | None = None
         self._functions = StepFunctions(model)
+        # What undoes the interception of methods that the class overrides.
+        self._undo: dict[str, Callable[[], None]] = {}
+        self._capacities: dict[str, RowCapacity] = {}
         self._wrappers = {
             "fit": self._fit,
             "evaluate": self._evaluate,
@@ -86,15 +105,24 @@ class FitInterceptor:
             self._wrappers[f"make_{name}"] = make
 
     def install(self) -> "FitInterceptor":
-        """Wraps the methods of the model."""
+        """Wraps the methods of the model, Keras's own if its class overrides them."""
         for name, wrapper in self._wrappers.items():
-            wrap_method(self.model, name, wrapper)
+            if name in _LOOPS and is_overridden(self.model, name):
+                self._undo[name] = intercept_base(self.model, name, wrapper)
+            else:
+                wrap_method(self.model, name, wrapper)
+        # Not by setattr, which Keras tracks.
+        self.model.__dict__[PLAN_STEPS] = self._functions.change
         return self
 
     def remove(self) -> None:
         """Unwraps the methods of the model."""
+        self.model.__dict__.pop(PLAN_STEPS, None)
         for name, wrapper in self._wrappers.items():
-            unwrap_method(self.model, name, wrapper)
+            if name in self._undo:
+                self._undo.pop(name)()
+            else:
+                unwrap_method(self.model, name, wrapper)
 
     @contextlib.contextmanager
     def installed(self, batch_limit: int | None = None) -> Iterator[None]:
@@ -124,6 +152,7 @@ class FitInterceptor:
     # Wrappers of the model's methods: `call` is the method itself.
 
     def _compile(self, call, *args, **kwargs):
+        self._functions.forget()
         self.drop("the model was compiled again")
         return call(*args, **kwargs)
 
@@ -143,11 +172,19 @@ class FitInterceptor:
         if problem:
             self.drop(problem)
             return call(*args, **kwargs)
-        if not choice.uses_blocks:
+        validation = None
+        # The hooks of a list that is given are not ours to call.
+        listed, kind = arguments["callbacks"], keras.callbacks.CallbackList
+        is_ours = isinstance(listed, LaunchCallbackList)
+        in_blocks = choice.uses_blocks and (is_ours or not isinstance(listed, kind))
+        if in_blocks and arguments["validation_data"] is not None:
+            validation = validation_data(arguments)
+            in_blocks = validation is not None
+        if not in_blocks:
             with self._functions.keras_functions("train", "test", choice=choice):
                 return call(*args, **kwargs)
         with contextlib.ExitStack() as stack:
-            return call(**self._fit_in_blocks(stack, arguments, data))
+            return call(**self._fit_in_blocks(stack, arguments, data, validation))
 
     def _evaluate(self, call, *args, **kwargs):
         arguments = bind_arguments("evaluate", self.model, args, kwargs)
@@ -165,12 +202,11 @@ class FitInterceptor:
 
     # Their data in blocks.
 
-    def _fit_in_blocks(self, stack, arguments, data):
+    def _fit_in_blocks(self, stack, arguments, data, validation):
         """Opens the session of a fit; returns the arguments for Keras's loop."""
         # A compiled loop cannot create the variables of metrics and optimizer.
         build_for(self.model, data.head)
         steps_per_epoch = step_limit(arguments["steps_per_epoch"])
-        validation = validation_data(arguments)
         sources = [data] if validation is None else [data, validation]
         size = block_size(
             self.choices["train"].granularity,
@@ -187,6 +223,7 @@ class FitInterceptor:
             on_device=size.on_device,
             order=None if is_stream else self._row_order(arguments["shuffle"]),
             limit=steps_per_epoch if is_stream else self._batch_limit,
+            capacity=self._capacity("fit", data, size.steps, size.on_device),
         )
         iterators = {}
         iterators["train"], adapter = self._adapter(stack, data, source)
@@ -202,13 +239,53 @@ class FitInterceptor:
                 size.steps,
                 on_device=size.on_device,
                 limit=limit,
+                capacity=self._capacity(
+                    "validation", validation, size.steps, size.on_device
+                ),
             )
             if not is_stream:
                 arguments["validation_steps"] = None
-            iterators["test"], adapter = self._adapter(stack, validation, source)
-            arguments["validation_data"] = (adapter,)
-        stack.enter_context(self._functions.blocks(iterators, self.choices, size.steps))
+            iterators["test"], held_out = self._adapter(stack, validation, source)
+            arguments["validation_data"] = (held_out,)
+        steps = steps_per_epoch or adapter.num_batches
+        callbacks = self._callbacks(arguments, steps)
+        drivers = {
+            kind: StepDriver(self.model, callbacks, size.steps, kind)
+            for kind in iterators
+        }
+        arguments["callbacks"] = callbacks
+        stack.enter_context(replacing(callbacks, "is_driven", True))
+        stack.enter_context(replacing(self.model, HOOKS_AT_EACH_STEP, True))
+        stack.enter_context(
+            self._functions.blocks(iterators, self.choices, size.steps, drivers)
+        )
         return arguments
+
+    def _callbacks(self, arguments, steps):
+        """The list that Keras's loop would make."""
+        if isinstance(arguments["callbacks"], LaunchCallbackList):
+            return arguments["callbacks"]
+        limits = [n for n in (arguments["epochs"], keras.config.max_epochs()) if n]
+        return LaunchCallbackList(
+            arguments["callbacks"],
+            add_history=True,
+            add_progbar=arguments["verbose"] != 0,
+            verbose=arguments["verbose"],
+            epochs=min(limits, default=arguments["epochs"]),
+            steps=steps,
+            model=self.model,
+        )
+
+    def _capacity(self, use, data, steps, on_device):
+        """Rows to pad arrays to, or a block of them; `None` for no more than needed."""
+        if data.nbytes is None:
+            return None
+        capacity = self._capacities.setdefault(use, RowCapacity())
+        row_bytes = max(1, data.nbytes // max(1, data.rows))
+        at_most = self.memory_limit // row_bytes
+        rows = data.rows if on_device else min(data.rows, steps * data.batch_size)
+        padded = capacity.padded(rows, at_most)
+        return None if padded == rows else padded
 
     def _row_order(self, shuffle):
         """The order of the rows in each epoch of a fit, `None` as they are."""
@@ -229,7 +306,8 @@ class FitInterceptor:
         """Runs `evaluate` or `predict`."""
         choice, data = self.choices[kind], None
         # To predict a dataset in blocks its number of batches had to be known.
-        if choice.uses_blocks and (kind == "test" or not is_dataset(sources[0])):
+        can_be_cut = kind == "test" or not is_dataset(sources[0])
+        if choice.uses_blocks and can_be_cut and not _has_hooks(arguments, kind):
             size, steps = arguments["batch_size"], arguments["steps"]
             data = evaluation_data(sources, size, steps)
         if data is None:
@@ -246,7 +324,10 @@ class FitInterceptor:
                 arguments["steps"] = None
             maximum = max_block_steps("block", data.batch_bytes, self.memory_limit)
             steps = steps_per_block(total, maximum)
-            source = block_source(data, device_module(), steps, limit=limit)
+            capacity = self._capacity(kind, data, steps, False)
+            source = block_source(
+                data, device_module(), steps, limit=limit, capacity=capacity
+            )
             fillers = kind == "predict"
             iterator, adapter = self._adapter(stack, data, source, fillers)
             arguments.update(x=adapter, batch_size=None)
@@ -256,3 +337,12 @@ class FitInterceptor:
                 self._functions.blocks({kind: iterator}, self.choices, steps)
             )
             return call(**arguments)
+
+
+def _has_hooks(arguments, kind):
+    """Whether callbacks of `evaluate` or `predict` are to be called at each batch."""
+    callbacks = arguments["callbacks"]
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return True
+    listed = keras.tree.flatten(callbacks or [])
+    return any(has_batch_hooks(callback, kind) for callback in listed)

@@ -6,7 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_strategies.training._blocks.step_block import StepBlock
+from keras_strategies._internal.keras_private.averages import moved_averages
+from keras_strategies._internal.keras_private.optimizers import optimizer_slots
+from keras_strategies.training._launches.step_block import StepBlock
+from keras_strategies.training._launches.step_program import Launched, StepProgram
 
 
 class JaxLoop:
@@ -22,7 +25,8 @@ class JaxLoop:
     ):
         import jax
 
-        self._jax, self._batch_size = jax, batch_size
+        self._jax, self._batch_size, self._model = jax, batch_size, model
+        self._programs = {}
         step = getattr(model, f"{kind}_step")
         # A new function object: JAX caches compiled programs by the function.
         self._step = lambda state, batch: step(state, batch)
@@ -31,6 +35,7 @@ class JaxLoop:
 
     def __call__(self, state: Any, block: StepBlock) -> tuple[Any, Any]:
         logs, data, order = None, block.data, block.order
+        state = without_repetitions(self._jax, state)
         last = block.first_batch + block.full_batches
         if block.full_batches:
             logs, state = self._loop(state, data, order, block.first_batch, last)
@@ -38,6 +43,85 @@ class JaxLoop:
             begin = last * self._batch_size
             logs, state = self._single(state, data, order, begin, rows)
         return logs, state
+
+    def launch(
+        self, state: Any, block: StepBlock, program: StepProgram, inputs: Any
+    ) -> Launched:
+        """Runs the full batches of a block with what a program adds to the steps.
+
+        Args:
+            state: State of the model.
+            block: A block without a partial batch.
+            program: What is added.
+            inputs: `(tables, weights)`: values of its variables and weights of its
+                averages for each step.
+        """
+        if program.key not in self._programs:
+            run = functools.partial(self._run_program, program)
+            self._programs[program.key] = self._jax.jit(run, donate_argnums=0)
+        state = without_repetitions(self._jax, state)
+        averages = () if program.averages is None else tuple(program.averages.tensors)
+        last = block.first_batch + block.full_batches
+        arrays = block.data, block.order
+        count, logs, state, averages, records = self._programs[program.key](
+            state, averages, arrays, block.first_batch, last, inputs
+        )
+        if program.averages is not None:
+            program.averages.tensors = averages
+        return Launched(logs, records, int(count), state)
+
+    def _run_program(self, program, state, averages, arrays, first, last, inputs):
+        jax, size, numpy = self._jax, self._batch_size, self._jax.numpy
+        data, order = arrays
+        tables, weights = inputs
+        slots = optimizer_slots(program.variables, self._model.optimizer)
+        places = positions(self._model, program.averaged)
+
+        def step(index, state):
+            optimizer = list(state[2])
+            for slot, table in zip(slots, tables, strict=True):
+                optimizer[slot] = table[index].astype(optimizer[slot].dtype)
+            state = (*state[:2], optimizer, *state[3:])
+            batch = rows_of_batch(jax, data, order, (first + index) * size, size)
+            logs, new = self._step(state, batch)
+            return logs, like(jax, state, new)
+
+        def moved(index, averages, state):
+            values = [state[kind][number] for kind, number in places]
+            new = moved_averages(averages, values, weights[index])
+            return tuple(new)
+
+        shapes, _ = jax.eval_shape(step, 0, state)
+        zeros = lambda leaf: numpy.zeros(leaf.shape, leaf.dtype)  # noqa: E731
+        empty = jax.tree.map(zeros, shapes)
+        slots_of = lambda leaf: numpy.zeros(  # noqa: E731
+            (program.capacity, *leaf.shape), leaf.dtype
+        )
+        records = jax.tree.map(slots_of, shapes) if program.records else ()
+
+        def goes_on(carried):
+            index, finite = carried[:2]
+            return (index < last - first) & finite
+
+        def body(carried):
+            index, finite, _, state, averages, records = carried
+            logs, state = step(index, state)
+            logs = like(jax, empty, logs)
+            if averages:
+                averages = moved(index, averages, state)
+            if program.records:
+                records = jax.tree.map(
+                    lambda rows, leaf: rows.at[index].set(leaf), records, logs
+                )
+            if program.stops_at_nan and "loss" in logs:
+                finite = numpy.isfinite(logs["loss"]).all()
+            return index + 1, finite, logs, state, averages, records
+
+        start = (0, numpy.asarray(True), empty, like(jax, state, state), averages)
+        count, _, logs, state, averages, records = jax.lax.while_loop(
+            goes_on, body, (*start, records)
+        )
+        return count, logs, state, averages, records
 
     def _run_single(self, state, data, order, begin, rows):
         return self._step(state, rows_of_batch(self._jax, data, order, begin, rows))
@@ -114,6 +198,32 @@ def like(jax: ModuleType, old: Any, new: Any) -> Any:
     cast = jax.lax.convert_element_type
     pairs = zip(leaves, jax.tree.leaves(new), strict=True)
     return jax.tree.unflatten(structure, [cast(b, a.dtype) for a, b in pairs])
+
+
+def positions(model: keras.Model, variables: Any) -> list[tuple[int, int]]:
+    """Returns where weights are in JAX's state: `(0, n)` the trainable ones."""
+    places = {
+        id(variable): (kind, number)
+        for kind, weights in enumerate(
+            (model.trainable_variables, model.non_trainable_variables)
+        )
+        for number, variable in enumerate(weights)
+    }
+    return [places[id(variable)] for variable in variables]
+
+
+def without_repetitions(jax: ModuleType, state: Any) -> Any:
+    """Returns a state in which each array occurs once, as it is to be donated.
+
+    A metric that a model lists twice has its variables twice in the state.
+    """
+    leaves, structure = jax.tree.flatten(state)
+    seen: set[int] = set()
+    for number, leaf in enumerate(leaves):
+        if id(leaf) in seen:
+            leaves[number] = jax.numpy.copy(leaf)
+        seen.add(id(leaf))
+    return jax.tree.unflatten(structure, leaves)
 
 
 def rows_of_batch(jax: ModuleType, data: Any, order: Any, begin: Any, rows: int) -> Any:

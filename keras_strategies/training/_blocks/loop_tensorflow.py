@@ -1,12 +1,17 @@
 """Loops of steps as one TensorFlow function, in graph mode or in XLA."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_strategies._internal.keras_private import index_checks
+from keras_strategies._internal.keras_private.averages import moved_averages
 from keras_strategies._internal.keras_private.step_blocks import has_stock_step
-from keras_strategies.training._blocks.step_block import StepBlock
+from keras_strategies._internal.traversal import all_layers
+from keras_strategies.training._launches.step_block import StepBlock
+from keras_strategies.training._launches.step_program import Launched, StepProgram
 
 
 class TensorFlowLoop:
@@ -21,12 +26,23 @@ class TensorFlowLoop:
         import tensorflow as tf
 
         self._tf, self._model, self._batch_size = tf, model, batch_size
-        self._name = f"{kind}_step"
+        self._name, self._xla, self._programs = f"{kind}_step", xla, {}
         # The logs of Keras's own steps are the results of the metrics, which need not
         # be carried through the loop.
         self._carries_logs = not has_stock_step(model, self._name)
+        # XLA does not notice indices out of range, as a graph does: whether there were
+        # some, by kind. An embedding reads another row, a loss is NaN.
+        self._bad_indices = {}
+        if xla:
+            self._bad_indices = {
+                kind: tf.Variable(False, trainable=False) for kind in index_checks.KINDS
+            }
+        self._checks_indices = False
         self._loop = compiled(tf, self._run_loop, xla)
-        self._single = compiled(tf, self._run_single, xla)
+        # A graph takes partial batches of any number of rows, XLA compiles for each.
+        # Random layers draw other numbers in XLA, which the whole epoch should have.
+        self._single_xla = xla and draws_numbers(model)
+        self._single = compiled(tf, self._run_single, self._single_xla)
 
     def __call__(self, block: StepBlock) -> Any:
         tf, logs = self._tf, None
@@ -37,14 +53,119 @@ class TensorFlowLoop:
             logs = self._loop(data, order, first, count, dynamic)
         if rows := block.partial_batch_rows:
             begin = (block.first_batch + block.full_batches) * self._batch_size
+            rows = rows if self._single_xla else tf.constant(rows)
             logs = self._single(data, order, tf.constant(begin), rows, dynamic)
+        if self._checks_indices:
+            self._raise_for_indices()
         return logs
+
+    def launch(self, block: StepBlock, program: StepProgram, inputs: Any) -> Launched:
+        """Runs the full batches of a block with what a program adds to the steps.
+
+        Args:
+            block: A block without a partial batch.
+            program: What is added.
+            inputs: `(tables, weights)`: values of its variables and weights of its
+                averages for each step.
+        """
+        tf = self._tf
+        if program.key not in self._programs:
+            run = functools.partial(self._run_program, program)
+            self._programs[program.key] = compiled(tf, run, self._xla)
+        first, count = tf.constant(block.first_batch), tf.constant(block.full_batches)
+        inputs = tf.nest.map_structure(tf.constant, inputs)
+        arrays = block.data, block.order
+        logs, records, steps = self._programs[program.key](
+            arrays, first, count, inputs, block.dynamic_batch
+        )
+        if self._checks_indices:
+            self._raise_for_indices()
+        if not self._carries_logs:
+            logs = self._model.get_metrics_result()
+        return Launched(logs, records, int(steps))
+
+    def _run_program(self, program, arrays, first, count, inputs, dynamic):
+        tf, size = self._tf, self._batch_size
+        data, order = arrays
+        tables, weights = inputs
+        needs_logs = self._carries_logs or program.records
+        empty = self._empty_logs(data, order) if needs_logs else ()
+        # A `TensorArray` has zeros where nothing is written, after an early end.
+        records = (
+            [
+                tf.TensorArray(leaf.dtype, program.capacity, element_shape=leaf.shape)
+                for leaf in tf.nest.flatten(empty)
+            ]
+            if program.records
+            else []
+        )
+
+        def goes_on(index, finite, logs, records):
+            flags = list(self._bad_indices.values())
+            ends = [index >= count, tf.logical_not(finite), *flags]
+            return tf.logical_not(tf.reduce_any(ends))
+
+        def body(index, finite, logs, records):
+            for variable, table in zip(program.variables, tables, strict=True):
+                variable.assign(tf.cast(table[index], variable.dtype))
+            new = self._step(data, order, (first + index) * size, size, dynamic)
+            if program.averages is not None:
+                averages = program.averages.tensors
+                values = [variable.value for variable in program.averaged]
+                moved = moved_averages(averages, values, weights[index])
+                for average, value in zip(averages, moved, strict=True):
+                    average.assign(value)
+            if program.stops_at_nan and "loss" in new:
+                finite = tf.reduce_all(tf.math.is_finite(new["loss"]))
+            if needs_logs:
+                logs = tf.nest.map_structure(
+                    lambda old, value: tf.cast(value, old.dtype), logs, new
+                )
+            leaves = tf.nest.flatten(logs) if program.records else []
+            pairs = zip(records, leaves, strict=True)
+            records = [record.write(index, leaf) for record, leaf in pairs]
+            return index + 1, finite, logs, records
+
+        steps, _, logs, records = tf.while_loop(
+            goes_on,
+            body,
+            (tf.constant(0), tf.constant(True), empty, records),
+            parallel_iterations=1,
+        )
+        if program.records:
+            rows = [record.stack() for record in records]
+            records = tf.nest.pack_sequence_as(empty, rows)
+        return logs if self._carries_logs else (), records, steps
+
+    def _raise_for_indices(self):
+        """Raises as a step of a graph does."""
+        bad = [kind for kind, flag in self._bad_indices.items() if bool(flag)]
+        for flag in self._bad_indices.values():
+            flag.assign(False)
+        if bad:
+            raise self._tf.errors.InvalidArgumentError(
+                None,
+                None,
+                f"Some {' and '.join(bad)} in the training data are out of range: "
+                "less than 0, or not less than the rows of an embedding or the classes "
+                "of a loss. The step with them was made; XLA noticed it afterwards.",
+            )
+
+    def _report_index(self, kind, is_bad):
+        flag, self._checks_indices = self._bad_indices[kind], True
+        flag.assign(self._tf.logical_or(flag, is_bad))
 
     def _step(self, data, order, begin, rows, dynamic):
         batch = rows_of_batch(self._tf, data, order, begin, rows)
         if dynamic:
             batch = with_unknown_size(self._tf, batch)
-        return getattr(self._model, self._name)(batch)
+        step = getattr(self._model, self._name)
+        # A graph raises for an index out of range.
+        is_graph = not isinstance(rows, int)
+        if not self._bad_indices or is_graph:
+            return step(batch)
+        with index_checks.checked_indices(self._report_index):
+            return step(batch)
 
     def _run_single(self, data, order, begin, rows, dynamic):
         logs = self._step(data, order, begin, rows, dynamic)
@@ -63,9 +184,13 @@ class TensorFlowLoop:
                 )
             return number + 1, logs
 
+        def goes_on(number, _):
+            bad = list(self._bad_indices.values())
+            return tf.logical_not(tf.reduce_any([number >= first + count, *bad]))
+
         # One iteration at a time: each step reads the weights that the last one wrote.
         _, logs = tf.while_loop(
-            lambda number, _: number < first + count,
+            goes_on,
             body,
             (first, logs),
             parallel_iterations=1,
@@ -96,7 +221,7 @@ class TensorFlowPrediction:
         self._tf, self._model, self._batch_size = tf, model, batch_size
         self._xla = xla
         self._loop = compiled(tf, self._run_loop, xla)
-        self._single = compiled(tf, self._run_single, xla)
+        self._single = compiled(tf, self._run_single, False)
 
     def __call__(self, block: StepBlock) -> Any:
         tf, parts = self._tf, []
@@ -107,7 +232,7 @@ class TensorFlowPrediction:
             parts.append(self._loop(block.data, block.order, first, count))
         if rows := block.partial_batch_rows:
             begin = (block.first_batch + block.full_batches) * self._batch_size
-            begin = tf.constant(begin)
+            begin, rows = tf.constant(begin), tf.constant(rows)
             parts.append(self._single(block.data, block.order, begin, rows))
         return keras.tree.map_structure(lambda *rows: tf.concat(rows, 0), *parts)
 
@@ -154,8 +279,20 @@ def compiled(tf: Any, function: Callable[..., Any], xla: bool) -> Callable[..., 
     return tf_function
 
 
-def rows_of_batch(tf: Any, data: Any, order: Any, begin: Any, rows: int) -> Any:
-    """Returns the rows from `begin` on, in the given order if there is one."""
+def draws_numbers(model: keras.Model) -> bool:
+    """Returns whether a layer has a generator of random numbers."""
+    return any(
+        isinstance(value, keras.random.SeedGenerator)
+        for layer in [model, *all_layers(model)]
+        for value in vars(layer).values()
+    )
+
+
+def rows_of_batch(tf: Any, data: Any, order: Any, begin: Any, rows: Any) -> Any:
+    """Returns the rows from `begin` on, in the given order if there is one.
+
+    `rows` is an integer, or a scalar tensor for a number that is open in the trace.
+    """
     if order is not None:
         order = tf.slice(order, [begin], [rows])
 
@@ -165,7 +302,9 @@ def rows_of_batch(tf: Any, data: Any, order: Any, begin: Any, rows: int) -> Any:
         if order is not None:
             return tf.gather(leaf, order)
         start = [begin] + [0] * (leaf.shape.rank - 1)
-        return tf.slice(leaf, start, [rows, *leaf.shape[1:]])
+        part = tf.slice(leaf, start, [rows, *leaf.shape[1:]])
+        part.set_shape([rows if isinstance(rows, int) else None, *leaf.shape[1:]])
+        return part
 
     return keras.tree.map_structure(gather, data)
 

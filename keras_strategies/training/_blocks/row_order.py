@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_strategies.training._blocks.step_block import BlockSplit
+from keras_strategies.training._launches.step_block import BlockSplit
 
 #: `(device module, split, number of the epoch) -> device vector of row numbers`.
 RowOrder = Callable[[Any, BlockSplit, int], Any]

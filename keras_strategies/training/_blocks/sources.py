@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_strategies.training._blocks.prefetch import prefetch
 from keras_strategies.training._blocks.row_order import RowOrder
-from keras_strategies.training._blocks.step_block import BlockSplit, StepBlock
 from keras_strategies.training._data.arrays import Arrays, num_rows
 from keras_strategies.training._data.dataset import Dataset
+from keras_strategies.training._launches.step_block import BlockSplit, StepBlock
 
 
 def block_source(
@@ -23,6 +23,7 @@ def block_source(
     on_device: bool = False,
     order: RowOrder | None = None,
     limit: int | None = None,
+    capacity: int | None = None,
 ) -> "DeviceSource | HostSource | StreamSource":
     """Returns an iterable of the blocks of `data`, a new epoch at each iteration.
 
@@ -34,12 +35,14 @@ def block_source(
         order: Order of the rows of arrays, `None` for the rows as they are.
         limit: For arrays the number of batches in an epoch; for a dataset after how
             many batches a block ends early. `None` for all.
+        capacity: Rows that arrays on the device are padded to, or those of a block on
+            the host. Defaults to `None`: as few as there are.
     """
     if data.nbytes is None:
         return StreamSource(device, data.read, steps, limit, data.varies)
     split = BlockSplit(data.rows, data.batch_size, steps, limit)
     kind = DeviceSource if on_device else HostSource
-    return kind(device, data.arrays, split, order)
+    return kind(device, data.arrays, split, order, capacity)
 
 
 class DeviceSource:
@@ -51,16 +54,18 @@ class DeviceSource:
         arrays: Any,
         split: BlockSplit,
         order: RowOrder | None = None,
+        capacity: int | None = None,
     ):
         self.device, self.split, self.order = device, split, order
-        self.data = device.to_device(arrays)
+        self._capacity = max(capacity or 0, split.rows)
+        self.data = device.to_device(padded_rows(arrays, self._capacity))
         self._epochs = 0
 
     def __iter__(self) -> Iterator[StepBlock]:
         epoch, self._epochs = self._epochs, self._epochs + 1
         order = None
         if self.order is not None:
-            order = self.order(self.device, self.split, epoch)
+            order = self._padded_order(epoch)
         for first, full, partial in self.split.blocks():
             yield StepBlock(
                 self.data,
@@ -71,6 +76,13 @@ class DeviceSource:
                 self.split.dynamic_batch,
                 self.split.batch_size,
             )
+
+    def _padded_order(self, epoch):
+        order = self.order(self.device, self.split, epoch)
+        if self._capacity == self.split.rows:
+            return order
+        # By NumPy: a new number of rows is nothing new to it.
+        return self.device.to_device(padded_rows(np.asarray(order), self._capacity))
 
     def close(self) -> None:
         """Frees the memory of the device."""
@@ -86,9 +98,10 @@ class HostSource:
         arrays: Any,
         split: BlockSplit,
         order: RowOrder | None = None,
+        capacity: int | None = None,
     ):
         self.device, self.split, self.order = device, split, order
-        self.arrays = arrays
+        self.arrays, self._capacity = arrays, capacity
         self._epochs = 0
 
     def __iter__(self) -> Iterator[StepBlock]:
@@ -105,22 +118,35 @@ class HostSource:
         rows = slice(begin, begin + count)
         # Padded to one shape for all blocks: XLA compiles a program for each shape.
         padded = min(self.split.steps, self.split.rows // size) * size
+        if not full:
+            padded = count
+        if self._capacity is not None:
+            padded = max(self._capacity, count)
 
         def cut(leaf):
             if leaf is None:
                 return None
             values = leaf[rows] if order is None else leaf[order[rows]]
-            if full and len(values) < padded:
-                block = np.zeros((padded, *leaf.shape[1:]), leaf.dtype)
-                block[:count] = values
-                return block
-            return values
+            return padded_rows(values, padded)
 
         data = self.device.to_device(keras.tree.map_structure(cut, self.arrays))
         return StepBlock(data, None, 0, full, partial, self.split.dynamic_batch, size)
 
     def close(self) -> None:
         """Nothing remains in memory between blocks."""
+
+
+def padded_rows(arrays: Any, rows: int) -> Any:
+    """Returns arrays with zeros in so many rows, those that have enough as they are."""
+
+    def pad(leaf):
+        if leaf is None or len(leaf) >= rows:
+            return leaf
+        block = np.zeros((rows, *leaf.shape[1:]), leaf.dtype)
+        block[: len(leaf)] = leaf
+        return block
+
+    return keras.tree.map_structure(pad, arrays)
 
 
 class StreamSource:

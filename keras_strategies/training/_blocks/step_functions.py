@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.keras_private.fit_loop import traced_with
 from keras_strategies._internal.keras_private.step_blocks import training_settings
 from keras_strategies.training._blocks.backend import (
     device_module,
@@ -24,20 +25,26 @@ from keras_strategies.training._blocks.block_iterator import (
     EpochIterator,
     is_token,
 )
-from keras_strategies.training._blocks.step_block import StepBlock
 from keras_strategies.training._candidates import KINDS, Candidate
+from keras_strategies.training._launches.step_block import StepBlock
+from keras_strategies.training._launches.step_driver import StepDriver
 
+# Ways to trace a training step that are kept beside the newest.
+_VARIANTS = 5
 # The attribute of a model that Keras's loop calls, by kind of step.
 FUNCTIONS = {kind: f"{kind}_function" for kind in KINDS}
 
 
 class TensorFlowFunction:
-    """A train, test or predict function with TensorFlow's signature."""
+    """A train, test or predict function with TensorFlow's signature.
 
-    def __init__(
-        self, loop: Callable[..., Any], make_keras_function: Callable[[], Any]
-    ):
-        self._loop, self._make_keras_function = loop, make_keras_function
+    Args:
+        run: Runs a block and those linked to it; returns the last logs.
+        make_keras_function: Makes Keras's function.
+    """
+
+    def __init__(self, run: Callable[..., Any], make_keras_function: Callable[[], Any]):
+        self._run, self._make_keras_function = run, make_keras_function
         self._keras_function = None
 
     def __call__(self, data: Any) -> Any:
@@ -49,27 +56,26 @@ class TensorFlowFunction:
             self._keras_function = self._make_keras_function()
         return self._keras_function(data)
 
-    def _run(self, block):
-        logs = None
-        while block is not None:
-            logs, block = self._loop(block), block.next_block
-        return logs
-
 
 class JaxFunction:
     """A train, test or predict function with JAX's signature.
 
     JAX returns before a block has run, and would queue one block after the other with
     their data: so the block before the last is waited for.
+
+    Args:
+        run: Runs a block and those linked to it; returns the last logs and the state.
+        make_keras_function: Makes Keras's function.
+        blocks: The iterator whose tokens come.
     """
 
     def __init__(
         self,
-        loop: Callable[..., Any],
+        run: Callable[..., Any],
         make_keras_function: Callable[[], Any],
         blocks: BlockIterator,
     ):
-        self._loop, self._make_keras_function = loop, make_keras_function
+        self._run, self._make_keras_function = run, make_keras_function
         self._keras_function = None
         self._blocks, self._last_logs = blocks, None
 
@@ -77,10 +83,7 @@ class JaxFunction:
         item = next(iterator)
         if is_token(item):
             device_module().wait(self._last_logs)
-            logs, block = None, self._blocks.block(item)
-            while block is not None:
-                logs, state = self._loop(state, block)
-                block = block.next_block
+            logs, state = self._run(state, self._blocks.block(item))
             self._last_logs = logs
             return logs, state
         if self._keras_function is None:
@@ -101,11 +104,15 @@ class StepFunctions:
             name: getattr(model, name)
             for name in ("steps_per_execution", "jit_compile")
         }
-        # Compiled loops by (kind, compiler, batch size), Keras's by (kind, XLA).
+        # Compiled loops by (kind, compiler, batch size, what they were traced with),
+        # Keras's functions by (kind, XLA).
         self._loops, self._keras_functions = {}, {}
         # {kind: function that installs ours again} of the running sessions, and the
         # kinds that a callback had traced again meanwhile.
         self._sessions, self._retraced = {}, set()
+        # What training steps are traced with: callbacks change it for a fit.
+        self._traced_with: Any = None
+        self._variants: list[Any] = []
 
     @contextlib.contextmanager
     def blocks(
@@ -113,13 +120,25 @@ class StepFunctions:
         iterators: Mapping[str, BlockIterator],
         choices: Mapping[str, Candidate],
         steps: int,
+        drivers: Mapping[str, StepDriver] | None = None,
     ) -> Iterator[None]:
-        """Runs blocks of `steps` steps for the kinds of step in `iterators`."""
+        """Runs blocks of `steps` steps for the kinds of step in `iterators`.
+
+        Those that have one in `drivers` are run by it.
+        """
         model, outer = self.model, self._sessions
+        if self._traced_with is None:
+            self._traced_with = traced_with(model)
         settings = {"steps_per_execution": steps, **dict.fromkeys(FUNCTIONS.values())}
         with training_settings(model, **settings):
             installers = {
-                kind: functools.partial(self._install, kind, choices[kind].compiler, it)
+                kind: functools.partial(
+                    self._install,
+                    kind,
+                    choices[kind].compiler,
+                    it,
+                    (drivers or {}).get(kind),
+                )
                 for kind, it in iterators.items()
             }
             for install in installers.values():
@@ -171,23 +190,69 @@ class StepFunctions:
                 self._sessions[kind]()
         return function
 
-    def _install(self, kind, compiler, blocks):
+    def change(self, key: Any) -> None:
+        """Takes the training steps that were traced with `key`, or new ones.
+
+        A callback that changes the step for one `fit` costs two traces once, not two in
+        each fit.
+        """
+        self._traced_with = key
+        self._variants = [item for item in self._variants if item != key][-_VARIANTS:]
+        self._variants.append(key)
+        kept = [*self._variants, None]
+        for name in [name for name in self._loops if name[3] not in kept]:
+            del self._loops[name]
+        for name in [name for name in self._keras_functions if name[0] == "train"]:
+            del self._keras_functions[name]
+        if not self._sessions:
+            setattr(self.model, FUNCTIONS["train"], None)
+            return
+        self._retraced.add("train")
+        if "train" in self._sessions:
+            self._sessions["train"]()
+
+    def forget(self) -> None:
+        """Lets running sessions end without Keras's functions from before them.
+
+        The model is compiled again: they were made for its old loss and optimizer.
+        """
+        self._retraced.update(self._sessions)
+
+    def _install(self, kind, compiler, blocks, driver):
         make_keras_function = functools.partial(self._make_keras_function, kind)
-        loop = functools.partial(self._run_block, kind, compiler)
+        loop_for = functools.partial(self._loop, kind, compiler)
+
+        def run(block):
+            if driver is not None:
+                return driver.run(block, loop_for)[0]
+            logs = None
+            while block is not None:
+                logs, block = loop_for(block.batch_size)(block), block.next_block
+            return logs
+
+        def run_state(state, block):
+            if driver is not None:
+                return driver.run(block, loop_for, state)
+            logs = None
+            while block is not None:
+                logs, state = loop_for(block.batch_size)(state, block)
+                block = block.next_block
+            return logs, state
+
         function = (
-            JaxFunction(loop, make_keras_function, blocks)
+            JaxFunction(run_state, make_keras_function, blocks)
             if is_jax()
-            else TensorFlowFunction(loop, make_keras_function)
+            else TensorFlowFunction(run, make_keras_function)
         )
         setattr(self.model, FUNCTIONS[kind], function)
 
-    def _run_block(self, kind, compiler, *arguments):
-        """Runs a block, the last argument, in the loop for its batch size."""
-        size = arguments[-1].batch_size
-        key = (kind, compiler, size)
+    def _loop(self, kind, compiler, size):
+        """The compiled loop for batches of a size."""
+        variant = self._traced_with if kind == "train" else None
+        key = (kind, compiler, size, variant)
         if key not in self._loops:
             self._loops[key] = make_loop(self.model, kind, size, compiler == "xla")
-        return self._loops[key](*arguments)
+        return self._loops[key]
 
     def _make_keras_function(self, kind):
         name = FUNCTIONS[kind]

@@ -11,9 +11,11 @@ from keras_strategies._internal.keras_private.step_blocks import (
     check_step,
     is_dataset,
     is_distributed,
+    loss_of_batch,
 )
 from keras_strategies.training._data.arrays import Arrays, arrays_of_fit
 from keras_strategies.training._data.dataset import Dataset
+from keras_strategies.training._model_state import preserve_state
 
 
 def check_model(model: keras.Model) -> None:
@@ -51,11 +53,12 @@ def checked_data(
     """Returns `Arrays` or an opened `Dataset` that the model can be trained on."""
     if is_dataset(x):
         data = _opened_dataset(x, y, sample_weight)
-        _check_finite(data.head)
+        arrays = data.head
     else:
         data = _dense_arrays(x, y, sample_weight, batch_size)
-        _check_finite(data.arrays)
+        arrays = data.arrays
     _check_match(model, data.head)
+    _check_finite(model, arrays, data.batch_size)
     return data
 
 
@@ -91,17 +94,37 @@ def _opened_dataset(x, y, sample_weight):
     return data
 
 
-def _check_finite(arrays):
-    for number, leaf in enumerate(keras.tree.flatten(arrays)):
-        if leaf is None or getattr(leaf.dtype, "kind", None) != "f":
-            continue
-        count = int(leaf.size - np.isfinite(leaf).sum())
-        if count:
-            checks.fail(
-                "data must be finite; training on them gives NaN weights",
-                array=number,
-                values_that_are_not_finite=count,
-            )
+def _check_finite(model, arrays, batch_size):
+    """Refuses values that are not finite and make the loss so.
+
+    A model or a loss may mask them, as targets that are missing in some rows: so the
+    loss of one batch of such rows decides.
+    """
+    leaves = [
+        leaf
+        for leaf in keras.tree.flatten(arrays)
+        if getattr(getattr(leaf, "dtype", None), "kind", None) == "f"
+        and isinstance(leaf, np.ndarray)
+    ]
+    counts = [int(leaf.size - np.isfinite(leaf).sum()) for leaf in leaves]
+    if not any(counts):
+        return
+    is_bad = np.zeros(max(len(leaf) for leaf in leaves), bool)
+    for leaf in leaves:
+        finite = np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1)
+        is_bad[: len(leaf)] |= ~finite
+    rows = np.flatnonzero(is_bad)[:batch_size]
+    batch = keras.tree.map_structure(
+        lambda leaf: None if leaf is None else leaf[rows], arrays
+    )
+    with preserve_state(model):
+        loss = loss_of_batch(model, batch)
+    if not np.isfinite(loss):
+        checks.fail(
+            "data must be finite, or their loss; training on them gives NaN weights",
+            values_that_are_not_finite=sum(counts),
+            loss_of_such_rows=loss,
+        )
 
 
 def _check_match(model, batch):

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.keras_private.base_methods import base_method
 from keras_strategies.training._blocks.fit_interceptor import FitInterceptor
 from keras_strategies.training._candidates import KINDS, PLAIN, Candidate
 from keras_strategies.training._data.sample import MeasurementSample
@@ -117,7 +118,7 @@ class CandidateTiming:
             warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
             warnings.filterwarnings("ignore", message="Your input ran out of data")
             with self.interceptor.installed(batch_limit=limit if is_cut else None):
-                self.model.fit(
+                base_method(self.model, "fit")(
                     x,
                     y,
                     sample_weight=sample_weight,

@@ -4,6 +4,7 @@ import time
 
 import keras
 
+from keras_strategies._internal.keras_private.base_methods import base_method
 from keras_strategies.training._blocks.block_size import MAX_BLOCK_STEPS
 from keras_strategies.training._candidates import BY_NAME, PLAIN, Candidate
 from keras_strategies.training._measurement.candidate_timing import CandidateTiming
@@ -58,9 +59,9 @@ def inference_seconds(
             for _ in range(CALLS):
                 begin = time.perf_counter()
                 if kind == "test":
-                    model.evaluate(x, y, size, 0, weight, steps)
+                    base_method(model, "evaluate")(x, y, size, 0, weight, steps)
                 else:
-                    model.predict(x, size, 0, steps)
+                    base_method(model, "predict")(x, size, 0, steps)
                 times.append(time.perf_counter() - begin)
     finally:
         timing.restore()

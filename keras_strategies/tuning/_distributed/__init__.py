@@ -1,8 +1,10 @@
 """Searches of several processes: calls on the oracle, workers, isolated trials."""
 
+from keras_strategies.tuning._distributed.executor_search import ExecutorSearch
 from keras_strategies.tuning._distributed.isolated_trials import (
     IsolatedTrials,
     TrialError,
+    outcome,
 )
 from keras_strategies.tuning._distributed.parallel import (
     LocalWorkers,
@@ -14,6 +16,7 @@ from keras_strategies.tuning._distributed.parallel import (
 from keras_strategies.tuning._distributed.rpc import RemoteOracle
 
 __all__ = [
+    "ExecutorSearch",
     "IsolatedTrials",
     "LocalWorkers",
     "RemoteOracle",
@@ -21,5 +24,6 @@ __all__ = [
     "chief_address",
     "heartbeats",
     "is_chief",
+    "outcome",
     "serve",
 ]

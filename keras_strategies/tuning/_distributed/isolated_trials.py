@@ -94,7 +94,7 @@ class IsolatedTrials:
                 f"The process of the trial was {processes.describe_exit(process)}.\n"
                 f"{processes.tail(log)}"
             )
-        return self._outcome(trial, processes.read_json(result))
+        return outcome(trial, processes.read_json(result))
 
     def _wait(
         self, process: subprocess.Popen[bytes], started: str, result: str
@@ -119,19 +119,19 @@ class IsolatedTrials:
         finally:
             processes.stop(process)
 
-    def _outcome(
-        self, trial: Trial, result: Mapping[str, Any]
-    ) -> tuple[dict[str, float], int]:
-        if "error" in result:
-            # KerasTuner's errors decide whether the search ends or a trial runs again.
-            kind = getattr(errors, result["kind"], None)
-            if kind is not None:
-                raise kind(result["error"])
-            raise TrialError(result["error"])
-        space = _space.Space.from_config(result["hyperparameters"])
-        trial.hyperparameters = space
-        return result["metrics"], result["epoch"]
-
 
 class TrialError(Exception):
     """What the process of a trial raised, with its traceback as text."""
+
+
+def outcome(trial: Trial, result: Mapping[str, Any]) -> tuple[dict[str, float], int]:
+    """Returns metrics and best epoch of another process, or raises its error."""
+    if "error" in result:
+        # KerasTuner's errors decide whether the search ends or a trial runs again.
+        kind = getattr(errors, result["kind"], None)
+        if kind is not None:
+            raise kind(result["error"])
+        raise TrialError(result["error"])
+    space = _space.Space.from_config(result["hyperparameters"])
+    trial.hyperparameters = space
+    return result["metrics"], result["epoch"]

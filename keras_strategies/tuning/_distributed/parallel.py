@@ -1,8 +1,10 @@
 """Search in several processes: the chief, its workers, and those of one machine."""
 
 import contextlib
+import ipaddress
 import os
 import secrets
+import socket
 import subprocess
 import tempfile
 import threading
@@ -10,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from keras_strategies._internal import checks
 from keras_strategies.tuning._distributed import processes, rpc
 
 _MAX_RESTARTS = 3  # for each worker
@@ -33,9 +36,26 @@ def chief_address() -> tuple[str, str, str]:
 def serve(oracle: Any) -> None:
     """Answers workers until no trial and no worker is left."""
     host, port, token = chief_address()
+    if not token and not _is_loopback(host):
+        checks.fail(
+            "A chief that other machines can reach must have a token",
+            error=PermissionError,
+            KERASTUNER_ORACLE_IP=host,
+            fix=f"Set {processes.TOKEN} to the same secret in every process. What they "
+            "send is not encrypted: use a network that you trust.",
+        )
     with rpc.OracleServer(oracle, host, port, token):
         while not oracle.is_done():
             time.sleep(0.2)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether an address is of this machine only."""
+    try:
+        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(a).is_loopback for a in addresses)
 
 
 @contextlib.contextmanager

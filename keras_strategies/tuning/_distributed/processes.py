@@ -25,6 +25,15 @@ def write_job(
     path: str, tuner: Any, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
 ) -> None:
     """Writes what another process needs to make the same tuner and to call `fit`."""
+    content = pickled_job(tuner, fit_args, fit_kwargs)
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def pickled_job(
+    tuner: Any, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
+) -> bytes:
+    """Returns what `write_job` writes."""
     cloudpickle = require("cloudpickle", "A search in other processes")
     cls, args, kwargs = tuner.recipe
     job = {
@@ -36,7 +45,7 @@ def write_job(
         "fit_kwargs": fit_kwargs,
     }
     try:
-        content = cloudpickle.dumps(job)
+        return cloudpickle.dumps(job)
     except Exception as error:
         raise TypeError(
             checks.message(
@@ -46,8 +55,6 @@ def write_job(
                 "load the data.",
             )
         ) from error
-    with open(path, "wb") as file:
-        file.write(content)
 
 
 def start(

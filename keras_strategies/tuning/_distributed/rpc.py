@@ -11,6 +11,7 @@ that has ended. So a client that loses the connection sends its request again, a
 chief that was restarted answers it.
 """
 
+import hmac
 import json
 import socket
 import socketserver
@@ -25,7 +26,10 @@ from keras_strategies.tuning import _space
 from keras_strategies.tuning._space import Trial
 
 PATIENCE = 600  # seconds for which a client repeats a call while no chief answers
-_MAX_LINE = 1 << 26  # bytes
+_MAX_LINE = 1 << 24  # bytes
+_READ_TIMEOUT = 30  # seconds for a client to send its request
+_MAX_RATE = 1000  # requests of one address in a second; further ones wait
+_WRONG_TOKEN_DELAY = 1.0  # seconds
 _RETRY_INTERVAL = 0.2  # seconds
 
 
@@ -71,13 +75,23 @@ METHODS = tuple(name for name in vars(OracleService) if not name.startswith("_")
 
 class _RequestHandler(socketserver.StreamRequestHandler):
     server: "OracleServer"
+    timeout = _READ_TIMEOUT
 
     def handle(self) -> None:
-        line = self.rfile.readline(_MAX_LINE)
+        self.server.wait_for_turn(self.client_address[0])
+        try:
+            line = self.rfile.readline(_MAX_LINE)
+        except TimeoutError:
+            return
         if not line.endswith(b"\n"):
-            return  # the client disconnected before the end of its request
-        request = json.loads(line)
-        if request.get("token") != self.server.token:
+            return  # the request broke off, or is longer than any of a worker
+        try:
+            request = json.loads(line)
+            token = str(request["token"]).encode()
+        except (ValueError, KeyError, TypeError):
+            return  # no worker
+        if not hmac.compare_digest(token, self.server.token.encode()):
+            time.sleep(_WRONG_TOKEN_DELAY)  # no quick guesses
             response = {"error": "the token is wrong"}
         elif request["method"] not in self.server.methods:
             response = {"error": f"no such method: {request['method']}"}
@@ -121,6 +135,18 @@ class OracleServer(socketserver.ThreadingTCPServer):
         self._thread = threading.Thread(
             target=self.serve_forever, args=(0.05,), daemon=True
         )
+        self._requests: dict[str, tuple[int, int]] = {}  # address -> (second, count)
+
+    def wait_for_turn(self, address: str) -> None:
+        """Delays the requests of one address beyond `_MAX_RATE` in a second."""
+        now = int(time.monotonic())
+        second, count = self._requests.get(address, (now, 0))
+        count = count + 1 if second == now else 1
+        if len(self._requests) > 1000 and address not in self._requests:
+            self._requests.clear()
+        self._requests[address] = now, count
+        if count > _MAX_RATE:
+            time.sleep(1.0)
 
     @property
     def port(self) -> int:

@@ -12,6 +12,22 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 
+from keras_strategies.tuning._private import bases
+
+
+class SpaceHooks(bases.HyperParameters):
+    """The private method through which every declaration of a hyperparameter goes.
+
+    `Choice`, `Int`, `Float`, `Boolean` and `Fixed` have no public method in common.
+    """
+
+    def _retrieve(self, hp: kinds.HyperParameter) -> Any:
+        return self._declare(hp)
+
+    def _declare(self, hp: kinds.HyperParameter) -> Any:
+        """Declares a hyperparameter; its value, or `None` if it is not active."""
+        return super()._retrieve(hp)
+
 
 class Float(kinds.Float):
     """KerasTuner's `Float`, whose linear steps reach the maximum.
@@ -47,11 +63,28 @@ def append(
     space._space.append(hyperparameter)
 
 
+def replace(
+    space: keras_tuner.HyperParameters,
+    previous: kinds.HyperParameter,
+    hyperparameter: kinds.HyperParameter | None,
+) -> None:
+    """Puts a hyperparameter where another one is; `None` only removes that one."""
+    new = [] if hyperparameter is None else [hyperparameter]
+    for hyperparameters in (space._space, space._hps[previous.name]):
+        position = next(k for k, hp in enumerate(hyperparameters) if hp is previous)
+        hyperparameters[position : position + 1] = new
+
+
 def named(
     space: keras_tuner.HyperParameters, name: str
 ) -> Sequence[kinds.HyperParameter]:
     """The hyperparameters of a name, one for each scope in which it is declared."""
     return space._hps.get(space._get_name(name), [])
+
+
+def full_name(space: keras_tuner.HyperParameters, name: str) -> str:
+    """A name within the name scopes that are open."""
+    return space._get_name(name)
 
 
 def is_declared(

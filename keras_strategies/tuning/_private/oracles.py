@@ -125,6 +125,49 @@ def hyperband_rounds(
         ]
 
 
+def rebuild_brackets(oracle: keras_tuner.oracles.HyperbandOracle) -> None:
+    """Fills the brackets from the values of the trials, after their state was lost.
+
+    Each trial has its bracket, its round and the trial it continues among its values.
+    """
+    top = oracle._get_num_brackets() - 1
+    brackets: list[dict[str, Any]] = []
+    for trial_id in oracle.start_order:
+        values = oracle.trials[trial_id].hyperparameters.values
+        if "tuner/bracket" not in values:
+            continue
+        round_, past = values["tuner/round"], values.get("tuner/trial_id")
+        bracket = _bracket_of(oracle, brackets, values["tuner/bracket"], round_, past)
+        bracket["rounds"][round_].append({"past_id": past, "id": trial_id})
+    if not brackets:
+        return
+    oracle._brackets = brackets
+    oracle._current_bracket = brackets[-1]["bracket_num"]
+    iterations = sum(bracket["bracket_num"] == top for bracket in brackets)
+    oracle._current_iteration = max(0, iterations - 1)
+
+
+def _bracket_of(
+    oracle: Any,
+    brackets: list[dict[str, Any]],
+    number: int,
+    round_: int,
+    past: str | None,
+) -> dict[str, Any]:
+    for bracket in brackets:
+        rounds = bracket["rounds"]
+        if round_:
+            if any(entry["id"] == past for entry in rounds[round_ - 1]):
+                return bracket
+            continue
+        has_room = len(rounds[0]) < oracle._get_size(number, 0)
+        if bracket["bracket_num"] == number and has_room:
+            return bracket
+    rounds = [[] for _ in range(max(number, round_) + 1)]
+    brackets.append({"bracket_num": number, "rounds": rounds})
+    return brackets[-1]
+
+
 def local_oracle(client: Any) -> keras_tuner.Oracle:
     """The oracle that KerasTuner wrapped for gRPC in a worker of a chief.
 

@@ -24,7 +24,7 @@ class TunerHooks(bases.Tuner):
         return self._state_path()
 
     def _populate_initial_space(self) -> None:
-        self._declare_space()
+        self._begin()
 
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         return self._build_model(hp)
@@ -35,6 +35,10 @@ class TunerHooks(bases.Tuner):
     def _state_path(self) -> str:
         """Path of the state file of the tuner."""
         raise NotImplementedError
+
+    def _begin(self) -> None:
+        """Begins a search, or goes on where KerasTuner sees none."""
+        self._declare_space()
 
     def _declare_space(self) -> None:
         """Fills the space of the oracle before the first trial."""

@@ -1,5 +1,7 @@
 """One hyperparameter: its values, whether one is legal, whether it is active."""
 
+import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +21,22 @@ def is_legal(hp: kinds.HyperParameter, value: Any) -> bool:
     """Whether `hp` can have `value`; another scope may share its name."""
     if isinstance(hp, kinds.Float | kinds.Int):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and hp.min_value <= value <= hp.max_value
-    return value in hp.values
+        if not is_number or not hp.min_value <= value <= hp.max_value:
+            return False
+        return _is_on_grid(hp, value)
+    # By the type too: 1 and True are equal.
+    return any(value == v and type(value) is type(v) for v in hp.values)
+
+
+def _is_on_grid(hp: kinds.HyperParameter, value: float) -> bool:
+    if isinstance(hp, kinds.Int) and value != int(value):
+        return False
+    if hp.step is None:
+        return True
+    if hp.sampling != "linear":
+        return any(math.isclose(value, v) for v in hp.values)
+    steps = (value - hp.min_value) / hp.step
+    return abs(steps - round(steps)) < 1e-6
 
 
 def is_numeric(hp: kinds.HyperParameter) -> bool:
@@ -46,3 +62,28 @@ def options(hp: kinds.HyperParameter) -> list[Any] | None:
         values.remove(hp.default)
         values.insert(0, hp.default)
     return values
+
+
+def scoped_name(hp: kinds.HyperParameter) -> str:
+    """The name of `hp`, and of the conditions under which it is declared.
+
+    `name@hash` in a conditional scope: the same name may stand in several. The string
+    is part of the stored formats.
+    """
+    if not hp.conditions:
+        return hp.name
+    conditions = [(c.name, list(c.values)) for c in hp.conditions]
+    digest = hashlib.sha256(repr(conditions).encode()).hexdigest()[:8]
+    return f"{hp.name}@{digest}"
+
+
+def kind_of(hp: kinds.HyperParameter) -> str:
+    """The kind of a hyperparameter: "Float", "Int", "Choice", "Boolean", "Fixed"."""
+    return type(hp).__name__
+
+
+def domain(hp: kinds.HyperParameter) -> dict[str, Any]:
+    """What decides which values `hp` can have."""
+    config = hp.get_config()
+    ignored = ("name", "default", "conditions", "ordered")
+    return {key: value for key, value in config.items() if key not in ignored}

@@ -17,3 +17,12 @@ def trial_from_state(state: Mapping[str, Any]) -> Trial:
     trial = Trial.from_state(state)
     trial.hyperparameters = Space.of(trial.hyperparameters)
     return trial
+
+
+#: Beginning of the message of a trial that was not run.
+INFEASIBLE = "Not run: the values violate `constraints`"
+
+
+def is_infeasible(trial: Trial) -> bool:
+    """Whether a trial was not run because its values violate the constraints."""
+    return trial.status == "FAILED" and (trial.message or "").startswith(INFEASIBLE)

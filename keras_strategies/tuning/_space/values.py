@@ -6,7 +6,15 @@ from typing import Any, TypeAlias
 
 from keras_tuner.engine import hyperparameters as kinds
 
-from keras_strategies.tuning._space.hyperparameter import is_active, options, repaired
+from keras_strategies._internal import checks
+from keras_strategies.tuning._space.hyperparameter import (
+    domain,
+    is_active,
+    is_legal,
+    options,
+    repaired,
+)
+from keras_strategies.tuning._space.labels import to_label
 
 Values: TypeAlias = dict[str, Any]
 
@@ -72,3 +80,46 @@ def size(space: Sequence[kinds.HyperParameter], limit: int = 10_000) -> int | No
     # Counted one by one: conditions make it no product of the numbers of values.
     count = sum(1 for _ in itertools.islice(combinations(space), limit + 1))
     return None if count > limit else count
+
+
+def matching_value(hp: kinds.HyperParameter, value: Any) -> Any:
+    """Returns a value as a trial holds it; `None` if `hp` does not have it.
+
+    Args:
+        hp: The hyperparameter.
+        value: The value, not a label of it; a whole number may be a float, as in data
+            frames.
+    """
+    plain = value.item() if hasattr(value, "item") else value
+    candidates = [plain, *_label_of(plain)]
+    if isinstance(plain, float) and plain.is_integer():
+        candidates.append(int(plain))
+    if isinstance(plain, int) and isinstance(hp, kinds.Float):
+        candidates.insert(0, float(plain))
+    return next((c for c in candidates if is_legal(hp, c)), None)
+
+
+def legal_value(declared: Sequence[kinds.HyperParameter], value: Any) -> Any:
+    """Returns a value as a trial holds it, checked.
+
+    Args:
+        declared: The hyperparameters of one name, one for each scope.
+        value: The value, not a label of it.
+    """
+    for hp in declared:
+        matching = matching_value(hp, value)
+        if matching is not None:
+            return matching
+    name = declared[0].name
+    return checks.fail(
+        f"`{name}` must have a value of the space",
+        fix=f"The space has {[domain(hp) for hp in declared]}.",
+        **{name: value},
+    )
+
+
+def _label_of(value: Any) -> list[str]:
+    try:
+        return [to_label(value)]
+    except TypeError:
+        return []

@@ -10,7 +10,6 @@
 | `Fixed` | left out |
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +24,8 @@ if TYPE_CHECKING:
 
 def parameter_name(hp: kinds.HyperParameter) -> str:
     """Name of `hp` in a study: one for each scope in which the name is declared."""
-    if not hp.conditions:
-        return hp.name
-    conditions = [(c.name, list(c.values)) for c in hp.conditions]
     # Optuna refuses two distributions of different kinds under one name.
-    digest = hashlib.sha256(repr(conditions).encode()).hexdigest()[:8]
-    return f"{hp.name}@{digest}"
+    return _space.scoped_name(hp)
 
 
 def _is_index(hp: Any) -> bool:

@@ -95,6 +95,7 @@ class TunedFit(bases.HyperModel):
         for name in ("batch_size", "epochs"):
             if getattr(self, name) is not None and bound.get(name) is not None:
                 self._refuse_second(name, bound[name])
+        self._check_targets(bound.get("y"))
         data = bound.get("x")
         if self.batch_size is not None and not _takes_batch_size(data):
             raise errors.FatalValueError(
@@ -116,6 +117,9 @@ class TunedFit(bases.HyperModel):
                 *(kwargs.get("callbacks") or []),
             ]
         return self._train(hp, model, *args, **kwargs)
+
+    def _check_targets(self, y: Any) -> None:
+        """Ends the search if the targets do not fit the task; for subclasses."""
 
     def _train(
         self,

@@ -8,6 +8,9 @@ from keras_strategies.tuning.oracles.grid_search_oracle import GridSearchOracle
 from keras_strategies.tuning.oracles.hyperband_oracle import HyperbandOracle
 from keras_strategies.tuning.oracles.optuna_oracle import OptunaOracle
 from keras_strategies.tuning.oracles.optuna_storage_oracle import OptunaStorageOracle
+from keras_strategies.tuning.oracles.population_based_training_oracle import (
+    PopulationBasedTrainingOracle,
+)
 from keras_strategies.tuning.oracles.random_search_oracle import RandomSearchOracle
 
 __all__ = [
@@ -17,5 +20,6 @@ __all__ = [
     "HyperbandOracle",
     "OptunaOracle",
     "OptunaStorageOracle",
+    "PopulationBasedTrainingOracle",
     "RandomSearchOracle",
 ]

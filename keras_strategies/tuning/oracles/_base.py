@@ -53,10 +53,15 @@ class OracleBase(BookkeepingOracle):
 
         return _space.fill(self.hyperparameters.space, {}, draw)
 
+    def attempts(self) -> int:
+        """Returns how many proposals may be refused before a space is used up."""
+        # Constraints may leave a small part of the space.
+        return private.max_collisions(self) if self.constraints is None else 1000
+
     def _draw_untried(self) -> _space.Values | None:
-        for _ in range(private.max_collisions(self)):
+        for _ in range(self.attempts()):
             values = self.sample()
-            if not private.is_duplicate(self, values):
+            if not self.is_refused(values):
                 return values
         # A small space, nearly used up: choose among the combinations that remain.
         if _space.size(self.hyperparameters.space) is None:
@@ -64,7 +69,7 @@ class OracleBase(BookkeepingOracle):
         remaining = [
             values
             for values in _space.combinations(self.hyperparameters.space)
-            if not private.is_duplicate(self, values)
+            if not self.is_refused(values)
         ]
         if not remaining:
             return None

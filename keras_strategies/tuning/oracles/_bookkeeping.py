@@ -11,11 +11,12 @@ from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import hyperparameters as private_space
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._space import Trial
+from keras_strategies.tuning.oracles._requests import RequestsOracle
 from keras_strategies.tuning.oracles._stored import locked
-from keras_strategies.tuning.oracles._workers import WorkerOracle
+from keras_strategies.tuning.pruners import OptunaPruner, Pruner
 
 
-class BookkeepingOracle(WorkerOracle):
+class BookkeepingOracle(RequestsOracle):
     """Replaces the bookkeeping of KerasTuner's oracles (1.4.8).
 
     Failures are recorded and end nothing by themselves, a trial can be stopped at an
@@ -26,9 +27,12 @@ class BookkeepingOracle(WorkerOracle):
     stop_reason: str | None
 
     def completed_trials(self) -> list[Trial]:
-        """Returns the completed trials in the order in which they ended."""
-        trials = [self.trials[trial_id] for trial_id in self.end_order]
-        return [t for t in trials if t.status == TrialStatus.COMPLETED]
+        """Returns the completed trials in the order in which they ended.
+
+        Those of before a resume that lie outside the present space are not among them.
+        """
+        trials = self._every_completed_trial()
+        return [t for t in trials if t.trial_id not in self.outside]
 
     @locked
     def create_trial(self, tuner_id: str) -> Trial:
@@ -49,9 +53,14 @@ class BookkeepingOracle(WorkerOracle):
             trial = self.trials[retries.pop(0)]
             trial.status = TrialStatus.RUNNING
             return self._start(tuner_id, trial)
+        return self._propose(tuner_id, self._next_id())
+
+    def _next_id(self) -> str:
+        """The smallest number that no trial has; a lost trial leaves a gap."""
+        numbers = {int(trial_id) for trial_id in self.trials}
+        number = next(k for k in range(len(numbers) + 1) if k not in numbers)
         # As wide as the last id, so that the ids sort as their numbers.
-        trial_id = f"{len(self.trials):0{len(str(self.max_trials or 1000))}d}"
-        return self._propose(tuner_id, trial_id)
+        return f"{number:0{len(str(self.max_trials or 1000))}d}"
 
     def _propose(self, tuner_id: str, trial_id: str) -> Trial:
         if self.max_trials and len(self.trials) >= self.max_trials:
@@ -63,7 +72,11 @@ class BookkeepingOracle(WorkerOracle):
             # The space is declared inside a trial: wait for the first one.
             return self._no_trial(tuner_id, TrialStatus.IDLE)
         start = time.perf_counter()
-        proposal = self.populate_space(trial_id)
+        values = self.next_enqueued()
+        if values is None:
+            proposal = self.populate_space(trial_id)
+        else:
+            proposal = self.propose_enqueued(trial_id, values)
         if proposal["status"] != TrialStatus.RUNNING:
             return self._no_trial(tuner_id, proposal["status"])
         self.proposal_seconds.append(time.perf_counter() - start)
@@ -115,13 +128,29 @@ class BookkeepingOracle(WorkerOracle):
         if self._is_past_deadline():  # the trial ends as if it were pruned
             self.pruned[trial_id] = epoch
             return TrialStatus.STOPPED
-        if self.pruner is None or epoch not in curve:
+        pruner = self.pruner
+        if pruner is None or epoch not in curve:
             return TrialStatus.RUNNING
-        rivals = self._rivals(trial_id, self.pruner.compares)
-        if not self.pruner.should_stop(curve, rivals, self.objective.direction):
+        if not self._is_pruned_now(pruner, trial_id, curve):
             return TrialStatus.RUNNING
         self.pruned[trial_id] = epoch
         return TrialStatus.STOPPED
+
+    def _is_pruned_now(
+        self, pruner: Pruner, trial_id: str, curve: dict[int, float]
+    ) -> bool:
+        direction = self.objective.direction
+        if isinstance(pruner, OptunaPruner):
+            started = {
+                key: self.curves[key] for key in self.start_order if key in self.curves
+            }
+            curves = {**started, trial_id: curve}
+            ended = set(self.end_order)
+            return pruner.should_stop_trial(
+                trial_id, curves, ended, self.pruned, direction
+            )
+        rivals = self._rivals(trial_id, pruner.compares)
+        return pruner.should_stop(curve, rivals, direction)
 
     def _rivals(self, trial_id: str, compares: str) -> list[dict[int, float]]:
         """The curves that the pruner compares with."""
@@ -143,6 +172,7 @@ class BookkeepingOracle(WorkerOracle):
         record.hyperparameters = _space.Space.of(trial.hyperparameters)
         record.status, record.message = trial.status, trial.message
         self.update_space(record.hyperparameters)
+        self.adopt_declarations(record.hyperparameters)
         if record.status == TrialStatus.COMPLETED:
             self._score(record)
         # Again, as the model may have declared more during the trial.

@@ -19,11 +19,16 @@ from keras_strategies.tuning.oracles.grid_search_oracle import GridSearchOracle
 from keras_strategies.tuning.oracles.hyperband_oracle import HyperbandOracle
 from keras_strategies.tuning.oracles.optuna_oracle import OptunaOracle
 from keras_strategies.tuning.oracles.optuna_storage_oracle import OptunaStorageOracle
+from keras_strategies.tuning.oracles.population_based_training_oracle import (
+    PopulationBasedTrainingOracle,
+)
 from keras_strategies.tuning.oracles.random_search_oracle import RandomSearchOracle
 from keras_strategies.tuning.pruners import (
     MedianPruner,
+    OptunaPruner,
     Pruner,
     SuccessiveHalvingPruner,
+    is_optuna_pruner,
 )
 
 # For type checkers, which cannot read the registry; a test compares the two.
@@ -38,6 +43,7 @@ AlgorithmName: TypeAlias = Literal[
     "cmaes",
     "nsga2",
     "evolution",
+    "pbt",
 ]
 PrunerName: TypeAlias = Literal["median", "asha"]
 
@@ -74,6 +80,9 @@ ALGORITHMS: dict[str, Algorithm] = {
         if name != "random"
     },
     "evolution": Algorithm(EvolutionOracle),
+    "pbt": Algorithm(
+        PopulationBasedTrainingOracle, is_finite=True, is_sequential=False
+    ),
 }
 PRUNERS: dict[str, Callable[[], Pruner]] = {
     "median": MedianPruner,
@@ -85,6 +94,8 @@ _MAX_PROCESS_DIMENSIONS = 12
 
 def make_pruner(value: Any) -> Pruner | None:
     """The pruner of a name; a pruner or `None` is returned as it is."""
+    if is_optuna_pruner(value):
+        return OptunaPruner(value)
     if value is None or hasattr(value, "should_stop"):
         return value
     return PRUNERS[checks.choice("pruner", value, (*PRUNERS, None))]()
@@ -166,4 +177,4 @@ def make_oracle(
     if "storage" in options:
         return OptunaStorageOracle(sampler=name, **options, **arguments)
     algorithm = ALGORITHMS[name]
-    return algorithm.oracle(**algorithm.options, **options, **arguments)
+    return algorithm.oracle(**{**algorithm.options, **options}, **arguments)

@@ -1,18 +1,19 @@
 """State of an oracle and its files: replaced in one step, reloaded completely."""
 
 import functools
-import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
-from keras_strategies._internal import files
+from keras_strategies._internal import checked_json
 from keras_strategies.tuning import _space
+from keras_strategies.tuning._private import hyperparameters as private_space
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._private.tuners import trial_folder
 from keras_strategies.tuning._space import Trial
+from keras_strategies.tuning.oracles import _repair
 from keras_strategies.tuning.oracles._display import SearchDisplay
 from keras_strategies.tuning.pruners import Pruner
 
@@ -47,6 +48,8 @@ class StoredOracle(private.OracleHooks):
         curves: `{trial id: {epoch: objective}}`.
         pruned: `{trial id: last epoch}` of the trials that were stopped early.
         seconds: `{trial id: duration}` of the trials that have ended.
+        outside: Ids of the trials with a value outside the present space.
+        superseded: Ids of the trials from before the model declared something new.
         proposal_seconds: Duration of each proposal.
     """
 
@@ -58,11 +61,13 @@ class StoredOracle(private.OracleHooks):
     stop_reason: str | None
 
     def __init__(self, objective: Any = None, *args: Any, **kwargs: Any) -> None:
-        seed = kwargs.get("seed")
+        seed, given = kwargs.get("seed"), kwargs.get("hyperparameters")
         # KerasTuner's default of 3 raises in the middle of a search.
         kwargs.setdefault("max_consecutive_failed_trials", None)
         super().__init__(objective, *args, **kwargs)
         self.hyperparameters = _space.Space.of(self.hyperparameters)
+        if not getattr(given, "is_explored", False):
+            self.hyperparameters.given = {hp.name for hp in self.hyperparameters.space}
         if seed is not None:  # KerasTuner takes 0 for None
             self.seed = seed
         private.reset_draws(self)
@@ -77,20 +82,37 @@ class StoredOracle(private.OracleHooks):
         self.curves: dict[str, dict[int, float]] = {}
         self.pruned: dict[str, int] = {}
         self.seconds: dict[str, float] = {}
+        self.outside: set[str] = set()
+        self.superseded: set[str] = set()
         self.proposal_seconds: list[float] = []
         self._exhausted = False  # a worker was told that there is no further trial
         self._resumed_trials: dict[str, Trial] = {}  # tuner id -> trial
         self._start_times: dict[str, float] = {}  # trial id -> time.time()
         self._heartbeats: dict[str, float] = {}  # tuner id -> time on the clock
         self._times_orphaned: dict[str, int] = {}  # trial id -> workers that died
+        self._digest_on_disk: str | None = None
 
     def trial_folder(self, trial_id: str) -> str:
         """Returns the folder of a trial, which is made if it does not exist."""
         return trial_folder(private.project_folder(self), trial_id)
 
     def _write_trial(self, trial: Trial) -> None:
-        path = os.path.join(self.trial_folder(trial.trial_id), "trial.json")
-        files.write_json(path, trial.get_state())
+        path = self._trial_path(trial.trial_id)
+        checked_json.write(
+            path, {**trial.get_state(), _repair.RECORD: self._record(trial.trial_id)}
+        )
+
+    def _record(self, trial_id: str) -> dict[str, Any]:
+        """What the file of a trial has beside the trial, to rebuild the oracle from."""
+        order, ended = self.start_order, self.end_order
+        curve = self.curves.get(trial_id)
+        return {
+            "started": order.index(trial_id) if trial_id in order else None,
+            "ended": ended.index(trial_id) if trial_id in ended else None,
+            "curve": None if curve is None else sorted(curve.items()),
+            "pruned": self.pruned.get(trial_id),
+            "seconds": self.seconds.get(trial_id),
+        }
 
     def _state_path(self) -> str:
         return os.path.join(private.project_folder(self), "oracle.json")
@@ -98,22 +120,66 @@ class StoredOracle(private.OracleHooks):
     @locked
     def save(self) -> None:
         """Writes the state to the folder of the search."""
-        files.write_json(self._state_path(), self.get_state())
+        self._digest_on_disk = checked_json.write(self._state_path(), self.get_state())
+
+    def is_current(self) -> bool:
+        """Returns whether no other process has written since the last save or load."""
+        return checked_json.digest_of(self._state_path()) == self._digest_on_disk
 
     @locked
     def reload(self) -> None:
-        """Reads the state from the folder; trials under way will run again."""
+        """Reads the state from the folder; trials under way will run again.
+
+        A damaged file of a trial costs that trial, which runs again; the state of the
+        oracle is rebuilt from the trials.
+        """
+        self.trials, records = {}, {}
+        path = self._state_path()
+        state = _repair.read_or_set_aside(
+            path, "The search goes on from the files of its trials."
+        )
+        self._digest_on_disk = checked_json.digest_of(path)
+        listed = (state or {}).get("start_order", [])
+        for trial_id, path in self._trial_files(listed).items():
+            trial = _repair.read_or_set_aside(path, f"Trial {trial_id} will run again.")
+            if trial is not None:
+                records[trial_id] = trial.pop(_repair.RECORD, {})
+                self.trials[trial_id] = _space.trial_from_state(trial)
+        if state is None:
+            self.set_state(_repair.state_of_trials(records))
+            self._rebuild()
+        else:
+            missing = set(listed) - self.trials.keys()
+            self.set_state(_repair.without_trials(state, missing))
+        self._requeue_unfinished()
+        self._resumed_trials, self.ongoing_trials = self.ongoing_trials, {}
+
+    def _trial_files(self, listed: Iterable[str]) -> dict[str, str]:
+        """`{trial id: path}` of those in the folder and those that are listed."""
         folder = private.project_folder(self)
-        for name in sorted(os.listdir(folder)):
-            path = os.path.join(folder, name, "trial.json")
-            if name.startswith("trial_") and os.path.isfile(path):
-                trial = Trial.load(path)
-                trial.hyperparameters = _space.Space.of(trial.hyperparameters)
-                self.trials[trial.trial_id] = trial
-        with open(self._state_path(), encoding="utf-8") as file:
-            self.set_state(json.load(file))
-        # What ran when the process ended runs again. A trial's file is written before
-        # the oracle's, so that there may be a trial the oracle does not list.
+        paths = {key: self._trial_path(key) for key in listed}
+        return {**paths, **_repair.trial_files(folder)}
+
+    def _trial_path(self, trial_id: str) -> str:
+        return os.path.join(self.trial_folder(trial_id), "trial.json")
+
+    def _rebuild(self) -> None:
+        """Completes the state after that of the oracle was lost; for subclasses too."""
+        for trial in self.trials.values():
+            new = [
+                hp
+                for hp in trial.hyperparameters.space
+                if not private_space.is_declared(self.hyperparameters, hp)
+            ]
+            self.hyperparameters.merge(new)
+            private.record_values(self, trial)
+
+    def _requeue_unfinished(self) -> None:
+        """What ran when the process ended runs again.
+
+        A trial's file is written before the oracle's, so that there may be a trial the
+        oracle does not list.
+        """
         retries = private.retry_queue(self)
         for trial_id, trial in sorted(self.trials.items()):
             if trial_id not in self.start_order:
@@ -122,7 +188,6 @@ class StoredOracle(private.OracleHooks):
             if trial_id not in self.end_order and trial_id not in retries:
                 trial.metrics = Trial(None).metrics
                 retries.append(trial_id)
-        self._resumed_trials, self.ongoing_trials = self.ongoing_trials, {}
 
     # The keys are part of the stored format.
 
@@ -135,6 +200,7 @@ class StoredOracle(private.OracleHooks):
             "pruned": self.pruned,
             "seconds": self.seconds,
             "lost": self._times_orphaned,
+            "superseded": sorted(self.superseded),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -148,3 +214,4 @@ class StoredOracle(private.OracleHooks):
         self.pruned = dict(state.get("pruned", {}))
         self.seconds = dict(state.get("seconds", {}))
         self._times_orphaned = dict(state.get("lost", {}))
+        self.superseded = set(state.get("superseded", ()))

@@ -2,15 +2,17 @@
 
 from keras_tuner.engine.trial import TrialStatus
 
+from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._space import Trial
-from keras_strategies.tuning.oracles._stored import StoredOracle, locked
+from keras_strategies.tuning.oracles._adopting import AdoptingOracle
+from keras_strategies.tuning.oracles._stored import locked
 
 # A trial whose worker has died so often has failed: it probably kills its process.
 MAX_ORPHANED = 3
 
 
-class WorkerOracle(StoredOracle):
+class WorkerOracle(AdoptingOracle):
     """Leases on trials: a worker that gives no heartbeat loses its trial to another.
 
     KerasTuner's chief waits for such a worker for ever. Every call of a worker counts
@@ -64,10 +66,11 @@ class WorkerOracle(StoredOracle):
         self.end_order.append(trial.trial_id)
         self.on_trial_finished(trial)
         limit = self.max_consecutive_failed_trials
-        if not limit or len(self.end_order) < limit:
+        ended = [self.trials[trial_id] for trial_id in self.end_order]
+        ended = [trial for trial in ended if not _space.is_infeasible(trial)]
+        if not limit or len(ended) < limit:
             return
-        recent = {self.trials[trial_id].status for trial_id in self.end_order[-limit:]}
-        if recent == {TrialStatus.FAILED}:
+        if {trial.status for trial in ended[-limit:]} == {TrialStatus.FAILED}:
             self.stop_reason = f"{limit} trials in a row failed"
 
     def on_trial_finished(self, trial: Trial) -> None:

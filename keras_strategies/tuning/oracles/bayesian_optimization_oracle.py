@@ -10,7 +10,6 @@ from keras_tuner.engine.trial import TrialStatus
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import bases
-from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
 
 # Candidates for the minimum of the bound.
@@ -79,6 +78,8 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
     ```
     """
 
+    uses_history = True
+
     def __init__(
         self,
         objective: Objective | None = None,
@@ -119,14 +120,14 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
         return min(count, max(2, self.max_trials // 2)) if self.max_trials else count
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        completed = self.completed_trials()
+        completed, scores = self.known_results()
         space = self.hyperparameters.space
         if len(completed) < self._num_random() or not _space.searched(space):
             return self.random_proposal()
         # The process models what is minimized.
         sign = -1 if self.objective.direction == "max" else 1
-        y = sign * np.array([trial.score for trial in completed])
-        x = _space.encode_all(space, [t.hyperparameters.values for t in completed])
+        y = sign * np.array(scores)
+        x = _space.encode_all(space, completed)
         model = self._fit_process(x, y)
         ongoing = [t.hyperparameters.values for t in self.ongoing_trials.values()]
         if ongoing:
@@ -137,7 +138,7 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
             y = np.concatenate([y, model.predict(x_ongoing)])
             model = self._fit_process(x, y, refine=False)
         ranking = np.argsort(y[: len(completed)])[:3]
-        best = [completed[k].hyperparameters.values for k in ranking]
+        best = [completed[k] for k in ranking]
         values = self._minimize_bound(model, best)
         if values is None:
             return self.random_proposal()
@@ -199,7 +200,7 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
             bounds = model.lower_bound(_space.encode_all(space, candidates), self.beta)
             candidates = [candidates[k] for k in np.argsort(bounds)[:_NUM_NEAR]]
             centres, scale = candidates[:3], scale / 3
-        return next((v for v in candidates if not private.is_duplicate(self, v)), None)
+        return next((v for v in candidates if not self.is_refused(v)), None)
 
     def set_state(self, state: dict[str, Any]) -> None:
         arguments = {"alpha", "beta", "num_initial_points"}

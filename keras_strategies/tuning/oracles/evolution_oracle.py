@@ -8,7 +8,6 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
-from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
 
 
@@ -73,6 +72,8 @@ class EvolutionOracle(OracleBase):
     ```
     """
 
+    uses_history = True
+
     def __init__(
         self,
         objective: Objective | None = None,
@@ -111,18 +112,20 @@ class EvolutionOracle(OracleBase):
         self.scale: float = checks.real("scale", scale, low=0, high=1, low_open=True)
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        population = self.completed_trials()[-self.population_size :]
-        if len(population) < self.startup_trials:
+        values, scores = self.known_results()
+        if len(values) < self.startup_trials:
             return self.random_proposal()
+        count = min(len(values), self.population_size)
+        population = list(zip(values, scores, strict=True))[-count:]
         rng = self.random_state("parents", len(self.trials))
         size = min(self.sample_size, len(population))
         sample = [population[k] for k in rng.choice(len(population), size, False)]
         best = max if self.objective.direction == "max" else min
-        parent = best(sample, key=lambda trial: trial.score).hyperparameters.values
-        for attempt in range(private.max_collisions(self)):
-            values = self.child(parent, attempt)
-            if not private.is_duplicate(self, values):
-                return {"status": TrialStatus.RUNNING, "values": values}
+        parent, _ = best(sample, key=lambda individual: individual[1])
+        for attempt in range(self.attempts()):
+            child = self.child(parent, attempt)
+            if not self.is_refused(child):
+                return {"status": TrialStatus.RUNNING, "values": child}
         return self.random_proposal()
 
     def child(self, parent: Mapping[str, Any], attempt: int = 0) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from keras_tuner.engine.trial import TrialStatus
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import bases
-from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
 
 
@@ -96,7 +95,7 @@ class GridSearchOracle(OracleBase, bases.GridSearchOracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         # The walk begins anew each time: the space may have grown.
-        untried = (v for v in self.grid() if not private.is_duplicate(self, v))
+        untried = (v for v in self.grid() if not self.is_refused(v))
         values = next(untried, None)
         if values is not None:
             return {"status": TrialStatus.RUNNING, "values": values}

@@ -1,5 +1,7 @@
 """Hyperband."""
 
+from typing import Any, Literal
+
 import keras_tuner
 
 from keras_strategies._internal import checks
@@ -26,6 +28,9 @@ class HyperbandOracle(OracleBase, bases.HyperbandOracle):
             epochs multiplied, at least 2. Defaults to `3`.
         hyperband_iterations: How often all brackets are repeated, at least 1. Defaults
             to `1`.
+        fidelity: What grows from round to round: `"epochs"`, or `"data"`: a trial
+            trains on `epochs / max_epochs` of the examples, always the first of one
+            order, for all the epochs given to `search`. Defaults to `"epochs"`.
         max_trials: Maximum number of trials, each round of a trial counted, or `None`
             for all brackets. Defaults to `None`.
         seed: Integer, or `None` for a different search each time. Defaults to `None`.
@@ -58,6 +63,7 @@ class HyperbandOracle(OracleBase, bases.HyperbandOracle):
         max_epochs: int = 100,
         factor: int = 3,
         hyperband_iterations: int = 1,
+        fidelity: Literal["epochs", "data"] = "epochs",
         max_trials: int | None = None,
         seed: int | None = None,
         hyperparameters: keras_tuner.HyperParameters | None = None,
@@ -80,8 +86,44 @@ class HyperbandOracle(OracleBase, bases.HyperbandOracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
+        self.fidelity: str = checks.choice("fidelity", fidelity, ("epochs", "data"))
         # KerasTuner's constructor does not take it.
         self.max_trials: int | None = max_trials
+
+    def _draw_untried(self) -> dict[str, Any] | None:
+        # Enqueued values start where a bracket takes new ones.
+        values = super().next_enqueued() or super()._draw_untried()
+        if values == {}:
+            # A space that the first trial will declare. KerasTuner takes empty values
+            # for the end of the search; it sets this entry itself.
+            return {"tuner/initial_epoch": 0}
+        return values
+
+    def next_enqueued(self) -> dict[str, Any] | None:
+        return None
+
+    def stage_options(self) -> dict[str, Any]:
+        """Returns the options that the trials of a search must have in common."""
+        names = ("max_epochs", "factor", "hyperband_iterations", "fidelity")
+        return {name: getattr(self, name) for name in names}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Sets what `get_state` returned.
+
+        The brackets only if they are of this search: another `factor` has others.
+        """
+        names = ("max_epochs", "factor", "hyperband_iterations")
+        if any(
+            state.get(name, getattr(self, name)) != getattr(self, name)
+            for name in names
+        ):
+            own = (*names, "brackets", "current_bracket", "current_iteration")
+            state = {key: value for key, value in state.items() if key not in own}
+        super().set_state(state)
+
+    def _rebuild(self) -> None:
+        super()._rebuild()
+        private.rebuild_brackets(self)
 
     def trials_and_epochs(self) -> tuple[int, int]:
         """Returns the number of trials and of epochs of a complete run."""

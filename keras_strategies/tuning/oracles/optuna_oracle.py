@@ -1,5 +1,6 @@
 """Optuna's samplers as an oracle of KerasTuner."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
@@ -62,6 +63,8 @@ class OptunaOracle(OracleBase):
     ```
     """
 
+    uses_history = True
+
     def __init__(
         self,
         objective: Objective | None = None,
@@ -112,11 +115,15 @@ class OptunaOracle(OracleBase):
                 return self._claim(trial_id, trial, values)
             # Failed trials are not modelled, so that duplicates do no harm.
             self.study.tell(trial, state=_studies.trial_state("FAIL"))
-        # The sampler repeats itself: a random combination that is new, by the queue of
-        # the study, so that the study knows its result.
+        # The sampler repeats itself, or what the constraints forbid: a random
+        # combination that is new, by the queue of the study, so that the study knows
+        # its result.
         values = self._draw_untried()
         if values is None:
             return {"status": TrialStatus.STOPPED, "values": None}
+        return self.propose_enqueued(trial_id, values)
+
+    def propose_enqueued(self, trial_id: str, values: dict[str, Any]) -> dict[str, Any]:
         self.study.enqueue_trial(_studies.to_parameters(self.hyperparameters, values))
         return self._claim_enqueued(trial_id, values)
 
@@ -126,7 +133,7 @@ class OptunaOracle(OracleBase):
         return self._claim(trial_id, trial, values)
 
     def _accepts(self, trial: "optuna.trial.Trial", values: dict[str, Any]) -> bool:
-        return not private.is_duplicate(self, values)
+        return not self.is_refused(values)
 
     def _claim(
         self, trial_id: str, trial: "optuna.trial.Trial", values: dict[str, Any]
@@ -152,6 +159,9 @@ class OptunaOracle(OracleBase):
         live = self._running.pop(trial.trial_id, None)
         if live is not None:
             self._tell(live, trial, *self._outcome(live, trial))
+        elif trial.status == TrialStatus.COMPLETED:
+            # The study was made anew for another space while it ran.
+            self._add_unknown(trial)
 
     def _outcome(
         self, live: "optuna.trial.Trial", trial: Trial
@@ -203,17 +213,30 @@ class OptunaOracle(OracleBase):
         self.study = self._create_study(salt=len(self.trials))
         self._running = {}
         if saved is None:  # searched with another algorithm so far
-            self._add_completed_trials()
+            self._add_completed(self.completed_trials())
         else:
             self._running = _studies.saved_trials.load(
                 self.study, saved, set(self.end_order)
             )
 
-    def _add_completed_trials(self) -> None:
-        for trial in self.completed_trials():
-            _studies.saved_trials.add_completed(
-                self.study,
-                self.hyperparameters,
-                trial.hyperparameters.values,
-                self.objective_values(trial),
-            )
+    def on_space_changed(self) -> None:
+        """Makes the study anew: Optuna refuses other choices under a name it has."""
+        self.study = self._create_study(salt=len(self.trials))
+        self._running = {}
+        for values, results in self.history:
+            self._add(values, results)
+        self._add_completed(self.completed_trials())
+
+    def _add_unknown(self, trial: Trial) -> None:
+        """Adds a completed trial that the study does not have."""
+        if trial.trial_id not in self.outside:
+            self._add_completed([trial])
+
+    def _add_completed(self, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            self._add(trial.hyperparameters.values, self.objective_values(trial))
+
+    def _add(self, values: dict[str, Any], results: Sequence[float]) -> None:
+        _studies.saved_trials.add_completed(
+            self.study, self.hyperparameters, values, results
+        )

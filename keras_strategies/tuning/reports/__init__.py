@@ -12,7 +12,11 @@ from keras_strategies.tuning.reports._plots import (
     plot_pareto_front,
     plot_slices,
 )
-from keras_strategies.tuning.reports._records import metrics_of, values_of
+from keras_strategies.tuning.reports._records import (
+    metrics_of,
+    objectives_of,
+    values_of,
+)
 from keras_strategies.tuning.reports._results_dataframe import results_dataframe
 from keras_strategies.tuning.reports._save_report import save_report
 from keras_strategies.tuning.reports._trial_log import prepare_tensorboard
@@ -26,6 +30,7 @@ __all__ = [
     "hyperparameter_importance",
     "log_hparams",
     "metrics_of",
+    "objectives_of",
     "plot_history",
     "plot_importance",
     "plot_intermediate_values",

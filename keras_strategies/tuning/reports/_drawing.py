@@ -39,6 +39,7 @@ def draw_history(ax: "Axes", oracle: Any, objective: str | None) -> None:
     name, direction = _records.resolve_objective(oracle, objective)
     completed: tuple[list[int], list[float]] = ([], [])
     pruned: tuple[list[int], list[float]] = ([], [])
+    outside: tuple[list[int], list[float]] = ([], [])
     failed: list[int] = []
     best: list[tuple[int, float]] = []
     better = max if direction == "max" else min
@@ -46,6 +47,9 @@ def draw_history(ax: "Axes", oracle: Any, objective: str | None) -> None:
         value = _records.metric_of(row, name)
         if row["status"] in ("FAILED", "INVALID"):
             failed.append(number)
+        elif row["status"] == "OUTSIDE" and value is not None:
+            outside[0].append(number)
+            outside[1].append(value)
         elif value is not None:
             x, y = pruned if row["status"] == "PRUNED" else completed
             x.append(number)
@@ -58,6 +62,8 @@ def draw_history(ax: "Axes", oracle: Any, objective: str | None) -> None:
     if pruned[0]:
         style = {"facecolors": "none", "edgecolors": BLUE, "zorder": 3}
         ax.scatter(*pruned, s=22, label="pruned", **style)
+    if outside[0]:
+        ax.scatter(*outside, s=12, label="outside the space", color="lightgray")
     if failed:
         # At the bottom, whatever the scale of the results is.
         style = {"transform": ax.get_xaxis_transform(), "color": RED, "marker": "x"}

@@ -60,7 +60,7 @@ def log_hparams(tuner: TunerOrOracle, log_dir: str | os.PathLike[str]) -> str:
     """
     checks.instance("log_dir", log_dir, (str, os.PathLike))
     oracle = _records.oracle_of(tuner)
-    rows = _records.trial_rows(oracle)
+    rows = [row for row in _records.trial_rows(oracle) if row["status"] != "OUTSIDE"]
     axes = hyperparameter_axes(oracle, rows)
     names = {name for row in rows for name in _records.metrics_of(row)}
     objectives = list(_records.objectives_of(oracle))

@@ -71,6 +71,12 @@ def search_warnings(oracle: Any, rows: Rows) -> Iterator[str]:
     failed = sum(row["status"] in _FAILED for row in rows)
     if failed:
         yield f"{failed} of {len(rows)} trials failed; their messages are at the end."
+    outside = [row["trial"] for row in rows if row["status"] == "OUTSIDE"]
+    if outside:
+        yield (
+            f"{len(outside)} trials lie outside the present space, which has changed "
+            f"since: {', '.join(outside)}. They do not count as results."
+        )
     objectives = _records.objectives_of(oracle)
     if len(objectives) > 1:
         return

@@ -36,21 +36,30 @@ def trial_rows(oracle: Any) -> list[Row]:
 
 def _row(oracle: Any, trial: Trial) -> Row:
     is_completed = trial.status == "COMPLETED"
-    # Oracles of KerasTuner have neither `pruned` nor `seconds`.
-    is_pruned = is_completed and trial.trial_id in getattr(oracle, "pruned", ())
     values = trial.hyperparameters.values.items()
     metrics = sorted(trial.metrics.metrics) if is_completed else ()
     step = trial.best_step if is_completed else None
     return {
         "trial": trial.trial_id,
-        "status": "PRUNED" if is_pruned else trial.status,
+        "status": _status(oracle, trial),
         "score": trial.score,
         "best_epoch": None if step is None else step + 1,
+        # Oracles of KerasTuner have no `seconds`.
         "seconds": getattr(oracle, "seconds", {}).get(trial.trial_id),
         "message": trial.message,
         **{_VALUE + name: _space.from_label(value) for name, value in values},
         **{_METRIC + name: best_metric(trial, name) for name in metrics},
     }
+
+
+def _status(oracle: Any, trial: Trial) -> str:
+    # Oracles of KerasTuner have none of these.
+    if trial.trial_id in getattr(oracle, "outside", ()):
+        return "OUTSIDE"
+    if _space.is_infeasible(trial):
+        return "INFEASIBLE"
+    is_pruned = trial.trial_id in getattr(oracle, "pruned", ())
+    return "PRUNED" if is_pruned and trial.status == "COMPLETED" else trial.status
 
 
 def best_metric(trial: Trial, name: str) -> float:

@@ -22,7 +22,7 @@ def results_dataframe(tuner: TunerOrOracle) -> "pandas.DataFrame":
 
     | column | contents |
     |---|---|
-    | `status` | `COMPLETED`, `PRUNED`, `FAILED`, `INVALID` or `RUNNING` |
+    | `status` | as in `SearchReport` |
     | `score` | value of the objective; of several, their sum (see KerasTuner) |
     | `best_epoch` | epoch of that value, from 1 |
     | `seconds` | duration; missing for tuners of KerasTuner, which do not record it |

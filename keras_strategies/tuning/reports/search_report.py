@@ -30,9 +30,11 @@ class SearchReport(Report, Sequence[dict[str, Any]]):
 
     Attributes:
         rows: One dict for each trial, in the order of their start: `trial`, `status`
-            (`COMPLETED`, `PRUNED`, `FAILED`, `INVALID` or `RUNNING`), `score`,
-            `best_epoch` (from 1), `seconds`, `message`, `value/NAME` for each
-            hyperparameter that was active and `metric/NAME` for each metric.
+            (`COMPLETED`, `PRUNED`, `FAILED`, `INVALID` or `RUNNING`; `INFEASIBLE` if
+            the values violate the constraints, `OUTSIDE` if a resumed search has
+            another space now), `score`, `best_epoch` (from 1), `seconds`, `message`,
+            `value/NAME` for each hyperparameter that was active and `metric/NAME` for
+            each metric.
         algorithm: Name of the algorithm, or of the class of the oracle.
         objectives: `{name: "min" or "max"}`.
 

@@ -48,6 +48,9 @@ class AfterEpoch(bases.Callback):
         self.tuner.on_epoch_end(self.trial, self.model, epoch, logs=metrics)
 
     def _save_if_best(self, metrics: Mapping[str, float]) -> None:
+        if self.tuner.oracle.continues_from_last:
+            self.model.save_weights(self.tuner.checkpoint_path(self.trial.trial_id))
+            return
         # Without the objective among the metrics the weights of the last epoch remain.
         if self.objective.has_value(metrics):
             value = self.objective.get_value(metrics)

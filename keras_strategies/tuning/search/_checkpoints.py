@@ -17,6 +17,23 @@ def write_build_config(path: str, model: keras.Model) -> None:
         json.dump(model.get_build_config(), file)
 
 
+def prepared_optimizer(model: keras.Model) -> float | None:
+    """Builds the optimizer, so that weights bring its state; its learning rate.
+
+    Without variables it would start anew with each trial. Its learning rate is a
+    variable as well: that of the other trial has to give way to this one. `None` if it
+    is no variable but a schedule.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not model.built:
+        return None
+    optimizer.build(model.trainable_variables)
+    try:
+        return float(optimizer.learning_rate)
+    except (TypeError, ValueError):
+        return None
+
+
 def read_weights(model: keras.Model, config_path: str, path: str) -> None:
     """Loads the weights of a trial; builds the model by the config if needed."""
     if not os.path.exists(path):

@@ -1,10 +1,15 @@
 """Folder of a search: checked at the start, read before an oracle exists."""
 
-import json
 import os
 import tempfile
+import warnings
+from collections.abc import Mapping
+from typing import Any
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checked_json, checks
+
+# What the search is: see `_description`.
+_DESCRIPTION = "search.json"
 
 
 def check_writable(directory: str | os.PathLike[str] | None, project_name: str) -> str:
@@ -28,10 +33,42 @@ def check_writable(directory: str | os.PathLike[str] | None, project_name: str) 
         ) from error
 
 
+def has_search(folder: str) -> bool:
+    """Whether a search has begun in a folder."""
+    names = os.listdir(folder)
+    return "oracle.json" in names or any(name.startswith("trial_") for name in names)
+
+
 def stored_algorithm(folder: str) -> str | None:
     """Name of the algorithm with which the search in `folder` began, or `None`."""
-    path = os.path.join(folder, "oracle.json")
+    for name in (_DESCRIPTION, "oracle.json"):
+        try:
+            content = checked_json.read(os.path.join(folder, name))
+        except checked_json.DamagedFileError:
+            continue  # missing, or reported when the search is read
+        if content.get("algorithm") is not None:
+            return content["algorithm"]
+    return None
+
+
+def write_description(folder: str, description: Mapping[str, Any]) -> None:
+    """Writes what a search is."""
+    path = os.path.join(folder, _DESCRIPTION)
+    checked_json.write(path, description)
+
+
+def read_description(folder: str) -> dict[str, Any] | None:
+    """Returns what the search in a folder is; `None` if the folder does not say."""
+    path = os.path.join(folder, _DESCRIPTION)
     if not os.path.exists(path):
         return None
-    with open(path, encoding="utf-8") as file:
-        return json.load(file).get("algorithm")
+    try:
+        return checked_json.read(path)
+    except checked_json.DamagedFileError as error:
+        name = checked_json.set_aside(path).name
+        warnings.warn(
+            f"A file of the search is damaged: {error}. It is now {name}. Whether the "
+            "search is still the same one was not checked.",
+            stacklevel=2,
+        )
+        return None

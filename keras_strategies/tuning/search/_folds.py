@@ -1,5 +1,6 @@
 """Folds of cross-validation: the same rows for each trial."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -62,6 +63,37 @@ def fold_arguments(
             fold["sample_weight"] = _select(weight, train)
             validation.append(_select(weight, test))
         yield (), {**fold, "validation_data": tuple(validation)}
+
+
+def part_of_data(
+    args: Sequence[Any], kwargs: Mapping[str, Any], part: float, seed: int
+) -> tuple[tuple[()], dict[str, Any]]:
+    """Returns the arguments of `fit` with a part of the training examples.
+
+    Always the first of one order, so that a larger part contains a smaller one.
+
+    Args:
+        args: Positional arguments of `fit`.
+        kwargs: Keyword arguments of `fit`.
+        part: Fraction of the examples, in (0, 1].
+        seed: Seed of the order.
+    """
+    names = ("x", "y")
+    data = dict(zip(names, args, strict=False)) | dict(kwargs)
+    arrays = keras.tree.flatten(data.get("x"))
+    if len(args) > 2 or not all(hasattr(a, "shape") and len(a.shape) for a in arrays):
+        checks.fail(
+            '`fidelity="data"` needs `x` and `y` as arrays',
+            given=sorted(data),
+            fix="Of a data set take the arrays, or the fidelity of epochs.",
+        )
+    count = len(np.asarray(arrays[0]))
+    order = np.random.default_rng(seed).permutation(count)
+    rows = np.sort(order[: max(1, math.ceil(part * count))])
+    for name in ("x", "y", "sample_weight"):
+        if data.get(name) is not None:
+            data[name] = _select(data[name], rows)
+    return (), data
 
 
 def _select(data: Any, rows: Rows) -> Any:

@@ -1,17 +1,19 @@
 """Construction of a tuner: the oracle, chosen from the space of the hypermodel."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import keras_tuner
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.executors import check_executor
 from keras_strategies.tuning import _distributed
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._private.oracles import local_oracle
 from keras_strategies.tuning.oracles import (
     HyperbandOracle,
     OptunaStorageOracle,
+    PopulationBasedTrainingOracle,
     RandomSearchOracle,
 )
 from keras_strategies.tuning.oracles._base import OracleBase
@@ -21,7 +23,9 @@ from keras_strategies.tuning.oracles._registry import (
     choose_for_storage,
     make_oracle,
 )
+from keras_strategies.tuning.reports import objectives_of
 from keras_strategies.tuning.search import _folders
+from keras_strategies.tuning.search._warm_start import read_results
 
 DEFAULT_MAX_TRIALS = 10
 
@@ -54,6 +58,24 @@ def check_storage_search(algorithm: Any, objective: Any, overwrite: bool) -> str
             overwrite=overwrite,
         )
     return choose_for_storage(algorithm, count_objectives(objective))
+
+
+#: What grows from round to round of Hyperband.
+Fidelity = Literal["epochs", "data"]
+
+
+def fidelity_options(fidelity: Any, algorithm: Any) -> dict[str, Any]:
+    """Checks `fidelity`; the options of the oracle that it means."""
+    checks.choice("fidelity", fidelity, ("epochs", "data"))
+    if fidelity == "epochs":
+        return {}
+    if algorithm != "hyperband":
+        checks.fail(
+            '`fidelity="data"` needs rounds of trials',
+            algorithm=algorithm,
+            fix='Pass algorithm="hyperband".',
+        )
+    return {"fidelity": fidelity}
 
 
 class OracleSetup(private.TunerHooks):
@@ -125,6 +147,7 @@ class OracleSetup(private.TunerHooks):
         self.hypermodel = hypermodel
         self._declare_space()
         self._space_is_declared = True
+        self.oracle.hyperparameters.is_explored = True
         return self.oracle.hyperparameters
 
     def _declare_space(self) -> None:
@@ -141,17 +164,52 @@ class OracleSetup(private.TunerHooks):
                 )
             space.Int(name, *bounds)
         self.oracle.update_space(space)
+        self.oracle.hyperparameters.given |= set(self._fit_ranges)
 
     def _check_hyperband(self, max_checkpoints: int | None) -> None:
-        """Refuses what contradicts Hyperband."""
-        is_hyperband = isinstance(self.oracle, HyperbandOracle)
-        if is_hyperband and (max_checkpoints or "epochs" in self._fit_ranges):
+        """Refuses what contradicts Hyperband and population based training."""
+        staged = (HyperbandOracle, PopulationBasedTrainingOracle)
+        is_staged = isinstance(self.oracle, staged)
+        if is_staged and (max_checkpoints or "epochs" in self._fit_ranges):
             checks.fail(
-                "`max_checkpoints` and `epochs` must be None with Hyperband, which "
-                "chooses the epochs and goes on from earlier weights",
+                "`max_checkpoints` and `epochs` must be None with Hyperband and "
+                "population based training, which choose the epochs and go on from "
+                "earlier weights",
                 max_checkpoints=max_checkpoints,
                 epochs=self._fit_ranges.get("epochs"),
             )
+
+    def _warm_start(self, source: Any) -> None:
+        """Gives the models of the algorithm the results of another search."""
+        # A search that goes on has them in its folder.
+        if source is not None and not self.oracle.history:
+            names = list(objectives_of(self.oracle))
+            self.oracle.add_history(
+                read_results(source, names, self.oracle.hyperparameters)
+            )
+
+    def _workers(
+        self, count: int | None, gpus: Sequence[int] | None, executor: Any
+    ) -> "_distributed.LocalWorkers | _distributed.ExecutorSearch":
+        """What runs the trials of `search_parallel`."""
+        checks.integer("n_workers", count, low=1, optional=executor is not None)
+        if executor is None:
+            return _distributed.LocalWorkers(self, count or 1, list(gpus or []))
+        if self.oracle.pruner is not None or gpus is not None:
+            checks.fail(
+                "`executor` must be None with `gpus` or a pruner, which needs reports "
+                "while a trial runs",
+                executor=executor,
+                fix="Use search_parallel(n_workers) or a `storage`.",
+            )
+        if isinstance(self.oracle, OptunaStorageOracle):
+            checks.fail(
+                "`executor` must be None with a `storage`",
+                executor=executor,
+                fix="Let each process of the executor call `search`.",
+            )
+        fix = "use search_parallel(n_workers)."
+        return _distributed.ExecutorSearch(self, check_executor(executor, fix), count)
 
     def _join_chief(self) -> None:
         """Takes the role that KerasTuner's environment variables give this process."""

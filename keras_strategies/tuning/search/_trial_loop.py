@@ -3,7 +3,7 @@
 import contextlib
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,23 +11,32 @@ import keras_tuner
 from keras_tuner import errors
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_strategies._internal import checks
-from keras_strategies.tuning import _space
+from keras_strategies._internal import checked_json, checks
+from keras_strategies.tuning import _distributed, _space
 from keras_strategies.tuning._distributed import IsolatedTrials, TrialError
 from keras_strategies.tuning._private import oracles as private_oracles
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._space import Trial
-from keras_strategies.tuning.oracles import HyperbandOracle
+from keras_strategies.tuning.oracles import (
+    HyperbandOracle,
+    PopulationBasedTrainingOracle,
+)
 from keras_strategies.tuning.reports import prepare_tensorboard
-from keras_strategies.tuning.search import _checkpoints, _folds
+from keras_strategies.tuning.search import _checkpoints, _folds, _misuse
 from keras_strategies.tuning.search._after_epoch import AfterEpoch, BestValue
+from keras_strategies.tuning.search._arguments import check_trial_limit
+from keras_strategies.tuning.search._resuming import Resuming
 from keras_strategies.tuning.search._trial_metrics import reduce_results
 
 # Arguments of `fit` that can be searched.
 FIT_ARGUMENTS = ("batch_size", "epochs")
 
 
-class TrialLoop(private.TunerHooks):
+#: Makes the callbacks of a trial.
+TrialCallbacks = Callable[[Trial], Sequence[keras.callbacks.Callback]]
+
+
+class TrialLoop(Resuming):
     """The part of `Tuner` that runs trials."""
 
     seed: int | None
@@ -35,18 +44,48 @@ class TrialLoop(private.TunerHooks):
     time_limit: float | None
     max_checkpoints: int | None
     trial_in_subprocess: bool
+    trial_time_limit: float | None
+    trial_memory_limit: float | None
+    trial_callbacks: TrialCallbacks | None
     algorithm_reason: str
+    changes: list[str]
     _fit_ranges: dict[str, tuple[int, int]]
     _isolated: IsolatedTrials | None = None
 
+    def _isolate(self, isolates: Any, seconds: Any, mebibytes: Any) -> None:
+        """Checks the arguments about processes of trials."""
+        checks.boolean("trial_in_subprocess", isolates)
+        self.trial_in_subprocess = isolates
+        self.trial_time_limit = check_trial_limit("trial_time_limit", seconds, isolates)
+        self.trial_memory_limit = check_trial_limit(
+            "trial_memory_limit", mebibytes, isolates
+        )
+
     def checkpoint_path(self, trial_id: str) -> str:
         raise NotImplementedError
+
+    def enqueue(self, values: Mapping[str, Any]) -> None:
+        """Enqueues values to be tried before what the algorithm proposes.
+
+        For start values that are known to be good. What was tried before, in this
+        folder too, is not tried again, so that a script may enqueue at each start.
+
+        Args:
+            values: Values by the names of hyperparameters; others have their defaults.
+
+        Raises:
+            ValueError: If the space has no such name or value, or the values violate
+                the constraints.
+        """
+        self.oracle.enqueue(values)
 
     @contextlib.contextmanager
     def _prepared(
         self, fit_args: Sequence[Any], fit_kwargs: dict[str, Any], verbose: Any
     ) -> Iterator[None]:
         """Checks the arguments, shows the budget and then the progress."""
+        if type(self).run_trial is self._own_run_trial():
+            _misuse.check_data(self.hypermodel, fit_args, fit_kwargs)
         for name in FIT_ARGUMENTS:
             if name in self._fit_ranges and fit_kwargs.get(name) is not None:
                 checks.fail(
@@ -58,22 +97,25 @@ class TrialLoop(private.TunerHooks):
         verbose = 1 if verbose == "auto" else verbose
         fit_kwargs["verbose"] = 0 if verbose < 2 else verbose
         self.oracle.verbose = verbose
-        self.oracle.stop_reason = None
-        if self.time_limit is not None:
-            self.oracle.deadline = self.oracle.clock() + self.time_limit
-        # Workers and a resumed search read the state from the folder.
-        self.save()
-        display = private_oracles.display(self.oracle)
-        display.on_search_begin(self._budget(fit_kwargs))
-        self._isolated = None
-        try:
-            with contextlib.ExitStack() as stack:
-                if self.trial_in_subprocess:
-                    isolated = IsolatedTrials(self, fit_args, fit_kwargs)
-                    self._isolated = stack.enter_context(isolated)
-                yield
-        finally:
-            display.on_search_end()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._owned())
+            self.oracle.stop_reason = None
+            if self.time_limit is not None:
+                self.oracle.deadline = self.oracle.clock() + self.time_limit
+            # Workers and a resumed search read the state from the folder.
+            self.save()
+            display = private_oracles.display(self.oracle)
+            display.on_search_begin(self._budget(fit_kwargs))
+            stack.callback(display.on_search_end)
+            self._isolated = None
+            if self.trial_in_subprocess:
+                isolated = IsolatedTrials(self, fit_args, fit_kwargs)
+                self._isolated = stack.enter_context(isolated)
+            yield
+
+    def _own_run_trial(self) -> Any:
+        """The `run_trial` that trains a model, not one of a subclass."""
+        raise NotImplementedError
 
     def _loop(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         self.on_search_begin()
@@ -95,8 +137,16 @@ class TrialLoop(private.TunerHooks):
         reason = self.oracle.stop_reason
         if reason is not None and "failed" in reason:
             raise RuntimeError(f"The search ended: {reason}. {self._failures()}")
+        if not self.oracle.trials and reason is None:
+            raise RuntimeError(self._no_trials())
         if self.oracle.end_order and not self.oracle.completed_trials():
             raise RuntimeError(f"No trial completed. {self._failures()}")
+
+    def _no_trials(self) -> str:
+        text = "The search ended without a trial"
+        if self.oracle.constraints is None:
+            return f"{text}: the algorithm proposed none."
+        return f"{text}: no combination that was drawn satisfies `constraints`."
 
     def _failures(self) -> str:
         trials = [self.oracle.trials[key] for key in self.oracle.end_order]
@@ -112,6 +162,14 @@ class TrialLoop(private.TunerHooks):
         yield f"Search in {self.project_dir}: {name} ({self.algorithm_reason})"
         if isinstance(oracle, HyperbandOracle):
             trials, epochs = oracle.trials_and_epochs()
+            if oracle.fidelity == "data":
+                part = f"1/{oracle.max_epochs} to all of the examples each"
+                yield f"Up to {trials} trials with {part}"
+            else:
+                yield f"Up to {trials} trials and {epochs} epochs in all"
+        elif isinstance(oracle, PopulationBasedTrainingOracle):
+            trials = oracle.population_size * oracle.generations
+            epochs = trials * oracle.interval
             yield f"Up to {trials} trials and {epochs} epochs in all"
         else:
             default = fit_kwargs.get("epochs", 1)
@@ -124,6 +182,10 @@ class TrialLoop(private.TunerHooks):
             yield "At most " + " x ".join([*parts, f"{epochs} epochs"])
         if oracle.trials:
             yield f"{len(oracle.end_order)} trials are there from before"
+            if oracle.outside:
+                yield f"{len(oracle.outside)} of them lie outside the present space"
+        for change in self.changes:
+            yield f"Changed since the search began: {change}"
 
     # One trial
 
@@ -134,6 +196,8 @@ class TrialLoop(private.TunerHooks):
         best, results = BestValue(), []
         for k, (args, kwargs) in enumerate(self._fits(trial, fit_args, fit_kwargs)):
             copies = private.copy_callbacks(self, callbacks)
+            if self.trial_callbacks is not None:
+                copies += self.trial_callbacks(trial)
             prepare_tensorboard(copies, trial, k, self.oracle)
             copies.append(AfterEpoch(self, trial, best, reports=k == 0))
             # A hash of the trial, not of a counter: any worker starts from the same
@@ -156,9 +220,14 @@ class TrialLoop(private.TunerHooks):
         """Yields the arguments of each fit of a trial."""
         values = trial.hyperparameters.values
         kwargs = dict(kwargs)
-        if "tuner/epochs" in values:  # Hyperband
-            kwargs["epochs"] = values["tuner/epochs"]
-            kwargs["initial_epoch"] = values["tuner/initial_epoch"]
+        oracle = self.oracle
+        if "tuner/epochs" in values:  # Hyperband, population based training
+            if oracle.fidelity == "data":
+                part = values["tuner/epochs"] / oracle.max_epochs
+                args, kwargs = _folds.part_of_data(args, kwargs, part, self.seed or 0)
+            else:
+                kwargs["epochs"] = values["tuner/epochs"]
+                kwargs["initial_epoch"] = values["tuner/initial_epoch"]
         for _ in range(self.executions_per_trial):
             if self.cv is None:
                 yield args, kwargs
@@ -173,11 +242,14 @@ class TrialLoop(private.TunerHooks):
     def _fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         hp = trial.hyperparameters
         model = private.build(self, hp)
+        self._check_feasible(hp)  # of what the model has just declared
         has_plain_fit = type(self.hypermodel).fit is keras_tuner.HyperModel.fit
+        if has_plain_fit:
+            _misuse.check_compiled(model)
         for name in FIT_ARGUMENTS:
             # What a build function declares under these names is meant for `fit`.
             if name in hp.values and (has_plain_fit or name in self._fit_ranges):
-                kwargs.setdefault(name, hp.values[name])
+                kwargs.setdefault(name, hp.get(name))
         results = self.hypermodel.fit(hp, model, *args, **kwargs)
         path = private.build_config_path(self, trial.trial_id)
         _checkpoints.write_build_config(path, model)
@@ -186,8 +258,20 @@ class TrialLoop(private.TunerHooks):
     def _build_model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = super()._build_model(hp)
         earlier = hp.values.get("tuner/trial_id")
-        if earlier is not None:  # Hyperband continues from the weights of that trial
+        if earlier is None or self.oracle.fidelity == "data":
+            return model
+        # Hyperband and population based training go on from that trial.
+        rate = _checkpoints.prepared_optimizer(model)
+        try:
             self._load_weights(model, earlier)
+        except ValueError as error:
+            raise errors.FatalValueError(
+                f"The model of {hp.values} cannot go on from the weights of trial "
+                f"{earlier}: {error}. Name what changes the shapes of weights in "
+                "`inherited` (algorithm_options)."
+            ) from error
+        if rate is not None:
+            model.optimizer.learning_rate = rate
         return model
 
     def _load_weights(self, model: keras.Model, trial_id: str) -> None:
@@ -199,11 +283,36 @@ class TrialLoop(private.TunerHooks):
 
     def _run_and_record(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Runs a trial; a failure becomes its status and message."""
+        self._record(trial, lambda: self._run(trial, *fit_args, **fit_kwargs))
+
+    def finish_remote(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        """Records a trial that an executor has run.
+
+        Args:
+            trial: The trial.
+            result: What `evaluate_remote` returned there, or its error.
+        """
+        curve = {int(epoch): value for epoch, value in result.get("curve", ())}
+        if curve:
+            self.oracle.curves[trial.trial_id] = curve
+        self._record(trial, lambda: _distributed.outcome(trial, result))
+        self.on_trial_end(trial)
+
+    def _record(
+        self, trial: Trial, run: Callable[[], tuple[dict[str, float], int]]
+    ) -> None:
         try:
-            self._run(trial, *fit_args, **fit_kwargs)
+            metrics, epoch = run()
+            self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
             trial.status = TrialStatus.COMPLETED
         except errors.FatalError:
             raise
+        except OSError as error:
+            if checked_json.is_full(error):
+                # Every further trial would fail. This one runs again after a resume.
+                raise checked_json.full_error(self.project_dir) from error
+            trial.status = TrialStatus.INVALID
+            trial.message = traceback.format_exc()
         except errors.FailedTrialError as error:
             trial.status, trial.message = TrialStatus.FAILED, str(error)
         except TrialError as error:
@@ -213,20 +322,47 @@ class TrialLoop(private.TunerHooks):
             trial.status = TrialStatus.INVALID
             trial.message = traceback.format_exc()
 
-    def _run(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
+    def _run(
+        self, trial: Trial, *fit_args: Any, **fit_kwargs: Any
+    ) -> tuple[dict[str, float], int]:
+        if self._isolated is None:
+            return self.evaluate_remote(trial, *fit_args, **fit_kwargs)
+        self._check_feasible(trial.hyperparameters)
         _checkpoints.remove_checkpoint(self.checkpoint_path(trial.trial_id))
-        if self._isolated is not None:
-            metrics, epoch = self._isolated.run(trial)
-        else:
-            metrics, epoch = self._evaluate(trial, *fit_args, **fit_kwargs)
-        self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
+        return self._isolated.run(trial)
+
+    def evaluate_remote(
+        self, trial: Trial, *fit_args: Any, **fit_kwargs: Any
+    ) -> tuple[dict[str, float], int]:
+        """Runs a trial in this process from its beginning; metrics and best epoch.
+
+        What an executor calls elsewhere.
+
+        Args:
+            trial: The trial.
+            *fit_args: Positional arguments of `fit`.
+            **fit_kwargs: Keyword arguments of `fit`.
+        """
+        self._check_feasible(trial.hyperparameters)
+        _checkpoints.remove_checkpoint(self.checkpoint_path(trial.trial_id))
+        return self._evaluate(trial, *fit_args, **fit_kwargs)
 
     def _evaluate(
         self, trial: Trial, *fit_args: Any, **fit_kwargs: Any
     ) -> tuple[dict[str, float], int]:
         """Runs a trial in this process; its metrics and its best epoch."""
         results = self.run_trial(trial, *fit_args, **fit_kwargs)
-        return reduce_results(results, self.oracle.objective)
+        space = _space.Space.of(trial.hyperparameters)
+        space.check_expected()
+        space.drop_unused()
+        trial.hyperparameters = space
+        objective, from_last = self.oracle.objective, self.oracle.continues_from_last
+        return reduce_results(results, objective, from_last)
+
+    def _check_feasible(self, hp: keras_tuner.HyperParameters) -> None:
+        if not self.oracle.is_feasible(hp.values):
+            values = {k: _space.from_label(v) for k, v in hp.values.items()}
+            raise errors.FailedTrialError(f"{_space.INFEASIBLE}: {values}")
 
     def on_trial_end(self, trial: Trial) -> None:
         super().on_trial_end(trial)

@@ -8,20 +8,25 @@ import keras
 import numpy as np
 from keras_tuner import errors
 
+from keras_strategies.tuning.search import _misuse
 
-def reduce_results(results: Any, objective: Any) -> tuple[dict[str, float], int]:
+
+def reduce_results(
+    results: Any, objective: Any, from_last: bool = False
+) -> tuple[dict[str, float], int]:
     """Returns the metrics of a trial and its best epoch, from 0.
 
     Args:
         results: What `run_trial` returned: a `History`, a dict, a number, or a list of
             these, over which the metrics and the epoch are averaged.
         objective: The objective of the oracle.
+        from_last: Whether the last epoch counts in place of the best one.
     """
     if not isinstance(results, list):
         results = [results]
     if not results:
         raise errors.FatalTypeError("The trial returned an empty list of results.")
-    pairs = [_metrics_of(result, objective) for result in results]
+    pairs = [_metrics_of(result, objective, from_last) for result in results]
     # Folds may differ in their metrics if one of them was stopped.
     names = set.intersection(*(set(metrics) for metrics, _ in pairs))
     metrics = {
@@ -30,8 +35,13 @@ def reduce_results(results: Any, objective: Any) -> tuple[dict[str, float], int]
     return metrics, int(np.mean([epoch for _, epoch in pairs]))
 
 
-def _metrics_of(result: Any, objective: Any) -> tuple[dict[str, float], int]:
+def _metrics_of(
+    result: Any, objective: Any, from_last: bool
+) -> tuple[dict[str, float], int]:
     if isinstance(result, keras.callbacks.History):
+        if from_last and result.epoch:
+            last = {name: values[-1] for name, values in result.history.items()}
+            return _with_objective(last, objective), result.epoch[-1]
         return _best_epoch(result.history, objective)
     if isinstance(result, int | float | np.floating) and not isinstance(result, bool):
         return {objective.name: float(result)}, 0
@@ -49,10 +59,7 @@ def _with_objective(metrics: Mapping[str, Any], objective: Any) -> dict[str, flo
     if objective.name not in numbers:
         if not objective.has_value(numbers):
             names = [o.name for o in getattr(objective, "objectives", [objective])]
-            raise errors.FatalValueError(
-                f"The objective {', '.join(names)} is not among the metrics of the "
-                f"trial. Received: {', '.join(sorted(numbers)) or 'none'}."
-            )
+            raise errors.FatalValueError(_misuse.missing_objective(names, numbers))
         numbers[objective.name] = float(objective.get_value(numbers))
     return numbers
 

@@ -1,16 +1,13 @@
 """Tuner for every search algorithm."""
 
 import os
-import shutil
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-import keras
 import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.files import write_json
-from keras_strategies.tuning import _distributed, _space
+from keras_strategies.tuning import _distributed
 from keras_strategies.tuning._private import bases
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._space import Trial, ranges
@@ -22,29 +19,40 @@ from keras_strategies.tuning.oracles._registry import (
     check_algorithm,
     make_pruner,
 )
+from keras_strategies.tuning.oracles._requests import Constraints
 from keras_strategies.tuning.pruners import Pruner
-from keras_strategies.tuning.reports import SearchReport
 from keras_strategies.tuning.search import _folders, _folds
 from keras_strategies.tuning.search._arguments import (
     check_count,
     check_fit_ranges,
     check_oracle_arguments,
     check_positive,
-    check_trial_limit,
 )
+from keras_strategies.tuning.search._misuse import check_objective_names
 from keras_strategies.tuning.search._oracle_setup import (
+    Fidelity,
     OracleSetup,
     as_hypermodel,
     check_storage_search,
+    fidelity_options,
 )
 from keras_strategies.tuning.search._recipe import RecordsArguments
-from keras_strategies.tuning.search._trial_loop import TrialLoop
+from keras_strategies.tuning.search._resuming import (
+    OnChange,
+    check_on_change,
+    delete_search,
+)
+from keras_strategies.tuning.search._search_results import SearchResults
+from keras_strategies.tuning.search._trial_loop import TrialCallbacks
+from keras_strategies.tuning.search._warm_start import WarmStart
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import optuna
 
 
-class Tuner(RecordsArguments, TrialLoop, OracleSetup):
+class Tuner(RecordsArguments, SearchResults, OracleSetup):
     """Searches the hyperparameters of any model: one class for every algorithm.
 
     A `keras_tuner.Tuner`: `search`, `get_best_models`, `get_best_hyperparameters`,
@@ -72,9 +80,10 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
             whole grid, or all brackets of Hyperband.
         algorithm: `"auto"`, `"grid"`, `"random"`, `"bayesian"`, `"hyperband"`,
             `"tpe"`, `"gp"`, `"cmaes"`, `"nsga2"` (these four need Optuna),
-            `"evolution"`, or an oracle of this package. Defaults to `"auto"`.
-        pruner: `"median"`, `"asha"`, a pruner of this package, or `None`. Defaults to
-            `None`.
+            `"evolution"`, `"pbt"` (population based training), or an oracle of this
+            package. Defaults to `"auto"`.
+        pruner: `"median"`, `"asha"`, a pruner of this package or of Optuna, or `None`.
+            Defaults to `None`.
         directory: Folder of searches. Defaults to `None`, the current one.
         project_name: Folder of this search in it. Defaults to `"search"`.
         overwrite: Whether to delete an earlier search there instead of continuing it.
@@ -118,6 +127,22 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
             or `None` for no limit. Defaults to `None`.
         algorithm_options: Dict of further arguments of the oracle, for example
             `{"max_epochs": 27}` for Hyperband. Defaults to `None`.
+        on_change: What to do if the search in the folder was another one: `"check"`
+            goes on with other ranges, choices and new hyperparameters (old trials
+            outside them do not count) and refuses what would make old and new trials
+            incomparable; `"adopt"` takes the old trials as far as they go. Defaults to
+            `"check"`.
+        constraints: Function of the values of a trial, `{name: value}`, that returns
+            whether they are allowed. Others are not proposed, and not run. Defaults to
+            `None`.
+        warm_start: Results of another search whose values the models of the algorithm
+            start from: a tuner, its results, or a data frame of them. Defaults to
+            `None`.
+        trial_callbacks: Function of a trial that returns callbacks made for it, for
+            those that cannot be copied, such as loggers of MLflow or Weights & Biases.
+            Defaults to `None`.
+        fidelity: What Hyperband raises from round to round: `"epochs"`, or `"data"`,
+            the part of the examples that a trial trains on. Defaults to `"epochs"`.
         **kwargs: Further arguments of `keras_tuner.Tuner`.
 
     Raises:
@@ -175,8 +200,14 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         max_retries_per_trial: int = 0,
         max_consecutive_failed_trials: int | None = None,
         algorithm_options: Mapping[str, Any] | None = None,
+        on_change: OnChange = "check",
+        constraints: Constraints | None = None,
+        warm_start: WarmStart | None = None,
+        trial_callbacks: TrialCallbacks | None = None,
+        fidelity: Fidelity = "epochs",
         **kwargs: Any,
     ) -> None:
+        check_objective_names(objective)
         arguments = check_oracle_arguments(
             objective=objective,
             max_trials=max_trials,
@@ -189,34 +220,34 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         )
         self.seed: int | None = seed
         self.cv: Any = _folds.check_cv(cv)
-        check_count("executions_per_trial", executions_per_trial)
-        self.trial_in_subprocess: bool = checks.boolean(
-            "trial_in_subprocess", trial_in_subprocess
+        self.executions_per_trial: int = check_count(
+            "executions_per_trial", executions_per_trial
         )
-        self.trial_time_limit: float | None = check_trial_limit(
-            "trial_time_limit", trial_time_limit, trial_in_subprocess
-        )
-        self.trial_memory_limit: float | None = check_trial_limit(
-            "trial_memory_limit", trial_memory_limit, trial_in_subprocess
-        )
+        self._isolate(trial_in_subprocess, trial_time_limit, trial_memory_limit)
         self.worker_timeout: float = check_positive("worker_timeout", worker_timeout)
         self.time_limit: float | None = check_positive("time_limit", time_limit, True)
         self.max_checkpoints: int | None = check_count(
             "max_checkpoints", max_checkpoints, optional=True
         )
+        self.on_change: OnChange = check_on_change(on_change)
+        self.changes: list[str] = []
+        self.trial_callbacks: TrialCallbacks | None = checks.callable_or_none(
+            "trial_callbacks", trial_callbacks
+        )
         self._fit_ranges = check_fit_ranges(batch_size=batch_size, epochs=epochs)
         checked = check_algorithm(algorithm)
         pruner = make_pruner(pruner)
-        options = dict(algorithm_options or {})
+        options = dict(algorithm_options or {}) | fidelity_options(fidelity, checked)
         if storage is not None:
             checked = check_storage_search(checked, objective, overwrite)
             options |= {"storage": storage, "study_name": project_name}
         folder = _folders.check_writable(directory, project_name)
         if overwrite:
-            shutil.rmtree(folder)
+            delete_search(folder)
         hypermodel = as_hypermodel(hypermodel)
         oracle = self._make_oracle(checked, hypermodel, arguments, options, folder)
         oracle.pruner = pruner
+        oracle.constraints = checks.callable_or_none("constraints", constraints)
         super().__init__(
             oracle,
             hypermodel,
@@ -226,7 +257,39 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
             **kwargs,
         )
         self._check_hyperband(self.max_checkpoints)
+        self._warm_start(warm_start)
         self._join_chief()
+
+    @classmethod
+    def from_optuna(
+        cls,
+        objective: "Callable[[optuna.Trial], Any]",
+        direction: Literal["minimize", "maximize"] | None = None,
+        directions: Sequence[str] | None = None,
+        **arguments: Any,
+    ) -> "Tuner":
+        """Returns a tuner that runs an objective written for Optuna, unchanged.
+
+        `trial.suggest_*`, `report`, `should_prune`, `params`, `number` and
+        `set_user_attr` work; the algorithm, pruner, folder and processes are those of
+        the tuner, so that `study.optimize(objective, 50)` becomes
+        `tuner.search()` with `max_trials=50`.
+
+        Args:
+            objective: The objective.
+            direction: `"minimize"` or `"maximize"`. Defaults to `None`, `"minimize"`.
+            directions: A direction for each value, of an objective with several.
+                Defaults to `None`.
+            **arguments: Arguments of `Tuner`, but for `hypermodel` and `objective`.
+
+        Raises:
+            ValueError: If a direction or an argument cannot be used.
+            TypeError: If `objective` is no function.
+            ImportError: If Optuna is missing (extra `tuning`).
+        """
+        from keras_strategies.tuning.search import _from_optuna
+
+        return _from_optuna.make_tuner(objective, direction, directions, arguments)
 
     # Searching
 
@@ -258,13 +321,14 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
 
     def search_parallel(
         self,
-        n_workers: int,
+        n_workers: int | None = None,
         *fit_args: Any,
         gpus: Sequence[int] | None = None,
+        executor: "Executor | Any" = None,
         verbose: int | str = 1,
         **fit_kwargs: Any,
     ) -> None:
-        """Searches with several processes of this machine.
+        """Searches with several processes, of this machine or of an executor.
 
         A worker that is killed is started again and its trial runs again: no trial is
         lost or counted twice. The workers read what they need from a pickle, so data
@@ -272,23 +336,30 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         is in `worker-k.log` in the folder of the search.
 
         Args:
-            n_workers: Number of processes, at least 1.
+            n_workers: Number of processes, at least 1; with an executor the number of
+                trials at once. Defaults to `None`, what the executor can take.
             *fit_args: Positional arguments of `fit`.
             gpus: Device numbers that the workers use in turns. Defaults to `None`:
                 each worker sees all devices.
+            executor: A `concurrent.futures.Executor` that runs the trials: a pool of
+                processes that are not forked, Dask's `client.get_executor()`, a pool of
+                Ray. Weights are files in the folder, which all of its machines must
+                share. Pruners need reports during a trial and are refused. Defaults to
+                `None`: processes of this machine.
             verbose: As in `search`. Defaults to `1`.
             **fit_kwargs: Keyword arguments of `fit`.
 
         Raises:
-            RuntimeError: If a worker ends with an error, or no trial completed.
+            RuntimeError: If a worker ends with an error, the executor breaks, or no
+                trial completed.
             TypeError: If the hypermodel or the data cannot be pickled.
         """
-        checks.integer("n_workers", n_workers, low=1)
-        workers = _distributed.LocalWorkers(self, n_workers, list(gpus or []))
+        workers = self._workers(n_workers, gpus, executor)
         # The workers run the trials: isolation here would add a process to each.
         isolated, self.trial_in_subprocess = self.trial_in_subprocess, False
         timeout = self.oracle.heartbeat_timeout
-        self.oracle.heartbeat_timeout = self.worker_timeout
+        if executor is None:
+            self.oracle.heartbeat_timeout = self.worker_timeout
         try:
             with self._prepared(fit_args, fit_kwargs, verbose):
                 workers.run(fit_args, fit_kwargs)
@@ -314,71 +385,5 @@ class Tuner(RecordsArguments, TrialLoop, OracleSetup):
         """
         return self._run_fits(trial, *args, **kwargs)
 
-    # Results
-
-    def results(self) -> SearchReport:
-        """Returns the trials as a `SearchReport`: a sequence of one dict for each."""
-        return SearchReport(self)
-
-    def pareto_front(self) -> list[Trial]:
-        """Returns the completed trials that no other trial dominates.
-
-        A trial dominates another if it is nowhere worse and better in one objective.
-        With one objective these are the best trial and those equal to it. They are
-        sorted by the first objective, the best first.
-        """
-        return [self.oracle.trials[row["trial"]] for row in self.results().best]
-
-    def get_best_models(self, num_models: int = 1) -> list[keras.Model]:
-        """Returns the models of the best trials with the weights of their best epochs.
-
-        Args:
-            num_models: Maximum number of models. Defaults to `1`.
-        """
-        return [self.load_model(trial) for trial in self._best_trials(num_models)]
-
-    def get_best_hyperparameters(
-        self, num_trials: int = 1
-    ) -> list[keras_tuner.HyperParameters]:
-        """Returns the hyperparameters of the best trials, the best first.
-
-        Args:
-            num_trials: Maximum number of trials. Defaults to `1`.
-        """
-        return [trial.hyperparameters for trial in self._best_trials(num_trials)]
-
-    def _best_trials(self, count: int) -> list[Trial]:
-        best = self.oracle.get_best_trials(count)
-        if not best:
-            raise RuntimeError(f"No trial has completed yet. {self._failures()}")
-        return best
-
-    def load_model(self, trial: Trial) -> keras.Model:
-        """Returns the model of a trial with the weights of its best epoch.
-
-        Args:
-            trial: A trial of this search, for example from `pareto_front`.
-        """
-        trial.hyperparameters = _space.Space.of(trial.hyperparameters)
-        model = private.build(self, trial.hyperparameters)
-        self._load_weights(model, trial.trial_id)
-        return model
-
-    def checkpoint_path(self, trial_id: str) -> str:
-        """Returns the path of the file with the weights of a trial's best epoch.
-
-        Args:
-            trial_id: Id of the trial.
-        """
-        folder = self.oracle.trial_folder(trial_id)
-        return os.path.join(folder, "checkpoint.weights.h5")
-
-    def _state_path(self) -> str:
-        # One name for every process: each continues what another has begun.
-        return os.path.join(str(self.project_dir), "tuner.json")
-
-    def save(self) -> None:
-        """Writes the state of the search to its folder."""
-        if not private.is_worker(self):
-            self.oracle.save()
-        write_json(self._state_path(), self.get_state())
+    def _own_run_trial(self) -> Any:
+        return Tuner.run_trial

@@ -5,6 +5,7 @@ from typing import Any, TypedDict, TypeVar
 
 import keras
 import keras_tuner
+from keras_tuner import errors
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning._space import ranges
@@ -99,6 +100,20 @@ class HyperNetwork(TunedFit):
         # A tuner reloads its best model by building it again and loading weights;
         # without its variables the optimizer would lose its state, with a warning.
         model.optimizer.build(model.trainable_variables)
+
+    def _check_targets(self, y: Any) -> None:
+        shape = getattr(y, "shape", ())
+        one_hot = (self.outputs,) if self.task == "classification" else (2,)
+        is_class = self.task != "regression" and self.loss is None
+        if is_class and len(shape) == 2 and tuple(shape[1:]) == one_hot:
+            raise errors.FatalValueError(
+                checks.message(
+                    "`y` must hold the numbers of the classes, not one-hot vectors",
+                    {"shape": tuple(shape)},
+                    "Pass np.argmax(y, axis=-1), or a loss such as "
+                    'loss="categorical_crossentropy".',
+                )
+            )
 
     def _sample(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         values = self._sample_network(hp)

@@ -1,8 +1,15 @@
-"""What a study needs to know of executors, and pools as executors."""
+"""Executors of other libraries: pools as executors, what they tell, what is sent.
 
+A study and a search hand trainings to whatever has `submit`: a pool of processes,
+Dask's `client.get_executor()`, a pool of Ray.
+"""
+
+import hashlib
 import multiprocessing.context
 import multiprocessing.pool
 import os
+import pathlib
+import pickle
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -39,15 +46,26 @@ class PoolExecutor(Executor):
         return future
 
 
-def as_executor(value: Any) -> Any:
+def check_executor(value: Any, fix: str = "use `workers=`.") -> Any:
+    """Checks an executor or a pool, and returns it as an executor."""
+    value = as_executor(value, fix)
+    if not hasattr(value, "submit"):
+        checks.fail(
+            "`executor` must be a concurrent.futures.Executor or a pool",
+            error=TypeError,
+            executor=value,
+        )
+    return value
+
+
+def as_executor(value: Any, fix: str = "use `workers=`.") -> Any:
     """The value itself if it is an executor, or the executor around a pool."""
     if _forks(value):
         checks.fail(
             "`executor` must not fork its processes: a copy of a process that has "
             "used TensorFlow, JAX or Torch waits for ever for threads it has not got",
             executor=value,
-            fix="Give it mp_context=multiprocessing.get_context('spawn'), or use "
-            "`workers=`.",
+            fix=f"Give it mp_context=multiprocessing.get_context('spawn'), or {fix}",
         )
     if hasattr(value, "submit") or not hasattr(value, "apply_async"):
         return value
@@ -89,6 +107,32 @@ class Heartbeat:
             self._last = time.monotonic()
         elif time.monotonic() - self._last > self._patience:
             raise RuntimeError(f"no worker for {self._patience:.0f} seconds")
+
+
+# What this process was sent, by its digest: it is unpickled once, not for each call.
+_contents: dict[str, Any] = {}
+
+
+def digest_of(payload: bytes) -> str:
+    """Returns the name of a payload for `load`."""
+    return hashlib.blake2b(payload, digest_size=16).hexdigest()
+
+
+def sent_once(executor: Any, payload: bytes) -> Any:
+    """Returns what to submit in place of a payload that many calls have in common."""
+    client = dask_client(executor)
+    # A task, not scattered data: Dask makes it anew when workers die.
+    return payload if client is None else client.submit(bytes, payload)
+
+
+def load(digest: str, payload: bytes | str) -> Any:
+    """Returns what a payload, or the file with it, holds, in the process of a call."""
+    if digest not in _contents:
+        _contents.clear()
+        if isinstance(payload, str):
+            payload = pathlib.Path(payload).read_bytes()
+        _contents[digest] = pickle.loads(payload)
+    return _contents[digest]
 
 
 def capacity_of(executor: Any) -> int:

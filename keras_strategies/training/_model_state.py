@@ -3,6 +3,7 @@
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from keras_strategies._internal.keras_private.step_blocks import (
     global_seed_state,
     set_global_seed_state,
 )
-from keras_strategies._internal.traversal import all_variables
+from keras_strategies._internal.traversal import all_layers, all_variables
 from keras_strategies._internal.variable_values import assign_values, host_values
 
 _ATTRIBUTES = (
@@ -24,6 +25,9 @@ _ATTRIBUTES = (
     "predict_function",
 )
 
+# Levels of lists and dicts in an attribute that are looked into.
+_DEPTH = 3
+
 
 def state_variables(model: keras.Model) -> list[keras.Variable]:
     """Returns weights, states, metrics and the optimizer's variables, each once."""
@@ -34,6 +38,35 @@ def state_variables(model: keras.Model) -> list[keras.Variable]:
     return list(variables.values())
 
 
+def raw_state(model: keras.Model) -> list[Any]:
+    """Returns TensorFlow's own variables in attributes of layers and the optimizer.
+
+    Keras lists its own variables only. A `tf.random.Generator` has its state in one.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return []
+    import tensorflow as tf
+
+    found: dict[int, Any] = {}
+
+    def look(value: Any, depth: int = 0) -> None:
+        if isinstance(value, tf.random.Generator):
+            value = value.state
+        if isinstance(value, tf.Variable):
+            found[id(value)] = value
+        elif isinstance(value, dict) and depth < _DEPTH:
+            for item in list(value.values()):
+                look(item, depth + 1)
+        elif isinstance(value, list | tuple) and depth < _DEPTH:
+            for item in value:
+                look(item, depth + 1)
+
+    for owner in [model, *all_layers(model), model.optimizer]:
+        for value in list(vars(owner).values()) if owner is not None else []:
+            look(value)
+    return list(found.values())
+
+
 @contextlib.contextmanager
 def preserve_state(model: keras.Model) -> Iterator[Callable[[], None]]:
     """Restores the model, its optimizer and all random states at the end of the block.
@@ -42,6 +75,8 @@ def preserve_state(model: keras.Model) -> Iterator[Callable[[], None]]:
     """
     variables = state_variables(model)
     values = host_values(variables)
+    raw = raw_state(model)
+    raw_values = [variable.numpy() for variable in raw]
     attributes = {
         name: model.__dict__[name] for name in _ATTRIBUTES if name in model.__dict__
     }
@@ -50,6 +85,7 @@ def preserve_state(model: keras.Model) -> Iterator[Callable[[], None]]:
 
     def restore():
         assign_values(variables, values)
+        assign_values(raw, raw_values)
 
     try:
         yield restore

@@ -1,0 +1,1 @@
+"""Choice of a plan while a model trains."""

@@ -1,0 +1,1 @@
+"""Data that are read by their numbers: order, record sources and reading ahead."""

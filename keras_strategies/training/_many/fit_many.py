@@ -1,0 +1,303 @@
+"""Many trainings of one architecture in one call."""
+
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private.step_blocks import (
+    are_arrays,
+    packed_arrays,
+    split_validation,
+)
+from keras_strategies.training._data.arrays import num_batches
+from keras_strategies.training._many import one_after_another, one_program
+from keras_strategies.training._many.initial_draws import InitialDraws
+from keras_strategies.training._many.many_result import ManyResult
+from keras_strategies.training._many.variants import (
+    Variant,
+    check_applies,
+    checked_variants,
+)
+
+Engine = Literal["auto", "one_after_another", "one_program"]
+_ENGINES = ("auto", "one_after_another", "one_program")
+# Batches of the epochs that the two engines are timed on.
+_TIMED_BATCHES = 64
+
+
+def fit_many(
+    build_fn: Callable[[], keras.Model],
+    variants: int | Sequence[Mapping[str, Any]],
+    data: Any,
+    *,
+    epochs: int = 1,
+    batch_size: int = 32,
+    validation_data: Any = None,
+    validation_split: float = 0.0,
+    callbacks: Callable[[dict[str, Any]], Sequence[Any]] | None = None,
+    shuffle: bool = True,
+    seed: int = 0,
+    engine: Engine = "auto",
+    verbose: int = 0,
+) -> ManyResult:
+    """Trains one architecture many times: other seeds, rates, dropout, factors.
+
+    For the seeds of a comparison, the folds of a small search, a deep ensemble. `fit`
+    in a loop builds, traces and compiles for each member anew; here one model is
+    built, and members that differ in numbers which are no constants of the compiled
+    step (seed and learning rate) share its program. Each member is what
+
+        keras.utils.set_random_seed(variant["seed"])
+        model = build_fn()
+        model.optimizer.learning_rate = variant["learning_rate"]
+        model.fit(x, y, ...)
+
+    gives, up to rounding, with its own history, early stopping and weights.
+
+    - `"one_after_another"`: `model.fit` for each member. With enough steps in all the
+      fastest way to run them is measured once, as by `accelerate`; a plan shuffles
+      rows in an order of its own.
+    - `"one_program"`: on JAX all members as one compiled epoch, mapped over their
+      states. Rows are shuffled by NumPy, for each member in the order of its seed. It
+      pays where a step of one member does not use the device, as small models on an
+      accelerator; on a CPU it may be slower.
+    - `"auto"`: one program where it is possible and measured to be faster, else one
+      after another.
+
+    Args:
+        build_fn: Function without arguments that returns a built, compiled model.
+        variants: A dict for each member, or the number of members. Keys: `"seed"`
+            (defaults to `seed` plus the member's number), `"learning_rate"`,
+            `"dropout"` (a rate in [0, 1) for every layer that has one, or a dict from
+            layers to rates), `"l1"` and `"l2"` (factors of the regularizers that there
+            are, or dicts). Dropout and factors are constants of the compiled step:
+            members with others are compiled anew.
+        data: `(x, y)` or `(x, y, sample_weight)` of arrays, or a `tf.data.Dataset` or
+            `PyDataset`.
+        epochs: Epochs of each member. Defaults to `1`.
+        batch_size: Rows of a batch; a data set has its own. Defaults to `32`.
+        validation_data: As for `fit`. Defaults to `None`.
+        validation_split: Fraction of the rows at the end to validate on, in [0, 1).
+            Defaults to `0.0`.
+        callbacks: Function from a member's settings, a dict with its seed, to fresh
+            callbacks. Defaults to `None`.
+        shuffle: Whether rows are shuffled in each epoch. Defaults to `True`.
+        seed: Seed of the first member. Defaults to `0`.
+        engine: How members are trained, see above. Defaults to `"auto"`.
+        verbose: 1 for a progress bar over members, 0 for none. Defaults to `0`.
+
+    Returns:
+        A `ManyResult`: table, histories, `model(number)`, `best(metric)` and
+        `ensemble()`.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If a variant sets what the model does not have, or one program is
+            asked for where it is not possible.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_strategies import training
+
+    def build():
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.Adam(0.01), loss="mse")
+        return model
+
+    x, y = np.random.normal(size=(64, 8)), np.random.normal(size=(64, 1))
+    result = training.fit_many(build, [{"seed": 1}, {"learning_rate": 0.1}], (x, y))
+    print(result)
+    best = result.model(result.best("loss"))
+    ```
+    """
+    checks.integer("epochs", epochs, low=1)
+    checks.integer("batch_size", batch_size, low=1)
+    checks.integer("seed", seed, low=0, high=2**31 - 1)
+    checks.integer("verbose", verbose, low=0, high=1)
+    checks.real("validation_split", validation_split, low=0, high=1, high_open=True)
+    checks.choice("engine", engine, _ENGINES)
+    members = checked_variants(variants, seed)
+    own = [_callbacks(callbacks, member) for member in members]
+    source = _Source(data, batch_size, validation_data, validation_split)
+    draws = InitialDraws(build_fn, members[0].seed)
+    check_applies(draws.model, members)
+    start = one_after_another.Start(draws, source.head)
+    steps = epochs * len(members) * source.batches
+    engine, notes = _engine(engine, start, members, own, source, shuffle, steps)
+    if not draws.is_recorded:
+        notes.append(
+            "`build_fn` was called for each member: what it draws cannot be drawn "
+            "again without it."
+        )
+    fit = {
+        "x": source.x,
+        "y": source.y,
+        "sample_weight": source.sample_weight,
+        "batch_size": batch_size if source.is_array else None,
+        "epochs": epochs,
+        "validation_data": source.validation,
+        "shuffle": shuffle,
+        "verbose": 0,
+    }
+    bar = keras.utils.Progbar(len(members), unit_name="member") if verbose else None
+    trained: dict[int, Any] = {}
+    for numbers in one_after_another.by_program(members):
+        part = [members[number] for number in numbers]
+        calls = [own[number] for number in numbers]
+        if engine == "one_program":
+            results = one_program.train(
+                start, part, calls, source.arrays, source.validation_arrays, fit
+            )
+            if bar is not None:
+                bar.add(len(part))
+        else:
+            results = one_after_another.train(
+                start, part, calls, steps, source.is_array, fit, bar
+            )
+        trained.update(zip(numbers, results, strict=True))
+    ordered = [trained[number] for number in range(len(members))]
+    return ManyResult(draws.model, ordered, engine, notes)
+
+
+def _callbacks(make, variant: Variant) -> list[Any]:
+    if make is None:
+        return []
+    if not callable(make) or isinstance(make, keras.callbacks.Callback):
+        checks.fail(
+            "`callbacks` must be a function that returns fresh callbacks",
+            fix="Write `callbacks=lambda settings: [keras.callbacks.EarlyStopping()]`.",
+            error=TypeError,
+            callbacks=make,
+        )
+    return list(make(variant.settings))
+
+
+class _Source:
+    """Data of a joint training, as `fit` takes them and as arrays if they are."""
+
+    def __init__(self, data, batch_size, validation_data, validation_split):
+        self.is_array = isinstance(data, tuple | list)
+        if self.is_array:
+            if not 1 <= len(data) <= 3 or not are_arrays(*data):
+                checks.fail(
+                    "`data` must be (x, y) or (x, y, sample_weight) of arrays, or a "
+                    "data set",
+                    data=type(data).__name__,
+                    length=len(data),
+                )
+            self.x, self.y, self.sample_weight = (*data, None, None)[:3]
+        else:
+            self.x, self.y, self.sample_weight = data, None, None
+        self.validation = validation_data
+        if validation_split:
+            self._split(validation_split)
+        self.batch_size = batch_size
+        self.arrays, self.validation_arrays = None, None
+        if self.is_array:
+            self._pack()
+        else:
+            self.head, self.batches = _first_of(self.x), _length(self.x)
+
+    def _split(self, fraction):
+        if not self.is_array:
+            checks.fail(
+                "`validation_split` needs arrays",
+                fix="Give `validation_data`.",
+                data=type(self.x).__name__,
+            )
+        triple = (self.x, self.y, self.sample_weight)
+        triple, self.validation = split_validation(*triple, fraction)
+        self.x, self.y, self.sample_weight = triple
+
+    def _pack(self):
+        triple = (self.x, self.y, self.sample_weight)
+        arrays, rows, _ = packed_arrays(*triple, self.batch_size, None)
+        self.arrays, self.batches = arrays, num_batches(rows, self.batch_size)
+        cut = slice(0, self.batch_size)
+        if arrays is None:  # Sparse or ragged.
+            self.head = keras.tree.map_structure(lambda leaf: leaf[cut], triple)
+        else:
+            self.head = keras.tree.map_structure(
+                lambda leaf: None if leaf is None else leaf[cut], arrays
+            )
+        if isinstance(self.validation, tuple | list) and are_arrays(*self.validation):
+            triple = (*self.validation, None, None)[:3]
+            self.validation_arrays = packed_arrays(*triple, self.batch_size, None)[0]
+
+    @property
+    def has_arrays(self):
+        """Whether all of it is arrays on the host."""
+        return self.arrays is not None and (
+            self.validation is None or self.validation_arrays is not None
+        )
+
+
+def _first_of(dataset):
+    """The first batch of a data set, with `None` for what it does not have."""
+    if isinstance(dataset, keras.utils.PyDataset):
+        batch = dataset[0]
+    else:
+        batch = next(iter(dataset))
+    batch = keras.tree.map_structure(np.asarray, batch)
+    return keras.utils.unpack_x_y_sample_weight(batch)
+
+
+def _length(dataset):
+    """Batches of a data set, 1 where it does not say."""
+    for name in ("num_batches", "cardinality"):
+        if hasattr(dataset, name):
+            value = getattr(dataset, name)
+            number = value() if inspect.isroutine(value) else value
+            return max(int(number or 1), 1)
+    return 1
+
+
+def _engine(engine, start, members, callbacks, source, shuffle, steps):
+    """`(engine, notes)`."""
+    why_not = one_program.obstacle(start.model, callbacks, source.has_arrays)
+    if engine == "one_program" and why_not:
+        checks.fail(
+            "`engine='one_program'` is not possible here",
+            fix="Use `engine='auto'`.",
+            reason=why_not,
+        )
+    if engine != "auto":
+        return engine, []
+    if why_not:
+        return "one_after_another", [f"One after another: {why_not}."]
+    numbers = max(one_after_another.by_program(members), key=len)
+    if len(numbers) < 2 or steps < one_after_another.MIN_STEPS_TO_MEASURE:
+        return "one_after_another", ["One after another: few steps, not measured."]
+    group = [members[number] for number in numbers]
+    one, many = (_seconds(start, part, source, shuffle) for part in (group[:1], group))
+    ratio = len(group) * one / many
+    text = f"one program is {ratio:.2f} times as fast as {len(group)} in a row"
+    if ratio > 1:
+        return "one_program", [f"One program: measured, {text}."]
+    return "one_after_another", [f"One after another: measured, {text}."]
+
+
+def _seconds(start, variants, source, shuffle):
+    """The shorter time of two short epochs, without compilation."""
+    rows = _TIMED_BATCHES * source.batch_size
+    data = keras.tree.map_structure(
+        lambda leaf: None if leaf is None else leaf[:rows], source.arrays
+    )
+    with one_program.constants_of(start.model, variants[0]):
+        program = one_program.OneProgram(
+            start, variants, data, source.batch_size, None, shuffle
+        )
+        times = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            program.epoch(np.ones(len(variants), bool))
+            times.append(time.perf_counter() - begin)
+    return min(times[1:])

@@ -1,0 +1,110 @@
+"""Initial values of a model from any seed, without its construction."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private.initial_draws import (
+    SEED_BOUNDS,
+    recording_draws,
+)
+from keras_strategies._internal.variable_values import assign_values, host_values
+
+
+class InitialDraws:
+    """A model that a function built, and its initial values from any seed.
+
+    `keras.utils.set_random_seed(seed)` followed by `build_fn()` gives certain initial
+    values. Keras draws a number from Python's generator for each initializer and each
+    `SeedGenerator` that is given no seed, in the order of their construction. The
+    order is recorded, and the values of another seed are computed from it: the
+    construction of layers, which takes longer than the draws, happens once.
+
+    Functions that draw otherwise, or read weights from a file, cannot be recorded: the
+    values of the first seed are computed again, and unless they are what was built,
+    `build_fn` is called for each seed.
+
+    Args:
+        build_fn: Function without arguments that returns a compiled and built model.
+        seed: Seed of the first construction.
+
+    Attributes:
+        model: The model, with the values of `seed`.
+        is_recorded: Whether other seeds need no construction.
+    """
+
+    def __init__(self, build_fn: Callable[[], keras.Model], seed: int):
+        self._build_fn = build_fn
+        self._drawn: list[Any] = []
+        self._made: list[tuple[keras.Variable, Any]] = []
+        keras.utils.set_random_seed(seed)
+        with recording_draws(self._drawn, self._made):
+            self.model: keras.Model = checked_model(build_fn())
+        # Variables of other objects, such as those of the optimizer, are no draws.
+        ours = {id(variable) for variable in self.model.variables}
+        self._made = [pair for pair in self._made if id(pair[0]) in ours]
+        built = host_values(self.model.variables)
+        self.is_recorded: bool = len(self._made) == len(ours) and self._gives(
+            seed, built
+        )
+        if not self.is_recorded:
+            assign_values(self.model.variables, built)
+
+    def assign(self, seed: int) -> None:
+        """Gives the model the initial values of `seed`.
+
+        The generators of Python, NumPy and the backend are then as after
+        `set_random_seed(seed)` and `build_fn()`.
+        """
+        keras.utils.set_random_seed(seed)
+        if self.is_recorded:
+            self._draw()
+            return
+        other = checked_model(self._build_fn())
+        shapes = [[tuple(v.shape) for v in m.variables] for m in (self.model, other)]
+        if shapes[0] != shapes[1]:
+            checks.fail(
+                "`build_fn` must return the same architecture each time",
+                first=self.model.name,
+                second=other.name,
+            )
+        assign_values(self.model.variables, host_values(other.variables))
+
+    def _gives(self, seed, built):
+        """Whether the recorded draws of a seed give what was built from it."""
+        keras.utils.set_random_seed(seed)
+        self._draw()
+        values = host_values(self.model.variables)
+        return all(np.array_equal(a, b) for a, b in zip(built, values, strict=True))
+
+    def _draw(self):
+        states = {}
+        for drawn in self._drawn:
+            seed = random.randint(*SEED_BOUNDS)
+            if isinstance(drawn, keras.random.SeedGenerator):
+                states[id(drawn.state)] = [seed, 0]
+            else:
+                drawn.seed = seed
+        for variable, initializer in self._made:
+            if id(variable) in states:
+                variable.assign(states[id(variable)])
+            else:
+                value = initializer(tuple(variable.shape), dtype=variable.dtype)
+                variable.assign(value)
+
+
+def checked_model(model: Any) -> keras.Model:
+    """Checks for a built and compiled model, as `build_fn` must return it."""
+    checks.instance("the result of `build_fn`", model, keras.Model)
+    is_compiled = getattr(model, "optimizer", None) is not None
+    if not model.built or not is_compiled:
+        checks.fail(
+            "`build_fn` must return a built and compiled model",
+            built=model.built,
+            compiled=is_compiled,
+        )
+    return model

@@ -1,0 +1,105 @@
+"""Members trained one after another by one model and one compiled program."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_strategies._internal.keras_private.initial_draws import draw_as_first_fit
+from keras_strategies._internal.keras_private.step_blocks import (
+    build_for,
+    training_settings,
+)
+from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies.training._accelerate import accelerate
+from keras_strategies.training._many.initial_draws import InitialDraws
+from keras_strategies.training._many.member import Member
+from keras_strategies.training._many.variants import (
+    Variant,
+    constants_of,
+    set_learning_rate,
+)
+from keras_strategies.training.execution_plan import installed_plan
+
+# Steps in all from which measuring plans for the first member can pay.
+MIN_STEPS_TO_MEASURE = 4000
+_FUNCTIONS = ("train_function", "test_function", "predict_function")
+
+
+class Start:
+    """The state that every member begins with: all but what its seed draws.
+
+    Args:
+        draws: The model and its initial values.
+        batch: The first batch, from which optimizer and metrics are built.
+    """
+
+    def __init__(self, draws: InitialDraws, batch: Any):
+        self.draws, self.model = draws, draws.model
+        # Metrics and optimizer are built without a step, that draws nothing.
+        build_for(self.model, batch)
+        self._optimizer = list(self.model.optimizer.variables)
+        self._values = host_values(self._optimizer)
+
+    def assign(self, variant: Variant) -> None:
+        """Puts the model to where `build_fn` leaves it with the seed of a variant."""
+        model = self.model
+        assign_values(self._optimizer, self._values)
+        model.reset_metrics()
+        model.stop_training = False
+        model.history = None
+        self.draws.assign(variant.seed)
+        set_learning_rate(model, variant)
+
+
+def train(
+    start: Start,
+    variants: Sequence[Variant],
+    callbacks: Sequence[list[Any]],
+    steps: int,
+    is_array: bool,
+    fit: dict[str, Any],
+    bar: Any = None,
+) -> list[Member]:
+    """Trains variants of one program.
+
+    Args:
+        start: The model at its beginning.
+        variants: What the members differ in.
+        callbacks: The callbacks of each.
+        steps: Steps of all members of all programs together.
+        is_array: Whether the data are arrays, for which a plan may be measured.
+        fit: Arguments of `model.fit`.
+        bar: A progress bar over members, or `None`.
+    """
+    model = start.model
+    names = ("x", "y", "sample_weight", "batch_size")
+    data = {name: fit[name] for name in names}
+    members = []
+    with (
+        constants_of(model, variants[0]),
+        # What was compiled before has the constants of other members in it.
+        training_settings(model, **dict.fromkeys(_FUNCTIONS)),
+    ):
+        if is_array and steps >= MIN_STEPS_TO_MEASURE:
+            accelerate(model, **data)
+        try:
+            for variant, own in zip(variants, callbacks, strict=True):
+                start.assign(variant)
+                draw_as_first_fit(**data, shuffle=fit["shuffle"])
+                history = model.fit(**fit, callbacks=own)
+                values = host_values(model.variables)
+                members.append(Member(variant, dict(history.history), values))
+                if bar is not None:
+                    bar.add(1)
+        finally:
+            plan = installed_plan(model)
+            if plan is not None:
+                plan.remove()
+    return members
+
+
+def by_program(variants: Sequence[Variant]) -> list[list[int]]:
+    """Numbers of the variants that share what is compiled, in order."""
+    groups: dict[str, list[int]] = {}
+    for number, variant in enumerate(variants):
+        groups.setdefault(variant.program, []).append(number)
+    return list(groups.values())

@@ -1,0 +1,269 @@
+"""Members trained side by side as one JAX program: `vmap` over their states."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_strategies._internal.keras_private.step_blocks import has_stock_step
+from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies.training._blocks.loop_jax import like, rows_of_batch
+from keras_strategies.training._data.arrays import num_batches
+from keras_strategies.training._many.member import Member
+from keras_strategies.training._many.one_after_another import Start
+from keras_strategies.training._many.variants import Variant, constants_of
+
+_BATCH_HOOKS = [
+    f"on_{kind}{part}_{end}"
+    for kind, part in (("train", "_batch"), ("batch", ""), ("test", "_batch"))
+    for end in ("begin", "end")
+]
+
+
+def obstacle(
+    model: keras.Model, callbacks: Sequence[Sequence[Any]], arrays: bool
+) -> str | None:
+    """Why members cannot be one program, `None` if they can."""
+    if keras.backend.backend() != "jax":
+        return "only JAX can map a whole training step over states"
+    if not arrays:
+        return "the data are no arrays"
+    for name in ("train_step", "test_step"):
+        if not has_stock_step(model, name):
+            return f"the model has a `{name}` of its own"
+    for callback in {id(c): c for each in callbacks for c in each}.values():
+        for hook in _BATCH_HOOKS:
+            own = getattr(type(callback), hook, None)
+            if own is not getattr(keras.callbacks.Callback, hook):
+                return f"{type(callback).__name__} acts at each batch"
+    return None
+
+
+class OneProgram:
+    """The states of some members, stacked, and one compiled epoch for all.
+
+    Args:
+        start: The model at its beginning.
+        variants: Variants that share what is compiled.
+        data: `(x, y, sample_weight)` as arrays; `None` for what there is not.
+        batch_size: Rows of a batch.
+        validation: The same to evaluate on after each epoch, or `None`.
+        shuffle: Whether each member shuffles the rows of each epoch for itself.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        variants: Sequence[Variant],
+        data: tuple[Any, ...],
+        batch_size: int,
+        validation: tuple[Any, ...] | None,
+        shuffle: bool,
+    ):
+        import jax
+
+        self._jax, self.start, self.variants = jax, start, list(variants)
+        self.model = start.model
+        self._size, self._shuffle = batch_size, shuffle
+        self._data = _on_device(jax, data)
+        self._validation = None if validation is None else _on_device(jax, validation)
+        self._rows = len(jax.tree.leaves(data)[0])
+        self._orders = [np.random.default_rng(v.seed) for v in self.variants]
+        self.model.reset_metrics()
+        self._reset_metrics = [v.value for v in self.model.metrics_variables]
+        states = []
+        for variant in self.variants:
+            start.assign(variant)
+            states.append(self._state())
+        self.states: Any = jax.tree.map(lambda *s: jax.numpy.stack(s), *states)
+        order = 0 if shuffle else None
+        # The old states are still needed for members that have stopped.
+        self._train = jax.jit(jax.vmap(self._training_epoch, (0, None, order)))
+        self._test = jax.jit(jax.vmap(self._evaluation, (0, None)))
+        self._member = jax.jit(_member_of)
+
+    @property
+    def _variables(self):
+        model = self.model
+        return (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
+
+    def _state(self):
+        return tuple([v.value for v in variables] for variables in self._variables)
+
+    def _training_epoch(self, state, data, order):
+        *others, metrics = state
+        state = (*others, self._reset_metrics)
+        logs, state = self._pass(self.model.train_step, state, data, order)
+        return logs, state
+
+    def _evaluation(self, state, data):
+        # What evaluation changes, such as the metrics, is not kept.
+        trainable, others, _, _ = state
+        state = (trainable, others, self._reset_metrics)
+        return self._pass(self.model.test_step, state, data, None)[0]
+
+    def _pass(self, step, state, data, order):
+        """One pass over the rows: the logs of its end, and the state."""
+        jax, size = self._jax, self._size
+        full, rest = divmod(len(jax.tree.leaves(data)[0]), size)
+
+        def batch_step(number, state, rows):
+            batch = rows_of_batch(jax, data, order, number * size, rows)
+            logs, new = step(state, batch)
+            return logs, like(jax, state, new)
+
+        logs = {}
+        if full:
+            shapes, _ = jax.eval_shape(lambda s: batch_step(0, s, size), state)
+            empty = jax.tree.map(lambda s: jax.numpy.zeros(s.shape, s.dtype), shapes)
+
+            def body(number, both):
+                logs, new = batch_step(number, both[1], size)
+                return like(jax, empty, logs), new
+
+            logs, state = jax.lax.fori_loop(0, full, body, (empty, state))
+        if rest:
+            logs, state = batch_step(full, state, rest)
+        return logs, state
+
+    def epoch(self, active: np.ndarray) -> list[dict[str, float]]:
+        """Trains the active members for an epoch; returns the logs of each."""
+        jax = self._jax
+        orders = None
+        if self._shuffle:
+            orders = np.stack(
+                [random.permutation(self._rows) for random in self._orders]
+            )
+            orders = jax.numpy.asarray(orders.astype("int32"))
+        logs, states = self._train(self.states, self._data, orders)
+        if active.all():
+            self.states = states
+        else:
+            keep = jax.numpy.asarray(active)
+            self.states = jax.tree.map(
+                lambda new, old: jax.numpy.where(
+                    keep.reshape((-1,) + (1,) * (new.ndim - 1)), new, old
+                ),
+                states,
+                self.states,
+            )
+        logs = {name: np.asarray(value) for name, value in logs.items()}
+        if self._validation is not None:
+            tested = self._test(self.states, self._validation)
+            logs |= {f"val_{name}": np.asarray(value) for name, value in tested.items()}
+        return [
+            {name: float(value[number]) for name, value in logs.items()}
+            for number in range(len(self.variants))
+        ]
+
+    def train(self, epochs: int, callbacks: Sequence[list[Any]]) -> list[Member]:
+        """Trains all members; each stops by its own callbacks."""
+        batches = num_batches(self._rows, self._size)
+        members: dict[int, Member] = {}
+        lists = []
+        for number, own in enumerate(callbacks):
+            state = self._assign(number)
+            self.model.stop_training = False
+            lists.append(
+                keras.callbacks.CallbackList(
+                    own,
+                    add_history=True,
+                    model=self.model,
+                    epochs=epochs,
+                    steps=batches,
+                    verbose=0,
+                )
+            )
+            lists[-1].on_train_begin()
+            self._take(number, state)
+        active = np.ones(len(self.variants), bool)
+        for epoch in range(epochs):
+            if not active.any():
+                break
+            for number in np.flatnonzero(active):
+                self._hook(callbacks, number, lists[number].on_epoch_begin, epoch)
+            logs = self.epoch(active)
+            for number in np.flatnonzero(active):
+                self.model.stop_training = False
+                hook = lists[number].on_epoch_end
+                self._hook(callbacks, number, hook, epoch, logs[number])
+                if self.model.stop_training:
+                    active[number] = False
+        for number, own in enumerate(lists):
+            self._assign(number)
+            own.on_train_end()
+            members[number] = Member(
+                self.variants[number],
+                dict(_history(own)),
+                host_values(self.model.variables),
+            )
+        return [members[number] for number in range(len(self.variants))]
+
+    def _hook(self, callbacks, number, hook, *arguments):
+        """Calls a hook of a member with its state in the model."""
+        if not callbacks[number]:
+            hook(*arguments)  # Of the history alone, which does not look at it.
+            return
+        state = self._assign(number)
+        hook(*arguments)
+        self._take(number, state)
+
+    def _assign(self, number):
+        """Puts the state of a member into the model; returns it."""
+        state = self._member(self.states, number)
+        for variables, values in zip(self._variables, state, strict=True):
+            assign_values(variables, values)
+        return self._state()
+
+    def _take(self, number, before):
+        """Takes what a callback changed in the model over into the states."""
+        self.states = self._jax.tree.map(
+            lambda stack, old, new: stack if new is old else stack.at[number].set(new),
+            self.states,
+            before,
+            self._state(),
+        )
+
+
+def _member_of(states, number):
+    import jax
+
+    return jax.tree.map(lambda leaf: leaf[number], states)
+
+
+def _on_device(jax, data):
+    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)), data)
+
+
+def _history(callback_list):
+    for callback in callback_list.callbacks:
+        if isinstance(callback, keras.callbacks.History):
+            return callback.history
+    raise RuntimeError("the list of callbacks has no history")
+
+
+def train(
+    start: Start,
+    variants: Sequence[Variant],
+    callbacks: Sequence[list[Any]],
+    data: tuple[Any, ...],
+    validation: tuple[Any, ...] | None,
+    fit: dict[str, Any],
+) -> list[Member]:
+    """Trains variants of one program side by side."""
+    with constants_of(start.model, variants[0]):
+        program = OneProgram(
+            start,
+            variants,
+            data,
+            fit["batch_size"],
+            validation,
+            bool(fit["shuffle"]),
+        )
+        return program.train(fit["epochs"], callbacks)

@@ -1,0 +1,191 @@
+"""What members of a joint training differ in."""
+
+import contextlib
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.interception import replacing
+from keras_strategies._internal.select import Selection, layer_targets
+from keras_strategies._internal.traversal import all_layers, base_optimizers
+
+_KEYS = ("seed", "learning_rate", "dropout", "l1", "l2")
+_REGULARIZERS = ("kernel", "bias", "recurrent", "embeddings", "activity", "depthwise")
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """The numbers of one member; `None` is what the model has.
+
+    Attributes:
+        seed: Seed of the initial weights, and of what is random in training.
+        learning_rate: Learning rate of the optimizer.
+        dropout: Rate of all dropout layers, or a dict from a layer's name or pattern
+            of its path to its rate.
+        l1: Factor of all regularizers that have one, or a dict by layer.
+        l2: The same for the square.
+    """
+
+    seed: int
+    learning_rate: float | None = None
+    dropout: Any = None
+    l1: Any = None
+    l2: Any = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is given, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    @property
+    def program(self) -> str:
+        """Variants of one program: what is compiled as a constant is the same."""
+        return repr((self.dropout, self.l1, self.l2))
+
+
+def checked_variants(variants: Any, seed: int) -> list[Variant]:
+    """Checks variants: a number of them, or a dict for each."""
+    if isinstance(variants, int) and not isinstance(variants, bool):
+        checks.integer("variants", variants, low=1)
+        variants = [{} for _ in range(variants)]
+    checks.instance("variants", variants, (list, tuple))
+    if not variants:
+        checks.fail("`variants` must have a dict for each member", variants=variants)
+    return [_checked(number, item, seed) for number, item in enumerate(variants)]
+
+
+def _checked(number: int, item: Any, seed: int) -> Variant:
+    name = f"variants[{number}]"
+    checks.instance(name, item, Mapping)
+    for key in item:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(str(key), _KEYS, 1)
+            checks.fail(
+                f"`{name}` must have names of {', '.join(_KEYS)}",
+                fix=f"Did you mean {near[0]!r}?" if near else "",
+                received=key,
+            )
+    values = {"seed": seed + number, **item}
+    checks.integer(f"{name}['seed']", values["seed"], low=0, high=2**32 - 1)
+    checks.real(
+        f"{name}['learning_rate']",
+        values.get("learning_rate"),
+        low=0,
+        low_open=True,
+        optional=True,
+    )
+    for key, high in (("dropout", 1), ("l1", None), ("l2", None)):
+        value = values.get(key)
+        rates = value.values() if isinstance(value, Mapping) else [value]
+        for rate in rates:
+            checks.real(
+                f"{name}[{key!r}]",
+                rate,
+                low=0,
+                high=high,
+                high_open=True,
+                optional=True,
+            )
+    return Variant(**values)
+
+
+def check_applies(model: keras.Model, variants: Sequence[Variant]) -> None:
+    """Checks that the model has what the variants set."""
+    for variant in variants:
+        with constants_of(model, variant):
+            pass
+        if variant.learning_rate is not None:
+            _rates(model)
+
+
+def set_learning_rate(model: keras.Model, variant: Variant) -> None:
+    """Sets the learning rate of the model's optimizer, if the variant has one."""
+    if variant.learning_rate is not None:
+        for optimizer in _rates(model):
+            optimizer.learning_rate = variant.learning_rate
+
+
+def _rates(model):
+    optimizers = base_optimizers(model.optimizer)
+    for optimizer in optimizers:
+        rate = optimizer.get_config().get("learning_rate")
+        if isinstance(rate, Mapping):
+            checks.fail(
+                "`learning_rate` of a variant needs an optimizer without a schedule",
+                fix="Compile with a number, or leave `learning_rate` out.",
+                schedule=rate.get("class_name"),
+            )
+    return optimizers
+
+
+@contextlib.contextmanager
+def constants_of(model: keras.Model, variant: Variant) -> Iterator[None]:
+    """Sets what is compiled as a constant inside the block: rates and factors."""
+    with contextlib.ExitStack() as stack:
+        for name, places, value in (
+            ("dropout", _dropouts(model), variant.dropout),
+            ("l1", _regularizers(model, "l1"), variant.l1),
+            ("l2", _regularizers(model, "l2"), variant.l2),
+        ):
+            for thing, attribute, rate in _chosen(model, name, places, value):
+                stack.enter_context(replacing(thing, attribute, rate))
+        yield
+
+
+def _dropouts(model):
+    """`(layer, object, attribute)` of each rate of a dropout."""
+    places = []
+    for layer in all_layers(model):
+        for attribute in ("rate", "dropout", "recurrent_dropout", "_dropout"):
+            value = vars(layer).get(attribute)
+            is_dropout = attribute != "rate" or "Dropout" in type(layer).__name__
+            if is_dropout and isinstance(value, float | int) and value > 0:
+                places.append((layer, layer, attribute))
+    return places
+
+
+def _regularizers(model, factor):
+    """`(layer, regularizer, attribute)` of each regularizer with such a factor."""
+    places = []
+    for layer in all_layers(model):
+        for kind in _REGULARIZERS:
+            regularizer = vars(layer).get(f"{kind}_regularizer")
+            if regularizer is not None and factor in vars(regularizer):
+                places.append((layer, regularizer, factor))
+    return places
+
+
+def _chosen(model, name, places, value):
+    """`(object, attribute, number)` of each number that a variant sets."""
+    if value is None:
+        return []
+    rates = dict(value) if isinstance(value, Mapping) else {None: value}
+    targets = layer_targets(model)
+    chosen = []
+    for selector, rate in rates.items():
+        if selector is None:
+            layers = {id(target.item) for target in targets}
+        else:
+            selection = Selection(selector, names=(name, "exclude"), inside=False)
+            mask = selection.mask(targets)
+            layers = {
+                id(target.item)
+                for target, is_in in zip(targets, mask, strict=True)
+                if is_in
+            }
+        these = [
+            (thing, key, rate) for layer, thing, key in places if id(layer) in layers
+        ]
+        if not these:
+            checks.fail(
+                f"the model must have a layer whose {name} a variant can set",
+                fix="Build it with a value greater than 0.",
+                **{name: value},
+                layers=[layer.name for layer, _, _ in places],
+            )
+        chosen += these
+    return chosen

@@ -1,0 +1,1 @@
+"""Checkpoints from which a training goes on as if it had not been interrupted."""

@@ -1,0 +1,96 @@
+"""Many trainings of one architecture: `training.fit_many` beside `fit` in a loop.
+
+    scripts/benchmark fit_many [--epochs N]
+
+Members differ in seed and learning rate and train for `N` epochs (10) on generated
+data: 8 dense networks of 784-128-10, 16 of 64-64-10, 8 small convolutional ones. Beside
+them, the same members by plain `fit`, a new model for each, and by `accelerate` with a
+new model for each. Figures are seconds and the ratio of each to `fit_many`, in one run.
+`KERAS_BACKEND` chooses the backend.
+"""
+
+import argparse
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+from keras_strategies import training
+from keras_strategies._internal.reports import text_table
+
+
+def _dense(inputs, hidden):
+    def build():
+        layers = [keras.Input((inputs,)), keras.layers.Dense(hidden, "relu")]
+        return _compiled([*layers, keras.layers.Dense(10, "softmax")])
+
+    return build
+
+
+def _convolutional():
+    layers = [keras.Input((12, 12, 1))]
+    for filters in (8, 16):
+        layers += [keras.layers.Conv2D(filters, 3, activation="relu")]
+    layers += [keras.layers.GlobalAveragePooling2D()]
+    return _compiled([*layers, keras.layers.Dense(10, "softmax")])
+
+
+def _compiled(layers):
+    model = keras.Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+ROWS = {
+    "8 x 784-128-10": (_dense(784, 128), 8, (784,)),
+    "16 x 64-64-10": (_dense(64, 64), 16, (64,)),
+    "8 x small CNN": (_convolutional, 8, (12, 12, 1)),
+}
+
+
+def _loop(build, variants, data, epochs, accelerated):
+    for variant in variants:
+        keras.utils.set_random_seed(variant["seed"])
+        model = build()
+        model.optimizer.learning_rate = variant["learning_rate"]
+        if accelerated:
+            training.accelerate(model, *data)
+        model.fit(*data, epochs=epochs, verbose=0)
+
+
+def _seconds(call):
+    begin = time.perf_counter()
+    result = call()
+    return time.perf_counter() - begin, result
+
+
+def _row(name, epochs):
+    build, count, shape = ROWS[name]
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2000, *shape)).astype("float32")
+    data = (x, random.integers(0, 10, 2000))
+    variants = [{"seed": n, "learning_rate": 1e-3 * (1 + n % 3)} for n in range(count)]
+    ours, result = _seconds(
+        lambda: training.fit_many(build, variants, data, epochs=epochs)
+    )
+    plain, _ = _seconds(lambda: _loop(build, variants, data, epochs, False))
+    planned, _ = _seconds(lambda: _loop(build, variants, data, epochs, True))
+    ratios = [f"{other / ours:.2f}" for other in (plain, planned)]
+    return [name, result.engine, f"{ours:.1f}", *ratios]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--epochs", type=int, default=10)
+    epochs = parser.parse_args().epochs
+    headings = ["members", "engine", "s", "x fit", "x accelerate"]
+    print(f"Backend {keras.backend.backend()}, {epochs} epochs of 2,000 rows")
+    rows = [_row(name, epochs) for name in ROWS]
+    print(text_table(headings, rows, [True, True, False, False, False]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Shorter ways to the same numbers, for a quick run on TensorFlow.
+
+Two thirds of what a small `fit` costs there is TensorFlow at work on the graph of a
+step that then runs a handful of times. `--full` runs without these.
+"""
+
+import gc
+import pathlib
+
+_TESTS = pathlib.Path(__file__).parent
+
+
+def collect_rarely():
+    """Leaves what importing and collecting made out of every garbage collection."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+
+
+def optimize_no_graphs():
+    """Leaves Grappler's passes out, which rewrite each graph before its first run."""
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+def forget_gradients():
+    """Forgets the gradients that TensorFlow registers for each traced step, for good.
+
+    Each holds the graph that it was traced in: 6,000 objects and 5 MB a `fit`.
+    """
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
+    gc.collect()
+
+
+# Where it matters that TensorFlow builds optimizers while it traces the first step.
+_AS_IT_IS = {"_internal", "callbacks", "composition", "optimizers"}
+
+
+def trace_once(path, monkeypatch):
+    """Builds optimizer and metrics before a step is traced, as JAX and Torch do.
+
+    Variables that are made while `tf.function` traces cost a second trace. The tests
+    of what stands inside or around an optimizer go without, and so does `--full`.
+    """
+    import keras
+    import tensorflow as tf
+
+    if path.relative_to(_TESTS).parts[0] in _AS_IT_IS:
+        return
+    make = keras.Model._make_function
+
+    def make_function(model, step_function):
+        function, prepared = make(model, step_function), False
+
+        def prepared_function(iterator):
+            nonlocal prepared
+            if not prepared and isinstance(iterator, tf.data.Iterator):
+                _build(model, iterator.element_spec)
+            prepared = True
+            return function(iterator)
+
+        return prepared_function
+
+    monkeypatch.setattr(keras.Model, "_make_function", make_function)
+
+
+def _build(model, element_spec):
+    import keras
+
+    if model.run_eagerly or not all(layer.built for layer in model._flatten_layers()):
+        return
+    # The metrics of several outputs are variables too, made with the first loss.
+    several = len(getattr(model, "outputs", None) or [None]) > 1
+    metrics = model._compile_metrics
+    if several or (metrics is not None and not metrics.built):
+        model._symbolic_build(
+            data_batch=keras.tree.map_structure(_symbolic, element_spec)
+        )
+    elif model.optimizer is not None and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def _symbolic(spec):
+    import keras
+
+    # What is missing in a batch is an `Optional`, without a shape.
+    if not hasattr(spec, "dtype"):
+        return None
+    return keras.KerasTensor(spec.shape, keras.backend.standardize_dtype(spec.dtype))

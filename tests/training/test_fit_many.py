@@ -1,0 +1,272 @@
+"""Many trainings: each member as trained alone; errors; ensembles."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_strategies import export, training
+from keras_strategies.training._many.initial_draws import InitialDraws
+
+kl = keras.layers
+IS_JAX = keras.backend.backend() == "jax"
+ENGINES = ["one_after_another"] + ["one_program"] * IS_JAX
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(50, 6)).astype("float32")
+Y = RANDOM.integers(0, 3, 50)
+
+
+def build():
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            kl.Dense(
+                8, activation="relu", kernel_regularizer=keras.regularizers.L2(1e-3)
+            ),
+            kl.BatchNormalization(),
+            kl.Dropout(0.25),
+            kl.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def alone(variant, fit, make=build):
+    keras.utils.set_random_seed(variant["seed"])
+    model = make()
+    if "learning_rate" in variant:
+        model.optimizer.learning_rate = variant["learning_rate"]
+    for layer in model.layers:
+        if isinstance(layer, kl.Dropout) and "dropout" in variant:
+            layer.rate = variant["dropout"]
+        if getattr(layer, "kernel_regularizer", None) and "l2" in variant:
+            layer.kernel_regularizer.l2 = variant["l2"]
+    return model, model.fit(**fit, verbose=0).history
+
+
+VARIANTS = [
+    {"seed": 3},
+    {"seed": 3, "learning_rate": 0.1},
+    {"seed": 5, "dropout": 0.6, "l2": 0.1},
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_members_are_as_trained_alone(engine):
+    fit = {"epochs": 2, "batch_size": 16, "shuffle": False}
+    result = training.fit_many(
+        build, VARIANTS, (X, Y), validation_data=(X[:20], Y[:20]), engine=engine, **fit
+    )
+    assert result.engine == engine and len(result) == 3
+    fit.update(x=X, y=Y, validation_data=(X[:20], Y[:20]))
+    for number, variant in enumerate(VARIANTS):
+        model, history = alone(variant, fit)
+        for mine, other in zip(
+            result.model(number).get_weights(), model.get_weights(), strict=True
+        ):
+            np.testing.assert_allclose(mine, other, atol=1e-5)
+        assert sorted(result.histories[number]) == sorted(history)
+        for name, values in history.items():
+            np.testing.assert_allclose(
+                result.histories[number][name], values, atol=1e-5, err_msg=name
+            )
+    rows = result.rows
+    assert rows[2]["dropout"] == 0.6 and rows[1]["epochs"] == 2
+    assert rows[0]["val_loss"] == result.histories[0]["val_loss"][-1]
+    best = result.best("val_accuracy")
+    assert rows[best]["val_accuracy"] == max(row["val_accuracy"] for row in rows)
+
+
+def test_shuffled_rows_are_those_of_the_seed():
+    result = training.fit_many(
+        build, [{"seed": 1}, {"seed": 2}], (X, Y), epochs=2, engine="one_after_another"
+    )
+    model, _ = alone({"seed": 2}, {"x": X, "y": Y, "epochs": 2})
+    for mine, other in zip(
+        result.model(1).get_weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_member_stops_by_itself_and_stays(engine):
+    class Stop(keras.callbacks.Callback):
+        def __init__(self, last):
+            super().__init__()
+            self.last = last
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.weights = [np.array(w) for w in self.model.get_weights()]
+            self.model.stop_training = epoch == self.last
+
+    made = []
+
+    def callbacks(settings):
+        made.append(Stop(settings["seed"]))
+        return [made[-1]]
+
+    result = training.fit_many(
+        build, 3, (X, Y), epochs=4, callbacks=callbacks, engine=engine
+    )
+    assert [row["epochs"] for row in result.rows] == [1, 2, 3]
+    for number, stop in enumerate(made):
+        assert len(result.histories[number]["loss"]) == number + 1
+        for mine, other in zip(
+            result.model(number).get_weights(), stop.weights, strict=True
+        ):
+            np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_callbacks_see_and_change_their_own_member(engine):
+    def callbacks(settings):
+        rate = 10.0 ** -settings["seed"]
+        return [
+            keras.callbacks.LearningRateScheduler(lambda epoch: rate),
+            keras.callbacks.EarlyStopping("loss", restore_best_weights=True),
+        ]
+
+    result = training.fit_many(
+        build, [{"seed": 1}, {"seed": 9}], (X, Y), epochs=2, callbacks=callbacks,
+        shuffle=False, engine=engine,
+    )  # fmt: skip
+    rates = [history["learning_rate"] for history in result.histories]
+    np.testing.assert_allclose(rates, [[0.1, 0.1], [1e-9, 1e-9]], rtol=1e-5)
+    moved = [np.abs(result.model(n).get_weights()[0]).sum() for n in (0, 1)]
+    keras.utils.set_random_seed(9)
+    start = np.abs(build().get_weights()[0]).sum()
+    assert moved[1] == pytest.approx(start, rel=1e-6) and moved[0] != moved[1]
+
+
+def test_initial_values_of_a_seed_without_construction():
+    calls = []
+
+    def make():
+        calls.append(1)
+        x = inputs = keras.Input((5, 4))
+        x = kl.Bidirectional(kl.GRU(3))(x)
+        return _compiled(keras.Model(inputs, kl.Dense(2)(kl.Dropout(0.1)(x))))
+
+    draws = InitialDraws(make, 7)
+    assert draws.is_recorded
+    draws.assign(11)
+    after = np.random.random(), keras.random.uniform(())
+    assert len(calls) == 1
+    values = [np.array(keras.ops.convert_to_numpy(v)) for v in draws.model.variables]
+    keras.utils.set_random_seed(11)
+    other = make()
+    assert after == (np.random.random(), keras.random.uniform(()))
+    for mine, variable in zip(values, other.variables, strict=True):
+        np.testing.assert_array_equal(mine, keras.ops.convert_to_numpy(variable))
+
+
+def test_a_function_that_draws_otherwise_is_called_for_each_seed():
+    def make():
+        model = build()
+        model.layers[0].kernel.assign(np.random.normal(size=(6, 8)))
+        return model
+
+    result = training.fit_many(make, [{"seed": 1}, {"seed": 4}], (X, Y))
+    assert "was called for each member" in result.notes[-1]
+    model, _ = alone({"seed": 4}, {"x": X, "y": Y}, make)
+    np.testing.assert_allclose(
+        result.model(1).get_weights()[0], model.get_weights()[0], atol=1e-5
+    )
+
+
+def test_data_sets_and_the_progress_bar(capsys):
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return X[index * 10 : index * 10 + 10], Y[index * 10 : index * 10 + 10]
+
+    result = training.fit_many(build, 2, Batches(), shuffle=False, verbose=1)
+    assert "2/2" in capsys.readouterr().out
+    model, _ = alone({"seed": 1}, {"x": Batches(), "shuffle": False})
+    np.testing.assert_allclose(
+        result.model(1).get_weights()[0], model.get_weights()[0], atol=1e-5
+    )
+
+
+def test_an_ensemble(tmp_path):
+    result = training.fit_many(build, 3, (X, Y), epochs=2)
+    ensemble = result.ensemble()
+    mean, spread = ensemble.predict(X)
+    each = np.stack([result.model(n).predict(X, verbose=0) for n in range(3)])
+    np.testing.assert_allclose(mean, each.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(spread, each.std(axis=0), atol=1e-5)
+    ensemble.model.save(tmp_path / "ensemble.keras")
+    loaded = keras.models.load_model(tmp_path / "ensemble.keras")
+    np.testing.assert_allclose(loaded.predict(X, verbose=0)["mean"], mean, atol=1e-6)
+
+
+@pytest.mark.tensorflow
+def test_an_ensemble_as_a_file(tmp_path):
+    models = [build(), build()]
+    path = tmp_path / "ensemble.tflite"
+    export.to_tflite(training.Ensemble(models).model, path, verify=X)
+    outputs = export.TFLiteModel(path).predict(X)
+    each = np.stack([model.predict(X, verbose=0) for model in models])
+    np.testing.assert_allclose(outputs["mean"], each.mean(axis=0), atol=1e-5)
+
+
+def _compiled(model):
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"variants": []}, ValueError, "a dict for each member"),
+        ({"variants": [{"learnig_rate": 1}]}, ValueError, "'learning_rate'"),
+        ({"variants": [{"dropout": 1.0}]}, ValueError, "dropout"),
+        ({"variants": [{"dropout": {"nowhere": 0.1}}]}, ValueError, "nowhere"),
+        ({"variants": [{"l1": 0.1}]}, ValueError, "whose l1 a variant can set"),
+        ({"callbacks": [keras.callbacks.EarlyStopping()]}, TypeError, "a function"),
+        ({"build_fn": lambda: keras.Sequential([keras.Input((2,))])}, ValueError,
+         "compiled"),
+        ({"data": (X, Y, Y, Y)}, ValueError, "`data`"),
+        ({"epochs": 0}, ValueError, "epochs"),
+    ],
+)  # fmt: skip
+def test_bad_input(arguments, error, text):
+    arguments = {"build_fn": build, "variants": 2, "data": (X, Y), **arguments}
+    with pytest.raises(error, match=text):
+        training.fit_many(**arguments)
+
+
+def test_one_program_only_where_it_is_possible():
+    class Batches(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+    with pytest.raises(
+        ValueError, match="acts at each batch" if IS_JAX else "only JAX"
+    ):
+        training.fit_many(
+            build, 2, (X, Y), callbacks=lambda _: [Batches()], engine="one_program"
+        )
+    with pytest.raises(ValueError, match="a schedule"):
+        training.fit_many(lambda: _scheduled(), [{"learning_rate": 0.1}], (X, Y))
+
+
+def _scheduled():
+    model = build()
+    rate = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+    model.compile(keras.optimizers.SGD(rate), "sparse_categorical_crossentropy")
+    return model
+
+
+def test_bad_ensembles():
+    small = keras.Sequential([keras.Input((2,)), kl.Dense(3)])
+    with pytest.raises(ValueError, match="at least two"):
+        training.Ensemble([small])
+    with pytest.raises(ValueError, match="same shapes"):
+        training.Ensemble([small, build()])

@@ -1,0 +1,81 @@
+"""Misuse of a search: one clear error with its fix, before it costs trials."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from keras_strategies import tuning
+from keras_strategies.tuning.search import _misuse
+
+X = np.zeros((12, 2), "float32")
+Y = np.arange(12) % 3
+
+
+def build(hp, compiled=True):
+    units = hp.Int("units", 1, 3)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+    model.add(keras.layers.Dense(3, activation="softmax"))
+    if compiled:
+        loss = "sparse_categorical_crossentropy"
+        model.compile("sgd", loss, metrics=["accuracy"], run_eagerly=True)
+    return model
+
+
+def make(folder, objective="val_accuracy", model=build, **kwargs):
+    kwargs = {"algorithm": "random", "max_trials": 2, "seed": 1, **kwargs}
+    return tuning.Tuner(model, objective, directory=folder, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("val_accurcy", "'val_accuracy'"),
+        ("val_los", "'val_loss'"),
+        ("acuracy", "'accuracy'"),
+        ("val_my_score", None),
+    ],
+)
+def test_a_misspelt_metric_names_the_nearest(name, meant, tmp_path):
+    with pytest.raises(ValueError, match="`objective` must be a metric") as caught:
+        make(tmp_path, name)
+    text = str(caught.value)
+    assert (f"Did you mean {meant}?" in text) == (meant is not None)
+    assert f'keras_tuner.Objective({name!r}, "max")' in text
+    assert make(tmp_path, ["val_loss", keras_tuner.Objective("size", "min")])
+
+
+def test_a_search_without_data_is_said(tmp_path):
+    with pytest.raises(ValueError, match="must get data"):
+        make(tmp_path).search(verbose=0)
+    assert not list(tmp_path.rglob("trial_*"))
+
+
+def test_a_model_that_is_not_compiled_is_said(tmp_path):
+    tuner = make(tmp_path, model=lambda hp: build(hp, False))
+    with pytest.raises(keras_tuner.errors.FatalError, match="must be compiled"):
+        tuner.search(X, Y, validation_data=(X, Y), verbose=0)
+
+
+def test_missing_validation_data_is_said(tmp_path):
+    with pytest.raises(keras_tuner.errors.FatalError, match="Pass validation_data="):
+        make(tmp_path).search(X, Y, verbose=0)
+
+
+def test_an_objective_that_the_model_lacks_names_the_nearest(tmp_path):
+    objective = keras_tuner.Objective("val_acuracy", "max")
+    with pytest.raises(keras_tuner.errors.FatalError, match="mean 'val_accuracy'"):
+        make(tmp_path, objective).search(X, Y, validation_data=(X, Y), verbose=0)
+    text = _misuse.missing_objective(["f1"], ["loss"])
+    assert text.endswith("Compile the model with this metric.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "classes"), [({"classes": 3}, 3), ({"task": "binary"}, 2)]
+)
+def test_one_hot_labels_are_said(arguments, classes, tmp_path):
+    hyper = tuning.HyperMLP(input_shape=(2,), **arguments)
+    one_hot = keras.utils.to_categorical(Y % classes, classes)
+    tuner = make(tmp_path, model=hyper)
+    with pytest.raises(keras_tuner.errors.FatalError, match="np.argmax"):
+        tuner.search(X, one_hot, validation_data=(X, one_hot), verbose=0)
