@@ -61,6 +61,11 @@ class TrialLoop(Resuming):
             "trial_memory_limit", mebibytes, isolates
         )
 
+    def _call_back(self, trial_callbacks: Any) -> None:
+        """Checks the function that makes the callbacks of a trial."""
+        checks.callable_or_none("trial_callbacks", trial_callbacks)
+        self.trial_callbacks = trial_callbacks
+
     def checkpoint_path(self, trial_id: str) -> str:
         raise NotImplementedError
 

@@ -224,6 +224,7 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
             "executions_per_trial", executions_per_trial
         )
         self._isolate(trial_in_subprocess, trial_time_limit, trial_memory_limit)
+        self._call_back(trial_callbacks)
         self.worker_timeout: float = check_positive("worker_timeout", worker_timeout)
         self.time_limit: float | None = check_positive("time_limit", time_limit, True)
         self.max_checkpoints: int | None = check_count(
@@ -231,9 +232,6 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         )
         self.on_change: OnChange = check_on_change(on_change)
         self.changes: list[str] = []
-        self.trial_callbacks: TrialCallbacks | None = checks.callable_or_none(
-            "trial_callbacks", trial_callbacks
-        )
         self._fit_ranges = check_fit_ranges(batch_size=batch_size, epochs=epochs)
         checked = check_algorithm(algorithm)
         pruner = make_pruner(pruner)
