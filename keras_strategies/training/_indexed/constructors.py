@@ -20,7 +20,7 @@ class FromFiles:
 
     if TYPE_CHECKING:
 
-        def __init__(self, source: Any, **options: Any) -> None: ...
+        def __init__(self, *args: Any, **options: Any) -> None: ...
 
     @classmethod
     def from_directory(

@@ -99,7 +99,7 @@ class SequenceSource:
     def signature(self) -> dict[str, Any]:
         """Returns the class and the number of items."""
         described = getattr(self._sequence, "signature", None)
-        more = described() if callable(described) else {}
+        more: Any = described() if callable(described) else {}
         return {
             "class": type(self._sequence).__name__,
             "records": len(self),

@@ -24,7 +24,7 @@ def tf_data_source(dataset: Any, cache: str | os.PathLike[str] | None) -> Record
         checks.fail(
             "`dataset` must be a tf.data.Dataset", error=TypeError, dataset=dataset
         )
-    size = int(dataset.cardinality().numpy())
+    size = int(dataset.cardinality())
     if size < 0:
         checks.fail(
             "`dataset` must be of known size",

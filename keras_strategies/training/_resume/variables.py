@@ -11,6 +11,9 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.traversal import all_variables
 from keras_strategies.training._resume.encoding import add_array, array
 
+_BUFFER_TYPES = {"bool", "float16", "float32", "float64"} | {
+    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
 GROUPS = ("model", "metrics", "optimizer")
 
 
@@ -69,13 +72,32 @@ class HostCopies:
         return described, arrays
 
     def _copy(self, key, variable):
-        value = np.asarray(ops.convert_to_numpy(variable))
+        value = _host_view(variable)
         buffer = self._buffers.get(key)
         kind = value.shape, value.dtype
         if buffer is None or (buffer.shape, buffer.dtype) != kind:
             buffer = self._buffers[key] = np.empty(value.shape, value.dtype)
         np.copyto(buffer, value)
         return buffer
+
+
+def _host_view(variable: keras.Variable) -> np.ndarray:
+    """Returns the value as an array, its own memory where that is possible.
+
+    Keras copies it, into memory that is new each time, and the copy that a checkpoint
+    needs would be the second. TensorFlow's tensors on the CPU are buffers of Python,
+    but not those of its own types.
+    """
+    value, backend = variable.value, keras.backend.backend()
+    if backend == "jax":
+        return np.asarray(value)
+    if backend == "torch" and value.is_cpu and "bfloat16" not in str(value.dtype):
+        return value.detach().numpy()
+    if backend == "tensorflow" and str(variable.dtype) in _BUFFER_TYPES:
+        tensor = value.read_value() if hasattr(value, "read_value") else value
+        if ":CPU:" in getattr(tensor, "device", ""):
+            return np.asarray(memoryview(tensor))
+    return np.asarray(ops.convert_to_numpy(variable))
 
 
 def fitting(
