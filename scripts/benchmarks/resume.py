@@ -61,20 +61,22 @@ class Trainings:
 
 
 def kill_points(points, rng, folder, trainings):
-    """Kills trainings; returns the moments, and which ended with the same bits."""
+    """Kills trainings; returns which of them ended with the same bits."""
     whole = trainings.run(directory=str(folder / "whole"), seed=0, kill=["", 1])
-    rows = []
+    results = []
     for index in range(points):
         what = rng.choice(list(MOMENTS))
         count = rng.randint(1, MOMENTS[what])
         directory, kill = str(folder / f"{index}"), [what, count]
         ended = trainings.run(directory=directory, seed=0, kill=kill)
         again = trainings.run(directory=directory, seed=0, kill=["", 1])
-        left = [p.name for p in (folder / f"{index}/checkpoints").glob(".*")]
-        rows.append(
-            (what, count, ended.get("signal") == 9, again == whole and not left)
-        )
-    return rows
+        left = list((folder / f"{index}/checkpoints").glob(".*"))
+        killed, same = ended.get("signal") == 9, again == whole and not left
+        results.append(same)
+        end = "killed" if killed else "ended before"
+        print(f"{what:20}{count:8}  {end:12} {'same' if same else 'DIFFERENT'}")
+        sys.stdout.flush()
+    return results
 
 
 def save_cost(megabytes, rounds, folder):
@@ -134,13 +136,9 @@ def main():
         if arguments.points:
             trainings = Trainings()
             rng = random.Random(arguments.seed)
-            rows = kill_points(arguments.points, rng, folder, trainings)
+            results = kill_points(arguments.points, rng, folder, trainings)
             trainings.close()
-            for what, count, killed, same in rows:
-                end = "killed" if killed else "not reached"
-                print(f"{what:20}{count:8}  {end:12} {'same' if same else 'DIFFERENT'}")
-            killed = [same for _, _, killed, same in rows if killed]
-            print(f"{backend}: {sum(killed)} of {len(killed)} killed are bit-identical")
+            print(f"{backend}: {sum(results)} of {len(results)} are bit-identical")
         if arguments.sizes:
             heads = ["MB", "waits ms", "bare copy ms", "ratio", "written after ms"]
             costs = [save_cost(m, arguments.rounds, folder) for m in arguments.sizes]

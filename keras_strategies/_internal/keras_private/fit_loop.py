@@ -115,8 +115,8 @@ def steps_until_save(callback: Any) -> Callable[[int], int | None]:
 HOOKS_AT_EACH_STEP = "_hooks_at_each_step"
 
 
-# The attribute of a model whose steps a plan compiles: a function that is told what its
-# steps are to be traced with from now on.
+# The attribute of a model with a plan: a function that is told what steps are to be
+# traced with from now on, and returns whether the plan runs them now.
 PLAN_STEPS = "_plan_steps"
 
 
@@ -214,11 +214,6 @@ def changed_step(model: keras.Model, optimizers: Sequence[Any] = ()) -> Iterator
     `optimizers` are those that the step uses beside `model.optimizer`.
     Keras 3.12 to 3.15.
     """
-    plan = model.__dict__.get(PLAN_STEPS)
-    if plan is not None:
-        yield
-        plan(_traced_with(model, optimizers))
-        return
     steps = model.__dict__.setdefault("_traced_steps", _Steps())
     current = unpatched(model.train_function)
     if current is not steps.current:
@@ -227,6 +222,9 @@ def changed_step(model: keras.Model, optimizers: Sequence[Any] = ()) -> Iterator
             steps.functions[_traced_with(model, optimizers)] = current
     yield
     key = _traced_with(model, optimizers)
+    plan = model.__dict__.get(PLAN_STEPS)
+    if plan is not None and plan(key):
+        return  # the steps that run now are those of a plan
     function = steps.functions.pop(key, None)
     if function is None:
         _make_step(model)

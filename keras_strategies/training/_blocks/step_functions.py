@@ -190,11 +190,11 @@ class StepFunctions:
                 self._sessions[kind]()
         return function
 
-    def change(self, key: Any) -> None:
+    def change(self, key: Any) -> bool:
         """Takes the training steps that were traced with `key`, or new ones.
 
         A callback that changes the step for one `fit` costs two traces once, not two in
-        each fit.
+        each fit. Returns whether the steps of a running fit are those of the plan.
         """
         self._traced_with = key
         self._variants = [item for item in self._variants if item != key][-_VARIANTS:]
@@ -202,14 +202,13 @@ class StepFunctions:
         kept = [*self._variants, None]
         for name in [name for name in self._loops if name[3] not in kept]:
             del self._loops[name]
+        if "train" not in self._sessions:
+            return False
         for name in [name for name in self._keras_functions if name[0] == "train"]:
             del self._keras_functions[name]
-        if not self._sessions:
-            setattr(self.model, FUNCTIONS["train"], None)
-            return
         self._retraced.add("train")
-        if "train" in self._sessions:
-            self._sessions["train"]()
+        self._sessions["train"]()
+        return True
 
     def forget(self) -> None:
         """Lets running sessions end without Keras's functions from before them.

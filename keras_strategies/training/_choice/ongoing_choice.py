@@ -8,7 +8,7 @@ from keras_strategies.training._candidates import PLAIN
 
 # How much longer than plain `fit` a training may take for candidates tried in vain; the
 # rest of a tenth is for forecasts that were too low.
-MAX_WASTE = 0.06
+MAX_WASTE = 0.04
 # The gain that is hoped for in a candidate that was not tried.
 HOPED_SPEEDUP = 4.0
 # Epochs of a trial: one compiles, the other one is timed.

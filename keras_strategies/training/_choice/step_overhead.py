@@ -32,4 +32,4 @@ def step_overhead() -> float:
         logs = step(batches)
         _ = {name: float(value) for name, value in logs.items()}
         times.append(time.perf_counter() - begin)
-    return float(np.median(times[1:]))
+    return min(times[1:])  # what it takes at least

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from typing import Any
 
 import keras
@@ -12,7 +13,6 @@ from keras_strategies._internal.keras_private import (
     iterations_variable,
 )
 from keras_strategies._internal.traversal import all_layers, innermost_optimizer
-from keras_strategies.training._fingerprint import environment
 
 #: Parts that `allow` may name, with what they are.
 PARTS = {
@@ -62,7 +62,7 @@ def _describe_object(value):
         config = value.get_config()
     except (NotImplementedError, TypeError, ValueError):  # one that cannot be saved
         return name
-    return {"class": name, **describe(config)}
+    return {"class": name, **dict(describe(config))}
 
 
 def of_optimizer(model: keras.Model) -> Any:
@@ -146,10 +146,10 @@ def fingerprint(
     callbacks: Iterable[keras.callbacks.Callback],
 ) -> dict[str, Any]:
     """Returns what a training consists of, as JSON, part by part."""
-    versions = environment()
+    backend = keras.backend.backend()
     return {
-        "backend": versions.pop("backend"),
-        "versions": versions,
+        "backend": backend,
+        "versions": {"keras": keras.__version__, backend: metadata.version(backend)},
         "model": of_model(model),
         "compile": of_compile(model),
         "optimizer": of_optimizer(model),

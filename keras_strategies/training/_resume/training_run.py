@@ -165,7 +165,7 @@ class TrainingRun:
     def _converted(self, step, checkpoint):
         """The batch at the position of `step`, where batches have another size now."""
         steps, before = self._data.steps, checkpoint.info["steps_per_epoch"]
-        if not step or steps == before:
+        if not step or steps is None or steps == before:
             return step
         data = checkpoint.state["fingerprint"]["data"]
         size, now = data.get("batch_size"), self._fingerprint["data"].get("batch_size")

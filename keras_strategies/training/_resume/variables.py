@@ -71,11 +71,8 @@ class HostCopies:
     def _copy(self, key, variable):
         value = np.asarray(ops.convert_to_numpy(variable))
         buffer = self._buffers.get(key)
-        fits = buffer is not None and (buffer.shape, buffer.dtype) == (
-            value.shape,
-            value.dtype,
-        )
-        if not fits:
+        kind = value.shape, value.dtype
+        if buffer is None or (buffer.shape, buffer.dtype) != kind:
             buffer = self._buffers[key] = np.empty(value.shape, value.dtype)
         np.copyto(buffer, value)
         return buffer
