@@ -34,9 +34,13 @@ def _module(name: str, algorithm: str, text: str) -> types.SimpleNamespace:
     return types.SimpleNamespace(__doc__=text, suggest=Suggest(name, algorithm))
 
 
-tpe = _module("tpe", "tpe", "Tree-structured Parzen estimators, of Optuna.")
-rand = _module("rand", "random", "Random search.")
-anneal = _module("anneal", "evolution", "Steps from good trials that become smaller.")
+tpe: types.SimpleNamespace = _module(
+    "tpe", "tpe", "Tree-structured Parzen estimators, of Optuna."
+)
+rand: types.SimpleNamespace = _module("rand", "random", "Random search.")
+anneal: types.SimpleNamespace = _module(
+    "anneal", "evolution", "Steps from good trials that become smaller."
+)
 
 
 def algorithm_of(algo: Any, seed: int) -> tuple[str, dict[str, Any]]:

@@ -17,6 +17,11 @@ class AdoptingOracle(StoredOracle):
     as `OUTSIDE`: it is no parent, no data of a model and never the best one.
     """
 
+    hyperparameters: _space.Space
+    outside: set[str]
+    superseded: set[str]
+    curves: dict[str, dict[int, float]]
+
     @locked
     def adopt_space(
         self,

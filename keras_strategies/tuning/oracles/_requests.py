@@ -26,9 +26,9 @@ class RequestsOracle(WorkerOracle):
     """
 
     #: Whether the models of this algorithm take results of another search.
-    uses_history = False
+    uses_history: bool = False
     #: Whether trials go on from the last epoch of another one, not from its best.
-    continues_from_last = False
+    continues_from_last: bool = False
     #: What grows from round to round, of algorithms with rounds.
     fidelity: str = "epochs"
 

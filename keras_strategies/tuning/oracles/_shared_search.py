@@ -14,8 +14,9 @@ class SharedSearchOracle(OptunaOracle):
     """Parts of an oracle over a storage that other oracles keep for themselves."""
 
     # Trials of another search would count for every process.
-    uses_history = False
+    uses_history: bool = False
 
+    hyperparameters: _space.Space
     _given_space: _space.Space
     _finished_trials: dict[int, Trial]
 

@@ -78,7 +78,7 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
     ```
     """
 
-    uses_history = True
+    uses_history: bool = True
 
     def __init__(
         self,

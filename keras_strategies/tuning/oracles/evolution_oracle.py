@@ -72,7 +72,7 @@ class EvolutionOracle(OracleBase):
     ```
     """
 
-    uses_history = True
+    uses_history: bool = True
 
     def __init__(
         self,

@@ -63,7 +63,7 @@ class OptunaOracle(OracleBase):
     ```
     """
 
-    uses_history = True
+    uses_history: bool = True
 
     def __init__(
         self,

@@ -90,6 +90,7 @@ class OptunaStorageOracle(SharedSearchOracle):
     trials: dict[str, Trial]
     start_order: list[str]
     end_order: list[str]
+    outside: set[str]
 
     def __init__(
         self,

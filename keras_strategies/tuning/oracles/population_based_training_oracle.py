@@ -74,7 +74,7 @@ class PopulationBasedTrainingOracle(OracleBase):
     """
 
     #: Trials go on from the last epoch of another trial, not from its best.
-    continues_from_last = True
+    continues_from_last: bool = True
 
     def __init__(
         self,

@@ -354,7 +354,8 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         """
         workers = self._workers(n_workers, gpus, executor)
         # The workers run the trials: isolation here would add a process to each.
-        isolated, self.trial_in_subprocess = self.trial_in_subprocess, False
+        isolated = self.trial_in_subprocess
+        self.trial_in_subprocess: bool = False
         timeout = self.oracle.heartbeat_timeout
         if executor is None:
             self.oracle.heartbeat_timeout = self.worker_timeout
