@@ -102,7 +102,8 @@ def test_lora_is_skipped_with_a_warning(action, purpose):
     other = _model()
     other.get_layer("a").enable_lora(2)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)  # not selected, so nothing is skipped
+        # Not selected, so nothing is skipped.
+        warnings.simplefilter("error", UserWarning)
         compression.prune(other, HALF, include="b/")
 
 
