@@ -111,7 +111,7 @@ def sensitivity(
         scores = [_score(metric, labels, part) for part in (expected, outputs)]
         return sign * (scores[0] - scores[1])
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "layer": layer.name,
             "type": type(layer).__name__,

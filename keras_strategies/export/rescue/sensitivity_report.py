@@ -25,7 +25,7 @@ class SensitivityReport(Report):
         skipped: Names of the layers with kernels that were not measured.
     """
 
-    CHART: ClassVar[tuple[str, str]] = ("layer", "loss")
+    CHART: ClassVar[tuple[str, str] | None] = ("layer", "loss")
 
     def __init__(
         self,
