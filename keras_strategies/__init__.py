@@ -13,7 +13,6 @@ from keras_strategies import (
     callbacks,
     compression,
     constraints,
-    export,
     initializers,
     layers,
     optimizers,
@@ -24,11 +23,11 @@ from keras_strategies import (
 )
 
 if TYPE_CHECKING:
-    from keras_strategies import ablation, compat, explain, recipes, tuning
+    from keras_strategies import ablation, compat, explain, export, recipes, tuning
 
     __version__: str
 
-_LAZY = ("ablation", "compat", "explain", "recipes", "tuning")
+_LAZY = ("ablation", "compat", "explain", "export", "recipes", "tuning")
 
 __all__ = [
     "__version__",

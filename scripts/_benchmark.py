@@ -17,7 +17,7 @@ RESULTS = FOLDER / "results"
 ROUNDS = 6
 TOLERANCE = 0.35
 # Here the ratio is a cost: less is better.
-COSTS = {"callbacks", "layers"}
+COSTS = {"callbacks", "layers", "resume"}
 _HEADING = re.compile(r"\bratio\b", re.I)
 _NUMBER = re.compile(r"\d[\d,]*\.?\d*")
 

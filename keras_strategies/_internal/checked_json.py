@@ -11,12 +11,15 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from keras_strategies._internal import checks, files
 
 _KEY = "checksum"
+# The digest comes first and is that of all bytes behind it.
+_BEGIN = re.compile(rb'\{"checksum": "([0-9a-f]{32})"(?:, )?')
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -33,12 +36,12 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> str:
     Raises:
         OSError: If the disk is full, with what to do; the earlier file stays.
     """
-    # As the reader will see it: keys that are numbers become text.
-    plain = json.loads(json.dumps(content, default=files.python_scalar))
-    digest = _digest(plain)
-    text = json.dumps({**plain, _KEY: digest})
+    body = json.dumps(content, default=files.python_scalar).encode()[1:]
+    digest = _digest(body)
+    separator = b"" if body == b"}" else b", "
+    text = b'{"checksum": "' + digest.encode() + b'"' + separator + body
     try:
-        files.replace(pathlib.Path(path), text.encode(), durable=True)
+        files.replace(pathlib.Path(path), text, durable=True)
     except OSError as error:
         if is_full(error):
             raise full_error(path) from error
@@ -55,25 +58,27 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         DamagedFileError: If the file is empty, cut or changed, or cannot be read.
     """
     try:
-        content = json.loads(pathlib.Path(path).read_bytes())
+        text = pathlib.Path(path).read_bytes()
+        content = json.loads(text)
     except (ValueError, OSError) as error:
         raise DamagedFileError(f"{path}: {error}") from error
     if not isinstance(content, dict):
         raise DamagedFileError(f"{path}: no JSON object")
-    digest = content.pop(_KEY, None)
-    if digest is not None and digest != _digest(content):
+    begin = _BEGIN.match(text)
+    if begin is not None and begin[1].decode() != _digest(text[begin.end() :]):
         raise DamagedFileError(f"{path}: the content does not fit its checksum")
+    content.pop(_KEY, None)
     return content
 
 
 def digest_of(path: str | os.PathLike[str]) -> str | None:
-    """Returns the digest that a file names; `None` if there is no such file."""
+    """Returns the digest that a file names; `None` if it has none or does not exist."""
     try:
-        return json.loads(pathlib.Path(path).read_bytes()).get(_KEY)
+        with pathlib.Path(path).open("rb") as file:
+            begin = _BEGIN.match(file.read(64))
     except FileNotFoundError:
         return None
-    except ValueError:
-        return "damaged"
+    return None if begin is None else begin[1].decode()
 
 
 def set_aside(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -103,6 +108,5 @@ def full_error(path: str | os.PathLike[str]) -> OSError:
     return OSError(errno.ENOSPC, message)
 
 
-def _digest(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

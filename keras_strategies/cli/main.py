@@ -34,12 +34,12 @@ _COMMANDS = (
     lr_find,
     tune,
     study,
+    checkpoint,
     explain,
     export,
     inspect,
     compare,
     benchmark,
-    checkpoint,
     completion,
 )
 # 2 as argparse, 130 as shells report a process that SIGINT ended.

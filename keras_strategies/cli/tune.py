@@ -77,8 +77,8 @@ def _add_search(parser):
         "--algorithm",
         default="auto",
         metavar="NAME",
-        help="grid, random, bayesian, hyperband, tpe, gp, cmaes, nsga2, evolution or "
-        "auto (auto: chosen from the space)",
+        help="grid, random, bayesian, hyperband, tpe, gp, cmaes, nsga2, evolution, "
+        "pbt or auto (auto: chosen from the space)",
     )
     group.add_argument(
         "--trials",

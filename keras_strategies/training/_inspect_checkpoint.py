@@ -145,7 +145,7 @@ def model_of(content: Checkpoint, custom_objects: Any = None) -> keras.Model:
     )
     references = content.state["variables"]["model"]
     groups = {"model": variables.variables_of(model)["model"]}
-    variables.check_fit({"model": references}, content.arrays, groups)
+    variables.fitting({"model": references}, content.arrays, groups)
     for variable, reference in zip(groups["model"], references, strict=True):
         variable.assign(array(reference, content.arrays))
     return model

@@ -196,7 +196,7 @@ class ResumableTraining(bases.Callback):
     def _monitor(self, model):
         if self.keep_best is None:
             return None
-        if self.mode != "auto":
+        if self.mode in ("min", "max"):
             return self.keep_best, self.mode
         fix = "Give `mode` as 'min' or 'max'."
         direction = metric_direction(

@@ -15,6 +15,7 @@ import pathlib
 import random
 import signal
 import sys
+import traceback
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -140,22 +141,26 @@ def _text(value):
 
 
 def _serve():
+    # Keras imports TensorFlow for this, where it is installed: once, not in each fork.
+    keras.saving.serialize_keras_object(keras.layers.Dense(1))
     for line in sys.stdin:
         job = json.loads(line)
         sys.stdout.flush()
         process = os.fork()
         if process == 0:
+            code = 1
             try:
-                result = {"digest": train(**job)}
-                sys.stdout.write(json.dumps(result) + "\n")
-                sys.stdout.flush()
+                print(json.dumps({"digest": train(**job)}), flush=True)
+                code = 0
+            except Exception:
+                traceback.print_exc()
             finally:
-                os._exit(1)
+                os._exit(code)
         status = os.waitpid(process, 0)[1]
-        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-        if number:
-            sys.stdout.write(json.dumps({"signal": number}) + "\n")
-            sys.stdout.flush()
+        if os.WIFSIGNALED(status):
+            print(json.dumps({"signal": os.WTERMSIG(status)}), flush=True)
+        elif os.WEXITSTATUS(status):
+            print(json.dumps({"error": os.WEXITSTATUS(status)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -75,10 +75,7 @@ def main():
     for seed in range(args.runs):
         kind = kinds[seed % len(kinds)]
         found[kind].append(one(seed, *kind))
-    print(
-        "| Validation samples | Labels | Runs | Over budget "
-        "| Wrongly met, before | now |"
-    )
+    print("| Samples | Labels | Runs | Over budget | Wrongly met before | Now |")
     print("|---|---|---|---|---|---|")
     totals = np.zeros(4, int)
     for (size, random_labels), rows in found.items():

@@ -45,7 +45,8 @@ def _network():
             layers.Conv2D(width, 1, use_bias=False, name=f"pointwise_{number}"),
             layers.DepthwiseConv2D(3, padding="same", use_bias=False),
         ):
-            x = layers.ReLU()(layers.BatchNormalization()(layer(x)))
+            x = layers.BatchNormalization(momentum=0.9)(layer(x))
+            x = layers.ReLU()(x)
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Dense(10, name="head")(x))
 

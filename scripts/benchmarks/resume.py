@@ -61,20 +61,22 @@ class Trainings:
 
 
 def kill_points(points, rng, folder, trainings):
-    """Kills trainings; returns the moments, and which ended with the same bits."""
+    """Kills trainings; returns which of them ended with the same bits."""
     whole = trainings.run(directory=str(folder / "whole"), seed=0, kill=["", 1])
-    rows = []
+    results = []
     for index in range(points):
         what = rng.choice(list(MOMENTS))
         count = rng.randint(1, MOMENTS[what])
         directory, kill = str(folder / f"{index}"), [what, count]
         ended = trainings.run(directory=directory, seed=0, kill=kill)
         again = trainings.run(directory=directory, seed=0, kill=["", 1])
-        left = [p.name for p in (folder / f"{index}/checkpoints").glob(".*")]
-        rows.append(
-            (what, count, ended.get("signal") == 9, again == whole and not left)
-        )
-    return rows
+        left = list((folder / f"{index}/checkpoints").glob(".*"))
+        killed, same = ended.get("signal") == 9, again == whole and not left
+        results.append(same)
+        end = "killed" if killed else "ended before"
+        print(f"{what:20}{count:8}  {end:12} {'same' if same else 'DIFFERENT'}")
+        sys.stdout.flush()
+    return results
 
 
 def save_cost(megabytes, rounds, folder):
@@ -134,20 +136,30 @@ def main():
         if arguments.points:
             trainings = Trainings()
             rng = random.Random(arguments.seed)
-            rows = kill_points(arguments.points, rng, folder, trainings)
+            results = kill_points(arguments.points, rng, folder, trainings)
             trainings.close()
-            for what, count, killed, same in rows:
-                end = "killed" if killed else "not reached"
-                print(f"{what:20}{count:8}  {end:12} {'same' if same else 'DIFFERENT'}")
-            killed = [same for _, _, killed, same in rows if killed]
-            print(f"{backend}: {sum(killed)} of {len(killed)} killed are bit-identical")
-        for megabytes in arguments.sizes:
-            size, waits, bare, total = save_cost(megabytes, arguments.rounds, folder)
-            print(
-                f"{backend}: {size:.0f} MB: training waits {waits:.1f} ms, a bare copy "
-                f"{bare:.1f} ms (ratio {waits / bare:.2f}), "
-                f"written after {total:.0f} ms"
-            )
+            print(f"{backend}: {sum(results)} of {len(results)} are bit-identical")
+        if arguments.sizes:
+            heads = ["MB", "waits ms", "bare copy ms", "ratio", "written after ms"]
+            costs = [save_cost(m, arguments.rounds, folder) for m in arguments.sizes]
+            print_table(heads, costs)
+
+
+def print_table(heads, costs):
+    from keras_strategies._internal.reports import text_table
+
+    rows = [
+        [
+            f"{size:.0f}",
+            f"{waits:.1f}",
+            f"{bare:.1f}",
+            f"{waits / bare:.2f}",
+            f"{total:.0f}",
+        ]
+        for size, waits, bare, total in costs
+    ]
+    print()
+    print(text_table(heads, rows, [True, False, False, False, False]))
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ def test_a_loaded_model_keeps_its_zeros_with_the_callback(pruned_file):
     assert _zeros(loaded) == [0.5, 0.5]
     dense = keras.Sequential([keras.Input((10,)), L.Dense(2)])
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         _train(dense, callbacks=[sparsity.UpdatePruningStep()])
     assert _zeros(dense) == [0.0]
 

@@ -12,8 +12,7 @@ decide = _budget_decision.decide
 
 
 def test_tango_bound_is_that_of_the_paper():
-    # Tango (1998), table 1: 44 pairs, 1 lost, 0 gained; two-sided 95 %: -0.027, 0.121?
-    # The ends are roots of his equation 8, checked here as such.
+    # The ends of his interval are the roots of equation 8 of Tango (1998).
     for lost, gained, n in [(1, 0, 44), (10, 2, 100), (0, 0, 30), (5, 9, 250)]:
         bound = _budget_decision.tango_bound(lost, gained, n, 0.975) / 100
         a, b = 2 * n, -lost - gained + (2 * n - lost + gained) * bound

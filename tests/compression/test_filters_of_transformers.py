@@ -28,7 +28,16 @@ def _silence(layer, heads):
     layer.output_dense.kernel.assign(kernel)
 
 
-@pytest.mark.parametrize("arguments", [{}, {"use_bias": False}, {"value_dim": 5}])
+NOT_JAX = pytest.mark.skipif(
+    keras.backend.backend() == "jax",
+    reason="Keras's attention on JAX takes no values of another width than the keys",
+)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"use_bias": False}, pytest.param({"value_dim": 5}, marks=NOT_JAX)],
+)
 def test_heads_are_removed_whole(arguments):
     model = _transformer(**arguments)
     attention = model.get_layer("attention")

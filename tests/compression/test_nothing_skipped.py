@@ -102,7 +102,7 @@ def test_lora_is_skipped_with_a_warning(action, purpose):
     other = _model()
     other.get_layer("a").enable_lora(2)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # not selected, so nothing is skipped
+        warnings.simplefilter("error", UserWarning)  # not selected, so nothing is skipped
         compression.prune(other, HALF, include="b/")
 
 
@@ -182,7 +182,7 @@ def test_an_untrained_quantization_aware_model_warns_when_it_is_converted():
 
     aware = compression.quantize_aware(_model())
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         aware.predict(common.data(4)[0], verbose=0)
     text = "ranges have seen no batch"
     with warnings.catch_warnings(record=True) as caught:

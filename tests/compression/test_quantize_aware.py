@@ -158,7 +158,7 @@ def test_folding_equals_the_float_layers(make, bias, monkeypatch):
     unrounded = lambda weights, *settings: weights  # noqa: E731
     monkeypatch.setattr(_fake_quantization, "fake_quantize_weights", unrounded)
     monkeypatch.setattr(_fake_quantization, "deployed_weights", unrounded)
-    monkeypatch.setattr(_fake_quantization, "fake_quantize", lambda x, limits, bits: x)
+    monkeypatch.setattr(_fake_quantization, "fake_quantize", lambda x, *settings: x)
     model = keras.Sequential(
         [keras.Input((6, 6, 4)), make(bias), layers.BatchNormalization()]
     )

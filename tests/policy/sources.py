@@ -1,5 +1,7 @@
 """What the policy tests look at: files, public symbols, fenced code."""
 
+import ast
+import functools
 import importlib
 import re
 from pathlib import Path
@@ -15,6 +17,12 @@ SUBPACKAGES = sorted(
 
 def python_files():
     return sorted(PACKAGE.rglob("*.py"))
+
+
+@functools.cache
+def tree_of(path):
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text())
 
 
 def public_symbols():

@@ -26,6 +26,7 @@ PAGES = sorted(
 )
 # Pages whose blocks take seconds; their parts have tests of their own.
 SLOW = {
+    "compression.md",
     "distillation.md",
     "explain.md",
     "export.md",
@@ -36,6 +37,7 @@ SLOW = {
     "guides/early_stopping.md",
     "guides/faster.md",
     "guides/imbalance.md",
+    "hyperopt.md",
     "index.md",
     "tuning.md",
 }
@@ -85,6 +87,17 @@ def classifier(*names):
     return model
 
 
+class _History:
+    """Stands for the result of a training; each has another loss."""
+
+    def __init__(self):
+        self.random = np.random.default_rng(0)
+
+    @property
+    def history(self):
+        return {"val_loss": list(self.random.random(2))}
+
+
 def _names(page, digits):
     names = {"__name__": "page", "keras": keras, "np": np, **digits}
     names["model"] = classifier()
@@ -98,6 +111,10 @@ def _names(page, digits):
     if page == "explain.md":
         names["x_validation"] = np.random.default_rng(1).random((32, 24, 24, 1))
         names["y_validation"] = np.arange(32) % 10
+    if page == "hyperopt.md":  # what stands for the reader's training, `...`
+        names |= {"history": _History(), "loss": 0.5, "epoch": 1}
+        names |= {"optuna": pytest.importorskip("optuna")}
+        names["tuning"] = keras_strategies.tuning
     if page == "fine_tuning.md":
         body = [
             keras.layers.Conv2D(4, 3, padding="same", name="block_4"),
@@ -129,6 +146,8 @@ def few_epochs(page):
 )
 @pytest.mark.usefixtures("few_epochs")
 @pytest.mark.filterwarnings("ignore:Limiting epochs:UserWarning")
+# What `compress` says of the small data of its page, which prints the reason.
+@pytest.mark.filterwarnings("ignore:The budget is not met:UserWarning")
 def test_page_runs(page, digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")

@@ -7,7 +7,10 @@ import pytest
 
 from tests.policy.sources import ROOT
 
-BACKENDS = ["tensorflow"] + ["jax"] * (importlib.util.find_spec("jax") is not None)
+BACKENDS = ["tensorflow"]
+if importlib.util.find_spec("jax") is not None:
+    # The same modules of ours; each process starts Keras anew.
+    BACKENDS.append(pytest.param("jax", marks=pytest.mark.slow))
 
 
 @pytest.fixture(scope="module")

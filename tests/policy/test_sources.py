@@ -7,9 +7,7 @@ import pathlib
 import re
 import subprocess
 
-import pytest
-
-from tests.policy.sources import PACKAGE, ROOT, python_files
+from tests.policy.sources import PACKAGE, ROOT, python_files, tree_of
 
 HEAVY = {
     "tensorflow",
@@ -39,12 +37,19 @@ def _imports(tree):
             yield node, node.module
 
 
-@pytest.mark.parametrize("path", python_files(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_private_keras_only_in_its_file(path):
-    if path.parent == PACKAGE / "_internal" / "keras_private":
-        return
-    for _, module in _imports(ast.parse(path.read_text())):
-        assert not module.startswith("keras.src"), f"{path.name} imports {module}"
+# One test for all files: as many tests as files would take longer than reading them.
+
+
+def test_private_keras_only_in_its_file():
+    allowed = PACKAGE / "_internal" / "keras_private"
+    problems = [
+        f"{_id(path)} imports {module}"
+        for path in python_files()
+        if path.parent != allowed
+        for _, module in _imports(tree_of(path))
+        if module.startswith("keras.src")
+    ]
+    assert not problems
 
 
 TUNING = PACKAGE / "tuning"
@@ -87,7 +92,7 @@ def _private_names_of_keras_tuner():
     return {name for name in names if _is_private(name)}
 
 
-def _ids(path):
+def _id(path):
     return str(path.relative_to(ROOT))
 
 
@@ -97,50 +102,64 @@ def test_the_private_names_of_keras_tuner_are_known():
     )
 
 
-@pytest.mark.parametrize("path", TUNING_FILES, ids=_ids)
-def test_private_names_of_keras_tuner_only_in_their_room(path):
+def test_private_names_of_keras_tuner_only_in_their_room():
     """Neither used nor, by chance, overridden."""
-    tree = ast.parse(path.read_text())
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    methods = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
-    assert sorted((used | methods) & _private_names_of_keras_tuner()) == []
+    problems = {}
+    for path in TUNING_FILES:
+        nodes = list(ast.walk(tree_of(path)))
+        used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        methods = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        names = (used | methods) & _private_names_of_keras_tuner()
+        if names:
+            problems[_id(path)] = sorted(names)
+    assert not problems
 
 
 @functools.cache
 def _own_private_names():
-    trees = (ast.parse(path.read_text()) for path in TUNING.rglob("*.py"))
+    trees = (tree_of(path) for path in TUNING.rglob("*.py"))
     return {name for tree in trees for name in _defined(tree) if _is_private(name)}
 
 
-@pytest.mark.parametrize("path", TUNING_FILES, ids=_ids)
-def test_private_names_of_others_only_in_their_room(path):
+def test_private_names_of_others_only_in_their_room():
     """An underscore attribute is one that tuning itself defines, not Optuna's."""
     allowed = _own_private_names() | {"_exit"}  # of os, which is public
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Attribute) and _is_private(node.attr):
-            assert node.attr in allowed, f"{path.name}:{node.lineno}"
+    problems = [
+        f"{_id(path)}:{node.lineno} {node.attr}"
+        for path in TUNING_FILES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute)
+        if _is_private(node.attr) and node.attr not in allowed
+    ]
+    assert not problems
 
 
-@pytest.mark.parametrize("path", python_files(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_heavy_imports_are_inside_functions(path):
-    tree = ast.parse(path.read_text())
-    in_tuning = path.is_relative_to(PACKAGE / "tuning")
-    is_worker = path.name.startswith("_worker")
-    for node, module in _imports(tree):
-        top = module.partition(".")[0]
-        if top in TUNING_ONLY:
-            assert in_tuning, f"{path.name} imports {module}"
-        if top in HEAVY and not is_worker and not in_tuning:
-            assert node not in tree.body, f"{path.name} imports {module} at the top"
+def test_heavy_imports_are_inside_functions():
+    problems = []
+    for path in python_files():
+        tree = tree_of(path)
+        in_tuning = path.is_relative_to(PACKAGE / "tuning")
+        is_worker = path.name.startswith("_worker")
+        for node, module in _imports(tree):
+            top = module.partition(".")[0]
+            if top in TUNING_ONLY and not in_tuning:
+                problems.append(f"{_id(path)} imports {module}")
+            at_the_top = node in tree.body
+            if top in HEAVY and not is_worker and not in_tuning and at_the_top:
+                problems.append(f"{_id(path)} imports {module} at the top")
+    assert not problems
 
 
-@pytest.mark.parametrize("path", python_files(), ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_swallowed_errors(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ExceptHandler):
-            bare = node.type is None
-            silent = all(isinstance(item, ast.Pass) for item in node.body)
-            assert not bare and not silent, f"{path.name}:{node.lineno}"
+def test_no_swallowed_errors():
+    problems = []
+    for path in python_files():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ExceptHandler):
+                bare = node.type is None
+                silent = all(isinstance(item, ast.Pass) for item in node.body)
+                if bare or silent:
+                    problems.append(f"{_id(path)}:{node.lineno}")
+    assert not problems
 
 
 def _tracked_text():

@@ -359,3 +359,42 @@ def test_the_stored_attributes_keep_their_strings():
         "OVER_BUDGET": "keras_strategies:surplus",
         "HEARTBEAT": "keras_strategies:alive",
     }
+
+
+class Declared(tuning.Tuner):
+    """A tuner whose trials are numbers of the space given outside."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        return float(trial.hyperparameters.get("x"))
+
+
+def declared(folder, low=0.0, high=1.0, choices=("a", "b"), **kwargs):
+    space = keras_tuner.HyperParameters()
+    space.Float("x", low, high)
+    space.Choice("kind", list(choices))
+    return Declared(
+        hyperparameters=space, directory=folder, storage=folder / "journal.log",
+        **{"algorithm": "random", "max_trials": 4, "seed": 1, **kwargs},
+    )  # fmt: skip
+
+
+def test_a_storage_is_checked_and_start_values_go_through_it(tmp_path):
+    first = declared(tmp_path)
+    for _ in range(2):
+        first.enqueue({"x": 0.125, "kind": "b"})
+    first.search(verbose=0)
+    xs = [row["value/x"] for row in first.results()]
+    assert xs[0] == 0.125 and xs.count(0.125) == 1 and len(xs) == 4
+    # Another range holds from now on, for old trials too.
+    wider = declared(tmp_path, 5.0, 6.0, max_trials=7)
+    wider.search(verbose=0)
+    rows = wider.results()
+    assert [row["status"] for row in rows] == ["OUTSIDE"] * 4 + ["COMPLETED"] * 3
+    assert all(5 <= row["value/x"] <= 6 for row in rows[4:])
+    with pytest.raises(ValueError, match="`kind` must have the choices of the study"):
+        declared(tmp_path, choices=("a", "c"), max_trials=9).search(verbose=0)
+    other = declared(tmp_path, objective=keras_tuner.Objective("size", "min"))
+    with pytest.raises(ValueError, match="The objective must be that of the search"):
+        other.search(verbose=0)
+    with pytest.raises(ValueError, match="`warm_start` needs"):
+        declared(tmp_path, warm_start=first)

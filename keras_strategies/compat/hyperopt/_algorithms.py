@@ -5,6 +5,8 @@ import types
 from typing import Any
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.optional import require
+from keras_strategies.tuning import _studies
 
 
 class Suggest:
@@ -70,14 +72,9 @@ def _tpe_sampler(
     n_EI_candidates: int = 24,
     **others: Any,
 ) -> Any:
-    import optuna
-
+    require("optuna", "`tpe.suggest`")
     if others:
         checks.fail(
             "`tpe.suggest` takes n_startup_jobs and n_EI_candidates here", **others
         )
-    return optuna.samplers.TPESampler(
-        seed=seed,
-        n_startup_trials=n_startup_jobs,
-        n_ei_candidates=n_EI_candidates,
-    )
+    return _studies.make_tpe(seed, n_startup_jobs, n_EI_candidates)

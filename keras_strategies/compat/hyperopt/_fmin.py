@@ -7,7 +7,6 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import keras_tuner
 import numpy as np
 
 from keras_strategies._internal import checks
@@ -21,6 +20,11 @@ from keras_strategies.compat.hyperopt._trials import (
 )
 from keras_strategies.tuning import Tuner
 from keras_strategies.tuning._space import Space
+from keras_strategies.tuning.search import (
+    FailedTrialError,
+    FatalError,
+    make_objective,
+)
 
 _STATUSES = ("new", "running", "suspended", STATUS_OK, STATUS_FAIL)
 
@@ -52,7 +56,7 @@ class ObjectiveTuner(Tuner):
         hyperparameters.is_explored = True
         super().__init__(
             None,
-            keras_tuner.Objective("loss", "min"),
+            make_objective("loss", "min"),
             hyperparameters=hyperparameters,
             **kwargs,
         )
@@ -66,10 +70,10 @@ class ObjectiveTuner(Tuner):
                 raise
             # hyperopt ends with it; as itself it would only fail the trial.
             self.error = error
-            raise keras_tuner.errors.FatalError(str(error)) from error
+            raise FatalError(str(error)) from error
         self.results_by_id[trial.trial_id] = result
         if result["status"] != STATUS_OK:
-            raise keras_tuner.errors.FailedTrialError(f"status {result['status']}")
+            raise FailedTrialError(f"status {result['status']}")
         numbers = {
             name: float(value)
             for name, value in result.items()
@@ -217,7 +221,7 @@ def _run(tuner: ObjectiveTuner, workers: int, verbose: int) -> None:
             tuner.search_parallel(workers, verbose=verbose)
         else:
             tuner.search(verbose=verbose)
-    except keras_tuner.errors.FatalError:
+    except FatalError:
         if tuner.error is None:
             raise
         raise tuner.error from None

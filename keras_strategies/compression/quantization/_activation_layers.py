@@ -156,7 +156,7 @@ class QuantizedAffine(bases.Layer):
         return product + ops.cast(offset, inputs.dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return self.layer.compute_output_shape(input_shape)
+        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         layer = keras.saving.serialize_keras_object(self.layer)

@@ -136,7 +136,12 @@ class QuantizedLayer(bases.Layer):
         return self.layer.compute_mask(inputs, mask)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return self.layer.compute_output_shape(input_shape)
+        own = type(self.layer).compute_output_shape
+        if own is not _LAYERS.Layer.compute_output_shape:
+            return self.layer.compute_output_shape(input_shape)
+        # A custom layer may leave its shape to be told by its call.
+        inputs = keras.KerasTensor(input_shape, self.compute_dtype)
+        return self.layer.compute_output_spec(inputs).shape
 
     def get_config(self) -> dict[str, Any]:
         save = keras.saving.serialize_keras_object

@@ -248,7 +248,6 @@ def to_tflite(
         min_agreement=min_agreement,
         output_kind=output_kind,
     )
-    time_limit = validate_time_limit(time_limit)
     keras_model = validate_model(model, safe_mode)
     parsed = _options.quantize_selected(parsed, keras_model, include, exclude)
     criteria = dataclasses.replace(criteria, limits=_options.resolve_limits(parsed))
@@ -264,7 +263,7 @@ def to_tflite(
         metadata=None if metadata is None else _metadata.validate(metadata),
         criteria=criteria,
         labels=labels,
-        time_limit=time_limit,
+        time_limit=validate_time_limit(time_limit),
         metric_constraint=constraint,
         rescue=_options.validate_rescue(rescue, parsed, representative_data),
         uses_learned_ranges=_options.uses_learned_ranges(

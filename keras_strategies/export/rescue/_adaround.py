@@ -14,6 +14,8 @@ _LOW, _HIGH = -0.1, 1.1
 _WEIGHT, _BETA_START, _BETA_END = 0.01, 20.0, 2.0
 _WARM_UP = 0.2
 _LEARNING_RATE = 0.01
+# Most passes over all weights at the end.
+_MOST_SWEEPS = 20
 # Most rows of patches of a layer that its second moments are computed from.
 _MOST_ROWS = 20_000
 
@@ -38,7 +40,8 @@ def adaround(
         min  |W(V) x - W x|^2 + 0.01 sum (1 - |2 h(V) - 1|^beta)
 
     where `x` on the left comes from the layers that were rounded before, and `beta`
-    falls from 20 to 2, so that `h` ends at 0 or 1. No labels are needed. The loss is a
+    falls from 20 to 2, so that `h` ends at 0 or 1; then single weights move as long as
+    the loss falls. No labels are needed. The loss is a
     quadratic function of the second moments of the patches, which is what is
     minimized here; this takes seconds for layers of some hundred inputs.
 
@@ -195,8 +198,35 @@ def adaptive_rounding(
     # The largest weights keep their range: the converter takes its step from them.
     extreme = np.abs(kernel) >= largest * step * (1 - 1e-9)
     rounded = np.where(extreme, nearest, rounded)
-    losses = [_quadratic(w, kernel, second, cross) for w in (rounded, nearest)]
-    return rounded if losses[0] <= losses[1] else nearest
+    ends = np.clip(lower, -largest, largest) * step
+    ends = ends, np.clip(lower + 1, -largest, largest) * step
+    candidates = [
+        _descend(start, ends, extreme, second, target) for start in (rounded, nearest)
+    ]
+    losses = [_quadratic(w, kernel, second, cross) for w in candidates]
+    return candidates[int(np.argmin(losses))]
+
+
+def _descend(weights, ends, fixed, second, target):
+    """Moves single weights up or down as long as the loss falls.
+
+    The loss is quadratic, so that the best value of a weight, all others given, is
+    known: the end that is nearest to it is taken, one input after the other.
+    """
+    weights = weights.copy()
+    for _ in range(_MOST_SWEEPS):
+        before = weights.copy()
+        for i, curvature in enumerate(np.diag(second)):
+            if curvature <= 0:
+                continue
+            slope = second[i] @ weights - target[i]
+            best = weights[i] - slope / curvature
+            is_lower = np.abs(best - ends[0][i]) <= np.abs(best - ends[1][i])
+            moved = np.where(is_lower, ends[0][i], ends[1][i])
+            weights[i] = np.where(fixed[i], weights[i], moved)
+        if np.array_equal(before, weights):
+            break
+    return weights
 
 
 def _quadratic(weights, kernel, second, cross):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,10 @@ Path: TypeAlias = str | os.PathLike[str]
 
 class FromFiles:
     """The class methods of `IndexedDataset` that read files."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, source: Any, **options: Any) -> None: ...
 
     @classmethod
     def from_directory(

@@ -44,7 +44,7 @@ class ImageDirectory:
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.int32]:
         import cv2
 
         name, label = self._files[index]

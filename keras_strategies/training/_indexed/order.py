@@ -7,7 +7,8 @@ epoch); the highest word of the counter parts the permutation (0) from the recor
 and the next word is the number of the record, so that no two of them overlap.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def rows_of_batch(
 
 
 def record_generators(
-    seed: int, epoch: int, records: Sequence[int]
+    seed: int, epoch: int, records: Iterable[Any]
 ) -> Iterator[np.random.Generator]:
     """Yields a generator for each record, the same whatever batch it is in.
 

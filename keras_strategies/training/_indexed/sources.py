@@ -100,7 +100,11 @@ class SequenceSource:
         """Returns the class and the number of items."""
         described = getattr(self._sequence, "signature", None)
         more = described() if callable(described) else {}
-        return {"class": type(self._sequence).__name__, "records": len(self), **more}
+        return {
+            "class": type(self._sequence).__name__,
+            "records": len(self),
+            **dict(more),
+        }
 
 
 def stack(records: Sequence[Any]) -> Any:

@@ -2,14 +2,17 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_strategies._internal.keras_private import compile_arguments
-from keras_strategies._internal.traversal import all_layers
-from keras_strategies.training._fingerprint import environment
+from keras_strategies._internal.keras_private import (
+    compile_arguments,
+    iterations_variable,
+)
+from keras_strategies._internal.traversal import all_layers, innermost_optimizer
 
 #: Parts that `allow` may name, with what they are.
 PARTS = {
@@ -21,6 +24,7 @@ PARTS = {
     "optimizer": "the optimizer and its arguments",
     "versions": "versions of Keras and of the backend",
 }
+_RATE = "learning_rate"
 # Given anew by Keras in each process, or no part of the computation.
 _IGNORED = {"name", "build_config", "registered_name", "shared_object_id", "function"}
 
@@ -58,7 +62,39 @@ def _describe_object(value):
         config = value.get_config()
     except (NotImplementedError, TypeError, ValueError):  # one that cannot be saved
         return name
-    return {"class": name, **describe(config)}
+    return {"class": name, **dict(describe(config))}
+
+
+def of_optimizer(model: keras.Model) -> Any:
+    """Returns the optimizer with its arguments.
+
+    The rate of one that has trained is no argument any more: callbacks have changed it.
+    It is `None` then, which is compared with nothing.
+    """
+    described = describe(model.optimizer)
+    optimizer = innermost_optimizer(model.optimizer)
+    counter = iterations_variable(optimizer) if optimizer is not None else None
+    if counter is not None and int(keras.ops.convert_to_numpy(counter)):
+        return _without_rates(described)
+    return described
+
+
+def _without_rates(described):
+    if isinstance(described, list):
+        return [_without_rates(entry) for entry in described]
+    if not isinstance(described, dict):
+        return described
+    return {
+        key: None
+        if key == _RATE and isinstance(entry, float)
+        else _without_rates(entry)
+        for key, entry in described.items()
+    }
+
+
+def is_rate(path: str) -> bool:
+    """Whether this path of `differences` is a learning rate."""
+    return path.rpartition(".")[2] == _RATE
 
 
 def of_model(model: keras.Model) -> dict[str, Any]:
@@ -110,13 +146,13 @@ def fingerprint(
     callbacks: Iterable[keras.callbacks.Callback],
 ) -> dict[str, Any]:
     """Returns what a training consists of, as JSON, part by part."""
-    versions = environment()
+    backend = keras.backend.backend()
     return {
-        "backend": versions.pop("backend"),
-        "versions": versions,
+        "backend": backend,
+        "versions": {"keras": keras.__version__, backend: metadata.version(backend)},
         "model": of_model(model),
         "compile": of_compile(model),
-        "optimizer": describe(model.optimizer),
+        "optimizer": of_optimizer(model),
         "data": of_data(fit),
         "callbacks": [type(callback).__qualname__ for callback in callbacks],
     }
@@ -135,6 +171,7 @@ def differences(
                 before.get(key, "(absent)"), now.get(key, "(absent)"), (*path, key)
             )
         ]
-    if before == now:
+    unknown = path[-1:] == (_RATE,) and None in (before, now)
+    if unknown or before == now:
         return []
     return [(".".join(path), before, now)]

@@ -96,7 +96,7 @@ class CheckpointStore:
                     "To train from the start, remove the directory or give another.",
                 )
             )
-        if newer:
+        if newer and chosen is not None:
             warnings.warn(
                 f"Not the newest checkpoint of {self.storage.location} is used but "
                 f"{chosen.name}, as others are damaged ({reasons}).",

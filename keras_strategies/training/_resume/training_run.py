@@ -15,18 +15,28 @@ from keras_strategies._internal.keras_private import (
 )
 from keras_strategies._internal.keras_private.fit_loop import build_all_state
 from keras_strategies._internal.keras_private.resuming import set_first_epoch
-from keras_strategies._internal.traversal import innermost_optimizer
+from keras_strategies._internal.traversal import (
+    base_optimizers,
+    innermost_optimizer,
+)
 from keras_strategies.training._resume import architecture, variables
 from keras_strategies.training._resume.callback_states import SiblingStates
 from keras_strategies.training._resume.checkpoints import Checkpoint
 from keras_strategies.training._resume.data_position import DataPosition
 from keras_strategies.training._resume.encoding import decode, encode
-from keras_strategies.training._resume.fingerprint import differences, fingerprint
+from keras_strategies.training._resume.fingerprint import (
+    differences,
+    fingerprint,
+    is_rate,
+)
 from keras_strategies.training._resume.random_states import (
     get_random_states,
     set_random_states,
 )
 from keras_strategies.training._resume.store import CheckpointStore
+
+# Groups of variables that begin anew where such a difference is meant.
+_GROUP_PARTS = {"metrics": "compile", "optimizer": "optimizer"}
 
 
 class TrainingRun:
@@ -63,6 +73,8 @@ class TrainingRun:
         self._epoch_random: dict[str, Any] | None = None
         self.step = 0
         self.is_pending = self.is_over = False
+        self._allow: tuple[str, ...] = ()
+        self._meant_rates: list[tuple[Any, float]] = []
         if "make_train_function" in model.__dict__:
             checks.fail(
                 "ResumableTraining needs the training steps of Keras",
@@ -90,7 +102,12 @@ class TrainingRun:
         if checkpoint is None:
             return None
         state = checkpoint.state
-        self._refuse_differences(state["fingerprint"], allow)
+        self._allow = tuple(allow)
+        self._refuse_differences(state["fingerprint"])
+        if self.model.built:  # else as soon as it is
+            groups = {"model": variables.variables_of(self.model)["model"]}
+            weights = {"model": state["variables"]["model"]}
+            variables.fitting(weights, checkpoint.arrays, groups)
         info = checkpoint.info
         if info["finished"]:
             if info["epoch"] >= self._epochs or info["stopped"]:
@@ -148,7 +165,7 @@ class TrainingRun:
     def _converted(self, step, checkpoint):
         """The batch at the position of `step`, where batches have another size now."""
         steps, before = self._data.steps, checkpoint.info["steps_per_epoch"]
-        if not step or steps == before:
+        if not step or steps is None or steps == before:
             return step
         data = checkpoint.state["fingerprint"]["data"]
         size, now = data.get("batch_size"), self._fingerprint["data"].get("batch_size")
@@ -156,12 +173,22 @@ class TrainingRun:
             step = step * size // now
         return min(step, steps - 1)
 
-    def _refuse_differences(self, before, allow):
-        found = [
+    def _refuse_differences(self, before):
+        every = [
             entry
             for part in before
-            if part not in allow
             for entry in differences(before[part], self._fingerprint[part], (part,))
+        ]
+        if any(is_rate(path) for path, _, _ in every):
+            # A new rate that is meant holds, although the old one is a variable of the
+            # checkpoint.
+            self._meant_rates = [
+                (item, float(keras.ops.convert_to_numpy(item.learning_rate)))
+                for root in variables.optimizers_of(self.model)
+                for item in base_optimizers(root)
+            ]
+        found = [
+            entry for entry in every if entry[0].partition(".")[0] not in self._allow
         ]
         if not found:
             return
@@ -198,13 +225,22 @@ class TrainingRun:
             if not optimizer.built and optimizer is model.optimizer:
                 optimizer.build(model.trainable_variables)
         groups = variables.variables_of(model)
-        variables.check_fit(state["variables"], arrays, groups)
-        variables.assign(state["variables"], arrays, groups)
+        optional = [g for g, part in _GROUP_PARTS.items() if part in self._allow]
+        described = variables.fitting(state["variables"], arrays, groups, optional)
+        variables.assign(described, arrays, groups)
+        for group in set(state["variables"]) - set(described):
+            warnings.warn(
+                f"The variables of the {group} begin anew: the checkpoint has others.",
+                stacklevel=6,
+            )
+        for optimizer, rate in self._meant_rates:
+            optimizer.learning_rate = rate
         self._states.set(state["callbacks"], arrays)
         if checkpoint.info["stopped"]:
             model.stop_training = True
         set_random_states(decode(state["random"], arrays))
-        self._fingerprint = {**state["fingerprint"], **self._fingerprint}
+        if not self._meant_rates:
+            self._fingerprint["optimizer"] = state["fingerprint"]["optimizer"]
         self._checkpoint = None
 
     def begin_epoch(self, epoch: int) -> None:

@@ -1,6 +1,6 @@
 """The variables of a training: model, metrics and optimizers, copied and put back."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -71,22 +71,31 @@ class HostCopies:
     def _copy(self, key, variable):
         value = np.asarray(ops.convert_to_numpy(variable))
         buffer = self._buffers.get(key)
-        fits = buffer is not None and (buffer.shape, buffer.dtype) == (
-            value.shape,
-            value.dtype,
-        )
-        if not fits:
+        kind = value.shape, value.dtype
+        if buffer is None or (buffer.shape, buffer.dtype) != kind:
             buffer = self._buffers[key] = np.empty(value.shape, value.dtype)
         np.copyto(buffer, value)
         return buffer
 
 
-def check_fit(
+def fitting(
     described: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
     groups: Mapping[str, list[keras.Variable]],
-) -> None:
-    """Refuses values of other shapes or types than those of the variables."""
+    optional: Collection[str] = (),
+) -> dict[str, Any]:
+    """Returns the groups of a checkpoint whose values fit the variables.
+
+    Args:
+        described: What `HostCopies.take` returned.
+        arrays: The arrays of the checkpoint.
+        groups: The variables.
+        optional: Groups that may have other shapes or types; they are left out then.
+
+    Raises:
+        ValueError: If another group has.
+    """
+    result = {}
     for group, references in described.items():
         variables = groups.get(group, [])
         before = [[list(arrays[r["key"]].shape), r["dtype"]] for r in references]
@@ -94,6 +103,9 @@ def check_fit(
             [list(v.shape), keras.backend.standardize_dtype(v.dtype)] for v in variables
         ]
         if before == now:
+            result[group] = references
+            continue
+        if group in optional:
             continue
         pairs = zip(before, now, strict=False)
         first = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
@@ -112,6 +124,7 @@ def check_fit(
             fix="Use another directory for another training.",
             **about,
         )
+    return result
 
 
 def assign(

@@ -110,16 +110,16 @@ class LocalReports:
     """
 
     def __init__(self, oracle: Any) -> None:
-        self._oracle = oracle
+        self._local = oracle
         self.pruned: dict[str, int] = {}
         self.curve: dict[int, float] = {}
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._oracle, name)
+        return getattr(self._local, name)
 
     def report(self, trial_id: str, epoch: int, logs: Mapping[str, float]) -> str:
-        if self._oracle.objective.has_value(logs):
-            self.curve[epoch] = float(self._oracle.objective.get_value(logs))
+        if self._local.objective.has_value(logs):
+            self.curve[epoch] = float(self._local.objective.get_value(logs))
         return "RUNNING"
 
 

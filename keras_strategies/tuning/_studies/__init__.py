@@ -7,6 +7,7 @@ from keras_strategies.tuning._studies.samplers import (
     SamplerName,
     create_study,
     make_sampler,
+    make_tpe,
     quiet_sampling,
     trial_state,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "SamplerName",
     "create_study",
     "make_sampler",
+    "make_tpe",
     "open_storage",
     "quiet_sampling",
     "saved_trials",

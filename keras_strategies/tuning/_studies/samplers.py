@@ -79,6 +79,17 @@ def make_sampler(
         return SAMPLERS[name](seed, max_trials, parallel)
 
 
+def make_tpe(
+    seed: int, startup_trials: int, candidates: int
+) -> "optuna.samplers.BaseSampler":
+    """Makes Optuna's TPE, each hyperparameter modelled alone."""
+    import optuna
+
+    return optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=startup_trials, n_ei_candidates=candidates
+    )
+
+
 def create_study(
     sampler: "optuna.samplers.BaseSampler", directions: Sequence[str], **storage: Any
 ) -> "optuna.Study":

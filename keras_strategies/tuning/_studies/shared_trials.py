@@ -40,6 +40,8 @@ RETRY = "keras_strategies:retry_of"
 ORPHANED = "keras_strategies:lost"
 OVER_BUDGET = "keras_strategies:surplus"
 HEARTBEAT = "keras_strategies:alive"
+# Of the study: what the search is.
+DESCRIPTION = "keras_strategies:search"
 
 
 def as_json(value: Any) -> Any:

@@ -96,6 +96,12 @@ class RequestsOracle(WorkerOracle):
             ValueError: If the space has no such name or value, or the values violate
                 the constraints.
         """
+        labelled = self.checked_values(values)
+        if labelled not in self.enqueued:
+            self.enqueued.append(labelled)
+
+    def checked_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns values as trials hold them, or raises as `enqueue` does."""
         space = self.hyperparameters.space
         labelled = {}
         for name, value in values.items():
@@ -106,8 +112,7 @@ class RequestsOracle(WorkerOracle):
             labelled[name] = _space.legal_value(declared, value) if declared else value
         if not self.is_feasible(labelled):
             checks.fail("`values` must satisfy the constraints", values=dict(values))
-        if labelled not in self.enqueued:
-            self.enqueued.append(labelled)
+        return labelled
 
     def next_enqueued(self) -> dict[str, Any] | None:
         """Returns and removes the next enqueued values that were not tried."""

@@ -10,6 +10,7 @@ from keras_tuner.engine.trial import TrialStatus
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
 from keras_strategies.tuning import _space, _studies
+from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning._studies import SamplerName
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
@@ -107,15 +108,16 @@ class OptunaOracle(OracleBase):
         return _studies.create_study(sampler, self._directions())
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        for _ in range(self.attempts()):
+        for _ in range(private.max_collisions(self)):
             trial = self.study.ask()
             values = self._suggest(trial)
             if self._accepts(trial, values):
                 return self._claim(trial_id, trial, values)
             # Failed trials are not modelled, so that duplicates do no harm.
             self.study.tell(trial, state=_studies.trial_state("FAIL"))
-        # The sampler repeats itself: a random combination that is new, by the queue of
-        # the study, so that the study knows its result.
+        # The sampler repeats itself, or what the constraints forbid: a random
+        # combination that is new, by the queue of the study, so that the study knows
+        # its result.
         values = self._draw_untried()
         if values is None:
             return {"status": TrialStatus.STOPPED, "values": None}
@@ -157,9 +159,9 @@ class OptunaOracle(OracleBase):
         live = self._running.pop(trial.trial_id, None)
         if live is not None:
             self._tell(live, trial, *self._outcome(live, trial))
-        elif trial in self.completed_trials():
+        elif trial.status == TrialStatus.COMPLETED:
             # The study was made anew for another space while it ran.
-            self._add_completed([trial])
+            self._add_unknown(trial)
 
     def _outcome(
         self, live: "optuna.trial.Trial", trial: Trial
@@ -224,6 +226,11 @@ class OptunaOracle(OracleBase):
         for values, results in self.history:
             self._add(values, results)
         self._add_completed(self.completed_trials())
+
+    def _add_unknown(self, trial: Trial) -> None:
+        """Adds a completed trial that the study does not have."""
+        if trial.trial_id not in self.outside:
+            self._add_completed([trial])
 
     def _add_completed(self, trials: Sequence[Trial]) -> None:
         for trial in trials:

@@ -18,16 +18,16 @@ from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning._studies import SamplerName
 from keras_strategies.tuning._studies import shared_trials as shared
 from keras_strategies.tuning.oracles._base import Objective
+from keras_strategies.tuning.oracles._shared_search import SharedSearchOracle
 from keras_strategies.tuning.oracles._stored import locked
 from keras_strategies.tuning.oracles._workers import MAX_ORPHANED
-from keras_strategies.tuning.oracles.optuna_oracle import OptunaOracle
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
 
-class OptunaStorageOracle(OptunaOracle):
+class OptunaStorageOracle(SharedSearchOracle):
     """Optuna's samplers over a storage that several processes share, without a chief.
 
     Start the same script any number of times, on one machine or many, now or later:
@@ -125,6 +125,7 @@ class OptunaStorageOracle(OptunaOracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
+        self._given_space = self.hyperparameters.copy()
         self._sync()
 
     def _create_study(self, salt: int = 0) -> "optuna.Study":
@@ -178,6 +179,7 @@ class OptunaStorageOracle(OptunaOracle):
         finished.sort(key=lambda frozen: (frozen.datetime_complete, frozen.number))
         self.trials = trials
         self.start_order = list(trials)
+        self.outside = {key for key, t in trials.items() if self._is_outside(t)}
         self.end_order = [self._trial_id(frozen.number) for frozen in finished]
 
     def _new_trial(self, trial_id: str, values: Mapping[str, Any]) -> Trial:

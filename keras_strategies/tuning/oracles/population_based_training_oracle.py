@@ -221,7 +221,7 @@ class PopulationBasedTrainingOracle(OracleBase):
         member: int,
         parent: str | None,
     ) -> dict[str, Any]:
-        entries = {
+        entries: dict[str, Any] = {
             "tuner/generation": generation,
             "tuner/member": member,
             "tuner/epochs": (generation + 1) * self.interval,

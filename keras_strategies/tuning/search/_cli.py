@@ -1,11 +1,11 @@
-"""Names of KerasTuner for the command line, which must not import it itself."""
+"""Names of KerasTuner for the rooms above, which must not import it themselves."""
 
 from typing import Any
 
 import keras_tuner
-from keras_tuner.errors import FatalError
+from keras_tuner.errors import FailedTrialError, FatalError
 
-__all__ = ["FatalError", "is_hypermodel", "make_objective"]
+__all__ = ["FailedTrialError", "FatalError", "is_hypermodel", "make_objective"]
 
 
 def make_objective(name: str, direction: str) -> keras_tuner.Objective:

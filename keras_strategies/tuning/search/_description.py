@@ -196,6 +196,26 @@ def _compare_spaces(
             changes.adopted.append(f"`{hp.name}` is new")
 
 
+def changed_choices(stored: _space.Space, declared: _space.Space) -> list[str]:
+    """Returns messages about other choices, which Optuna refuses in one study."""
+    before = {_space.scoped_name(hp): hp for hp in stored.space}
+    messages = []
+    for hp in declared.space:
+        previous = before.get(_space.scoped_name(hp))
+        if previous is None or _space.kind_of(hp) != "Choice":
+            continue
+        old, new = _space.domain(previous), _space.domain(hp)
+        if old != new:
+            messages.append(
+                checks.message(
+                    f"`{hp.name}` must have the choices of the study in the storage",
+                    {"choices": new["values"], "there": old["values"]},
+                    "Name another `project_name`.",
+                )
+            )
+    return messages
+
+
 def _compare_one(before: Any, now: Any, changes: Changes) -> None:
     if _space.kind_of(before) != _space.kind_of(now):
         changes.refused.append(_space.type_change_message(before, now))

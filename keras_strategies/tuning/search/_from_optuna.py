@@ -147,9 +147,10 @@ def check_directions(
             direction=direction,
             directions=directions,
         )
-    given = [direction or "minimize"] if directions is None else list(directions)
-    options = ("minimize", "maximize")
-    return [checks.choice("direction", value, options) for value in given]
+    names: list[Any] = [direction or "minimize"]
+    if directions is not None:
+        names = list(directions)
+    return [checks.choice("direction", n, ("minimize", "maximize")) for n in names]
 
 
 def make_tuner(

@@ -31,7 +31,9 @@ class Resuming(private.TunerHooks):
 
     def _begin(self) -> None:
         # KerasTuner looks for the file of the tuner, which may be lost alone.
-        if _folders.has_search(str(self.project_dir)):
+        if isinstance(self.oracle, OptunaStorageOracle):
+            self._join_storage()
+        elif _folders.has_search(str(self.project_dir)):
             self.reload()
         else:
             self._declared_space()
@@ -50,8 +52,7 @@ class Resuming(private.TunerHooks):
         """
         if not private.is_worker(self):
             if isinstance(self.oracle, OptunaStorageOracle):
-                self._declare_space()
-                self.oracle.reload()
+                self._join_storage()
             else:
                 self._resume()
         path = self._state_path()
@@ -61,6 +62,31 @@ class Resuming(private.TunerHooks):
             except checked_json.DamagedFileError:
                 if os.path.exists(path):
                     checked_json.set_aside(path)
+
+    def _join_storage(self) -> None:
+        oracle = self.oracle
+        oracle.reset_space()
+        declared = self._declared_space()
+        keys = {_space.scoped_name(hp) for hp in declared.space}
+        oracle.reload()
+        # What trials of others have declared is compared when the first one does here.
+        grown = {_space.scoped_name(hp) for hp in oracle.hyperparameters.space} - keys
+        oracle.hyperparameters.unconfirmed = grown
+
+    def _check_shared(self) -> None:
+        """Compares this search with the one in the storage."""
+        declared = self._declared_space()
+        new = _description.describe(self, declared)
+        new["space"] = declared.get_config()
+        old = self.oracle.shared_description(new)
+        stored = _space.Space.from_config(old["space"])
+        changes = _description.compare(old, new, stored, declared)
+        changes.refused += _description.changed_choices(stored, declared)
+        # The folds and weights of each process may have another seed; the trials of
+        # all processes count, so that nothing can be adopted against the others.
+        if changes.refused:
+            raise ValueError(changes.refused[0])
+        self.changes = changes.adopted
 
     def _resume(self) -> None:
         declared = self._declared_space()
@@ -110,8 +136,11 @@ class Resuming(private.TunerHooks):
 
         Of a storage each process may be one of many; a worker's chief has the folder.
         """
-        is_shared = isinstance(self.oracle, OptunaStorageOracle)
-        if is_shared or private.is_worker(self):
+        if isinstance(self.oracle, OptunaStorageOracle):
+            self._check_shared()
+            yield
+            return
+        if private.is_worker(self):
             yield
             return
         folder = str(self.project_dir)

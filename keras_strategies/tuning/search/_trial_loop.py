@@ -24,6 +24,7 @@ from keras_strategies.tuning.oracles import (
 from keras_strategies.tuning.reports import prepare_tensorboard
 from keras_strategies.tuning.search import _checkpoints, _folds, _misuse
 from keras_strategies.tuning.search._after_epoch import AfterEpoch, BestValue
+from keras_strategies.tuning.search._arguments import check_trial_limit
 from keras_strategies.tuning.search._resuming import Resuming
 from keras_strategies.tuning.search._trial_metrics import reduce_results
 
@@ -43,11 +44,27 @@ class TrialLoop(Resuming):
     time_limit: float | None
     max_checkpoints: int | None
     trial_in_subprocess: bool
+    trial_time_limit: float | None
+    trial_memory_limit: float | None
     trial_callbacks: TrialCallbacks | None
     algorithm_reason: str
     changes: list[str]
     _fit_ranges: dict[str, tuple[int, int]]
     _isolated: IsolatedTrials | None = None
+
+    def _isolate(self, isolates: Any, seconds: Any, mebibytes: Any) -> None:
+        """Checks the arguments about processes of trials."""
+        checks.boolean("trial_in_subprocess", isolates)
+        self.trial_in_subprocess = isolates
+        self.trial_time_limit = check_trial_limit("trial_time_limit", seconds, isolates)
+        self.trial_memory_limit = check_trial_limit(
+            "trial_memory_limit", mebibytes, isolates
+        )
+
+    def _call_back(self, trial_callbacks: Any) -> None:
+        """Checks the function that makes the callbacks of a trial."""
+        checks.callable_or_none("trial_callbacks", trial_callbacks)
+        self.trial_callbacks = trial_callbacks
 
     def checkpoint_path(self, trial_id: str) -> str:
         raise NotImplementedError

@@ -32,7 +32,7 @@ def read_results(
     results = []
     for row in rows:
         scores = _scores(row, objectives)
-        values = _values(row, space)
+        values = _active_values(row, space)
         if scores is not None and values:
             results.append((values, scores))
     if not results:
@@ -65,7 +65,7 @@ def _scores(row: Mapping[str, Any], objectives: Sequence[str]) -> list[float] | 
     return [float(score) for score in scores if score is not None]
 
 
-def _values(row: Mapping[str, Any], space: _space.Space) -> dict[str, Any]:
+def _active_values(row: Mapping[str, Any], space: _space.Space) -> dict[str, Any]:
     values: dict[str, Any] = {}
     known = values_of(row)
     for hp in space.space:

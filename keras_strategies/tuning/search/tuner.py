@@ -27,7 +27,6 @@ from keras_strategies.tuning.search._arguments import (
     check_fit_ranges,
     check_oracle_arguments,
     check_positive,
-    check_trial_limit,
 )
 from keras_strategies.tuning.search._misuse import check_objective_names
 from keras_strategies.tuning.search._oracle_setup import (
@@ -224,15 +223,8 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         self.executions_per_trial: int = check_count(
             "executions_per_trial", executions_per_trial
         )
-        self.trial_in_subprocess: bool = checks.boolean(
-            "trial_in_subprocess", trial_in_subprocess
-        )
-        self.trial_time_limit: float | None = check_trial_limit(
-            "trial_time_limit", trial_time_limit, trial_in_subprocess
-        )
-        self.trial_memory_limit: float | None = check_trial_limit(
-            "trial_memory_limit", trial_memory_limit, trial_in_subprocess
-        )
+        self._isolate(trial_in_subprocess, trial_time_limit, trial_memory_limit)
+        self._call_back(trial_callbacks)
         self.worker_timeout: float = check_positive("worker_timeout", worker_timeout)
         self.time_limit: float | None = check_positive("time_limit", time_limit, True)
         self.max_checkpoints: int | None = check_count(
@@ -240,9 +232,6 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         )
         self.on_change: OnChange = check_on_change(on_change)
         self.changes: list[str] = []
-        self.trial_callbacks: TrialCallbacks | None = checks.callable_or_none(
-            "trial_callbacks", trial_callbacks
-        )
         self._fit_ranges = check_fit_ranges(batch_size=batch_size, epochs=epochs)
         checked = check_algorithm(algorithm)
         pruner = make_pruner(pruner)

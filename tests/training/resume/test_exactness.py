@@ -13,7 +13,7 @@ from tests.training.resume.trainings import (
 )
 
 BACKEND = keras.backend.backend()
-QUICK = ("plain", "logs")
+QUICK = ("plain",)
 
 
 def _interrupted(folder, setting, batches, hook="batch", **options):

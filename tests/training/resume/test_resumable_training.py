@@ -135,6 +135,34 @@ def test_another_training_is_refused_by_name(tmp_path, ended, part):
     assert history.epoch == [0, 1, 2, 3]
 
 
+def test_what_is_meant_holds(tmp_path, ended):
+    shutil.copytree(ended[0], tmp_path / "run")
+    logger = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
+    options = {"epochs": 4, "allow": ("optimizer",)}
+    model, _ = _fit(tmp_path / "run", logger, model=_model(rate=0.25), **options)
+    assert float(model.optimizer.learning_rate) == 0.25
+    assert int(model.optimizer.iterations) == 4 * STEPS
+    shutil.rmtree(tmp_path / "run")
+    shutil.copytree(ended[0], tmp_path / "run")
+    other = _model()
+    other.compile("adam", "mse")
+    with pytest.warns(UserWarning, match="variables of the optimizer begin anew"):
+        _fit(tmp_path / "run", logger, model=other, **options)
+    assert int(other.optimizer.iterations) == STEPS
+
+
+def test_a_rate_that_callbacks_changed_is_no_difference(tmp_path):
+    def run(model, *others):
+        rates = callbacks.LearningRateScheduler(lambda epoch, rate: 0.5 * rate)
+        return _fit(tmp_path / "run", rates, *others, model=model, allow=("callbacks",))
+
+    model = _model()
+    with pytest.raises(Interruption):
+        run(model, InterruptAt(STEPS + 2))
+    assert run(model)[1].epoch == [0, 1, 2]  # the same model, not compiled anew
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.1 * 0.5**3)
+
+
 def test_another_batch_size_goes_on_at_the_same_record(tmp_path):
     with pytest.raises(Interruption):
         _fit(tmp_path / "run", InterruptAt(4), save_freq=4)

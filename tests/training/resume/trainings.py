@@ -89,21 +89,21 @@ def compiled(optimizer=None, **options):
     return model
 
 
-def _plain(_):
+def _plain(folder):
     adam = keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9)
     stop = keras.callbacks.EarlyStopping(
         "loss", patience=1, min_delta=0.05, restore_best_weights=True
     )
-    return compiled(adam), [RandomRates(), stop]
+    logger = keras.callbacks.CSVLogger(str(folder / "log.csv"))
+    return compiled(adam), [RandomRates(), stop, logger]
 
 
 def _logs(folder):
-    logger = keras.callbacks.CSVLogger(str(folder / "log.csv"))
     plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=1.0)
     saver = keras.callbacks.ModelCheckpoint(
         str(folder / "best.weights.h5"), "loss", save_best_only=True
     )
-    return compiled(), [logger, plateau, saver]
+    return compiled(), [plateau, saver]
 
 
 def _executions(_):

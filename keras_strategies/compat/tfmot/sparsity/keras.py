@@ -136,20 +136,24 @@ def _prune_targets(
     targets = _arguments.as_list(to_prune)
     for target in targets:
         _arguments.check_target("to_prune", target)
+    # A model that `input_shape` builds is a part of another one, as layers are.
+    whole = [t for t in targets if isinstance(t, keras.Model) and t.built]
+    parts = [
+        layer
+        for target in targets
+        if not any(target is model for model in whole)
+        for layer in _arguments.layers_of(target)
+    ]
     _arguments.take_input_shape("prune_low_magnitude", to_prune, extra)
-    whole, single = [], []
-    for target in targets:
-        if isinstance(target, keras.Model) and target.built:
-            whole.append(target)
-            continue
-        for layer in _arguments.layers_of(target):
-            if _arguments.check_supported(
-                "to_prune",
-                layer,
-                compressible_weights.can_be_compressed,
-                "tfmot.sparsity.keras.PrunableLayer",
-            ):
-                single.append(layer)
+    single = []
+    for layer in parts:
+        if _arguments.check_supported(
+            "to_prune",
+            layer,
+            compressible_weights.can_be_compressed,
+            "tfmot.sparsity.keras.PrunableLayer",
+        ):
+            single.append(layer)
     for model in whole:
         _resume.release(model)
         with _arguments.uncompiled(model):
