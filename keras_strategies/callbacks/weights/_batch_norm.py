@@ -11,6 +11,18 @@ from keras_strategies._internal.traversal import all_layers
 from keras_strategies._internal.variable_values import assign_values, host_values
 
 
+def need_data(model: keras.Model, batch_norm_data: Any) -> None:
+    """Refuses the mean of weights of a model whose statistics it does not suit."""
+    if batch_norm_data is None and batch_norm_layers(model):
+        checks.fail(
+            "`batch_norm_data` must be given for method='swa' on a model with "
+            "BatchNormalization",
+            fix="Give training inputs, or use method='ema', which averages the "
+            "statistics.",
+            batch_norm_data=None,
+        )
+
+
 def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """Returns the layers whose statistics training changes."""
     kind = keras.layers.BatchNormalization

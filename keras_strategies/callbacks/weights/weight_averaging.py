@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -23,6 +22,11 @@ from keras_strategies.callbacks._common.batch_counter import BatchCounter
 from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.weights import _batch_norm
+from keras_strategies.callbacks.weights._decays import (
+    decay_over,
+    warn_of_no_average,
+    weights_of_steps,
+)
 
 _PART = "weight averages"
 
@@ -103,6 +107,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
 
     async_safe = True  # `on_train_batch_end` notes a number only
     survives_roll_back = False
+    counts_only = False  # while a plan calls hooks of steps that it has averaged
     # pending: steps after the last update, which the next one is to count.
     _state_names = ("averages", "_updates", "_steps", "_pending", "_raw")
 
@@ -126,13 +131,13 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         self.batch_norm_data: Iterable[Any] | None = _batch_norm.check_data(
             batch_norm_data
         )
+        self._decay_over = decay_over(self.decay, self.warmup)
         self._fit_model = None  # while a fit runs
         self._raw_model = None  # the model that `_raw` belongs to
         self._raw = None  # the raw weights while the averages are in the model
         self._averages = None
         self._batches = BatchCounter()
         self._in_epoch = False
-        self._counts_only = False
         self._reset()
 
     def _reset(self) -> None:
@@ -213,18 +218,8 @@ class WeightAveraging(ResumableCallback, FinalWeights):
             self.restore()  # in case the validation of the last fit raised
         super().on_train_begin(logs)
         self._refuse_others_at_the_end()
-        if (
-            self.method == "swa"
-            and self.batch_norm_data is None
-            and _batch_norm.batch_norm_layers(model)
-        ):
-            checks.fail(
-                "`batch_norm_data` must be given for method='swa' on a model with "
-                "BatchNormalization",
-                fix="Give training inputs, or use method='ema', which averages the "
-                "statistics.",
-                batch_norm_data=None,
-            )
+        if self.method == "swa":
+            _batch_norm.need_data(model, self.batch_norm_data)
         for arrays in (self._raw, self.averages):
             if arrays is not None:
                 floats = [(a, w) for a, w in _pairs(arrays, model) if a is not None]
@@ -273,39 +268,24 @@ class WeightAveraging(ResumableCallback, FinalWeights):
     def averages_for_steps(
         self, start: int, count: int
     ) -> tuple[DeviceAverages, list[keras.Variable], list[float]] | None:
-        """Returns what a program of `count` steps needs to average after each.
+        """Returns what a program of `count` steps from batch `start` on averages with.
 
-        For a plan of `training.accelerate`. The hooks of its steps are called
-        afterwards inside `counting_only`. The last step is left to the hook after it.
-
-        Args:
-            start: Number of the first of these batches in the epoch, whose
-                `on_train_batch_begin` was called.
-            count: Number of steps.
-
-        Returns:
-            `(averages, variables, weights)`, one weight a step, by which each average
-            moves towards its variable; `None` if nothing is averaged in this epoch.
+        `(averages, variables, weights)`, one weight a step, by which each average moves
+        towards its variable; `None` if nothing is averaged in this epoch. The hooks of
+        the steps are called afterwards, with `counts_only`.
         """
         if not self._is_pending or self.method != "ema" or self._averages is None:
             return None
-        weights, averaged, steps = [0.0] * count, self._averaged_steps, self._steps
-        for index in range(count - 1):
-            pending = start + index + 1 - averaged
-            if pending >= self.update_freq:
-                weights[index] = 1.0 - self._decay_over(steps, pending)
-                averaged, steps = averaged + pending, steps + pending
+        weights = weights_of_steps(
+            self._decay_over,
+            start,
+            count,
+            self._averaged_steps,
+            self._steps,
+            self.update_freq,
+        )
         _, floats = self._float_weights()
         return self._averages, floats, weights
-
-    @contextlib.contextmanager
-    def counting_only(self) -> Iterator[None]:
-        """Hooks count in the block, as a program has moved the averages already."""
-        self._counts_only = True
-        try:
-            yield
-        finally:
-            self._counts_only = False
 
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._fit_model is not None:
@@ -332,11 +312,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         model, self._fit_model = self._fit_model, None
         if self._averages is None:
-            warnings.warn(
-                "WeightAveraging has averaged nothing: the training ended before "
-                f"`start_epoch`={self.start_epoch}.",
-                stacklevel=2,
-            )
+            warn_of_no_average(self.start_epoch)
             return
         # Also if it is assigned already: an optimizer with `use_ema=True` has written
         # its own average over it in `finalize_variable_values`.
@@ -381,13 +357,6 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         self._updates += 1
         self._update(1.0 - decay)
 
-    def _decay_over(self, before, steps):
-        """The product of the decays of some steps, after those before them."""
-        decay = 1.0
-        for t in range(before + 1, before + steps + 1):
-            decay *= min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
-        return decay
-
     def _float_weights(self):
         """`(whether each weight is floating point, those that are)`."""
         weights = self._fit_model.weights
@@ -395,7 +364,7 @@ class WeightAveraging(ResumableCallback, FinalWeights):
         return is_float, [v for v, f in zip(weights, is_float, strict=True) if f]
 
     def _update(self, weight):
-        if self._counts_only:
+        if self.counts_only:
             return
         self._is_float, floats = self._float_weights()
         if self._averages is None:

@@ -248,18 +248,20 @@ class FitInterceptor:
             iterators["test"], held_out = self._adapter(stack, validation, source)
             arguments["validation_data"] = (held_out,)
         steps = steps_per_epoch or adapter.num_batches
-        callbacks = self._callbacks(arguments, steps)
+        arguments["callbacks"] = self._callbacks(arguments, steps)
+        self._begin_session(stack, arguments["callbacks"], iterators, size.steps)
+        return arguments
+
+    def _begin_session(self, stack, callbacks, iterators, steps):
+        """Has the steps run by drivers, until the stack is closed."""
         drivers = {
-            kind: StepDriver(self.model, callbacks, size.steps, kind)
-            for kind in iterators
+            kind: StepDriver(self.model, callbacks, steps, kind) for kind in iterators
         }
-        arguments["callbacks"] = callbacks
         stack.enter_context(replacing(callbacks, "is_driven", True))
         stack.enter_context(replacing(self.model, HOOKS_AT_EACH_STEP, True))
         stack.enter_context(
-            self._functions.blocks(iterators, self.choices, size.steps, drivers)
+            self._functions.blocks(iterators, self.choices, steps, drivers)
         )
-        return arguments
 
     def _callbacks(self, arguments, steps):
         """The list that Keras's loop would make."""

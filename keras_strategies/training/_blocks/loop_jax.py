@@ -86,11 +86,6 @@ class JaxLoop:
             logs, new = self._step(state, batch)
             return logs, like(jax, state, new)
 
-        def moved(index, averages, state):
-            values = [state[kind][number] for kind, number in places]
-            new = moved_averages(averages, values, weights[index])
-            return tuple(new)
-
         shapes, _ = jax.eval_shape(step, 0, state)
         zeros = lambda leaf: numpy.zeros(leaf.shape, leaf.dtype)  # noqa: E731
         empty = jax.tree.map(zeros, shapes)
@@ -108,7 +103,8 @@ class JaxLoop:
             logs, state = step(index, state)
             logs = like(jax, empty, logs)
             if averages:
-                averages = moved(index, averages, state)
+                values = [state[kind][number] for kind, number in places]
+                averages = tuple(moved_averages(averages, values, weights[index]))
             if program.records:
                 records = jax.tree.map(
                     lambda rows, leaf: rows.at[index].set(leaf), records, logs

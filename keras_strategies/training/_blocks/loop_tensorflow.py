@@ -110,11 +110,7 @@ class TensorFlowLoop:
                 variable.assign(tf.cast(table[index], variable.dtype))
             new = self._step(data, order, (first + index) * size, size, dynamic)
             if program.averages is not None:
-                averages = program.averages.tensors
-                values = [variable.value for variable in program.averaged]
-                moved = moved_averages(averages, values, weights[index])
-                for average, value in zip(averages, moved, strict=True):
-                    average.assign(value)
+                move_averages(program, weights[index])
             if program.stops_at_nan and "loss" in new:
                 finite = tf.reduce_all(tf.math.is_finite(new["loss"]))
             if needs_logs:
@@ -277,6 +273,15 @@ def compiled(tf: Any, function: Callable[..., Any], xla: bool) -> Callable[..., 
     # calls, with and without a partial batch. There is no public switch.
     tf_function._omit_frequent_tracing_warning = True
     return tf_function
+
+
+def move_averages(program: StepProgram, weight: Any) -> None:
+    """Moves the averages of a program towards the weights, after a step."""
+    averages = program.averages.tensors
+    values = [variable.value for variable in program.averaged]
+    moved = moved_averages(averages, values, weight)
+    for average, value in zip(averages, moved, strict=True):
+        average.assign(value)
 
 
 def draws_numbers(model: keras.Model) -> bool:

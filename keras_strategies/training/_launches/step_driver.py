@@ -203,7 +203,7 @@ class StepDriver:
         """Averages are not moved again, and the model is out of reach."""
         with contextlib.ExitStack() as stack:
             for callback in needs.averaging:
-                stack.enter_context(callback.counting_only())
+                stack.enter_context(replacing(callback, "counts_only", True))
             for callback in needs.logged:
                 if not isinstance(callback, keras.callbacks.TensorBoard):
                     model = OutOfReach(callback)
