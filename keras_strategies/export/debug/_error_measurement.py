@@ -94,14 +94,9 @@ def measure(
         if pair[1]["errors"].count
     ]
     rows.sort(key=_diagnosis.local_score)
-    # The worst operation of each layer; operations without error cannot gain.
-    worst = {}
-    for row in rows:
-        if row["sqnr_db"] < MAX_DECIBEL:
-            worst.setdefault(row["layer"], row)
     sensitivity = [
         _measure_sensitivity(row, graph, outputs, compare_without)
-        for row in list(worst.values())[:sensitivity_layers]
+        for row in _worst_of_each_layer(rows)[:sensitivity_layers]
     ]
     return {
         "rows": rows,
@@ -110,6 +105,15 @@ def measure(
         "bytes": len(int8),
         "samples": sum(num_samples(batch) for batch in batches),
     }
+
+
+def _worst_of_each_layer(rows):
+    """The first row of each layer; operations without error cannot gain."""
+    worst = {}
+    for row in rows:
+        if row["sqnr_db"] < MAX_DECIBEL:
+            worst.setdefault(row["layer"], row)
+    return list(worst.values())
 
 
 def _split_into_batches(samples, size):

@@ -12,10 +12,7 @@ import numpy as np
 from keras_strategies._internal import checks, optional
 from keras_strategies.tuning.estimators import _features, _routes, _signatures
 from keras_strategies.tuning.estimators._seeding import seeded
-from keras_strategies.tuning.hypermodels._compiling import (
-    compile_like,
-    make_optimizer,
-)
+from keras_strategies.tuning.hypermodels._compiling import compile_like, make_optimizer
 
 # Prefixes of parameters that are not named in the constructor, by their receiver.
 _ROUTES = ("model", "optimizer", "loss", "callbacks", "fit", "predict")
