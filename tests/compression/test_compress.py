@@ -135,7 +135,7 @@ def test_table_and_picture(made, tmp_path):
     assert (tmp_path / "pareto.png").stat().st_size > 5000
     assert axis.get_xscale() == "log" and "accuracy" in axis.get_ylabel()
     drawn = sum(len(points.get_offsets()) for points in axis.collections)
-    assert drawn == len(result.rows) + 1
+    assert drawn == len(result.candidates) + 1
     page = pathlib.Path(result.save_report(tmp_path / "result.html")).read_text()
     assert f"{result.gzipped_bytes:,}" in page and "<img" in page
     data = json.loads(

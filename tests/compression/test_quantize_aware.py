@@ -426,7 +426,7 @@ def test_models_that_are_refused():
     dense = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     half = keras.Sequential([keras.Input((4,)), layers.Dense(2, dtype="mixed_float16")])
     cases = (
-        ("it is subclassed and has no graph", Subclassed()),
+        ("can be traced, but it is not built", Subclassed()),
         ("it is not built", keras.Sequential([layers.Dense(2)])),
         ("computes in float16", half),
         ("aware already", compression.quantize_aware(dense)),

@@ -135,6 +135,8 @@ def test_refusals_have_one_reason(kind):
             continue  # a list of layers is enough for it
         if name == "flops" and "lost" in reason:
             continue  # it only reads
+        if name in ROUNDS and kind == "subclassed":
+            continue  # these read the graph that tracing the call gives
         model = make()
         if kind == "subclassed":
             model(X)

@@ -103,6 +103,11 @@ class CompressionResult(Report):
         self.confidence: float = confidence
 
     @property
+    def candidates(self) -> Sequence[Mapping[str, Any]]:
+        """The candidates: `rows` by the name of what they are."""
+        return self.rows
+
+    @property
     def met(self) -> bool:
         """Whether the upper bound of the drop on the held-out data is within budget.
 

@@ -300,6 +300,15 @@ def test_keep_best(tmp_path):
     assert report.rows[-1]["finished"]
 
 
+@pytest.fixture
+def _interruptible():
+    """Python's own handler, also in a process that was started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_save_and_end(tmp_path, number):
     class Signal(keras.callbacks.Callback):
@@ -318,6 +327,7 @@ def test_signals_save_and_end(tmp_path, number):
     assert (row["epoch"], row["step"]) == (0, 4)
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_signals_after_a_fit_that_raised(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interruption):
