@@ -152,6 +152,7 @@ def test_the_state_that_the_first_call_makes_moves_once_a_call():
         return keras.Sequential([keras.layers.LSTM(5, stateful=True)])
 
     first, second = build(), build()
+    second.build((2, 3, 4))  # On JAX Keras cannot make the state in `predict`.
     predict = training.predictor(first)
     for _ in range(4):
         x = RNG.normal(size=(2, 3, 4)).astype("float32")

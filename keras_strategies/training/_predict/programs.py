@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_strategies._internal.traversal import all_variables
+
 
 class NotTraceableError(RuntimeError):
     """The trace of a model would not be the model."""
@@ -51,6 +53,12 @@ def plain_call(model: keras.Model, inputs: Any) -> Any:
     if keras.backend.backend() == "jax":
         if not model.built:
             model(inputs, training=False)
+            # Recurrent state is in no list of variables, so that Keras's steps on JAX
+            # begin from it and never move it: the construction must not, either.
+            tracked = {id(variable) for variable in model.variables}
+            for variable in all_variables(model):
+                if id(variable) not in tracked:
+                    variable.assign(keras.ops.zeros_like(variable.value))
         model.jax_state_sync()
         non_trainable = list(model.non_trainable_variables)
         state = (

@@ -285,18 +285,16 @@ def test_read_only_and_full_disks_are_a_warning(tmp_path, monkeypatch):
 
 
 def test_keep_best(tmp_path):
-    x, y = arrays()
+    class Scores(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_loss"] = [3.0, 2.0, 1.0, 4.0, 5.0][epoch]
+
     resumable = training.ResumableTraining(
         tmp_path / "run", keep=1, keep_best="val_loss", keep_every=2, verbose=0
     )
-    model = _model(rate=0.3)
-    history = model.fit(
-        indexed(), validation_data=(x, y), epochs=5, callbacks=[resumable], verbose=0
-    )
+    _model().fit(indexed(), epochs=5, callbacks=[Scores(), resumable], verbose=0)
     report = training.inspect_checkpoint(tmp_path / "run")
-    best = 1 + int(np.nanargmin(history.history["val_loss"]))
-    epochs = {row["epoch"] for row in report.rows}
-    assert epochs == {best, 2, 4, 5}
+    assert {row["epoch"] for row in report.rows} == {3, 2, 4, 5}
     assert report.rows[-1]["finished"]
 
 
