@@ -103,7 +103,7 @@ def test_height_shift_moves_up_and_down():
     drawn["ty"] = 3
     moved = generator.apply_transform(image, drawn)
     np.testing.assert_array_equal(moved[:13], image[3:])
-    batch = next(generator.flow(image[None].astype("uint8"), seed=1))
+    batch = generator.flow(image[None].astype("uint8"), seed=1).next()
     expected = [np.roll(image, 3, 0), np.roll(image, -3, 0)]
     expected[0][:3] = expected[1][-3:] = 0
     assert any(np.array_equal(batch[0], e) for e in expected)

@@ -223,6 +223,10 @@ class BatchIterator(bases.PyDataset):
             return self._compute(epoch, number)
         return self._prefetched(epoch, number)
 
+    def next(self) -> Any:
+        """The next batch, as `next(iterator)`: scripts for Keras 2 call it so."""
+        return next(self)
+
     def _prefetched(self, epoch: int, number: int) -> Any:
         """Returns a batch, while the next ones are computed in threads."""
         pool = _prefetch_pool(os.getpid())
