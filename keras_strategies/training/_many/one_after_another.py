@@ -21,6 +21,9 @@ from keras_strategies.training.execution_plan import installed_plan
 
 # Steps in all from which measuring plans for the first member can pay.
 MIN_STEPS_TO_MEASURE = 4000
+# Steps for each second that measuring may take: a step of a small model takes about a
+# millisecond, so that it is no more than a fifth of what plain `fit` would take.
+STEPS_PER_SECOND = 5000
 _FUNCTIONS = ("train_function", "test_function", "predict_function")
 
 
@@ -80,7 +83,8 @@ def train(
         training_settings(model, **dict.fromkeys(_FUNCTIONS)),
     ):
         if is_array and steps >= MIN_STEPS_TO_MEASURE:
-            accelerate(model, **data)
+            limit = min(max(steps / STEPS_PER_SECOND, 2), 20)
+            accelerate(model, **data, time_limit=limit)
         try:
             for variant, own in zip(variants, callbacks, strict=True):
                 start.assign(variant)
