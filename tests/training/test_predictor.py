@@ -241,12 +241,13 @@ def test_memory_does_not_grow_with_calls_or_lengths():
     tracemalloc.start()
     try:
         sizes = []
-        for _ in range(3):
+        for _ in range(4):
             for _ in range(300):
                 predict(x)
             gc.collect()
             sizes.append(tracemalloc.get_traced_memory()[0])
-        assert sizes[2] - sizes[1] < 10_000
+        # Threads of other tests may allocate in one round; what leaks grows in each.
+        assert min(np.diff(sizes)[1:]) < 10_000
     finally:
         tracemalloc.stop()
 
