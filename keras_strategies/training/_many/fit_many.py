@@ -11,10 +11,13 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private.step_blocks import (
     are_arrays,
-    packed_arrays,
     split_validation,
 )
-from keras_strategies.training._data.arrays import num_batches
+from keras_strategies.training._data.arrays import (
+    arrays_of_fit,
+    first_rows,
+    num_batches,
+)
 from keras_strategies.training._many import one_after_another, one_program
 from keras_strategies.training._many.initial_draws import InitialDraws
 from keras_strategies.training._many.many_result import ManyResult
@@ -219,18 +222,18 @@ class _Source:
 
     def _pack(self):
         triple = (self.x, self.y, self.sample_weight)
-        arrays, rows, _ = packed_arrays(*triple, self.batch_size, None)
-        self.arrays, self.batches = arrays, num_batches(rows, self.batch_size)
-        cut = slice(0, self.batch_size)
-        if arrays is None:  # Sparse or ragged.
-            self.head = keras.tree.map_structure(lambda leaf: leaf[cut], triple)
+        packed = arrays_of_fit(*triple, self.batch_size)
+        if packed is None:  # Sparse or ragged.
+            self.head = first_rows(triple, self.batch_size)
+            rows = keras.tree.flatten(self.x)[0].shape[0]
+            self.batches = num_batches(rows, self.batch_size)
         else:
-            self.head = keras.tree.map_structure(
-                lambda leaf: None if leaf is None else leaf[cut], arrays
-            )
-        if isinstance(self.validation, tuple | list) and are_arrays(*self.validation):
+            self.arrays, self.head = packed.arrays, packed.head
+            self.batches = packed.batches
+        if isinstance(self.validation, tuple | list):
             triple = (*self.validation, None, None)[:3]
-            self.validation_arrays = packed_arrays(*triple, self.batch_size, None)[0]
+            packed = arrays_of_fit(*triple, self.batch_size)
+            self.validation_arrays = None if packed is None else packed.arrays
 
     @property
     def has_arrays(self):
@@ -288,9 +291,7 @@ def _engine(engine, start, members, callbacks, source, shuffle, steps):
 def _seconds(start, variants, source, shuffle):
     """The shorter time of two short epochs, without compilation."""
     rows = _TIMED_BATCHES * source.batch_size
-    data = keras.tree.map_structure(
-        lambda leaf: None if leaf is None else leaf[:rows], source.arrays
-    )
+    data = first_rows(source.arrays, rows)
     with one_program.constants_of(start.model, variants[0]):
         program = one_program.OneProgram(
             start, variants, data, source.batch_size, None, shuffle

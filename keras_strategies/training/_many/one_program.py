@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_strategies._internal.keras_private.step_blocks import has_stock_step
 from keras_strategies._internal.variable_values import assign_values, host_values
-from keras_strategies.training._blocks.loop_jax import like, rows_of_batch
+from keras_strategies.training._blocks.loop_jax import like, rows_of_batch, to_device
 from keras_strategies.training._data.arrays import num_batches
 from keras_strategies.training._many.member import Member
 from keras_strategies.training._many.one_after_another import Start
@@ -66,8 +66,8 @@ class OneProgram:
         self._jax, self.start, self.variants = jax, start, list(variants)
         self.model = start.model
         self._size, self._shuffle = batch_size, shuffle
-        self._data = _on_device(jax, data)
-        self._validation = None if validation is None else _on_device(jax, validation)
+        self._data = to_device(data)
+        self._validation = None if validation is None else to_device(validation)
         self._rows = len(jax.tree.leaves(data)[0])
         self._orders = [np.random.default_rng(v.seed) for v in self.variants]
         self.model.reset_metrics()
@@ -235,10 +235,6 @@ def _member_of(states, number):
     import jax
 
     return jax.tree.map(lambda leaf: leaf[number], states)
-
-
-def _on_device(jax, data):
-    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)), data)
 
 
 def _history(callback_list):
