@@ -570,8 +570,7 @@ def test_cluster_preserving_quantization_aware_training(tf, data, model):
     assert _evaluate_file(content, data) > 0.85
 
 
-@pytest.mark.slow
-def test_sparsity_preserving_quantization_aware_training(tf, data, model):
+def _pruned_and_stripped(tf, data, model):
     pruned = tfmot.sparsity.keras.prune_low_magnitude(
         model,
         pruning_schedule=tfmot.sparsity.keras.ConstantSparsity(
@@ -581,7 +580,12 @@ def test_sparsity_preserving_quantization_aware_training(tf, data, model):
     _compile(tf, pruned)
     callbacks = [tfmot.sparsity.keras.UpdatePruningStep()]
     pruned.fit(*data[0], epochs=1, validation_split=0.1, callbacks=callbacks, verbose=0)
-    stripped = tfmot.sparsity.keras.strip_pruning(pruned)
+    return tfmot.sparsity.keras.strip_pruning(pruned)
+
+
+@pytest.mark.slow
+def test_sparsity_preserving_quantization_aware_training(tf, data, model):
+    stripped = _pruned_and_stripped(tf, data, model)
     scheme = tfmot.experimental.combine.Default8BitPrunePreserveQuantizeScheme()
     pqat = _quantization_aware(tf, stripped, scheme, data)
     assert [float(np.mean(k == 0)) for k in _inner_kernels(pqat)] == pytest.approx(
@@ -594,16 +598,7 @@ def test_sparsity_preserving_quantization_aware_training(tf, data, model):
 @pytest.mark.slow
 def test_sparse_clustering_and_pcqat(tf, data, model):
     """Two guides: sparsity preserving clustering, and quantization on top of it."""
-    pruned = tfmot.sparsity.keras.prune_low_magnitude(
-        model,
-        pruning_schedule=tfmot.sparsity.keras.ConstantSparsity(
-            0.5, begin_step=0, frequency=100
-        ),
-    )
-    _compile(tf, pruned)
-    callbacks = [tfmot.sparsity.keras.UpdatePruningStep()]
-    pruned.fit(*data[0], epochs=1, validation_split=0.1, callbacks=callbacks, verbose=0)
-    stripped = tfmot.sparsity.keras.strip_pruning(pruned)
+    stripped = _pruned_and_stripped(tf, data, model)
     cluster_weights = tfmot.clustering.keras.experimental.cluster_weights
     CentroidInitialization = tfmot.clustering.keras.CentroidInitialization
     sparse = cluster_weights(

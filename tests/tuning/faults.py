@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 
 import keras_tuner
@@ -47,3 +48,24 @@ class Slow(tuning.Tuner):
         while time.monotonic() < until:
             time.sleep(0.05)
         return float(x)
+
+
+def kill_a_worker(notes, seconds):
+    """A thread that kills the first process to note a trial, and the names it killed.
+
+    Start the thread before the search. `names` takes the name of the note.
+    """
+    killed = []
+
+    def kill():
+        until = time.monotonic() + seconds
+        while not killed and time.monotonic() < until:
+            for file in notes.iterdir():
+                pid = int(file.name.partition("-")[2])
+                time.sleep(0.5)
+                os.kill(pid, signal.SIGKILL)
+                killed.append(file.name)
+                return
+            time.sleep(0.1)
+
+    return threading.Thread(target=kill), killed

@@ -3,10 +3,7 @@
 import concurrent.futures
 import json
 import multiprocessing
-import os
-import signal
 import socket
-import threading
 import time
 
 import keras
@@ -141,20 +138,7 @@ def test_a_worker_of_dask_is_killed_in_a_trial(tmp_path):
         algorithm="grid",
         directory=tmp_path,
     )
-    killed = []
-
-    def kill():
-        until = time.monotonic() + 200
-        while not killed and time.monotonic() < until:
-            for file in notes.iterdir():
-                pid = int(file.name.partition("-")[2])
-                time.sleep(0.5)
-                os.kill(pid, signal.SIGKILL)
-                killed.append(file.name)
-                return
-            time.sleep(0.1)
-
-    thread = threading.Thread(target=kill)
+    thread, killed = faults.kill_a_worker(notes, 200)
     with (
         distributed.LocalCluster(
             n_workers=2,

@@ -1,7 +1,6 @@
 """Several workers on one search: in threads here, as real processes when slow."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -182,20 +181,7 @@ def test_killed_worker_loses_nothing(tmp_path):
     notes = tmp_path / "notes"
     notes.mkdir()
     tuner = slow_search(tmp_path)
-    killed = []
-
-    def kill():
-        until = time.monotonic() + 120
-        while not killed and time.monotonic() < until:
-            for file in notes.iterdir():
-                pid = int(file.name.partition("-")[2])
-                time.sleep(0.5)
-                os.kill(pid, signal.SIGKILL)
-                killed.append(file.name)
-                return
-            time.sleep(0.1)
-
-    thread = threading.Thread(target=kill)
+    thread, killed = faults.kill_a_worker(notes, 120)
     thread.start()
     tuner.search_parallel(2, 2.0, str(notes), verbose=0)
     thread.join()
