@@ -49,7 +49,7 @@ def intercept_base(
             setattr(owner, name, method)
         _intercepted[name][2][model] = wrapper
 
-    def undo():
+    def undo() -> None:
         with _lock:
             owner, original, models = _intercepted[name]
             models.pop(model, None)

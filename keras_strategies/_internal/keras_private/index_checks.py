@@ -25,14 +25,16 @@ def checked_indices(report: Callable[[str, Any], None]) -> Iterator[None]:
     owner = threading.get_ident()
     take, entropy = backend.numpy.take, backend.nn.sparse_categorical_crossentropy
 
-    def checked_take(x, indices, axis=None):
+    def checked_take(x: Any, indices: Any, axis: int | None = None) -> Any:
         if threading.get_ident() == owner and axis is not None:
             size = x.shape[axis]
             # A negative index counts from the end.
             _report_outside(report, "tokens", indices, -(size or 0), size)
         return take(x, indices, axis=axis)
 
-    def checked_entropy(target, output, from_logits=False, axis=-1):
+    def checked_entropy(
+        target: Any, output: Any, from_logits: bool = False, axis: int = -1
+    ) -> Any:
         if threading.get_ident() == owner:
             _report_outside(report, "labels", target, 0, output.shape[axis])
         return entropy(target, output, from_logits=from_logits, axis=axis)

@@ -32,17 +32,17 @@ def recording_draws(
     make_generator = keras.random.SeedGenerator.__init__
     make_value = keras.Variable._initialize_with_initializer
 
-    def initializer(this, seed=None):
+    def initializer(this: Any, seed: Any = None) -> None:
         make_initializer(this, seed)
         if seed is None:
             drawn.append(this)
 
-    def generator(this, seed=None, **kwargs):
+    def generator(this: Any, seed: Any = None, **kwargs: Any) -> None:
         if seed is None:
             drawn.append(this)
         make_generator(this, seed, **kwargs)
 
-    def value(this, function):
+    def value(this: keras.Variable, function: Any) -> None:
         make_value(this, function)
         made.append((this, function))
 
@@ -66,7 +66,9 @@ def _put_back(owner, name, before, inherited):
         setattr(owner, name, before)
 
 
-def draw_as_first_fit(x, y, sample_weight, batch_size, shuffle):
+def draw_as_first_fit(
+    x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: bool
+) -> None:
     """Draws what the first `fit` of a model draws beyond its epochs.
 
     On JAX and Torch that `fit` takes a batch to build metrics and loss, so that rows
