@@ -49,7 +49,7 @@ def strip(model: keras.Model) -> keras.Model:
     if not weights:
         checks.fail(
             "`model` must be under pruning or clustering",
-            fix="Call `prune(model, sparsity_schedule)` or `cluster(model, n)` first, or "
+            fix="Call `prune(model, sparsity_schedule)` or `cluster(model, n)`, or "
             "`preserve(model)` to keep what they made earlier.",
             model=model.name,
         )
