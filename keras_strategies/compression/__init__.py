@@ -3,7 +3,8 @@
 `prune` makes a live model train towards sparse weights under a sparsity schedule
 (`ConstantSparsity`, `PolynomialSparsity`, or a `SparsitySchedule` of your own),
 `sparsity_report` measures the result; `cluster` makes kernels share few values,
-`cluster_report` counts them; `strip` ends both. `quantize_aware`
+`cluster_report` counts them; `strip` ends both, `preserve` keeps what they made in
+plain training, as after loading. `quantize_aware`
 trains for int8, `range_report` shows the ranges. `prune_filters` removes whole
 filters and units, so that a model gets faster on any runtime; `flops` and
 `filter_report` count its work before and after. `factorize` makes kernels products of
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from keras_strategies.compression.filters._prune_filters import prune_filters
     from keras_strategies.compression.filters.filter_report import FilterReport
     from keras_strategies.compression.filters.flops_report import FlopsReport
+    from keras_strategies.compression.preservation._preserve import preserve
     from keras_strategies.compression.pruning._measure_sparsity import sparsity_report
     from keras_strategies.compression.pruning._prune import prune
     from keras_strategies.compression.pruning.sparsity_report import SparsityReport
@@ -73,6 +75,7 @@ _MODULES = {
     "flops": "filters._count_flops",
     "from_tf_keras": "tfmot_bridge._conversion",
     "import_tfmot": "tfmot_bridge._import_tfmot",
+    "preserve": "preservation._preserve",
     "prune": "pruning._prune",
     "prune_filters": "filters._prune_filters",
     "quantize_aware": "quantization._quantize_aware",
@@ -102,6 +105,7 @@ __all__ = [
     "flops",
     "from_tf_keras",
     "import_tfmot",
+    "preserve",
     "prune",
     "prune_filters",
     "quantize_aware",

@@ -68,7 +68,8 @@ def cluster(
     On JAX the model must be trained by itself, not as a part of another one. To
     continue after `keras.models.load_model`, call `cluster` again with the same
     arguments: kernels with up to `n` values keep them as centroids; latent weights
-    start from their centroids.
+    start from their centroids. Plain training of the loaded model separates the
+    values, unless `preserve` keeps them together.
 
     Reference: Han, Mao and Dally, "Deep compression: compressing deep neural
     networks with pruning, trained quantization and Huffman coding" (2016),

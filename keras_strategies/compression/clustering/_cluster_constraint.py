@@ -46,6 +46,7 @@ class ClusterConstraint(UpdateConstraint):
     ) -> None:
         super().__init__(model, weight)
         self.n, self.axis, self.preserve_sparsity = n, axis, preserve_sparsity
+        self.zeros = preserve_sparsity
         self.carrier: Any = None
         value = ops.convert_to_numpy(ops.copy(weight.value)).astype("float32")
         rows = ops.convert_to_numpy(_channel_rows.to_rows(value, axis))

@@ -13,6 +13,7 @@ from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.compression._common import compressible_weights
 from keras_strategies.compression._common.skipped_layers import warn_of_hidden
 from keras_strategies.compression._common.update_constraint import (
+    UpdateConstraint,
     check_unconstrained,
     rebuild_train_function,
 )
@@ -84,7 +85,8 @@ def prune(
 
     To continue after `keras.models.load_model`, call `prune` again with the same
     arguments: the step is restored with the optimizer, and the masks, of any pattern,
-    are the zeros of the weights. The options themselves are not saved. A weight that
+    are the zeros of the weights. The options themselves are not saved: plain training
+    of the loaded model fills the zeros, unless `preserve` keeps them. A weight that
     is already sparse never becomes denser than it was (with a global scope: all of
     them together). The first `fit`, or `strip`, that leaves weights denser than the
     schedule aims at says so, with the reason. `prune` may be called several times with
@@ -195,6 +197,12 @@ def prune(
 def is_pruned(weight: keras.Variable) -> bool:
     """Whether `prune` keeps this weight sparse."""
     return isinstance(weight.constraint, PruningConstraint)
+
+
+def keeps_zeros(weight: keras.Variable) -> bool:
+    """Whether the zeros of a weight stay in training."""
+    constraint = weight.constraint
+    return isinstance(constraint, UpdateConstraint) and constraint.zeros
 
 
 def _schedule(value):

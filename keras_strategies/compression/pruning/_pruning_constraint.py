@@ -39,6 +39,7 @@ class PruningConstraint(UpdateConstraint):
     """
 
     purpose, state = "pruning", "already_pruned"
+    zeros = True
 
     def __init__(
         self,
