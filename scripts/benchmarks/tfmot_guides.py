@@ -5,8 +5,8 @@ The notebooks are those of tensorflow/model-optimization, in the folder
 a process of its own; a cell that fails is counted and the next one runs. Changed is,
 beside the import of TFMOT:
 
-- `tf_keras` and `tf.keras` are Keras 3, and so are two names that only Keras 2 has:
-  weights files `.tf` (`.weights.h5`), `keras.backend.clip` (`keras.ops.clip`);
+- `tf_keras` and `tf.keras` are Keras 3, and so is what only Keras 2 has: names of weights
+  files that do not end in `.weights.h5`, and `keras.backend.clip` (`keras.ops.clip`);
 - MNIST and CIFAR-10 are scikit-learn's digits, enlarged, 1,000 to train on;
 - lines for a shell or a notebook (`!`, `%`) are left out, and cells of nothing else or
   of comments are not counted.
@@ -36,7 +36,6 @@ _CHANGES = (
         "ks_tfmot.clustering.keras.experimental",
     ),
     (r"import tf_keras as keras", "import keras"),
-    (r"'\.tf'", "'.weights.h5'"),
     (r"keras\.backend\.clip", "keras.ops.clip"),
 )
 
@@ -98,6 +97,18 @@ def _datasets():
     return module
 
 
+def _with_any_file_name(method):
+    """`save_weights` and `load_weights` for names that Keras 2 took."""
+
+    def call(self, path, *args, **kwargs):
+        path = str(path)
+        if not path.endswith(".weights.h5"):
+            path += ".weights.h5"
+        return method(self, path, *args, **kwargs)
+
+    return call
+
+
 def run_guide(path):
     """Runs one notebook in this process; prints one line of JSON."""
     import contextlib
@@ -117,6 +128,8 @@ def run_guide(path):
     sys.modules["ks_tfmot"] = tfmot
     sys.modules["tensorflow_datasets"] = _datasets()
     keras.datasets.mnist.load_data = _images
+    for name in ("save_weights", "load_weights"):
+        setattr(keras.Model, name, _with_any_file_name(getattr(keras.Model, name)))
     os.chdir(tempfile.mkdtemp())
     scope, failures, count = {"__name__": "__main__"}, [], 0
     for number, code in cells(path):
