@@ -5,8 +5,8 @@ The notebooks are those of tensorflow/model-optimization, in the folder
 a process of its own; a cell that fails is counted and the next one runs. Changed is,
 beside the import of TFMOT:
 
-- `tf_keras` and `tf.keras` are Keras 3, and so is what only Keras 2 has: names of weights
-  files that do not end in `.weights.h5`, and `keras.backend.clip` (`keras.ops.clip`);
+- `tf_keras` and `tf.keras` are Keras 3, as is what only Keras 2 has: files of weights
+  not called `.weights.h5`, and `keras.backend.clip` (`keras.ops.clip`);
 - MNIST and CIFAR-10 are scikit-learn's digits, enlarged, 1,000 to train on;
 - lines for a shell or a notebook (`!`, `%`) are left out, and cells of nothing else or
   of comments are not counted.
