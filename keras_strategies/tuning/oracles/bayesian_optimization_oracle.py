@@ -16,7 +16,9 @@ from keras_strategies.tuning.oracles._gaussian_process import (
 )
 
 # Candidates for the best acquisition.
-_NUM_RANDOM, _NUM_NEAR, _NUM_ROUNDS, _NUM_CENTRES = 300, 30, 5, 3
+_NUM_RANDOM, _NUM_NEAR, _NUM_ROUNDS, _NUM_CENTRES = 200, 20, 5, 3
+# Results from which the process is fitted again with every fifth one only.
+_FEW_RESULTS, _FIT_INTERVAL = 30, 5
 # Of the sequence that the first trials come from.
 _DESIGN_POINTS, _MAX_DESIGN_DIMENSIONS = 64, 200
 
@@ -24,23 +26,33 @@ _DESIGN_POINTS, _MAX_DESIGN_DIMENSIONS = 64, 200
 class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
     """Bayesian optimization: a Gaussian process models the objective.
 
-    The best use of few, expensive trials over up to about ten numbers. It is a
-    subclass of KerasTuner's oracle with these differences: one length scale for each
-    hyperparameter instead of one for all; a third of the random trials at the start;
-    choices are one-hot encoded instead of ordered; the next point is the best of many
-    candidates, drawn from the space itself, so that conditions hold and no combination
-    is proposed twice; a changed `beta` is used after a resume; proposals take tens of
-    milliseconds instead of a second.
+    The best use of few, expensive trials over up to about twenty hyperparameters of any
+    kind. It is a subclass of KerasTuner's oracle with these differences: a length scale
+    for each hyperparameter, with a prior, in place of one for all; a third of the trials
+    at the start, which cover the space; choices are one-hot encoded instead of ordered;
+    results that are far worse than the median are drawn near; the next point is the
+    best of many candidates, drawn from the space itself, so that conditions hold and no
+    combination is proposed twice; a changed `beta` is used after a resume; proposals
+    take tens of milliseconds instead of a second.
 
-    The next point minimizes the lower confidence bound
-    $\\mu(x) - \\beta\\,\\sigma(x)$ of the process (a Matern 5/2 kernel with noise).
-    Trials that are still running in other processes are assumed to give the predicted
-    value.
+    The next point maximizes the expected improvement over the best prediction
+    $\\mu^*$, with the mean $\\mu(x)$ and the deviation $\\sigma(x)$ of the process (a
+    Matern 5/2 kernel with noise):
+
+    $$\\sigma(x)\\,\\bigl(\\varphi(z) + z\\,\\Phi(z)\\bigr), \\qquad
+    z = \\frac{\\mu^* - \\mu(x)}{\\sigma(x)}$$
+
+    or, with a `beta`, minimizes the bound $\\mu(x) - \\beta\\,\\sigma(x)$. Trials that
+    are still running in other processes are assumed to give the predicted value.
 
     Reference:
 
+    - [Jones et al., 1998, Efficient Global Optimization of Expensive Black-Box
+      Functions](https://doi.org/10.1023/A:1008306431147)
+    - [Hvarfner et al., 2024, Vanilla Bayesian Optimization Performs Great in High
+      Dimensions](https://arxiv.org/abs/2402.02229), the prior of the length scales
     - [Srinivas et al., 2010, Gaussian Process Optimization in the Bandit
-      Setting](https://arxiv.org/abs/0912.3995)
+      Setting](https://arxiv.org/abs/0912.3995), the bound
     - [Ginsbourger et al., 2010, Kriging Is Well-Suited to Parallelize
       Optimization](https://doi.org/10.1007/978-3-642-10701-6_6), the assumption about
       running trials
@@ -49,13 +61,13 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
         objective: Name of a metric, `keras_tuner.Objective`, or a list of these.
             Defaults to `None`: a trial returns the number to minimize.
         max_trials: Maximum number of trials. Defaults to `10`.
-        num_initial_points: Number of random trials at the start, at least 1. Defaults
+        num_initial_points: Number of trials at the start, at least 1. Defaults
             to `None`: one more than the number of hyperparameters, between 5 and 12,
             and at most half of `max_trials`.
         alpha: Smallest variance of the noise, relative to the variance of the results,
             greater than 0. Defaults to `1e-4`.
-        beta: Weight of the uncertainty, at least 0; larger values explore more.
-            Defaults to `1.5`.
+        beta: Weight of the uncertainty in the bound, at least 0; larger values explore
+            more. Defaults to `None`: the expected improvement.
         seed: Integer, or `None` for a different search each time. Defaults to `None`.
         hyperparameters: `keras_tuner.HyperParameters` to search, if known in advance.
             Defaults to `None`.
@@ -115,6 +127,9 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
 
+        # What the hyperparameters of the process were fitted to, and they.
+        self._fitted: tuple[Any, Hyperparameters] | None = None
+
     def _num_random(self) -> int:
         """Number of random trials before the first model."""
         if self.num_initial_points is not None:
@@ -130,9 +145,10 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
             return self._initial_proposal()
         # The process models what is minimized.
         sign = -1 if self.objective.direction == "max" else 1
-        y = standard_values(sign * np.array(scores))
+        results = sign * np.array(scores)
+        y = standard_values(results)
         x = _space.encode_all(space, completed)
-        process = self._process(x, y)
+        process = self._process(x, y, self._hyperparameters(x, results))
         ongoing = [t.hyperparameters.values for t in self.ongoing_trials.values()]
         if ongoing:
             # "Kriging believer": trials under way are taken to give what is predicted
@@ -171,10 +187,26 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
             return self.random_proposal()
         return {"status": TrialStatus.RUNNING, "values": values}
 
+    def _hyperparameters(self, x: np.ndarray, results: np.ndarray) -> Hyperparameters:
+        """Fits the hyperparameters of the process to the results, not each time all.
+
+        To part of the results and not to those of an earlier proposal: a search that
+        goes on after an interruption proposes the same.
+        """
+        count = len(results)
+        if count > _FEW_RESULTS:
+            count -= count % _FIT_INTERVAL
+        x, results = x[:count], results[:count]
+        key = x.shape, x.tobytes(), results.tobytes()
+        if self._fitted is None or self._fitted[0] != key:
+            process = self._process(x, standard_values(results))
+            self._fitted = key, process.hyperparameters
+        return self._fitted[1]
+
     def _process(
         self, x: np.ndarray, y: np.ndarray, known: Hyperparameters | None = None
     ) -> GaussianProcess:
-        """Fits a process, and its hyperparameters unless they are known."""
+        """Makes the process; its hyperparameters are fitted unless they are known."""
         from threadpoolctl import threadpool_limits
 
         groups = _space.column_groups(self.hyperparameters.space)
