@@ -447,6 +447,12 @@ EXPECTED = [
         "[12] steps? a batch|two optimizers|steps_per_execution|XLA",
         ("tensorflow", "torch"),
     ),
+    NotEqual(
+        "K2",
+        "ScheduleFreeAdamW",
+        "mixed_float16|float16|mixed_bfloat16",
+        ("tensorflow",),
+    ),
     NotEqual("K3", "Adam|AdamW|Lamb|Muon|ScheduleFreeAdamW", "bfloat16", ALL),
     NotEqual("K3", "Nadam", "bfloat16", ("tensorflow", "jax")),
     NotEqual("K3", "Nadam", "bfloat16", ("torch",), "_foreach_div"),

@@ -17,6 +17,10 @@ from keras_strategies.export._common import (
 from keras_strategies.export.artifact import _flatbuffer, _metadata
 from keras_strategies.export.convert import _messages
 from keras_strategies.export.convert._model_converter import ModelConverter
+from keras_strategies.export.convert._pixel_inputs import (
+    pixel_warnings,
+    scaled_inputs,
+)
 from keras_strategies.export.convert._steps import RejectedArtifact, report_step
 from keras_strategies.export.rescue._apply import apply_rescue
 from keras_strategies.export.verify import _outputs, _reference
@@ -84,6 +88,7 @@ class ExportJob(ModelConverter):
         if self.metric_constraint is not None:
             self.metric_constraint.check_size(sample_data.num_samples(self.samples))
         self.spans = output_spans(model, self.reference, self.criteria.output_kind)
+        self._look_at_pixels()
         labels = labels_by_output(
             "labels",
             self.labels,
@@ -102,6 +107,17 @@ class ExportJob(ModelConverter):
             limits=limits,
             labels=labels,
             class_names=(self.metadata or {}).get("labels") or (),
+        )
+
+    def _look_at_pixels(self):
+        """Notes which inputs take pixels as they are, as readers need to know."""
+        self.raw_inputs: dict[str, str] = {}
+        if not self.metadata:
+            return
+        names = [spec.name for spec in self.specs]
+        self.raw_inputs = scaled_inputs(self.model, names)
+        self.warnings += pixel_warnings(
+            self.specs, self.metadata, self.raw_inputs, self.input_type
         )
 
     def start(self, folder: str) -> None:
@@ -188,7 +204,7 @@ class ExportJob(ModelConverter):
         """Writes the metadata into the file; returns its bytes and its contents."""
         content = artifact.read_bytes()
         if self.metadata:
-            content = _metadata.write(content, self.metadata)
+            content = _metadata.write(content, self.metadata, tuple(self.raw_inputs))
             artifact.write_bytes(content)
         contents = _flatbuffer.read(content)
         warnings = _messages.quantization_warnings(

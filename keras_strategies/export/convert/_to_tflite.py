@@ -168,7 +168,8 @@ def to_tflite(
             by output name. Defaults to `None`: told by the loss, the layers and the
             values.
         metadata: Dict written into the file: `name`, `description`, `version`,
-            `author`, `license`, `labels`, `normalization`, `extra`; see
+            `author`, `license`, `labels`, `normalization`, `score_calibration`,
+            `score_threshold`, `activation`, `extra`, which MediaPipe Tasks reads; see
             `export.write_metadata`. Defaults to `None`.
         quantizer: Library that quantizes: `"tensorflow"`, or `"litert-quantizer"` for
             all modes but float32. Defaults to `"tensorflow"`.
