@@ -1,9 +1,9 @@
 """TFMOT's guides, cell by cell, with one import changed.
 
-The notebooks are those of tensorflow/model-optimization, in the folder
-`tensorflow_model_optimization/g3doc/guide` of a checkout, which is given. Each runs in
-a process of its own; a cell that fails is counted and the next one runs. Changed is,
-beside the import of TFMOT:
+`tensorflow_model_optimization` becomes `keras_strategies.compat.tfmot`. The notebooks
+are those of tensorflow/model-optimization, in the given folder of a checkout,
+`tensorflow_model_optimization/g3doc/guide`. Each runs in a process of its own; a cell
+that fails is counted and the next one runs. Changed is, beside the import of TFMOT:
 
 - `tf_keras` and `tf.keras` are Keras 3, as is what only Keras 2 has: files of weights
   not called `.weights.h5`, and `keras.backend.clip` (`keras.ops.clip`);
@@ -26,14 +26,9 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _CHANGES = (
-    (r"^\s*import tensorflow_model_optimization as tfmot", "import ks_tfmot as tfmot"),
     (
-        r"from tensorflow_model_optimization\.python\.core\.keras\.compat import keras",
-        "import keras",
-    ),
-    (
-        r"tensorflow_model_optimization\.python\.core\.clustering\.keras\.experimental",
-        "ks_tfmot.clustering.keras.experimental",
+        r"^(\s*)(import|from) tensorflow_model_optimization",
+        r"\1\2 keras_strategies.compat.tfmot",
     ),
     (r"import tf_keras as keras", "import keras"),
     (r"keras\.backend\.clip", "keras.ops.clip"),
@@ -118,14 +113,6 @@ def run_guide(path):
 
     import keras
 
-    from keras_strategies.compat import tfmot
-
-    for name, module in list(sys.modules.items()):
-        if name.startswith("keras_strategies.compat.tfmot"):
-            sys.modules[name.replace("keras_strategies.compat.tfmot", "ks_tfmot")] = (
-                module
-            )
-    sys.modules["ks_tfmot"] = tfmot
     sys.modules["tensorflow_datasets"] = _datasets()
     keras.datasets.mnist.load_data = _images
     for name in ("save_weights", "load_weights"):
