@@ -11,6 +11,10 @@ filters and units, so that a model gets faster on any runtime; `flops` and
 two smaller ones. `to_tf_keras` and `from_tf_keras`
 lead to TensorFlow Model Optimization itself and back. `compress` searches for the
 smallest or fastest model within a budget of accuracy and writes it as `.tflite`.
+
+What rescues int8 without training (`equalize_layers`, `absorb_high_bias`,
+`correct_bias`, `adaround`, `smooth_activations`, `fold_batch_norm`, `sensitivity`) is
+that of `keras_strategies.export`, under the same names here.
 """
 
 from typing import TYPE_CHECKING
@@ -56,6 +60,27 @@ if TYPE_CHECKING:
         to_tf_keras,
     )
     from keras_strategies.compression.tfmot_bridge._import_tfmot import import_tfmot
+    from keras_strategies.export import (
+        absorb_high_bias as absorb_high_bias,
+    )
+    from keras_strategies.export import (
+        adaround as adaround,
+    )
+    from keras_strategies.export import (
+        correct_bias as correct_bias,
+    )
+    from keras_strategies.export import (
+        equalize_layers as equalize_layers,
+    )
+    from keras_strategies.export import (
+        fold_batch_norm as fold_batch_norm,
+    )
+    from keras_strategies.export import (
+        sensitivity as sensitivity,
+    )
+    from keras_strategies.export import (
+        smooth_activations as smooth_activations,
+    )
 
 # All else is imported when it is first used: most programs need little of it.
 _MODULES = {
@@ -115,8 +140,20 @@ __all__ = [
     "to_tf_keras",
 ]
 
-__getattr__ = lazy_names(__name__, _MODULES)
+# Documented where they are: these are other names for the same functions.
+_RESCUE = (
+    "absorb_high_bias",
+    "adaround",
+    "correct_bias",
+    "equalize_layers",
+    "fold_batch_norm",
+    "sensitivity",
+    "smooth_activations",
+)
+__getattr__ = lazy_names(
+    __name__, _MODULES | dict.fromkeys(_RESCUE, "keras_strategies.export")
+)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_RESCUE])
