@@ -78,9 +78,8 @@ def _unary():
 
 
 def _reductions():
-    for (
-        name
-    ) in "argmax argmin cumsum cumprod sort argsort median logsumexp std flip".split():
+    names = "argmax argmin cumsum cumprod sort argsort median logsumexp std flip"
+    for name in names.split():
         function = getattr(ops, name)
         yield (
             name,
@@ -302,7 +301,7 @@ def _sequences():
         "Bidirectional LSTM": lambda: L.Bidirectional(L.LSTM(3)),
         "LSTM unrolled": lambda: L.LSTM(3, unroll=True),
         "TimeDistributed": lambda: L.TimeDistributed(L.Dense(3)),
-        "MultiHeadAttention": lambda: _SelfAttention(),
+        "MultiHeadAttention": lambda: SelfAttention(),
     }
     for name, make in layers.items():
         yield name, lambda make=make: _of_layer(make(), (5, 4))
@@ -315,7 +314,7 @@ def _sequences():
     )
 
 
-class _SelfAttention(L.Layer):
+class SelfAttention(L.Layer):
     def __init__(self):
         super().__init__()
         self.attention = L.MultiHeadAttention(2, 4)
