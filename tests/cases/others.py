@@ -49,6 +49,7 @@ OTHERS = [
     "compression.flops",
     "compression.from_tf_keras",
     "compression.import_tfmot",
+    "compression.preserve",
     "compression.prune",
     "compression.prune_filters",
     "compression.quantize_aware",

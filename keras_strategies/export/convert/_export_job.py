@@ -82,7 +82,7 @@ class ExportJob(ModelConverter):
             self.verified_on = "made-up inputs"
         self.reference = self.reference_outputs(self.samples)
         self.warnings += _messages.constant_output_warnings(self.reference)
-        if self.uses_learned_ranges:
+        if self.uses_learned_ranges and self.quantization.uniform != "float32":
             names = quantized.unset_ranges(model)
             self.warnings += _messages.unset_ranges_warnings(names)
         if self.metric_constraint is not None:
@@ -141,7 +141,7 @@ class ExportJob(ModelConverter):
             sample_data.num_samples(self.representative),
         )
         self.verified_on = "representative_data"
-        if not self.quantization.is_static:
+        if not self._is_calibrated:
             self.samples = sample_data.first_samples(samples, sample_data.NUM_VERIFIED)
             return
         rest, held_out = sample_data.hold_out(count)
@@ -157,9 +157,14 @@ class ExportJob(ModelConverter):
         )
         self._warn_of_overshoot()
 
+    @property
+    def _is_calibrated(self):
+        """Whether ranges of the file come from the representative data."""
+        return self.quantization.is_static and not self.uses_learned_ranges
+
     def _warn_of_overshoot(self):
         """Warns of verified inputs outside of the range that was calibrated."""
-        if self.representative is None or not self.quantization.is_static:
+        if self.representative is None or not self._is_calibrated:
             return
         self.warnings += _messages.overshoot_warnings(
             sample_data.fraction_outside(self.samples, self.representative)
@@ -202,7 +207,9 @@ class ExportJob(ModelConverter):
             content = _metadata.write(content, self.metadata, tuple(self.raw_inputs))
             artifact.write_bytes(content)
         contents = _flatbuffer.read(content)
-        warnings = _messages.quantization_warnings(self.quantization, contents)
+        warnings = _messages.quantization_warnings(
+            self.quantization, contents, self.uses_learned_ranges
+        )
         self.warnings += warnings
         keys = ("signature", "ops", "tensor_types")
         calibration = self.calibration_figures
