@@ -178,6 +178,17 @@ def test_a_function_that_draws_otherwise_is_called_for_each_seed():
     )
 
 
+def test_a_function_that_draws_constants_is_refused():
+    def make():
+        model = build()
+        factor = np.random.random()
+        model.compile("sgd", lambda y, p: factor * keras.ops.mean(p, axis=-1))
+        return model
+
+    with pytest.raises(ValueError, match="constants of the compiled step"):
+        training.fit_many(make, 2, (X, Y))
+
+
 def test_data_sets_and_the_progress_bar(capsys):
     class Batches(keras.utils.PyDataset):
         def __len__(self):

@@ -220,7 +220,11 @@ def worker_failure(
         if ops:
             details = {"ops": ops, "layers": named_layers}
             return ExportError(_flex_message(model, ops, named_layers), "flex", details)
-    text = f"{kind} while {action}{_layer_phrase(named_layers)}: {shorten(message)}"
+    said = shorten(message) or (
+        "the converter gave no reason. If it is the quantization, other modes work, "
+        'such as "float32"; else export parts of the model to find the layer.'
+    )
+    text = f"{kind} while {action}{_layer_phrase(named_layers)}: {said}"
     if reason == "load":
         text += (
             " Custom classes must be registered with "
@@ -290,10 +294,21 @@ _QUANTIZED_TYPES = {
 
 
 def quantization_warnings(
-    quantization: Quantization, contents: Mapping[str, Any]
+    quantization: Quantization, contents: Mapping[str, Any], is_aware: bool = False
 ) -> list[str]:
-    """Warnings on operations that the converter did not quantize."""
+    """Warnings on operations that the converter did not quantize.
+
+    Args:
+        quantization: What was asked for.
+        contents: What the file holds.
+        is_aware: Whether the model rounds in its own graph.
+    """
     dtype = _QUANTIZED_TYPES.get(quantization.uniform or "")
+    if is_aware and dtype == "float16" and "int8" in contents["tensor_types"]:
+        return [
+            "The model is quantization-aware: the file is int8 by the ranges that it "
+            "has learned, and not float16."
+        ]
     if dtype and dtype not in contents["tensor_types"]:
         return [
             f"Nothing was quantized: the file holds no {dtype} tensor. The converter "

@@ -8,7 +8,7 @@ from typing import Literal
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, quantized
 from keras_strategies.export._common import (
     ExportError,
     InputData,
@@ -111,9 +111,14 @@ def debug_quantization(
     checks.integer("sensitivity_layers", sensitivity_layers, low=0)
     checks.integer("batch_size", batch_size, low=1, optional=True)
     parsed = _options.parse_quantization(quantization)
+    keras_model = validate_model(model, safe_mode)
+    quantized.check_not_quantize_aware(
+        keras_model,
+        "Its ranges are learned, not measured: see `compression.range_report(model)`.",
+    )
     job = ExportJob(
         time_limit=validate_time_limit(time_limit),
-        model=validate_model(model, safe_mode),
+        model=keras_model,
         quantization=parsed,
         quantizer="tensorflow",
         input_type="float32",
