@@ -28,12 +28,12 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
 
     The best use of few, expensive trials over up to about twenty hyperparameters of any
     kind. It is a subclass of KerasTuner's oracle with these differences: a length scale
-    for each hyperparameter, with a prior, in place of one for all; a third of the trials
-    at the start, which cover the space; choices are one-hot encoded instead of ordered;
-    results that are far worse than the median are drawn near; the next point is the
-    best of many candidates, drawn from the space itself, so that conditions hold and no
-    combination is proposed twice; a changed `beta` is used after a resume; proposals
-    take tens of milliseconds instead of a second.
+    for each hyperparameter, with a prior, in place of one for all; a third of the
+    trials at the start, which cover the space; choices are one-hot encoded instead of
+    ordered; results that are far worse than the median are drawn near; the next point
+    is the best of many candidates, drawn from the space itself, so that conditions hold
+    and no combination is proposed twice; a changed `beta` is used after a resume;
+    proposals take tens of milliseconds instead of a second.
 
     The next point maximizes the expected improvement over the best prediction
     $\\mu^*$, with the mean $\\mu(x)$ and the deviation $\\sigma(x)$ of the process (a
