@@ -1,11 +1,12 @@
 """Searches against KerasTuner's own and Optuna's TPE, at equal budget.
 
-    scripts/benchmark tuning [--only functions|digits|pruning|speed] [--seeds N] [--jobs N]
+    scripts/benchmark tuning [--only PART] [--seeds N] [--jobs N]
 
-`speed`: trials an hour of the same random trials, one process after the other. Ten
-further functions: `scripts/benchmarks/_tuning_comparison.py`. `functions`: Hartmann-6 and a conditional toy, 40 trials; the milliseconds are processor
-time. `digits`: a network on scikit-learn's digits, 25 trials of 8 epochs. `pruning`:
-epochs that the median pruner saves there. Searches run side by side, one to a core.
+The parts: `functions`: Hartmann-6 and a conditional toy, 40 trials; the milliseconds
+are processor time. `digits`: a network on scikit-learn's digits, 25 trials of 8 epochs.
+`pruning`: epochs that the median pruner saves there. `speed`: the same random trials by
+KerasTuner and with shared models, one search after the other. Other searches run side
+by side, one to a core. Ten more functions are in `_tuning_comparison.py`.
 """
 
 import argparse
@@ -136,7 +137,7 @@ def pruning(seeds, pool):
 
 
 def speed(trials):
-    """Seconds of the same trials: KerasTuner's, and ours with shared models and without.
+    """Seconds of the same trials, by KerasTuner and by us, with shared models too.
 
     Random searches with the proposals and initial weights of one seed.
     """
