@@ -151,6 +151,20 @@ def test_parts_that_are_not_keras_own_are_not_understood():
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
+def test_the_model_that_was_built_is_trained_too():
+    models = CompiledModels((X, Y, None))
+    for _ in range(2):
+        model = build(**FIRST)
+        with models.model_for(model) as shared:
+            shared.fit(X, Y, verbose=0)
+    assert shared is not model
+    for one, other in zip(model.get_weights(), shared.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert model.history.history == shared.history.history
+    assert int(model.optimizer.iterations) == 2
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
 def test_a_model_that_was_changed_or_has_failed_is_not_used_again():
     models, first = CompiledModels((X, Y, None)), build(**FIRST)
     with models.model_for(first) as shared:
