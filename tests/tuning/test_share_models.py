@@ -115,3 +115,14 @@ def test_what_is_not_known_trains_as_before_and_is_said(
     tuner = searched(tmp_path, **kwargs)
     assert reason in tuner.plain_reason
     assert len(tuner.results()) == 2
+
+
+def test_a_model_without_an_input_is_built_by_its_fit(tmp_path):
+    def unbuilt(hp):
+        layer = keras.layers.Dense(1 + hp.Int("more", 1, 3), "softmax")
+        model = keras.Sequential([layer])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    rows = searched(tmp_path, unbuilt).results()
+    assert [row["status"] for row in rows] == ["COMPLETED", "COMPLETED"]
