@@ -5,14 +5,18 @@ one of several ways in as many further steps, and scored on the other half. Size
 number of weights that are not zero. In the third data set the network was trained on
 the digits 0 to 4, and is fine-tuned on 5 to 9 while it is pruned. The learning rate is
 the best of three for pruning by magnitude on other seeds, and for the others too.
-Differences from magnitude are those of the same seed. Then filters of a convolutional
-network: by the size of their weights, or by their share in the loss (Taylor).
+Differences from magnitude, in the same loop in NumPy, are those of the same seed; the
+names in backquotes are the package's. Then filters of a convolutional network: by the
+size of their weights, or by their share in the loss (Taylor).
 
-    scripts/benchmark sparsity [--seeds N] [--size F ...] [--data NAME ...] [--filters]
+    scripts/benchmark sparsity [--seeds N] [--size F ...] [--data NAME ...]
+        [--rows FILE] [--filters]
 """
 
 import argparse
+import json
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,7 +29,19 @@ from keras_strategies import compression
 
 HIDDEN = (96, 96)
 EPOCHS, RATE = 10, 1e-2
-BASELINE = "`prune(scope='global')`"
+BASELINE = "magnitude, one threshold"
+METHODS = (
+    "dense, trained on",
+    BASELINE,
+    "`prune(scope='global')`",
+    "`prune(scope='layer')`",
+    "`prune(scope='global', criterion='movement')`",
+    "movement as published",
+    "lottery ticket, rewound to epoch 2",
+    "SET, from the start",
+    "RigL, from the start",
+    "low rank, `factorize`",
+)
 
 
 def _standard(x):
@@ -98,11 +114,11 @@ class Case:
 
         return {
             "dense, trained on": lambda size: self.loop().trained(EPOCHS, RATE),
-            BASELINE: lambda size: self._by_package(size, scope="global"),
-            "`prune(scope='layer')`": lambda size: self._by_package(size),
-            "the same as the first, in NumPy": lambda size: self.loop().pruned(
-                size, EPOCHS, RATE
+            "`prune(scope='global')`": lambda size: self._by_package(
+                size, scope="global"
             ),
+            "`prune(scope='layer')`": lambda size: self._by_package(size),
+            BASELINE: lambda size: self.loop().pruned(size, EPOCHS, RATE),
             "`prune(scope='global', criterion='movement')`": lambda size: (
                 self._by_package(size, 1, scope="global", criterion="movement")
             ),
@@ -183,27 +199,57 @@ class _Scored:
         return sum(int(np.count_nonzero(array)) for array in arrays)
 
 
-def run(name, seeds, sizes):
-    """Yields one row for each size and method."""
-    scores, weights = {}, {}
+def measure(name, seeds, sizes, rows):
+    """Adds one row for each seed, size and method that `rows` does not have."""
     for seed in range(seeds):
-        case = Case(name, seed)
+        case = None
         for size in sizes:
-            for method, make in case.methods().items():
-                small = make(size)
+            for method in METHODS:
+                key = {"data": name, "seed": seed, "size": size, "method": method}
+                if any(row.items() >= key.items() for row in rows.rows):
+                    continue
+                case = case or Case(name, seed)
+                small = case.methods()[method](size)
                 if small is not None:
-                    key = size, method
-                    scores.setdefault(key, []).append(small.accuracy(*case.test))
-                    weights.setdefault(key, []).append(small.weights())
+                    accuracy = small.accuracy(*case.test)
+                    weights = small.weights()
+                    rows.add(key | {"accuracy": accuracy, "weights": weights})
                 keras.backend.clear_session()
-    for (size, method), values in scores.items():
-        values = 100 * np.array(values)
-        gain = values - 100 * np.array(scores[size, BASELINE])[: len(values)]
-        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
-        yield (
-            f"| {name} | {size:g} | {method} | {int(np.mean(weights[size, method])):,} "
-            f"| {values.mean():.1f} | {gain.mean():+.1f} ± {error:.1f} |"
-        )
+
+
+class Rows:
+    """Results, kept in a file of JSON lines if one is given."""
+
+    def __init__(self, path=None):
+        self.path, self.rows = path, []
+        if path is not None and path.exists():
+            self.rows = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def add(self, row):
+        self.rows.append(row)
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def table(name, sizes, rows):
+    """Yields one line for each size and method."""
+    for size in sizes:
+        own = [x for x in rows.rows if x["data"] == name and x["size"] == size]
+        base = {x["seed"]: x["accuracy"] for x in own if x["method"] == BASELINE}
+        for method in METHODS:
+            of = [x for x in own if x["method"] == method]
+            if not of:
+                yield f"| {name} | {size:g} | {method} | | cannot be as small | |"
+                continue
+            gain = 100 * np.array([x["accuracy"] - base[x["seed"]] for x in of])
+            error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
+            accuracy = 100 * np.mean([x["accuracy"] for x in of])
+            weights = int(np.mean([x["weights"] for x in of]))
+            yield (
+                f"| {name} | {size:g} | {method} | {weights:,} | {accuracy:.1f} "
+                f"| {gain.mean():+.1f} ± {error:.1f} |"
+            )
 
 
 def _convolutional(classes=10):
@@ -285,15 +331,18 @@ def main():
     parser.add_argument("--size", type=float, nargs="+", default=[0.1, 0.03])
     names = ["digits", "generated", "transfer"]
     parser.add_argument("--data", nargs="*", default=names, choices=names)
+    parser.add_argument("--rows", type=pathlib.Path, help="file to go on from")
     parser.add_argument("--filters", action="store_true", help="filters alone")
     args = parser.parse_args()
     if not args.filters:
+        rows = Rows(args.rows)
         print(
             "| Data | Size | | Weights | Accuracy | Gain |\n|---|---|---|---|---|---|"
         )
         for name in args.data:
-            for row in run(name, args.seeds, args.size):
-                print(row, flush=True)
+            measure(name, args.seeds, args.size, rows)
+            for line in table(name, args.size, rows):
+                print(line, flush=True)
     if args.filters or args.data == names:
         print("\n| Removed | By | At once | Trained on | Gain |\n|---|---|---|---|---|")
         for row in run_filters(args.seeds, (0.5, 0.75)):

@@ -28,12 +28,12 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
 
     The best use of few, expensive trials over up to about twenty hyperparameters of any
     kind. It is a subclass of KerasTuner's oracle with these differences: a length scale
-    for each hyperparameter, with a prior, in place of one for all; a third of the trials
-    at the start, which cover the space; choices are one-hot encoded instead of ordered;
-    results that are far worse than the median are drawn near; the next point is the
-    best of many candidates, drawn from the space itself, so that conditions hold and no
-    combination is proposed twice; a changed `beta` is used after a resume; proposals
-    take tens of milliseconds instead of a second.
+    for each hyperparameter, with a prior, in place of one for all; a third of the
+    trials at the start, which cover the space; choices are one-hot encoded instead of
+    ordered; results that are far worse than the median are drawn near; the next point
+    is the best of many candidates, drawn from the space itself, so that conditions hold
+    and no combination is proposed twice; a changed `beta` is used after a resume;
+    proposals take tens of milliseconds instead of a second.
 
     The next point maximizes the expected improvement over the best prediction
     $\\mu^*$, with the mean $\\mu(x)$ and the deviation $\\sigma(x)$ of the process (a
@@ -236,7 +236,7 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
             _space.fill(space, {}, lambda hp: hp.prob_to_value(rng.random()))
             for _ in range(_NUM_RANDOM)
         ]
-        values = self._acquisition(process, _space.encode_all(space, candidates))
+        values = self._acquisition(process, _space.encode_all(space, candidates, True))
         rate, scale = 0.5, 0.2
         centres = best
         for _ in range(_NUM_ROUNDS):
@@ -246,7 +246,7 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
                 for _ in range(_NUM_NEAR)
             ]
             candidates += new
-            acquired = self._acquisition(process, _space.encode_all(space, new))
+            acquired = self._acquisition(process, _space.encode_all(space, new, True))
             values = np.concatenate([values, acquired])
             order = np.argsort(-values)[:_NUM_NEAR]
             candidates, values = [candidates[k] for k in order], values[order]
