@@ -12,8 +12,8 @@ from keras_strategies.ablation._learning_curve import LearningCurve
 from keras_strategies.ablation._preparation import inspected
 from keras_strategies.ablation._progress import progress
 from keras_strategies.ablation._runs import applying, splits
-from keras_strategies.ablation._runs.samples import collect, joined
 from keras_strategies.ablation._runs.programs import Programs
+from keras_strategies.ablation._runs.samples import collect, joined
 from keras_strategies.ablation._runs.training import Job, Setup, train
 
 _SIZES = 6

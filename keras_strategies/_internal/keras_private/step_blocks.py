@@ -111,8 +111,9 @@ def row_orders_of_fit(rows, batch_size, shuffle):
     """Yields the order of the rows in each epoch of plain `fit`.
 
     Drawn by Keras's own adapter, over row numbers in the place of the data: its
-    draws depend on the number of rows, and for `shuffle="batch"` on the batch size. No public function
-    gives the order of an adapter. TensorFlow and JAX; Keras 3.12 to 3.15.
+    draws depend on the number of rows, and for `shuffle="batch"` on the batch size.
+    No public function gives the order of an adapter. TensorFlow and JAX; Keras 3.12
+    to 3.15.
     """
     numbers = np.arange(rows, dtype="int32")
     if shuffle != "batch":  # all rows at once: as one batch they are read quicker

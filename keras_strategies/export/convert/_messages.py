@@ -18,7 +18,8 @@ HALF_PRECISION_WARNING = (
 )
 # Start of an operation's name -> what to do about it.
 _FLEX_FIXES = {
-    "Cumprod": "for positive x take keras.ops.exp(keras.ops.cumsum(keras.ops.log(x)))",
+    "Cumprod": "give the axis of the product a fixed size, or for positive x take "
+    "keras.ops.exp(keras.ops.cumsum(keras.ops.log(x)))",
     "DenseBincount": "replace keras.ops.bincount by the sum of keras.ops.one_hot, "
     "which has a fixed size",
     "Digamma": "compute it outside of the model, or tabulate it",
@@ -200,9 +201,12 @@ def crash_hint(model: keras.Model) -> str:
 
 def trace_failed_message(model: keras.Model, error: Exception) -> str:
     """The model cannot be traced."""
-    return (
+    text = (
         f"Model '{model.name}' cannot be traced for inference: {exception_text(error)}"
     )
+    if "root scope name" in text:
+        text += " Give that layer a `name` that begins with a letter."
+    return text
 
 
 def worker_failure(

@@ -28,6 +28,7 @@ from keras_strategies._internal.keras_private.step_blocks import (
     auto_jit_compile,
     build_for,
     is_dataset,
+    unpacked,
 )
 from keras_strategies.training._blocks.backend import device_module
 from keras_strategies.training._blocks.block_iterator import BlockIterator
@@ -216,8 +217,9 @@ class FitInterceptor:
         # A compiled loop cannot create the variables of metrics and optimizer.
         build_for(self.model, data.head)
         if self._as_plain and data.nbytes is not None:
-            names = ("x", "y", "sample_weight", "batch_size", "shuffle")
-            draw_as_first_fit(*(arguments[name] for name in names))
+            # Of the rows that are left after a `validation_split`.
+            x, y, weight = unpacked(data.arrays)
+            draw_as_first_fit(x, y, weight, data.batch_size, arguments["shuffle"])
         steps_per_epoch = step_limit(arguments["steps_per_epoch"])
         sources = [data] if validation is None else [data, validation]
         size = block_size(

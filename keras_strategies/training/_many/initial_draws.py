@@ -73,7 +73,8 @@ class InitialDraws:
         if description(other) != self._description:
             checks.fail(
                 "`build_fn` must return the same architecture each time, with the same "
-                "numbers, arrays and functions: they are constants of the compiled step",
+                "numbers, arrays and functions: these are constants of the compiled "
+                "step",
                 first=self.model.name,
                 second=other.name,
                 fix="Train such models by `fit` in a loop.",

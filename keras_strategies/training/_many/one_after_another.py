@@ -11,6 +11,7 @@ from keras_strategies._internal.keras_private.step_blocks import (
     build_for,
     training_settings,
 )
+from keras_strategies._internal.traversal import optimizer_variables
 from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.training._accelerate import accelerate
 from keras_strategies.training._blocks.fit_arguments import bind_arguments
@@ -45,7 +46,7 @@ class Start:
         self.draws, self.model = draws, draws.model
         # Metrics and optimizer are built without a step, that draws nothing.
         build_for(self.model, batch)
-        self._optimizer = list(self.model.optimizer.variables)
+        self._optimizer = optimizer_variables(self.model.optimizer)
         self._values = host_values(self._optimizer)
 
     def assign(self, variant: Variant) -> None:

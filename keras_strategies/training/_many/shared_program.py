@@ -144,7 +144,9 @@ def _text(value: Any, within: tuple[int, ...] = ()) -> str:
     within = (*within, id(value))
     if isinstance(value, Mapping):
         items = sorted((str(key), item) for key, item in value.items())
-        return repr([(key, _text(item, within)) for key, item in items if key != "name"])
+        return repr(
+            [(key, _text(item, within)) for key, item in items if key != "name"]
+        )
     if isinstance(value, list | tuple):
         return repr([_text(item, within) for item in value])
     if value is None or isinstance(value, bool | int | float | complex | str):

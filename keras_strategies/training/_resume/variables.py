@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.traversal import all_variables
+from keras_strategies._internal.traversal import all_variables, optimizer_variables
 from keras_strategies.training._resume.encoding import add_array, array
 
 _BUFFER_TYPES = {"bool", "float16", "float32", "float64"} | {
@@ -31,7 +31,9 @@ def variables_of(model: keras.Model) -> dict[str, list[keras.Variable]]:
     groups = {
         "model": all_variables(model),
         "metrics": model.metrics_variables,
-        "optimizer": [v for item in optimizers_of(model) for v in item.variables],
+        "optimizer": [
+            v for item in optimizers_of(model) for v in optimizer_variables(item)
+        ],
     }
     seen: set[int] = set()
     result: dict[str, list[keras.Variable]] = {}

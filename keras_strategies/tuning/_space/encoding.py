@@ -44,6 +44,12 @@ def encode_all(
     return np.array([encode(space, values) for values in combinations])
 
 
+def column_groups(space: Sequence[kinds.HyperParameter]) -> list[int]:
+    """Returns for each column of `encode` the number of its hyperparameter."""
+    widths = [1 if is_numeric(hp) else len(hp.values) for hp in searched(space)]
+    return [number for number, width in enumerate(widths) for _ in range(width)]
+
+
 def mutate(
     space: Sequence[kinds.HyperParameter],
     values: Mapping[str, Any],

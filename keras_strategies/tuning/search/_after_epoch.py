@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import bases
+from keras_strategies._internal.traversal import optimizer_variables
 from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.tuning._space import Trial
 
@@ -95,7 +96,7 @@ class AfterEpoch(bases.Callback):
         self._values = None
 
     def _variables(self) -> list[keras.Variable]:
-        return [*self.model.variables, *self.model.optimizer.variables]
+        return [*self.model.variables, *optimizer_variables(self.model.optimizer)]
 
 
 def _num_bytes(variables: Iterable[keras.Variable]) -> int:

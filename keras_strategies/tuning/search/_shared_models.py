@@ -82,7 +82,8 @@ class SharedModels:
     def model_for(self, model: keras.Model) -> Iterator[keras.Model]:
         """A compiled model in the state of `model`, or itself where that is unknown."""
         models = self._models
-        if models is None:  # not prepared
+        # Not prepared, or a model that its first `fit` builds.
+        if models is None or not model.built:
             yield model
             return
         self._is_large = 4 * model.count_params() > _LARGE_MODEL_BYTES

@@ -63,8 +63,8 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
     with a larger `max_trials`; no combination is tried twice.
 
     `algorithm="auto"` chooses by the space and prints the choice: the grid if
-    `max_trials` covers it; NSGA-II for several objectives; evolution if parts of the
-    space are conditional; a Gaussian process for up to 12 numbers; TPE otherwise.
+    `max_trials` covers it; NSGA-II for several objectives; a Gaussian process for up to
+    20 hyperparameters; beyond, evolution if parts are conditional and TPE otherwise.
 
     A pruner stops trials that are worse than others at the same epoch; their best epoch
     counts. With several objectives `get_best_models` ranks by their sum, as in

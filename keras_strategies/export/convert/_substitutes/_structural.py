@@ -246,3 +246,93 @@ def _moved_first_axis(x, axis):
     order = list(range(1, len(x.shape)))
     order.insert(axis, 0)
     return tf.transpose(x, order)
+
+
+def cumulative_product(axis: int, exclusive: bool, reverse: bool) -> Any:
+    """Returns a running product in log2(n) steps, each with the one before it.
+
+    After step `k` each entry holds the product of the last `2^k` ones (Hillis and
+    Steele, 1986).
+    """
+
+    def function(x: Any, *_: Any) -> Any:
+        import tensorflow as tf
+
+        size = x.shape[axis]
+        x = tf.reverse(x, [axis]) if reverse else x
+        if exclusive:
+            x = _moved_on(x, axis, 1, size)
+        step = 1
+        while step < size:
+            x = x * _moved_on(x, axis, step, size)
+            step *= 2
+        return tf.reverse(x, [axis]) if reverse else x
+
+    return function
+
+
+def _moved_on(x, axis, step, size):
+    """Moves the entries of an axis on by `step`, behind as many ones."""
+    import tensorflow as tf
+
+    rest = [slice(None)] * axis
+    ones = tf.ones_like(x[(*rest, slice(0, step))])
+    return tf.concat([ones, x[(*rest, slice(0, size - step))]], axis)
+
+
+def insertion_points(is_lower: bool, dtype: str) -> Any:
+    """Returns the number of sorted values below each value, or not above it."""
+
+    def function(ordered: Any, values: Any) -> Any:
+        import tensorflow as tf
+
+        first, second = ordered[:, None, :], values[:, :, None]
+        is_before = first < second if is_lower else first <= second
+        return tf.cast(tf.reduce_sum(tf.cast(is_before, tf.int32), axis=2), dtype)
+
+    return function
+
+
+def rgb_to_hsv(x: Any) -> Any:
+    """Returns hue, saturation and value, in the formula of TensorFlow's kernel."""
+    import tensorflow as tf
+
+    red, green, blue = x[..., 0], x[..., 1], x[..., 2]
+    value = tf.reduce_max(x, axis=-1)
+    spread = value - tf.reduce_min(x, axis=-1)
+    is_gray = spread <= 0
+    factor = 1.0 / (6.0 * tf.where(is_gray, tf.ones_like(spread), spread))
+    hue = tf.where(
+        tf.equal(value, red),
+        factor * (green - blue),
+        tf.where(
+            tf.equal(value, green),
+            factor * (blue - red) + 2.0 / 6.0,
+            factor * (red - green) + 4.0 / 6.0,
+        ),
+    )
+    hue = tf.where(is_gray, tf.zeros_like(hue), tf.where(hue < 0, hue + 1.0, hue))
+    is_black = value <= 0
+    saturation = tf.where(
+        is_black, tf.zeros_like(value), spread / tf.where(is_black, 1.0, value)
+    )
+    return tf.stack([hue, saturation, value], axis=-1)
+
+
+def determinant(x: Any) -> Any:
+    """Returns the determinants of matrices of at most three rows, written out."""
+
+    def minor(rows, columns):
+        if not columns:
+            return 1.0
+        first, *rest = rows
+        total = None
+        for index, column in enumerate(columns):
+            others = [entry for entry in columns if entry != column]
+            term = x[..., first, column] * minor(rest, others)
+            total = (
+                term if total is None else total - term if index % 2 else total + term
+            )
+        return total
+
+    return minor(*([list(range(x.shape[-1]))] * 2))
