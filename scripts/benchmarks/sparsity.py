@@ -190,12 +190,14 @@ class Case:
 
     def _fewer_units(self, size):
         model = self._network()
-        # Weights grow with the square of the units: the share that fits is searched.
-        for removed in np.arange(0.02, 1.0, 0.01):
-            small = compression.prune_filters(model, float(removed))
-            if _Scored(small).weights() <= size * _Scored(model).weights():
-                return self._structured(small)
-        return None
+        width, units = model.input_shape[-1], HIDDEN[0]
+
+        def weights(kept):
+            return kept * (width + kept + 10)
+
+        kept = max(n for n in range(units) if weights(n) <= size * weights(units))
+        small = compression.prune_filters(model, 1 - kept / units, round_to=1)
+        return self._structured(small)
 
     def _structured(self, small, linear=()):
         dense = [x for x in small.layers if isinstance(x, layers.Dense)]
