@@ -155,6 +155,15 @@ class Loop:
                     kernel *= mask
         return self
 
+    def masks(self):
+        return [k != 0 for k in self.kernels]
+
+    def pruned_at_once(self, size):
+        """Magnitude, one threshold for all layers, without any training."""
+        masks = largest([np.abs(k) for k in self.kernels], self.kept(size))
+        self.kernels = [k * m for k, m in zip(self.kernels, masks, strict=True)]
+        return self
+
     def movement(self, size, epochs, rate, score_rate=1e-2):
         """Weights are kept that move away from zero."""
         last = 0.7 * self.num_steps(epochs)

@@ -135,15 +135,19 @@ class Case:
         }
 
     def _rewound(self, size):
+        masks = self.loop().pruned_at_once(size).masks()
         loop = self.loop(self.early)
-        sizes = [np.abs(kernel) for kernel in self.base[0]]
-        order = np.concatenate([s.ravel() for s in sizes])
-        kept = loop.kept(size)
-        threshold = np.partition(order, -kept)[-kept]
-        masks = [s >= threshold for s in sizes]
         for kernel, mask in zip(loop.kernels, masks, strict=True):
             kernel *= mask
         return loop.trained(EPOCHS, RATE, masks)
+
+    def untrained(self):
+        """Methods whose result is not trained any more."""
+        return {
+            "magnitude": lambda size: self.loop().pruned_at_once(size),
+            "low rank, by `factorize`": lambda size: self._low_rank(size, 0),
+            "fewer units, by `prune_filters`": lambda size: self._fewer_units(size, 0),
+        }
 
     def _network(self):
         kernels, biases = self.base
@@ -179,16 +183,21 @@ class Case:
         compression.prune(model, schedule, **options)
         return self._fit(model)
 
-    def _low_rank(self, size):
+    def _low_rank(self, size, epochs=EPOCHS):
+        model = self._network()
+        # The last layer is small, and its rank is the number of classes.
+        last = model.layers[-1]
+        kept, total = last.kernel.shape[0] * 10, _Scored(model).weights()
+        share = (size * total - kept) / (total - kept)
         try:
-            small = compression.factorize(self._network(), size=size)
+            small = compression.factorize(model, size=share, exclude=last)
         except ValueError:  # not even rank 1 is as small
             return None
         names = [layer.name for layer in small.layers]
         linear = [n for n, name in enumerate(names) if name.endswith("_low_rank")]
-        return self._structured(small, linear)
+        return self._structured(small, epochs, linear)
 
-    def _fewer_units(self, size):
+    def _fewer_units(self, size, epochs=EPOCHS):
         model = self._network()
         width, units = model.input_shape[-1], HIDDEN[0]
 
@@ -197,9 +206,9 @@ class Case:
 
         kept = max(n for n in range(units) if weights(n) <= size * weights(units))
         small = compression.prune_filters(model, 1 - kept / units, round_to=1)
-        return self._structured(small)
+        return self._structured(small, epochs)
 
-    def _structured(self, small, linear=()):
+    def _structured(self, small, epochs, linear=()):
         dense = [x for x in small.layers if isinstance(x, layers.Dense)]
         kernels = [np.asarray(x.kernel, "float64") for x in dense]
         biases = [
@@ -207,7 +216,7 @@ class Case:
             for x in dense
         ]
         loop = Loop(kernels, biases, self.train, self.seed + 2000, linear)
-        return loop.trained(EPOCHS, RATE)
+        return loop.trained(epochs, RATE)
 
 
 class _Scored:
@@ -276,6 +285,20 @@ def table(name, sizes, rows, methods):
                 f"| {name} | {size:g} | {method} | {weights:,} | {accuracy:.1f} "
                 f"| {gain.mean():+.1f} ± {error:.1f} |"
             )
+
+
+def run_untrained(name, seeds, sizes=(0.7, 0.5, 0.3)):
+    """Yields one line for each size and method."""
+    scores = {}
+    for seed in range(seeds):
+        case = Case(name, seed)
+        for size in sizes:
+            for method, make in case.untrained().items():
+                accuracy = make(size).accuracy(*case.test)
+                scores.setdefault((size, method), []).append(100 * accuracy)
+    for (size, method), values in scores.items():
+        error = np.std(values, ddof=1) / np.sqrt(len(values))
+        yield f"| {name} | {size:g} | {method} | {np.mean(values):.1f} ± {error:.1f} |"
 
 
 def _convolutional(classes=10):
@@ -370,6 +393,10 @@ def main():
         for name in args.data:
             measure(name, args.seeds, args.size, rows, methods)
             for line in table(name, args.size, rows, methods):
+                print(line, flush=True)
+        print("\n| Data | Size | Not trained | Accuracy |\n|---|---|---|---|")
+        for name in [name for name in args.data if name != "transfer"]:
+            for line in run_untrained(name, args.seeds):
                 print(line, flush=True)
     if args.filters or args.data == names:
         print("\n| Removed | By | At once | Trained on | Gain |\n|---|---|---|---|---|")
