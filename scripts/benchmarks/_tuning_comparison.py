@@ -71,7 +71,7 @@ def read(path):
     return {(r["function"], r["search"], r["seed"]): r for r in found}
 
 
-def run(path, seeds, minutes, searches, functions):
+def run(path, seeds, minutes=1e9, searches=SEARCHES, functions=None):
     from _tuning_functions import FUNCTIONS
     from _tuning_searches import PACKAGES
 
@@ -119,6 +119,7 @@ def blocks(found, searches, budget):
     for function, seed in sorted({(f, s) for f, _, s in found}):
         keys = [(function, search, seed) for search in searches]
         if all(key in found for key in keys):
+            # A search that has used up its space ends before.
             lines = [found[key]["best"] for key in keys]
             rows[function, seed] = [line[min(budget, len(line)) - 1] for line in lines]
     return rows

@@ -275,13 +275,16 @@ def to_tflite(
     job.prepare(representative_data, verify)
     content, figures = _run_job(job, config, target, keep_rejected)
     files.replace(target, content)
-    return ExportResult(
-        path=str(target),
-        bytes=len(content),
-        gzipped_bytes=len(gzip.compress(content, mtime=0)),
-        seconds=time.monotonic() - started,
-        **figures,
-    )
+    seconds = time.monotonic() - started
+    return ExportResult(**_sizes(target, content), seconds=seconds, **figures)
+
+
+def _sizes(target, content):
+    return {
+        "path": str(target),
+        "bytes": len(content),
+        "gzipped_bytes": len(gzip.compress(content, mtime=0)),
+    }
 
 
 def _run_job(job, config, target, keep_rejected):

@@ -98,6 +98,8 @@ class TrialLoop(ModelFits):
             display = private_oracles.display(self.oracle)
             display.on_search_begin(self._budget(fit_kwargs))
             stack.callback(display.on_search_end)
+            if self._shared_models is not None:
+                stack.callback(self._shared_models.forget)
             self._isolated = None
             if self.trial_in_subprocess:
                 isolated = IsolatedTrials(self, fit_args, fit_kwargs)
