@@ -30,6 +30,10 @@ from keras_strategies._internal.keras_private.frozen_layers import (
     own_variables_of_layer,
     set_own_flag,
 )
+from keras_strategies._internal.keras_private.global_gradients import (
+    are_gradients_global,
+    summed_first,
+)
 from keras_strategies._internal.keras_private.gradients import (
     dense_gradient,
     first_gradients,
@@ -116,6 +120,7 @@ __all__ = [
     "add_variable_like",
     "additional_loss",
     "after_loading",
+    "are_gradients_global",
     "assign_in_a_call",
     "assign_optimizer_variables",
     "averages_deferred",
@@ -177,6 +182,7 @@ __all__ = [
     "set_input_shape",
     "set_own_flag",
     "steps_between_hooks",
+    "summed_first",
     "share_lambda_functions",
     "slot",
     "sync_state",

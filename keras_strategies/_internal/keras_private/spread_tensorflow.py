@@ -1,0 +1,355 @@
+"""Repairs of `fit` under the strategies of tf.distribute.
+
+What Keras lacks there, in the order of what is met first:
+
+* with several workers the mean of scalars asks for an axis (keras#20585), and a batch
+  of each worker cannot be looked at in order to build the model;
+* a batch that the replicas do not share evenly weighs its samples unevenly: each
+  replica takes the mean of its own samples (or their weights, or masks), and then the
+  mean of these means is taken;
+* optimizers clip and check the gradients of each replica, not those of the batch.
+
+Here a batch is cut into parts that differ by one sample at most, every mean divides by
+the number of all samples, and gradients are summed before an optimizer sees them, so
+that a step is that of one device. The loop has no public place for any of it.
+Keras 3.12 to 3.15.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+from keras import ops, tree
+from keras.src.losses import loss as loss_module
+from keras.src.trainers.epoch_iterator import EpochIterator
+from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
+
+from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private.global_gradients import (
+    all_optimizers_global,
+)
+from keras_strategies._internal.keras_private.process_group import (
+    ProcessGroup,
+    checksum,
+)
+from keras_strategies._internal.keras_private.replaced_names import replaced
+
+_step = threading.local()  # of a replica: `.share` of the samples of the batch
+
+
+@contextlib.contextmanager
+def strategy_repaired(group: ProcessGroup | None) -> Iterator[None]:
+    """Has `fit`, `evaluate` and `predict` do under a strategy what they do alone."""
+    from keras.src.backend.tensorflow import trainer
+
+    of_trainer = trainer.TensorFlowTrainer
+    of_iterator = trainer.TFEpochIterator
+    changes: list[tuple[Any, str, Any]] = [
+            (trainer, "reduce_per_replica", _reduce_per_replica),
+            (of_iterator, "__init__", _make_iterator(group)),
+            (of_iterator, "_enumerate_iterator", _enumerate_checked(group)),
+            (of_trainer, "_maybe_symbolic_build", _symbolic_build(of_trainer)),
+            (of_trainer, "_make_function", _make_function(of_trainer)),
+            (loss_module, "scale_loss_for_distribution", _scale),
+            (loss_module, "unscale_loss_for_distribution", _unscale),
+            (loss_module, "reduce_values", _reduce_values),
+            (loss_module, "apply_mask", _apply_mask),
+        ]
+    with replaced(changes), all_optimizers_global():
+        yield
+
+
+def _is_single(strategy):
+    return strategy.num_replicas_in_sync == 1
+
+
+def _make_iterator(group):
+    def __init__(self, distribute_strategy=None, *args, **kwargs):
+        EpochIterator.__init__(self, *args, **kwargs)
+        self._distribute_strategy = distribute_strategy
+        adapter, tf = self.data_adapter, lazy_tensorflow
+        dataset = adapter.get_tf_dataset()
+        if not isinstance(dataset, tf.distribute.DistributedDataset):
+            self._batch_spec = dataset.element_spec
+            self._first_batches = []
+            shards = getattr(getattr(adapter, "py_dataset", None), "num_shards", 1)
+            is_own_part = group is not None and shards == group.size
+            if group is not None and not is_own_part:
+                dataset = _observed(dataset, self._first_batches)
+            if not _is_single(distribute_strategy):
+                dataset = _divided(dataset, distribute_strategy, is_own_part)
+        self._distributed_dataset = dataset
+
+    return __init__
+
+
+def _divided(dataset, strategy, is_own_part):
+    """Deals the batches out: to each replica a part, to all of them the whole."""
+    workers = 1 if is_own_part else _workers(strategy)
+    here = len(strategy.extended.worker_devices)
+
+    def of_worker(context):
+        first = 0 if is_own_part else context.input_pipeline_id * here
+        return dataset.flat_map(
+            lambda *batch: _parts(batch, first, here, workers * here)
+        ).prefetch(2 * here)
+
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+def _workers(strategy):
+    return strategy.num_replicas_in_sync // len(strategy.extended.worker_devices)
+
+
+def _parts(batch, first, count, total):
+    """The parts `first` to `first + count` of `total` of a batch, as a dataset."""
+    tf = lazy_tensorflow
+
+    def is_array(leaf):
+        return not isinstance(leaf, tf.experimental.Optional)
+
+    rows = tf.shape(next(x for x in tree.flatten(batch) if is_array(x)))[0]
+
+    def part(index):
+        index = tf.cast(index, "int32")
+        begin, end = index * rows // total, (index + 1) * rows // total
+
+        def cut(leaf):
+            return leaf[begin:end] if is_array(leaf) else leaf
+
+        return tree.map_structure(cut, batch)
+
+    return tf.data.Dataset.range(first, first + count).map(part)
+
+
+def _observed(dataset, seen):
+    """Notes a checksum of the first batch that is read, and changes nothing."""
+    tf = lazy_tensorflow
+
+    def note(*leaves):
+        if not seen:
+            seen.append(checksum([leaf for leaf in leaves]))
+        return 0
+
+    def look(index, batch):
+        leaves = [
+            leaf
+            for leaf in tree.flatten(batch)
+            if not isinstance(leaf, tf.experimental.Optional)
+        ]
+
+        def first():
+            return tf.numpy_function(note, leaves, tf.int64)
+
+        with tf.control_dependencies(
+            [tf.cond(index == 0, first, lambda: tf.constant(0, tf.int64))]
+        ):
+            return tree.map_structure(
+                lambda x: x if isinstance(x, tf.experimental.Optional)
+                else tf.identity(x),
+                batch,
+            )
+
+    return dataset.enumerate().map(look)
+
+
+def _enumerate_checked(group):
+    original = EpochIterator._enumerate_iterator
+
+    def _enumerate_iterator(self):
+        seen = getattr(self, "_first_batches", None)
+        for item in original(self):
+            yield item
+            if group is not None and seen and not hasattr(self, "_is_checked"):
+                self._is_checked = True
+                group.require_equal(
+                    seen[0],
+                    "The batches of the data",
+                    "Use data whose order depends on a seed alone, such as a "
+                    "training.IndexedDataset, and set the same seed in all processes.",
+                )
+
+    return _enumerate_iterator
+
+
+def _symbolic_build(of_trainer):
+    original = of_trainer._maybe_symbolic_build
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if self._distribute_strategy is None:
+            return
+        if iterator is None:
+            original(self, iterator, data_batch)
+            return
+        spec = getattr(iterator, "_batch_spec", None)
+        if spec is not None:
+            with self.distribute_strategy.scope():
+                self._symbolic_build(data_batch=tree.map_structure(_without, spec))
+
+    return _maybe_symbolic_build
+
+
+def _without(spec):
+    return spec if hasattr(spec, "dtype") else None  # what is missing is an Optional
+
+
+def _make_function(of_trainer):
+    original = of_trainer._make_function
+
+    def make(self, step_function):
+        strategy = self.distribute_strategy
+        if _is_single(strategy):
+            return original(self, step_function)
+        for name in ("jit_compile", "steps_per_execution"):
+            value = getattr(self, name)
+            if int(value) > (0 if name == "jit_compile" else 1):
+                checks.fail(
+                    f"`{name}` cannot be used under tf.distribute",
+                    fix="Leave it out of `compile`, or use the JAX backend.",
+                    **{name: value},
+                )
+        return original(self, _shared_step(step_function))
+
+    return make
+
+
+def _shared_step(step_function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def step(data):
+        tf = lazy_tensorflow
+        context = tf.distribute.get_replica_context()
+        leaf = next(x for x in tree.flatten(data) if x is not None)
+        rows = tf.shape(leaf)[0]
+        total = context.all_reduce("SUM", rows)
+        _step.share = tf.cast(rows, "float32") / tf.cast(total, "float32")
+        try:
+            return step_function(data)
+        finally:
+            _step.share = None
+
+    return step
+
+
+def _share():
+    """This replica's part of the samples of the batch, `None` outside of a step."""
+    return getattr(_step, "share", None)
+
+
+def _all_sum(value):
+    """The sum over the replicas, of a number that gradients do not pass."""
+    context = lazy_tensorflow.distribute.get_replica_context()
+    return context.all_reduce("SUM", lazy_tensorflow.stop_gradient(value))
+
+
+def _replicas():
+    return lazy_tensorflow.distribute.get_strategy().num_replicas_in_sync
+
+
+def _scale(value):
+    share = _share()
+    if share is not None:
+        return value * ops.cast(share, value.dtype)
+    count = _replicas()
+    return value if count == 1 else value * ops.cast(1.0 / count, value.dtype)
+
+
+def _unscale(value):
+    share = _share()
+    if share is not None:
+        return ops.divide_no_nan(value, ops.cast(share, value.dtype))
+    return value * ops.cast(_replicas(), value.dtype)
+
+
+_reduce_alone = loss_module.reduce_values
+_mask_alone = loss_module.apply_mask
+
+
+def _reduce_values(values, sample_weight=None, reduction="sum_over_batch_size"):
+    by_weight = reduction == "mean_with_sample_weight" and sample_weight is not None
+    if _share() is None or not by_weight or not tuple(values.shape):
+        return _reduce_alone(values, sample_weight, reduction)
+    total = _all_sum(ops.sum(sample_weight))
+    return ops.divide_no_nan(ops.sum(values), ops.cast(total, values.dtype))
+
+
+def _apply_mask(sample_weight, mask, dtype, reduction):
+    if mask is None or _share() is None:
+        return _mask_alone(sample_weight, mask, dtype, reduction)
+    if reduction not in ("mean", "sum_over_batch_size"):
+        return _mask_alone(sample_weight, mask, dtype, reduction)
+    mask = ops.cast(mask, dtype)
+    total = _all_sum(ops.cast(ops.prod(ops.shape(mask)), dtype))
+    valid = _all_sum(ops.sum(mask))
+    weights = mask * ops.divide_no_nan(total, valid)
+    if sample_weight is None:
+        return weights
+    weights, sample_weight = loss_module.squeeze_or_expand_to_same_rank(
+        weights, ops.cast(sample_weight, dtype)
+    )
+    return sample_weight * weights
+
+
+def _reduce_per_replica(values, strategy, reduction):
+    """As Keras's, for scalars of several workers, and parts in the order of rows."""
+    tf = lazy_tensorflow
+    several = _workers(strategy) > 1
+
+    def reduce(value):
+        if _is_single(strategy):
+            return value
+        if reduction == "concat":
+            if several:
+                return strategy.gather(value, axis=0)
+            parts = strategy.experimental_local_results(value)
+            return _concatenated(parts)
+        if several:
+            operation = "SUM" if reduction == "sum" else "MEAN"
+            return strategy.reduce(operation, value, axis=None)
+        parts = strategy.experimental_local_results(value)
+        if len(parts) == 1:
+            return value
+        if reduction == "sum":
+            return tf.reduce_sum(parts)
+        return tf.reduce_mean(parts, axis=0)
+
+    return tree.map_structure(reduce, values)
+
+
+def _concatenated(parts):
+    tf = lazy_tensorflow
+    if isinstance(parts[0], tf.SparseTensor):
+        return tf.sparse.concat(axis=0, sp_inputs=list(parts))
+    return tf.concat(parts, axis=0)
+
+
+def mirrored(devices: list[str]) -> Any:
+    """A strategy over devices of this process."""
+    return lazy_tensorflow.distribute.MirroredStrategy(devices)
+
+
+def multi_worker() -> Any:
+    """The strategy of a group, as `TF_CONFIG` tells.
+
+    Raises:
+        RuntimeError: If TensorFlow has begun to compute before.
+    """
+    try:
+        return lazy_tensorflow.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        checks.fail(
+            "`scope` must come before anything is computed",
+            fix="Enter it right after the imports.",
+            error=RuntimeError,
+            by_tensorflow=str(error),
+        )
+
+
+def local_devices() -> list[str]:
+    """The accelerators of this process, else its logical processors."""
+    config = lazy_tensorflow.config
+    for kind in ("GPU", "CPU"):
+        devices = config.list_logical_devices(kind)
+        if devices:
+            return [device.name for device in devices]
+    return []
