@@ -18,7 +18,8 @@ from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 from keras_strategies._internal.keras_private.optimizers import nested_optimizers
 from keras_strategies._internal.keras_private.replaced_names import replaced
 
-_state = threading.local()  # of a replica: whether its gradients are summed up
+# Of the thread of a replica: whether its gradients are summed up.
+_state = threading.local()
 _open: list[None] = []  # one for each `all_optimizers_global` that is open
 
 
@@ -34,6 +35,11 @@ def all_optimizers_global() -> Iterator[None]:
                 keras.optimizers.LossScaleOptimizer,
                 "apply",
                 _summing(keras.optimizers.LossScaleOptimizer.apply),
+            ),
+            (
+                keras.optimizers.LossScaleOptimizer,
+                "_stateful_handle_finite_grads",
+                _summed_already(keras.optimizers.LossScaleOptimizer),
             ),
         ]
     ):
@@ -63,6 +69,20 @@ def _summing(apply):
             return apply(self, gradients, trainable_variables)
 
     return apply_summed
+
+
+def _summed_already(scaling):
+    """Loss scaling goes on in threads of its own, which do not know of the sum."""
+    original = scaling._stateful_handle_finite_grads
+
+    def _stateful_handle_finite_grads(self, grads, trainable_variables):
+        before, _state.is_summed = _is_summed(), True
+        try:
+            return original(self, grads, trainable_variables)
+        finally:
+            _state.is_summed = before
+
+    return _stateful_handle_finite_grads
 
 
 def _sum_no_more(optimizer):

@@ -7,7 +7,9 @@ What Keras lacks there, in the order of what is met first:
 * a batch that the replicas do not share evenly weighs its samples unevenly: each
   replica takes the mean of its own samples (or their weights, or masks), and then the
   mean of these means is taken;
-* optimizers clip and check the gradients of each replica, not those of the batch.
+* optimizers clip and check the gradients of each replica, not those of the batch;
+* `BatchNormalization` uses and keeps statistics of each replica, of which those of the
+  first are saved.
 
 Here a batch is cut into parts that differ by one sample at most, every mean divides by
 the number of all samples, and gradients are summed before an optimizer sees them, so
@@ -36,6 +38,7 @@ from keras_strategies._internal.keras_private.process_group import (
 )
 from keras_strategies._internal.keras_private.replaced_names import replaced
 
+_strategies: dict[tuple[str, ...], Any] = {}
 _step = threading.local()  # of a replica: `.share` of the samples of the batch
 
 
@@ -56,6 +59,7 @@ def strategy_repaired(group: ProcessGroup | None) -> Iterator[None]:
             (loss_module, "unscale_loss_for_distribution", _unscale),
             (loss_module, "reduce_values", _reduce_values),
             (loss_module, "apply_mask", _apply_mask),
+            (keras.layers.BatchNormalization, "_moments", _moments),
         ]
     with replaced(changes), all_optimizers_global():
         yield
@@ -290,6 +294,29 @@ def _apply_mask(sample_weight, mask, dtype, reduction):
     return sample_weight * weights
 
 
+_moments_alone = keras.layers.BatchNormalization._moments
+
+
+def _moments(self, inputs, mask):
+    """Mean and variance over the whole batch, the variance around that mean."""
+    if _share() is None:
+        return _moments_alone(self, inputs, mask)
+    context = lazy_tensorflow.distribute.get_replica_context()
+
+    def total(values):
+        summed = ops.sum(values, axis=self._reduction_axes, keepdims=True)
+        return context.all_reduce("SUM", summed)
+
+    weights = ops.ones_like(inputs)
+    if mask is not None:
+        weights = weights * ops.expand_dims(ops.cast(mask, inputs.dtype), axis=-1)
+    count = total(weights)
+    mean = ops.divide_no_nan(total(weights * inputs), count)
+    variance = ops.divide_no_nan(total(weights * ops.square(inputs - mean)), count)
+    axes = self._reduction_axes
+    return ops.squeeze(mean, axes), ops.squeeze(variance, axes)
+
+
 def _reduce_per_replica(values, strategy, reduction):
     """As Keras's, for scalars of several workers, and parts in the order of rows."""
     tf = lazy_tensorflow
@@ -324,8 +351,16 @@ def _concatenated(parts):
 
 
 def mirrored(devices: list[str]) -> Any:
-    """A strategy over devices of this process."""
-    return lazy_tensorflow.distribute.MirroredStrategy(devices)
+    """The strategy over some devices of this process, one for each choice of these.
+
+    A second one would number its collectives as the first one did, and TensorFlow, for
+    which the numbers are those of the process, would end both with an error.
+    """
+    key = tuple(devices)
+    if key not in _strategies:
+        strategy = lazy_tensorflow.distribute.MirroredStrategy(devices)
+        _strategies[key] = strategy
+    return _strategies[key]
 
 
 def multi_worker() -> Any:
