@@ -50,16 +50,15 @@ def all_optimizers_global() -> Iterator[None]:
             _open.pop()
 
 
-def are_gradients_global() -> bool:
-    """Whether every optimizer sees the gradients of the whole batch.
+def are_gradients_global(model: keras.Model) -> bool:
+    """Whether every optimizer of a model sees the gradients of the whole batch.
 
     So it is everywhere but under a strategy of tf.distribute that was entered by the
     user alone.
     """
     if keras.backend.backend() != "tensorflow" or _open:
         return True
-    strategy = lazy_tensorflow.distribute.get_strategy()
-    return strategy.num_replicas_in_sync == 1
+    return model.distribute_strategy.num_replicas_in_sync == 1
 
 
 def _summing(apply):

@@ -32,6 +32,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private.global_gradients import (
     all_optimizers_global,
 )
+from keras_strategies._internal.keras_private.optimizers import nested_optimizers
 from keras_strategies._internal.keras_private.process_group import (
     ProcessGroup,
     checksum,
@@ -214,9 +215,22 @@ def _make_function(of_trainer):
                     fix="Leave it out of `compile`, or use the JAX backend.",
                     **{name: value},
                 )
+        _refuse_accumulation(self.optimizer)
         return original(self, _shared_step(step_function))
 
     return make
+
+
+def _refuse_accumulation(optimizer):
+    """Keras updates inside a condition then, where replicas cannot meet."""
+    for item in nested_optimizers(optimizer) if optimizer is not None else ():
+        steps = getattr(item, "gradient_accumulation_steps", None)
+        if steps:
+            checks.fail(
+                "`gradient_accumulation_steps` cannot be used under tf.distribute",
+                fix="Give `fit` larger batches, or use the JAX backend.",
+                gradient_accumulation_steps=steps,
+            )
 
 
 def _shared_step(step_function: Callable[[Any], Any]) -> Callable[[Any], Any]:
