@@ -1,5 +1,7 @@
 """The contract on two devices: as on one, or an error that says what to do instead."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -32,7 +34,6 @@ def _fit(model, setting, used):
 
 def _run(build, used, setting=""):
     """Weights and history of a model of `build`, with callbacks of `used`."""
-    keras.utils.clear_session(free_memory=False)  # the same names in each run
     keras.utils.set_random_seed(7)
     model, callbacks = build(), used()
     history = _fit(model, setting, callbacks)
@@ -41,6 +42,7 @@ def _run(build, used, setting=""):
 
 def _assert_same_on_two(build, used=list, setting="", tolerance=1e-4):
     one = _run(build, used, setting)
+    keras.utils.clear_session(free_memory=False)  # the same names in each run
     with distributed.scope():
         two = _run(build, used, setting)
     for expected, got in zip(one[0], two[0], strict=True):
@@ -55,7 +57,17 @@ def _assert_same_on_two(build, used=list, setting="", tolerance=1e-4):
 
 
 # Logs that are about the machine.
-_MEASURED = ("host_memory", "device_memory", "memory", "seconds", "samples", "steps", "time", "examples", "throughput")
+_MEASURED = (
+    "host_memory",
+    "device_memory",
+    "memory",
+    "seconds",
+    "samples",
+    "steps",
+    "time",
+    "examples",
+    "throughput",
+)
 # On TensorFlow: what says at once that it cannot work, and how to do without.
 _REFUSED = {"callbacks.AccumulationScheduler": "gradient_accumulation_steps"}
 
@@ -107,17 +119,13 @@ OPTIMIZERS = {
 
 def _compiled(optimizer):
     model = pool.models.mlp()
-    model.compile(
-        optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizer(name):
-    _assert_same_on_two(
-        lambda: _compiled(OPTIMIZERS[name](keras.optimizers.SGD(0.05)))
-    )
+    _assert_same_on_two(lambda: _compiled(OPTIMIZERS[name](keras.optimizers.SGD(0.05))))
 
 
 def test_accumulation():
@@ -148,7 +156,8 @@ def test_compression(kind):
     def build():
         model = _compiled(keras.optimizers.SGD(0.05))
         if kind == "prune":
-            model = compression.prune(model, 0.5)
+            half = compression.ConstantSparsity(0.5, begin_step=0)
+            model = compression.prune(model, half)
         elif kind == "cluster":
             model = compression.cluster(model, 4)
         else:
@@ -180,15 +189,36 @@ def test_sharpness_aware():
         _assert_same_on_two(build)
 
 
-def test_plans_are_refused():
+def test_plans_are_refused_and_fit_is_plain_fit():
     x, y = pool.data()
     with distributed.scope():
         model = _compiled("adam")
-        for call in (
-            lambda: training.accelerate(model, x, y, batch_size=8),
-            lambda: training.fit(model, x, y, batch_size=8, epochs=1),
-        ):
-            with pytest.raises(ValueError, match="one device"):
-                call()
+        with pytest.raises(ValueError, match="one device"):
+            training.accelerate(model, x, y, batch_size=8)
         with pytest.raises(ValueError, match="one device"):
             training.fit_many(lambda: _compiled("adam"), 2, (x, y), batch_size=8)
+        keras.utils.set_random_seed(1)
+        history = training.fit(model, x, y, batch_size=8, shuffle=False, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+def test_ghost_batches_of_all_replicas_count():
+    from keras_strategies import layers
+
+    def build():
+        norm = layers.GhostBatchNormalization(virtual_batch_size=2, momentum=0.5)
+        dense = [keras.layers.Dense(4), norm, keras.layers.Dense(3, "softmax")]
+        model = keras.Sequential([keras.Input((6,)), *dense])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    x, y = pool.data()
+    results = []
+    for scope in (contextlib.nullcontext, distributed.scope):
+        keras.utils.set_random_seed(7)
+        with scope():
+            model = build()
+            model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+        results.append(pool.copies(model.weights))
+    for expected, got in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)

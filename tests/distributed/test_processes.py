@@ -152,8 +152,21 @@ def test_two_hosts_whose_link_is_cut(whole, tmp_path, namespaces):
     text = json.dumps({"folder": str(tmp_path), "kill": (1, 5, "wait")})
     processes = [
         subprocess.Popen(
-            ["ip", "netns", "exec", name, *COMMAND, "--hosts", "10.231.7.1,10.231.7.2",
-             "--host-index", str(index), "--heartbeat-timeout", "3", str(JOB), text],
+            [
+                "ip",
+                "netns",
+                "exec",
+                name,
+                *COMMAND,
+                "--hosts",
+                "10.231.7.1,10.231.7.2",
+                "--host-index",
+                str(index),
+                "--heartbeat-timeout",
+                "3",
+                str(JOB),
+                text,
+            ],
             env=_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -44,9 +44,7 @@ def _trained(build, scope, **arguments):
 
 def _assert_same(build, arguments=dict, tolerance=2e-5):
     """`build` makes a model, and `arguments` those of fit, in each scope anew."""
-    one, two = (
-        _trained(build, scope, **arguments()) for scope in _scopes().values()
-    )
+    one, two = (_trained(build, scope, **arguments()) for scope in _scopes().values())
     for expected, got in zip(one[0], two[0], strict=True):
         np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
     for name, values in one[1].items():
@@ -100,7 +98,9 @@ def test_clipping_sees_the_gradient_of_the_batch(kind):
 
 def test_regularizers_and_batch_norm():
     def build():
-        dense = keras.layers.Dense(4, kernel_regularizer="l2", activity_regularizer=None)
+        dense = keras.layers.Dense(
+            4, kernel_regularizer="l2", activity_regularizer=None
+        )
         return _model(layers=[dense, keras.layers.BatchNormalization(momentum=0.6)])
 
     _assert_same(build)

@@ -73,6 +73,10 @@ from keras_strategies._internal.keras_private.optimizers import (
     untrack_unsaved_state,
     updated_variables,
 )
+from keras_strategies._internal.keras_private.over_replicas import (
+    max_over_replicas,
+    sum_over_replicas,
+)
 from keras_strategies._internal.keras_private.rebuilding import (
     is_built_for,
     rebuild_optimizer,
@@ -156,6 +160,7 @@ __all__ = [
     "lasting_variables",
     "lora_sum",
     "lora_weights",
+    "max_over_replicas",
     "mean_metric_function",
     "merge_lora",
     "metric_values",
@@ -182,6 +187,7 @@ __all__ = [
     "set_input_shape",
     "set_own_flag",
     "steps_between_hooks",
+    "sum_over_replicas",
     "summed_first",
     "share_lambda_functions",
     "slot",

@@ -16,6 +16,7 @@ import keras
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
 from keras_strategies._internal.keras_private.optimizers import nested_optimizers
+from keras_strategies._internal.keras_private.over_replicas import replicas
 from keras_strategies._internal.keras_private.replaced_names import replaced
 
 # Of the thread of a replica: whether its gradients are summed up.
@@ -101,14 +102,6 @@ def _sum_unless_summed(original, grads_and_vars):
 
 def _is_summed():
     return getattr(_state, "is_summed", False)
-
-
-def replicas() -> int:
-    """How many replicas compute parts of the batch in the step that is traced."""
-    if keras.backend.backend() != "tensorflow":
-        return 1
-    context = lazy_tensorflow.distribute.get_replica_context()
-    return 1 if context is None else context.num_replicas_in_sync
 
 
 @contextlib.contextmanager

@@ -51,17 +51,17 @@ def strategy_repaired(group: ProcessGroup | None) -> Iterator[None]:
     of_trainer = trainer.TensorFlowTrainer
     of_iterator = trainer.TFEpochIterator
     changes: list[tuple[Any, str, Any]] = [
-            (trainer, "reduce_per_replica", _reduce_per_replica),
-            (of_iterator, "__init__", _make_iterator(group)),
-            (of_iterator, "_enumerate_iterator", _enumerate_checked(group)),
-            (of_trainer, "_maybe_symbolic_build", _symbolic_build(of_trainer)),
-            (of_trainer, "_make_function", _make_function(of_trainer)),
-            (loss_module, "scale_loss_for_distribution", _scale),
-            (loss_module, "unscale_loss_for_distribution", _unscale),
-            (loss_module, "reduce_values", _reduce_values),
-            (loss_module, "apply_mask", _apply_mask),
-            (keras.layers.BatchNormalization, "_moments", _moments),
-        ]
+        (trainer, "reduce_per_replica", _reduce_per_replica),
+        (of_iterator, "__init__", _make_iterator(group)),
+        (of_iterator, "_enumerate_iterator", _enumerate_checked(group)),
+        (of_trainer, "_maybe_symbolic_build", _symbolic_build(of_trainer)),
+        (of_trainer, "_make_function", _make_function(of_trainer)),
+        (loss_module, "scale_loss_for_distribution", _scale),
+        (loss_module, "unscale_loss_for_distribution", _unscale),
+        (loss_module, "reduce_values", _reduce_values),
+        (loss_module, "apply_mask", _apply_mask),
+        (keras.layers.BatchNormalization, "_moments", _moments),
+    ]
     with replaced(changes), all_optimizers_global():
         yield
 
@@ -152,8 +152,9 @@ def _observed(dataset, seen):
             [tf.cond(index == 0, first, lambda: tf.constant(0, tf.int64))]
         ):
             return tree.map_structure(
-                lambda x: x if isinstance(x, tf.experimental.Optional)
-                else tf.identity(x),
+                lambda x: (
+                    x if isinstance(x, tf.experimental.Optional) else tf.identity(x)
+                ),
                 batch,
             )
 

@@ -54,9 +54,7 @@ def run_group(
         return Member(make, (addresses[0], port), identity, limits).run()
     seed = secrets.randbelow(2**31)
     identity["seed"] = seed
-    return Supervisor(
-        addresses, workers, make(seed), port, limits, identity
-    ).run()
+    return Supervisor(addresses, workers, make(seed), port, limits, identity).run()
 
 
 def _host(command, engine, workers, index, addresses, environment, seed):

@@ -5,6 +5,20 @@ restarts all of them from the last checkpoint when one has died. Inside the scri
 `scope` chooses what Keras trains with: `tf.distribute` on TensorFlow,
 `keras.distribution` on JAX. `layout` proposes how to divide weights that do not fit
 into one device. Keras has neither for Torch.
+
+Example:
+
+```python
+import keras
+import numpy as np
+from keras_strategies.training import distributed
+
+if keras.backend.backend() != "torch":
+    with distributed.scope():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile("adam", "mse")
+        model.fit(np.ones((12, 3)), np.ones((12, 1)), batch_size=6, verbose=0)
+```
 """
 
 from typing import TYPE_CHECKING

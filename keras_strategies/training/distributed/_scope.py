@@ -31,10 +31,9 @@ def scope(
     A step computes what one device would have computed of the whole batch, up to
     rounding. To that end this function repairs Keras while it is open: last batches
     that the devices cannot share evenly, `fit` on several workers of TensorFlow,
-    `predict` on several processes of JAX, and clipping, which on TensorFlow sees the
-    gradients of each replica. Two things do differ on TensorFlow: statistics of
-    `BatchNormalization` are those of each replica (give it `synchronized=True`), and
-    random layers draw for each replica. On JAX nothing does.
+    `predict` on several processes of JAX, and on TensorFlow means, masks, clipping and
+    `BatchNormalization`, which are those of each replica otherwise. One thing differs
+    on TensorFlow: random layers draw the same on each replica. On JAX nothing does.
 
     In a group all processes must do the same, with the same data, weights and seeds: a
     seed is set unless the script has, and weights and first batches are compared. What
@@ -62,10 +61,11 @@ def scope(
     import numpy as np
     from keras_strategies.training import distributed
 
-    with distributed.scope():
-        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        model.compile("adam", "mse")
-        model.fit(np.ones((12, 3)), np.ones((12, 1)), batch_size=6, verbose=0)
+    if keras.backend.backend() != "torch":
+        with distributed.scope():
+            model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+            model.compile("adam", "mse")
+            model.fit(np.ones((12, 3)), np.ones((12, 1)), batch_size=6, verbose=0)
     ```
     """
     backend = keras.backend.backend()
