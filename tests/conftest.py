@@ -18,9 +18,10 @@ os.environ.setdefault(
 )
 # Tests marked `devices` run in a process of their own, which has two processors for two
 # devices: see tests/distributed/test_devices.py.
-TWO_DEVICES = os.environ.get("KERAS_STRATEGIES_TEST_DEVICES") == "2"
-if TWO_DEVICES:
-    os.environ["XLA_FLAGS"] += " --xla_force_host_platform_device_count=2"
+if os.environ.get("KERAS_STRATEGIES_TEST_DEVICES") == "2":
+    os.environ["XLA_FLAGS"] = (
+        f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    )
 if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -28,6 +29,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 
 from tests import shortcuts
+
+TWO_DEVICES = os.environ.get("KERAS_STRATEGIES_TEST_DEVICES") == "2"
 
 # Files that take 15 seconds or more, the longest first: with `--no-loadscope-reorder`
 # they start first, so that no worker ends with one of them alone.

@@ -73,8 +73,8 @@ class ResumableTraining(bases.Callback):
             metric. Defaults to `"auto"`.
         allow: Names of parts that may differ from those of the checkpoint: `"backend"`,
             `"callbacks"`, `"compile"`, `"data"`, `"devices"`, `"model"` (with the same
-            weights), `"optimizer"`, `"versions"`. The result is then no longer that of one run.
-            Defaults to none.
+            weights), `"optimizer"`, `"versions"`. The result is then no longer that of
+            one run. Defaults to none.
         on_error: What follows from a checkpoint that cannot be written: `"warn"` once,
             or `"raise"`. Defaults to `"warn"`.
         background: Whether checkpoints are written in a thread. Defaults to `True`.

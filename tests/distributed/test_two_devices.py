@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies import callbacks, optimizers, training
+from keras_strategies import training
 from keras_strategies.training import distributed
 
 pytestmark = pytest.mark.devices

@@ -135,7 +135,7 @@ def _observed(dataset, seen):
 
     def note(*leaves):
         if not seen:
-            seen.append(checksum([leaf for leaf in leaves]))
+            seen.append(checksum(list(leaves)))
         return 0
 
     def look(index, batch):

@@ -72,7 +72,7 @@ class Member:
                     return connection
             except OSError as error:  # also ConnectionLost
                 if time.monotonic() > end:
-                    host = "%s:%s" % self._address
+                    host = "{}:{}".format(*self._address)
                     raise Refused(f"{host} cannot be reached ({error})") from error
                 time.sleep(0.2)
         return None

@@ -281,7 +281,7 @@ class TrainingRun:
         return True
 
     def end_epoch(self, epoch: int, logs: Mapping[str, Any], always: bool) -> bool:
-        """Saves, if epochs are saved or there is a reason to; returns whether it did."""
+        """Saves, if epochs are saved or there is a reason to; returns whether."""
         ends = epoch + 1 >= self._epochs or self.model.stop_training
         due = self._save_freq == "epoch" or self._deferred or always or ends
         self._deferred = False

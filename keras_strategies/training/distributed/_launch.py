@@ -30,9 +30,10 @@ def launch(
     Its lines are printed behind the rank of the process.
 
     When a process fails, the others of the group wait for it for ever. So they are
-    ended and all are started again, up to `max_restarts` times; with `ResumableTraining`
-    the script goes on from the last checkpoint, and ends with the weights of a run that
-    was not interrupted. SIGTERM is passed on to all processes, and no restart follows.
+    ended and all are started again, up to `max_restarts` times. With
+    `ResumableTraining` the script goes on from the last checkpoint, and ends with the
+    weights of a run that was not interrupted. SIGTERM is passed on to all processes,
+    and no restart follows.
 
     On several hosts run the same call on each of them. The launchers of the others join
     that of the first, which decides; one that is lost is waited for, and the group
