@@ -39,6 +39,18 @@ def add_parser(commands: common.Subparsers) -> None:
         ),
         epilog=EXAMPLE,
     )
+    _add_options(parser)
+    parser.add_argument("script", metavar="SCRIPT", help="see below")
+    parser.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="...",
+        help="arguments of the script",
+    )
+    parser.set_defaults(run=run, needs_package=False)
+
+
+def _add_options(parser):
     whole, seconds = common.whole_number, common.positive_number
     parser.add_argument(
         "--workers",
@@ -88,14 +100,6 @@ def add_parser(commands: common.Subparsers) -> None:
             metavar="SECONDS",
             help=f"seconds {text}",
         )
-    parser.add_argument("script", metavar="SCRIPT", help="see below")
-    parser.add_argument(
-        "arguments",
-        nargs=argparse.REMAINDER,
-        metavar="...",
-        help="arguments of the script",
-    )
-    parser.set_defaults(run=run, needs_package=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
