@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,6 +121,10 @@ class _Namespaces:
             second, "netns", second)  # fmt: skip
         for name, address in zip(self.names, self.ADDRESSES, strict=True):
             _ip("-n", name, "address", "add", f"{address}/24", "dev", name)
+            # Gloo, which JAX uses on processors, goes by the name of the host.
+            file = pathlib.Path("/etc/netns", name, "hosts")
+            file.parent.mkdir(parents=True)
+            file.write_text(f"127.0.0.1 localhost\n{address} {socket.gethostname()}\n")
         self.connect("up")
 
     def connect(self, state):
@@ -129,6 +134,7 @@ class _Namespaces:
     def remove(self):
         for name in self.names:
             subprocess.run(["ip", "netns", "delete", name], check=False)
+            shutil.rmtree(pathlib.Path("/etc/netns", name), ignore_errors=True)
 
 
 def _ip(*arguments):
