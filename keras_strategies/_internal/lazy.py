@@ -14,13 +14,16 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
 
     Args:
         package: `__name__` of the package.
-        modules: `{name: module}`, the module relative to the package.
+        modules: `{name: module}`, the module relative to the package, or with its
+            whole name for a name that another package shares.
     """
 
     def get(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(f"{package}.{modules[name]}")
+        path, root = modules[name], package.partition(".")[0]
+        is_whole = path.startswith(f"{root}.")
+        module = importlib.import_module(path if is_whole else f"{package}.{path}")
         value = getattr(module, name)
         setattr(sys.modules[package], name, value)
         return value

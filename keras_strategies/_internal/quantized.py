@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal import checks
 from keras_strategies._internal.traversal import all_layers
 
 
@@ -27,6 +28,16 @@ def model_layers(model: keras.Model) -> list[keras.layers.Layer]:
 def is_quantize_aware(model: keras.Model) -> bool:
     """Whether `model` simulates quantization, so that it converts without data."""
     return bool(simulated(model))
+
+
+def check_not_quantize_aware(model: keras.Model, fix: str) -> None:
+    """Refuses a model that rounds in its own graph."""
+    if is_quantize_aware(model):
+        checks.fail(
+            "`model` must be a float model, not a quantization-aware one",
+            fix=fix,
+            model=model.name,
+        )
 
 
 def unset_ranges(model: keras.Model) -> list[str]:

@@ -61,6 +61,21 @@ def _variables_in(value: Any) -> list[keras.Variable]:
     return [variable for entry in value for variable in _variables_in(entry)]
 
 
+def optimizer_variables(optimizer: Any) -> list[keras.Variable]:
+    """Returns the variables of an optimizer, also those that Keras does not track.
+
+    `Nadam` in a `LossScaleOptimizer`, as `compile` makes it in mixed_float16, has a
+    product of its momenta that is in no list.
+    """
+    variables = {id(variable): variable for variable in optimizer.variables}
+    for path in optimizer_paths(optimizer):
+        for item in path:
+            for value in vars(item).values():
+                if isinstance(value, keras.Variable):
+                    variables[id(value)] = value
+    return list(variables.values())
+
+
 def innermost_optimizer(optimizer: Any) -> Any:
     """Unwraps `LossScaleOptimizer` and other wrappers through `inner_optimizer`."""
     while getattr(optimizer, "inner_optimizer", None) is not None:

@@ -12,6 +12,7 @@ from keras_strategies.ablation._learning_curve import LearningCurve
 from keras_strategies.ablation._preparation import inspected
 from keras_strategies.ablation._progress import progress
 from keras_strategies.ablation._runs import applying, splits
+from keras_strategies.ablation._runs.programs import Programs
 from keras_strategies.ablation._runs.samples import collect, joined
 from keras_strategies.ablation._runs.training import Job, Setup, train
 
@@ -115,11 +116,13 @@ def learning_curve(
     pool = setup.splits.of(0).training
     counts = _counts(sizes, len(pool))
     scores = np.empty((len(counts), seeds))
+    programs = Programs()
     with progress(verbose, "learning curve", scores.size) as update:
         for run in range(seeds):
             order = _order(pool, classes, np.random.default_rng([seed, 4, run]))
             for row, count in enumerate(counts):
-                record = train(setup, Job((), run, rows=tuple(order[:count])))
+                rows = tuple(order[:count])
+                record = train(setup, Job((), run, rows=rows), programs)
                 update(record)
                 if "error" in record:
                     raise RuntimeError(

@@ -21,9 +21,10 @@ def add_parser(commands: common.Subparsers) -> None:
         "inspect",
         help="contents of a .tflite file",
         description=(
-            "Lists size, signatures, operations (and those that the GPU delegate and "
-            "the Edge TPU do not list), tensor types, zeros and metadata of a .tflite "
-            "file from any converter, also of one that cannot be run here."
+            "Lists size, signatures, operations (and those that the GPU delegate, the "
+            "Edge TPU, the compilers for neural processors and the interpreter for "
+            "microcontrollers do not list), tensor types, zeros and metadata of a "
+            ".tflite file from any converter, also of one that cannot be run here."
         ),
         epilog=EXAMPLE,
     )

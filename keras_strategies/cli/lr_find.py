@@ -67,7 +67,11 @@ def add_parser(commands: common.Subparsers) -> None:
         help="examples in a step, as in the training to come (32)",
     )
     parser.add_argument(
-        "--seed", type=common.whole_number(0, 2**31 - 1), default=0, metavar="N"
+        "--seed",
+        type=common.whole_number(0, 2**31 - 1),
+        default=0,
+        metavar="N",
+        help="of the order of the examples and of new weights (0)",
     )
     common.add_unsafe(parser)
     common.add_json(parser)

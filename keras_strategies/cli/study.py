@@ -87,7 +87,12 @@ def add_parser(commands: common.Subparsers) -> None:
 
 def _add_strategies(parser):
     group = parser.add_argument_group("strategies")
-    group.add_argument("--catalog", choices=("image", "text", "tabular", "all"))
+    group.add_argument(
+        "--catalog",
+        choices=("image", "text", "tabular", "all"),
+        metavar="KIND",
+        help="ready strategies for data of this kind: image, text, tabular or all",
+    )
     group.add_argument("--strategies", metavar="MODULE:NAME", help="your own")
     group.add_argument("--include", metavar="REGEX", help="only these names")
     group.add_argument("--exclude", metavar="REGEX", help="not these names")
@@ -96,7 +101,11 @@ def _add_strategies(parser):
 def _add_study(parser):
     group = parser.add_argument_group("study")
     group.add_argument(
-        "--design", choices=("add_one", "leave_one_out", "screen", "factorial")
+        "--design",
+        choices=("add_one", "leave_one_out", "screen", "factorial"),
+        metavar="NAME",
+        help="add_one (default: each against the baseline), leave_one_out, screen "
+        "(many in few trainings first) or factorial",
     )
     for name, low, text in (
         ("seeds", 3, "pairs at the first look (5)"),
@@ -104,7 +113,7 @@ def _add_study(parser):
         ("epochs", 1, "epochs of a training (20)"),
         ("batch-size", 1, "samples in a batch (32)"),
         ("workers", 1, "processes (1)"),
-        ("seed", 0, "seed of the study"),
+        ("seed", 0, "seed of the study (drawn)"),
         ("time-limit", 1, "seconds after which no training begins (no limit)"),
     ):
         kind = common.whole_number(low, 10**9)

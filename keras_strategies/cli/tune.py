@@ -105,7 +105,12 @@ def _add_search(parser):
         action="store_true",
         help="a process for each trial: one that crashes ends nothing else",
     )
-    group.add_argument("--seed", type=common.whole_number(0, 2**31 - 1), metavar="N")
+    group.add_argument(
+        "--seed",
+        type=common.whole_number(0, 2**31 - 1),
+        metavar="N",
+        help="of the proposals and the split (another search each time)",
+    )
 
 
 def _add_training(parser):

@@ -3,13 +3,18 @@
 `prune` makes a live model train towards sparse weights under a sparsity schedule
 (`ConstantSparsity`, `PolynomialSparsity`, or a `SparsitySchedule` of your own),
 `sparsity_report` measures the result; `cluster` makes kernels share few values,
-`cluster_report` counts them; `strip` ends both. `quantize_aware`
+`cluster_report` counts them; `strip` ends both, `preserve` keeps what they made in
+plain training, as after loading. `quantize_aware`
 trains for int8, `range_report` shows the ranges. `prune_filters` removes whole
 filters and units, so that a model gets faster on any runtime; `flops` and
 `filter_report` count its work before and after. `factorize` makes kernels products of
 two smaller ones. `to_tf_keras` and `from_tf_keras`
 lead to TensorFlow Model Optimization itself and back. `compress` searches for the
 smallest or fastest model within a budget of accuracy and writes it as `.tflite`.
+
+What rescues int8 without training (`equalize_layers`, `absorb_high_bias`,
+`correct_bias`, `adaround`, `smooth_activations`, `fold_batch_norm`, `sensitivity`) is
+that of `keras_strategies.export`, under the same names here.
 """
 
 from typing import TYPE_CHECKING
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from keras_strategies.compression.filters._prune_filters import prune_filters
     from keras_strategies.compression.filters.filter_report import FilterReport
     from keras_strategies.compression.filters.flops_report import FlopsReport
+    from keras_strategies.compression.preservation._preserve import preserve
     from keras_strategies.compression.pruning._measure_sparsity import sparsity_report
     from keras_strategies.compression.pruning._prune import prune
     from keras_strategies.compression.pruning.sparsity_report import SparsityReport
@@ -54,6 +60,27 @@ if TYPE_CHECKING:
         to_tf_keras,
     )
     from keras_strategies.compression.tfmot_bridge._import_tfmot import import_tfmot
+    from keras_strategies.export import (
+        absorb_high_bias as absorb_high_bias,
+    )
+    from keras_strategies.export import (
+        adaround as adaround,
+    )
+    from keras_strategies.export import (
+        correct_bias as correct_bias,
+    )
+    from keras_strategies.export import (
+        equalize_layers as equalize_layers,
+    )
+    from keras_strategies.export import (
+        fold_batch_norm as fold_batch_norm,
+    )
+    from keras_strategies.export import (
+        sensitivity as sensitivity,
+    )
+    from keras_strategies.export import (
+        smooth_activations as smooth_activations,
+    )
 
 # All else is imported when it is first used: most programs need little of it.
 _MODULES = {
@@ -73,6 +100,7 @@ _MODULES = {
     "flops": "filters._count_flops",
     "from_tf_keras": "tfmot_bridge._conversion",
     "import_tfmot": "tfmot_bridge._import_tfmot",
+    "preserve": "preservation._preserve",
     "prune": "pruning._prune",
     "prune_filters": "filters._prune_filters",
     "quantize_aware": "quantization._quantize_aware",
@@ -102,6 +130,7 @@ __all__ = [
     "flops",
     "from_tf_keras",
     "import_tfmot",
+    "preserve",
     "prune",
     "prune_filters",
     "quantize_aware",
@@ -111,8 +140,20 @@ __all__ = [
     "to_tf_keras",
 ]
 
-__getattr__ = lazy_names(__name__, _MODULES)
+# Documented where they are: these are other names for the same functions.
+_RESCUE = (
+    "absorb_high_bias",
+    "adaround",
+    "correct_bias",
+    "equalize_layers",
+    "fold_batch_norm",
+    "sensitivity",
+    "smooth_activations",
+)
+__getattr__ = lazy_names(
+    __name__, _MODULES | dict.fromkeys(_RESCUE, "keras_strategies.export")
+)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_RESCUE])

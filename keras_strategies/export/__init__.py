@@ -14,10 +14,12 @@ Import public names from `keras_strategies.export` only.
 
 from keras_strategies.export._common import ExportError
 from keras_strategies.export.artifact._c_array import write_c_array
+from keras_strategies.export.artifact._measure_arena import measure_arena
 from keras_strategies.export.artifact._metadata_files import (
     read_metadata,
     write_metadata,
 )
+from keras_strategies.export.artifact.arena_report import ArenaReport
 from keras_strategies.export.artifact.benchmark_result import BenchmarkResult
 from keras_strategies.export.artifact.tflite_model import TFLiteModel
 from keras_strategies.export.convert._to_tflite import to_tflite
@@ -39,6 +41,7 @@ from keras_strategies.export.verify.comparison_result import ComparisonResult
 from keras_strategies.export.verify.output_verdict import OutputVerdict
 
 __all__ = [
+    "ArenaReport",
     "BenchmarkResult",
     "ComparisonResult",
     "ExportError",
@@ -55,6 +58,7 @@ __all__ = [
     "debug_quantization",
     "equalize_layers",
     "fold_batch_norm",
+    "measure_arena",
     "read_metadata",
     "sensitivity",
     "smooth_activations",

@@ -12,7 +12,11 @@ from keras_strategies._internal.keras_private.step_blocks import (
     global_seed_state,
     set_global_seed_state,
 )
-from keras_strategies._internal.traversal import all_layers, all_variables
+from keras_strategies._internal.traversal import (
+    all_layers,
+    all_variables,
+    optimizer_variables,
+)
 from keras_strategies._internal.variable_values import assign_values, host_values
 
 _ATTRIBUTES = (
@@ -34,7 +38,7 @@ def state_variables(model: keras.Model) -> list[keras.Variable]:
     variables = {id(variable): variable for variable in all_variables(model)}
     variables.update((id(variable), variable) for variable in model.metrics_variables)
     if model.optimizer is not None:
-        variables.update((id(item), item) for item in model.optimizer.variables)
+        variables.update((id(v), v) for v in optimizer_variables(model.optimizer))
     return list(variables.values())
 
 

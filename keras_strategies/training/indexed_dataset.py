@@ -38,7 +38,8 @@ class IndexedDataset(constructors.FromFiles, bases.PyDataset):
         source: A tuple or dict of arrays with as many rows, such as `(x, y)` or `(x, y,
             sample_weight)`, or any object with `len(source)` and `source[i]`, a record:
             a data set of Torch, Grain or your own. Memory maps stay on the disk. For
-            files see `from_directory`, `from_tfrecord`, `from_npz` and `from_dataset`.
+            files see `from_directory`, `from_tfrecord`, `from_array_record`, `from_npz`
+            and `from_dataset`.
         batch_size: Records a batch, of all shards together. Defaults to `32`.
         seed: Seed of order and augmentation, at least 0. Defaults to `0`.
         shuffle: Whether the records of each epoch get an order of their own. Defaults

@@ -310,6 +310,7 @@ class ResumableTraining(bases.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         set_first_epoch(self._model, None)
         if self._run is not None and self._run.is_over:  # the others are not called
+            self._run.restore_end()
             self._end_failed_fit()
 
     def all_have_ended(self, logs: dict[str, Any] | None) -> None:

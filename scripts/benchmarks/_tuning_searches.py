@@ -54,9 +54,10 @@ def our_search(name, declare, evaluate, trials, seed):
     return with_oracle(oracle, evaluate, trials)
 
 
-def optuna_search(declare, evaluate, trials, seed):
-    """Optuna's own TPE with its defaults, asked for what is active."""
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+def optuna_search(declare, evaluate, trials, seed, sampler="TPESampler"):
+    """A sampler of Optuna's own with its defaults, asked for what is active."""
+    make = getattr(optuna.samplers, sampler)
+    study = optuna.create_study(sampler=make(seed=seed))
     found, seconds = [], []
     for _ in range(trials):
         start = time.process_time()
@@ -136,6 +137,73 @@ def _hyperopt_level(space, parent=None, value=None):
     return level
 
 
+def nevergrad_search(declare, evaluate, trials, seed):
+    """nevergrad's NGOpt, over all hyperparameters, active or not."""
+    import nevergrad
+
+    space = space_of(declare).space
+    kinds = nevergrad.p
+    parts = {}
+    for hp in space:
+        if isinstance(hp, KINDS.Choice):
+            parts[hp.name] = kinds.Choice(hp.values)
+        elif hp.sampling == "log":
+            parts[hp.name] = kinds.Log(lower=hp.min_value, upper=hp.max_value)
+        else:
+            parts[hp.name] = kinds.Scalar(lower=hp.min_value, upper=hp.max_value)
+        if isinstance(hp, KINDS.Int):
+            parts[hp.name].set_integer_casting()
+    instrumentation = kinds.Dict(**parts)
+    instrumentation.random_state.seed(seed % 2**32)
+    optimizer = nevergrad.optimizers.NGOpt(instrumentation, budget=trials)
+    found, seconds = [], []
+    for _ in range(trials):
+        start = time.process_time()
+        candidate = optimizer.ask()
+        asked = time.process_time() - start
+        found.append(evaluate(_active(space, candidate.value)))
+        start = time.process_time()
+        optimizer.tell(candidate, found[-1])
+        seconds.append(asked + time.process_time() - start)
+    return found, seconds
+
+
+def skopt_search(declare, evaluate, trials, seed):
+    """scikit-optimize's Gaussian process, over all hyperparameters."""
+    import skopt
+
+    space, dimensions = space_of(declare).space, []
+    for hp in space:
+        if isinstance(hp, KINDS.Choice):
+            dimensions.append(skopt.space.Categorical(hp.values))
+            continue
+        prior = "log-uniform" if hp.sampling == "log" else "uniform"
+        kind = "Integer" if isinstance(hp, KINDS.Int) else "Real"
+        make = getattr(skopt.space, kind)
+        dimensions.append(make(hp.min_value, hp.max_value, prior=prior))
+    optimizer = skopt.Optimizer(dimensions, random_state=seed)
+    found, seconds = [], []
+    for _ in range(trials):
+        start = time.process_time()
+        asked = optimizer.ask()
+        values = {hp.name: value for hp, value in zip(space, asked, strict=True)}
+        proposing = time.process_time() - start
+        found.append(evaluate(_active(space, values)))
+        start = time.process_time()
+        optimizer.tell(asked, found[-1])
+        seconds.append(proposing + time.process_time() - start)
+    return found, seconds
+
+
+def _active(space, values):
+    """The values of what is active, of a peer that knows no conditions."""
+    active = {}
+    for hp in space:
+        if all(condition.is_active(active) for condition in hp.conditions):
+            active[hp.name] = values[hp.name]
+    return active
+
+
 def _flat(drawn):
     """`{name: value}` of what `_hyperopt_level` draws."""
     values = {}
@@ -149,6 +217,14 @@ def _flat(drawn):
 
 
 ORACLES = keras_tuner.oracles
+#: What a peer needs that this package does not.
+PACKAGES = {
+    "hyperopt TPE": "hyperopt",
+    "nevergrad NGOpt": "nevergrad",
+    "Optuna CMA-ES": "cmaes",
+    "Optuna GP": "torch",
+    "scikit-optimize GP": "skopt",
+}
 METHODS = {
     "KerasTuner random": functools.partial(
         keras_tuner_search, ORACLES.RandomSearchOracle
@@ -157,7 +233,11 @@ METHODS = {
         keras_tuner_search, ORACLES.HyperbandOracle, max_epochs=EPOCHS
     ),
     "Optuna TPE": optuna_search,
+    "Optuna CMA-ES": functools.partial(optuna_search, sampler="CmaEsSampler"),
+    "Optuna GP": functools.partial(optuna_search, sampler="GPSampler"),
     "hyperopt TPE": hyperopt_search,
+    "nevergrad NGOpt": nevergrad_search,
+    "scikit-optimize GP": skopt_search,
     "ours, default": functools.partial(our_search, "auto"),
     "ours, bayesian": functools.partial(our_search, "bayesian"),
     "ours, tpe": functools.partial(our_search, "tpe"),

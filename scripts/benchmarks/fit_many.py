@@ -86,7 +86,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--epochs", type=int, default=10)
     epochs = parser.parse_args().epochs
-    headings = ["members", "engine", "s", "x fit", "x accelerate"]
+    headings = ["members", "engine", "s", "fit ratio", "accelerate ratio"]
     print(f"Backend {keras.backend.backend()}, {epochs} epochs of 2,000 rows")
     rows = [_row(name, epochs) for name in ROWS]
     print(text_table(headings, rows, [True, True, False, False, False]))

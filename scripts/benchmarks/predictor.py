@@ -87,7 +87,7 @@ def main():
             label = f"{name}, {count:,} row{'s' * (count > 1)}"
             rows.append(_row(label, model, x, rounds, calls))
     backend = keras.backend.backend()
-    header = [backend, "us", "x predict", "x predict_on_batch", "difference"]
+    header = [backend, "us", "predict ratio", "predict_on_batch ratio", "difference"]
     print(text_table(header, rows, [True, False, False, False, False]))
     print(
         "Aims for one row of the MLP: {} x predict, {} x predict_on_batch".format(

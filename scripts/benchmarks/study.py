@@ -16,7 +16,7 @@ import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# The folder has a compression.py; JAX takes it for a module of Python's.
+# Its files have names of packages, which others would import in their place.
 sys.path.remove(os.path.dirname(os.path.abspath(__file__)))
 
 import keras

@@ -147,6 +147,14 @@ def _with_head(backbone):
     return training.attach_head(backbone, classes=5, dropout=0.0)
 
 
+def _listing(model):
+    """The backbone frozen, its maps flattened, 256 units: one phase, as often shown."""
+    backbone = model.get_layer("backbone")
+    backbone.trainable = False
+    head = [kl.Flatten(), kl.Dense(256, "relu"), kl.Dense(5, "softmax")]
+    return keras.Sequential([backbone, *head])
+
+
 def _trained(model, x, y, epochs, batch_size=BATCH, rate=1e-3):
     """Plain Keras: one `compile`, one `fit`."""
     model.compile(keras.optimizers.Adam(rate), LOSS, metrics=["accuracy"])
@@ -192,6 +200,7 @@ def digits_once(seed):
     frozen = model()
     frozen.get_layer("backbone").trainable = False
     models["backbone frozen throughout"] = _trained(frozen, *data, total)
+    models["the article's listing"] = _trained(_listing(model()), *data, total)
     ours = model()
     training.fine_tune(
         ours,

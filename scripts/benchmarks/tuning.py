@@ -1,10 +1,13 @@
 """Searches against KerasTuner's own and Optuna's TPE, at equal budget.
 
-    scripts/benchmark tuning [--only functions|digits|pruning] [--seeds N] [--jobs N]
+    scripts/benchmark tuning [--only PART] [--seeds N] [--jobs N]
 
-`functions`: Hartmann-6 and a conditional toy, 40 trials; the milliseconds are processor
-time. `digits`: a network on scikit-learn's digits, 25 trials of 8 epochs. `pruning`:
-epochs that the median pruner saves there. Searches run side by side, one to a core.
+The parts: `functions`: Hartmann-6 and a conditional toy, 40 trials; the milliseconds
+are processor time. `digits`: a network on scikit-learn's digits, 25 trials of 8 epochs.
+`pruning`: epochs that the median pruner saves there. `speed`: the same random trials by
+KerasTuner and with shared models, one search after the other. Other searches run side
+by side, one to a core. `searches` (only if asked for) compares eleven searches on ten
+functions; it takes hours, and goes on with the curves that are in the file `--curves`.
 """
 
 import argparse
@@ -13,8 +16,10 @@ import importlib.util
 import logging
 import multiprocessing
 import os
+import pathlib
 import statistics
 import tempfile
+import time
 import warnings
 
 # A search has one core: what is measured side by side does not disturb its neighbour.
@@ -24,6 +29,8 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import _tuning_comparison
+import keras
 import keras_tuner
 import optuna
 from _tuning_problems import DIGITS_TRIALS, EPOCHS, PROBLEMS, digits, network
@@ -32,6 +39,7 @@ from scipy.stats import rankdata
 
 from keras_strategies import tuning
 
+PARTS = ("functions", "digits", "pruning", "speed", "searches")
 SEED_STEP = 1000  # neighbouring seeds of KerasTuner's random search share draws
 
 
@@ -132,6 +140,76 @@ def pruning(seeds, pool):
         )
 
 
+def speed(trials):
+    """Seconds of the same trials, by KerasTuner and by us, with shared models too.
+
+    Random searches with the proposals and initial weights of one seed.
+    """
+    print(f"\n{trials} trials of {EPOCHS} epochs on the digits, processor seconds\n")
+    print("| Space | search | seconds | wall | times | largest difference |")
+    print("|---|---|---|---|---|---|")
+    for name, net in (("all of HyperMLP", network()), ("numbers only", one_network)):
+        peer = timed_search(net, trials, keras_tuner.RandomSearch)
+        print(f"| {name} | KerasTuner | {peer[0]:.1f} | {peer[1]:.1f} | 1.00 | |")
+        scores = None
+        for shares in (False, True):
+            found = timed_search(net, trials, tuning.Tuner, share_models=shares)
+            differs = "" if scores is None else f"{worst(scores, found[2]):.1e}"
+            scores = found[2]
+            label = "ours, shared models" if shares else "ours, `share_models=False`"
+            cells = f"{found[0]:.1f} | {found[1]:.1f} | {peer[0] / found[0]:.2f}"
+            print(f"| {name} | {label} | {cells} | {differs} |", flush=True)
+
+
+def one_network(hp):
+    """One architecture whose trials differ in numbers."""
+    factor = hp.Float("l2", 1e-6, 1e-2, sampling="log")
+    model = keras.Sequential(
+        [
+            keras.Input((64,)),
+            keras.layers.Dense(
+                64, "relu", kernel_regularizer=keras.regularizers.L2(factor)
+            ),
+            keras.layers.Dropout(hp.Float("dropout", 0.05, 0.5)),
+            keras.layers.Dense(10, "softmax"),
+        ]
+    )
+    rate = hp.Float("learning_rate", 1e-3, 1.0, sampling="log")
+    momentum = hp.Float("momentum", 0.1, 0.99)
+    hp.Int("batch_size", 32, 128)
+    model.compile(
+        keras.optimizers.SGD(rate, momentum=momentum),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def timed_search(net, trials, kind, **kwargs):
+    """`(processor seconds, seconds, scores by trial)`."""
+    (x, y), held = digits()
+    if kind is tuning.Tuner:
+        kwargs["algorithm"] = "random"
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = kind(
+            net,
+            objective=keras_tuner.Objective("val_accuracy", "max"),
+            max_trials=trials,
+            directory=folder,
+            seed=1,
+            **kwargs,
+        )
+        begin, wall = time.process_time(), time.perf_counter()
+        tuner.search(x, y, validation_data=held, epochs=EPOCHS, verbose=0)
+        seconds = time.process_time() - begin, time.perf_counter() - wall
+        scores = [trial.score for trial in tuner.oracle.trials.values()]
+    return *seconds, scores
+
+
+def worst(one, other):
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
 def quiet():
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -140,11 +218,16 @@ def quiet():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=("functions", "digits", "pruning"))
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--curves", type=pathlib.Path, default="searches.jsonl")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     quiet()
+    if arguments.only == "searches":
+        _tuning_comparison.run(arguments.curves, arguments.seeds)
+        _tuning_comparison.report(arguments.curves)
+        return
     seeds = [SEED_STEP * k + 1 for k in range(arguments.seeds)]
     tables = []
     with concurrent.futures.ProcessPoolExecutor(
@@ -158,6 +241,8 @@ def main():
             ranks(tables)
         if arguments.only in (None, "pruning"):
             pruning(seeds, pool)
+    if arguments.only in (None, "speed"):
+        speed(DIGITS_TRIALS)
     print("\nAims: the default within one standard error of the best; at most 20 ms a")
     print("proposal for TPE and evolution; a fifth of the epochs saved by the pruner.")
 

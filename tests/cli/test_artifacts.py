@@ -68,7 +68,7 @@ def test_inspect(use, folder):
     assert found["ops"] == {"FULLY_CONNECTED": 1}
     assert found["tensor_types"]["float32"]["bytes"] >= 4 * 3 * 4
     assert found["sparsity"]["total"] == 0 and found["flex_ops"] == []
-    assert [entry["ops"] for entry in found["delegates"]] == [[], []]
+    assert [entry["ops"] for entry in found["delegates"]] == [[]] * 5
     assert all(entry["source"].startswith("https://") for entry in found["delegates"])
     assert found["signatures"]["serving_default"]["inputs"]["x1"]["shape"] == [None, 4]
     assert found["metadata"]["labels"] == ["a", "b", "c"]

@@ -97,3 +97,11 @@ def test_modules_import_by_their_own_names():
         assert module.__all__ == sorted(module.__all__)
         for symbol in module.__all__:
             assert hasattr(module, symbol)
+
+
+def test_paths_inside_of_tfmot_that_its_guides_import():
+    root = "keras_strategies.compat.tfmot.python.core"
+    experimental = importlib.import_module(f"{root}.clustering.keras.experimental")
+    ours = tfmot.clustering.keras.experimental.cluster_weights
+    assert experimental.cluster.cluster_weights is ours
+    assert importlib.import_module(f"{root}.keras.compat").keras.__name__ == "keras"

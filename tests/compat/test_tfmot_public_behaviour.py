@@ -178,6 +178,38 @@ def test_a_model_loaded_in_the_scope_keeps_its_zeros(pruned_file):
     assert _zeros(loaded) == [0.75, 0.75]
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_model_loaded_in_the_scope_keeps_its_values(per_channel, tmp_path):
+    clustering = tfmot.clustering.keras
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((10,)),
+            L.Reshape((10, 1)),
+            L.Conv1D(3, 8, name="conv"),
+            L.Flatten(),
+            L.Dense(2),
+        ]
+    )
+    clustering.cluster_weights(model, 3, cluster_per_channel=per_channel)
+    _train(model)
+    model.save(tmp_path / "clustered.keras")
+    with clustering.cluster_scope():
+        loaded = keras.models.load_model(tmp_path / "clustered.keras")
+    outside = keras.models.load_model(tmp_path / "clustered.keras")
+    assert outside.layers[-1].kernel.constraint is None
+    before = loaded.layers[-1].get_weights()[0]
+    loaded.compile("sgd", "mse")
+    loaded.fit(X, Y, epochs=2, verbose=0)
+    counts = [len(np.unique(layer.get_weights()[0])) for layer in loaded.layers[1::2]]
+    assert max(counts) <= (9 if per_channel else 3)
+    assert (before != loaded.layers[-1].get_weights()[0]).any()
+    # It can be clustered on, and ended.
+    clustering.cluster_weights(loaded, 3, cluster_per_channel=per_channel)
+    clustering.strip_clustering(loaded)
+    assert loaded.layers[-1].kernel.constraint is None
+
+
 def test_a_loaded_model_keeps_its_zeros_with_the_callback(pruned_file):
     loaded = keras.models.load_model(pruned_file)
     with pytest.warns(UserWarning, match="its zeros stay, and no others come"):

@@ -102,7 +102,7 @@ def adafactor(w, g, state, t, rate):
 
 
 def schedule_free(w, g, state, t, rate):
-    z = state.get("z", w)
+    z = state.get("z", state["first"])
     _, v = moments(state, g, t)
     average = (w - 0.1 * z) / 0.9
     state["z"] = z - rate * g / (np.sqrt(v) + 1e-8)
@@ -185,6 +185,8 @@ class Optimizer:
             self.sums = sums
             return list(weights)
         self.sums = [0.0] * len(weights)
+        for w, state in zip(weights, self.states, strict=True):
+            state.setdefault("first", w)
         decay = 1 - (self.weight_decay or 0.0) * self.rate
         return [
             self.rule(w * decay, s / self.accumulation, state, self.updates, self.rate)

@@ -300,7 +300,7 @@ def test_training_a_part_of_another_model_is_refused_where_state_would_be_lost()
     cluster(model, 5)
     outer = keras.Sequential([keras.Input((12,)), model])
     outer.compile("adam", "mse")
-    with pytest.raises(RuntimeError, match="On JAX train the clustered model itself"):
+    with pytest.raises(RuntimeError, match="On JAX train the model itself"):
         fit(outer, 1)
 
 

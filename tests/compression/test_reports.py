@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies import compression
+from keras_strategies import compression, export
 from tests.compression.common import mlp
 
 
@@ -87,3 +87,9 @@ def test_reports_of_models_without_weights_are_empty():
     report = compression.sparsity_report(model, sizes=True)
     assert report.rows == [] and report.sparsity == 0.0 and report.zeros == 0
     assert report.dense_bytes is None and "total" in str(report)
+
+
+@pytest.mark.parametrize("name", ["adaround", "correct_bias", "sensitivity"])
+def test_the_rescue_is_that_of_export(name):
+    assert getattr(compression, name) is getattr(export, name)
+    assert name in dir(compression)

@@ -12,6 +12,7 @@ from keras_strategies.export import ExportError
 from keras_strategies.export._worker import (
     converter_client,
     converter_worker,
+    environment,
     sandbox,
 )
 
@@ -151,13 +152,46 @@ def test_a_fork_does_not_use_its_parents_worker(worker):
     os.waitpid(process.pid, 0)
 
 
+@pytest.mark.slow
+def test_a_file_beside_the_script_replaces_no_module(tmp_path):
+    """JAX, which TensorFlow imports, looks for a module `compression`."""
+    (tmp_path / "compression.py").write_text("import keras\nkeras.ops\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from keras_strategies.export._worker import converter_client\n"
+        "client = converter_client.shared_client()\n"
+        "client.start()\n"
+        "print(client.request('convert._conversion.find_loops', {'artifact': '-'},\n"
+        "                     time_limit=60, action='testing'))\n"
+    )
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    # The request itself fails, in a worker that has started.
+    assert "WorkerError" in done.stderr and "No such file" in done.stderr
+
+
 def test_the_environment_of_the_worker(monkeypatch):
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    environment = converter_client._environment()
-    assert environment["KERAS_BACKEND"] == "tensorflow"
-    assert environment["CUDA_VISIBLE_DEVICES"] == "-1"
-    assert "TF_USE_LEGACY_KERAS" not in environment
+    variables = converter_client._environment()
+    assert variables["KERAS_BACKEND"] == "tensorflow"
+    assert variables["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert "TF_USE_LEGACY_KERAS" not in variables
+
+
+def test_the_folder_of_the_script_comes_last(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", "/of/packages"])
+    variables = environment.subprocess_environment()
+    if sys.flags.safe_path:
+        assert variables["PYTHONPATH"] == f"{os.getcwd()}{os.pathsep}/of/packages"
+    else:
+        assert variables["PYTHONPATH"] == "/of/packages"
+        assert variables[environment.LAST_FOLDER] == os.getcwd()
 
 
 def test_the_worker_module_serves_and_ends_with_its_parent(tmp_path):

@@ -240,6 +240,51 @@ def test_a_quantize_aware_model_needs_no_data(target):
     [entry] = result.signature["outputs"].values()
     assert entry["dtype"] == "uint8"
     assert not any("ranges" in text for text in result.warnings)
+    # What is learned wins: the data only serve to check the file.
+    first = target.read_bytes()
+    result = export.to_tflite(
+        aware,
+        target,
+        quantization="int8",
+        representative_data=samples,
+        input_type="int8",
+        output_type="uint8",
+    )
+    assert target.read_bytes() == first
+    assert result.verified_on == "representative_data" and result.samples == 96
+    assert result.calibration is None
+    result = export.to_tflite(
+        aware, target, quantization="auto", representative_data=samples
+    )
+    modes = [entry["mode"] for entry in result.search["candidates"]]
+    assert modes == ["float32", "int8"] and result.quantization == "int8"
+
+
+@pytest.mark.parametrize("quantization", ["int16x8", {"conv2d": "int8"}])
+def test_a_quantize_aware_model_is_not_rounded_otherwise(target, quantization):
+    inputs = np.ones((8, 4), "float32")
+    aware = compression.quantize_aware(
+        keras.Sequential([keras.Input((4,)), L.Dense(2)])
+    )
+    with pytest.raises(ValueError, match="by its own roundings"):
+        export.to_tflite(
+            aware, target, quantization=quantization, representative_data=inputs
+        )
+    with pytest.raises(ValueError, match="must have learned its ranges"):
+        export.to_tflite(aware, target, quantization="int8", representative_data=inputs)
+    aware(inputs, training=True)
+    with pytest.raises(ValueError, match="`rescue` must be given for a float model"):
+        export.to_tflite(
+            aware,
+            target,
+            quantization="int8",
+            representative_data=inputs,
+            rescue=["correct_bias"],
+        )
+    for refuse in (export.correct_bias, export.sensitivity, export.debug_quantization):
+        with pytest.raises(ValueError, match="not a quantization-aware one"):
+            refuse(aware, inputs)
+    assert not target.exists()
 
 
 def test_outputs_without_a_batch_axis(target):

@@ -70,7 +70,7 @@ def test_round_trip(tiny, target):
     assert target.stat().st_mode & 0o777 == 0o640
     assert os.listdir(target.parent) == [target.name]
     content = target.read_bytes()
-    assert content.endswith(tiny) and len(content) - len(tiny) < 1500
+    assert tiny in content and len(content) - len(tiny) < 2500
     _equal(tiny, content, x=X)
     # The old ones are gone, not hidden, and `{}` restores the very file.
     export.write_metadata(target, {"version": "2"})
@@ -95,7 +95,9 @@ def test_other_entries_stay_and_another_tools_rewrite_is_understood(tiny):
     others = _metadata_flatbuffer.entries(tiny)
     assert "min_runtime_version" in others
     content = _metadata.write(tiny, FULL)
-    assert _metadata_flatbuffer.entries(content) == others | {
+    present = _metadata_flatbuffer.entries(content)
+    assert present.pop("TFLITE_METADATA")[4:8] == b"M001"
+    assert present == others | {
         "keras_strategies": json.dumps(FULL, ensure_ascii=False).encode()
     }
     parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
@@ -261,7 +263,7 @@ def test_flipped_bytes_never_raise_anything_else(tiny):
         try:
             _metadata.write(bytes(broken), {"labels": list("abc")})
             outcomes.add("read")
-        except (export.ExportError, ValueError) as error:
+        except (export.ExportError, ValueError, UserWarning) as error:
             outcomes.add(type(error).__name__)
     assert "read" in outcomes and "ExportError" in outcomes
 
@@ -277,3 +279,286 @@ def test_tensors_outside_the_flatbuffer_are_refused(tiny):
     with pytest.raises(export.ExportError, match="outside its flatbuffer") as caught:
         _metadata.write(outside, FULL)
     assert caught.value.reason == "metadata"
+
+
+# Standard metadata ------------------------------------------------------------
+
+
+class _Table:
+    """A table of a flatbuffer, read by the numbers of its fields."""
+
+    def __init__(self, data, position=None):
+        from flatbuffers import number_types, table
+
+        self._number_types = number_types
+        if position is None:
+            position = struct.unpack_from("<I", data, 0)[0]
+        self._table = table.Table(bytearray(data), position)
+
+    def _at(self, slot):
+        offset = self._table.Offset(4 + 2 * slot)
+        return offset and offset + self._table.Pos
+
+    def number(self, slot, kind="Uint8"):
+        at = self._at(slot)
+        flags = getattr(self._number_types, f"{kind}Flags")
+        return self._table.Get(flags, at) if at else 0
+
+    def text(self, slot):
+        at = self._at(slot)
+        return self._table.String(at).decode() if at else None
+
+    def table(self, slot):
+        at = self._at(slot)
+        return _Table(self._table.Bytes, self._table.Indirect(at))
+
+    def tables(self, slot):
+        offset = self._table.Offset(4 + 2 * slot)
+        if not offset:
+            return []
+        start, count = self._table.Vector(offset), self._table.VectorLen(offset)
+        return [
+            _Table(self._table.Bytes, self._table.Indirect(start + 4 * i))
+            for i in range(count)
+        ]
+
+    def floats(self, slot):
+        offset = self._table.Offset(4 + 2 * slot)
+        flags = self._number_types.Float32Flags
+        return self._table.GetVectorAsNumpy(flags, offset).tolist()
+
+
+def _standard(content):
+    """The model's texts, its inputs and its outputs."""
+    data = _metadata_flatbuffer.entries(content)["TFLITE_METADATA"]
+    assert data[4:8] == b"M001"
+    root = _Table(data)
+    [graph] = root.tables(3)
+    return root, graph.tables(2), graph.tables(3)
+
+
+def _packed(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = archive.infolist()
+        assert {entry.compress_type for entry in entries} <= {zipfile.ZIP_STORED}
+        return {entry.filename: archive.read(entry) for entry in entries}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    inputs = keras.Input((6, 6, 3), name="image")
+    hidden = keras.layers.Conv2D(4, 3)(inputs)
+    hidden = keras.layers.GlobalAveragePooling2D()(hidden)
+    label = keras.layers.Dense(3, "softmax", name="label")(hidden)
+    sharp = keras.layers.Dense(1, "sigmoid", name="sharp")(hidden)
+    path = tmp_path_factory.mktemp("images") / "images.tflite"
+    export.to_tflite(keras.Model(inputs, [label, sharp]), path, min_agreement=0)
+    return path.read_bytes()
+
+
+def test_standard_metadata(images):
+    metadata = {
+        "name": "sorter",
+        "license": "MIT",
+        "labels": {"label": ["cat", "Hündin", "fish"], "sharp": ["no", "yes"]},
+        # (x / 255 - .5) / .25 is (x - 127.5) / 63.75.
+        "normalization": {"scale": 1 / 255, "offset": 0, "mean": 0.5, "std": 0.25},
+        "score_calibration": {
+            "label": {
+                "parameters": [(1, 2, 0.5), None, (0.5, 1, 0, 0.25)],
+                "transformation": "log",
+                "default_score": 0.125,
+            },
+            "sharp": {"parameters": (1, 1, 0)},
+        },
+        "score_threshold": 0.75,
+    }
+    content = _metadata.write(images, metadata)
+    root, inputs, outputs = _standard(content)
+    assert [root.text(slot) for slot in (0, 1, 5)] == ["sorter", None, "MIT"]
+    [image] = inputs
+    assert image.text(0) == "image"
+    assert image.table(3).number(0) == 2  # an image, of RGB
+    assert image.table(3).table(1).number(0, "Int8") == 1
+    [unit] = image.tables(4)
+    assert unit.number(0) == 1
+    options = unit.table(1)
+    np.testing.assert_allclose(options.floats(0), [127.5], rtol=1e-6)
+    np.testing.assert_allclose(options.floats(1), [63.75], rtol=1e-6)
+    np.testing.assert_allclose(image.table(5).floats(0), [2.0], rtol=1e-6)
+    np.testing.assert_allclose(image.table(5).floats(1), [-2.0], rtol=1e-6)
+    by_name = {output.text(0): output for output in outputs}
+    assert sorted(by_name) == ["label", "sharp"]
+    files = [(f.text(0), f.number(2, "Int8")) for f in by_name["label"].tables(6)]
+    names = "labels_of_label.txt", "score_calibration_of_label.txt"
+    assert files == [(names[0], 2), (names[1], 4)]
+    packed = _packed(content)
+    assert packed[names[0]].decode() == "cat\nHündin\nfish\n"
+    assert packed[names[1]].decode() == "1,2,0.5\n\n0.5,1,0,0.25"
+    # The score of one unit is that of the second class.
+    assert packed["labels_of_sharp.txt"] == b"yes\n"
+    assert packed["score_calibration_of_sharp.txt"] == b"1,1,0"
+    calibration, threshold = by_name["label"].tables(4)
+    assert (calibration.number(0), threshold.number(0)) == (2, 3)
+    assert calibration.table(1).number(0, "Int8") == 1
+    assert calibration.table(1).number(1, "Float32") == 0.125
+    assert threshold.table(1).number(0, "Float32") == 0.75
+    _equal(images, content, image=np.ones((1, 6, 6, 3), "float32"))
+    # As often as one likes; `{}` restores the file.
+    assert _metadata.write(content, metadata) == content
+    changed = _metadata.write(content, {"labels": {"label": list("abc")}})
+    assert _packed(changed) == {names[0]: b"a\nb\nc\n"}
+    assert _metadata.write(changed, {}) == images
+
+
+def test_pixels_as_they_are(images):
+    content = _metadata.write(images, {"name": "x"}, ("image",))
+    options = _standard(content)[1][0].tables(4)[0].table(1)
+    assert (options.floats(0), options.floats(1)) == ([0.0], [1.0])
+    assert not _standard(_metadata.write(images, {"name": "x"}))[1][0].tables(4)
+
+
+def test_standard_metadata_of_another_tool_stay(tiny):
+    foreign = _metadata_flatbuffer.wrap(tiny, {"TFLITE_METADATA": b"0123M001"})
+    with pytest.warns(UserWarning, match="TFLITE_METADATA.*another tool"):
+        content = _metadata.write(foreign, {"labels": list("abc")})
+    assert _metadata_flatbuffer.entries(content)["TFLITE_METADATA"] == b"0123M001"
+    assert _metadata.read(content) == {"labels": list("abc")}
+    # What is ours is replaced, also after another tool rewrote the file.
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    content = _metadata.write(tiny, {"name": "old"})
+    parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    rewritten = bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
+    assert _standard(_metadata.write(rewritten, {"name": "new"}))[0].text(0) == "new"
+    removed = _metadata.write(rewritten, {})
+    assert "TFLITE_METADATA" not in _metadata_flatbuffer.entries(removed)
+
+
+def test_a_file_of_the_same_name_is_not_lost(tiny):
+    [output] = _metadata.output_sizes(tiny)
+    packed = io.BytesIO(tiny)
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(f"labels_of_{output}.txt", "theirs")
+    with pytest.raises(export.ExportError, match="of another tool already"):
+        _metadata.write(packed.getvalue(), {"labels": list("abc")})
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error", "match"),
+    [
+        ({"labels": ["a\nb", "c", "d"]}, ValueError, "no line breaks"),
+        ({"activation": "relu"}, ValueError, "activation"),
+        ({"score_threshold": "1"}, TypeError, "score_threshold"),
+        ({"score_calibration": {}}, ValueError, "must have parameters"),
+        ({"score_calibration": {"parameters": []}}, TypeError, "scale, slope, offset"),
+        ({"score_calibration": {"parameters": (1, 2)}}, ValueError, "scale, slope"),
+        ({"score_calibration": {"parameters": (-1, 2, 3)}}, ValueError, "at least 0"),
+        ({"score_calibration": {"parameters": [None]}}, ValueError, "3 parameters"),
+        (
+            {"score_calibration": {"parameters": (1, 1, 0), "g": 1}},
+            ValueError,
+            "keys among",
+        ),
+        (
+            {"score_calibration": {"other": {"parameters": (1, 1, 0)}}},
+            ValueError,
+            "keys among the outputs",
+        ),
+    ],
+)
+def test_refused_scores(metadata, error, match, tiny):
+    with pytest.raises(error, match=match):
+        _metadata.write(tiny, metadata)
+
+
+def _image_model(first=None):
+    inputs = keras.Input((6, 6, 3), name="image")
+    hidden = inputs if first is None else first(inputs)
+    hidden = keras.layers.GlobalAveragePooling2D()(hidden)
+    return keras.Model(inputs, keras.layers.Dense(2, name="label")(hidden))
+
+
+@pytest.mark.parametrize(
+    ("first", "normalization", "match"),
+    [
+        (None, None, "refuses the float32 images"),
+        (None, {"mean": 0, "std": 1}, None),
+        (None, {"mean": [1, 2, 3], "std": 1}, "differs by channel"),
+        (keras.layers.Rescaling(1 / 255), None, None),
+        (lambda x: x / 127.5 - 1, None, None),
+        (keras.layers.Rescaling(1 / 255), {"mean": 1, "std": 2}, "does both"),
+    ],
+)
+def test_what_an_application_would_do_wrong(first, normalization, match):
+    from keras_strategies.export._common import model_signature
+    from keras_strategies.export.convert import _pixel_inputs
+
+    model = _image_model(first)
+    specs = model_signature.input_specs(model)[1]
+    scaled = _pixel_inputs.scaled_inputs(model, [spec.name for spec in specs])
+    metadata = {"labels": ["a", "b"]}
+    if normalization is not None:
+        metadata["normalization"] = normalization
+    metadata = _metadata.validate(metadata)
+    warnings = _pixel_inputs.pixel_warnings(specs, metadata, scaled, "float32")
+    assert len(warnings) == (match is not None)
+    assert match is None or match in warnings[0]
+
+
+@pytest.mark.slow
+def test_mediapipe_reads_and_runs_it(tmp_path):
+    """Labels, normalization and calibration as MediaPipe Tasks applies them."""
+    mediapipe = pytest.importorskip(
+        "mediapipe",
+        reason="its pin of absl-py excludes tfmot's: pip install --no-deps mediapipe",
+    )
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 6, 3)).astype("uint8")
+    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
+    path, labels = tmp_path / "image.tflite", ["cat", "Hündin"]
+
+    def classify(model, **metadata):
+        export.to_tflite(
+            model, path, metadata={"labels": labels} | metadata, min_agreement=0
+        )
+        base = BaseOptions(model_asset_path=str(path))
+        options = vision.ImageClassifierOptions(base_options=base)
+        with vision.ImageClassifier.create_from_options(options) as classifier:
+            [head] = classifier.classify(image).classifications
+        assert head.head_name == "label"
+        return {entry.category_name: entry.score for entry in head.categories}
+
+    def predicted(model, values):
+        return model.predict(np.float32(values)[None], verbose=0)[0]
+
+    plain = _image_model()
+    half = {"mean": 127.5, "std": 127.5}
+    scores = classify(plain, normalization=half)
+    expected = predicted(plain, pixels / 127.5 - 1)
+    np.testing.assert_allclose([scores[x] for x in labels], expected, rtol=1e-3)
+    # The model's own scaling needs no word of the user.
+    scaled = _image_model(keras.layers.Rescaling(1 / 127.5, -1))
+    scores = classify(scaled)
+    expected = predicted(scaled, pixels)
+    np.testing.assert_allclose([scores[x] for x in labels], expected, rtol=1e-3)
+    calibration = {"parameters": [(1, 2, 0.5), None], "default_score": 0.125}
+    scores = classify(scaled, score_calibration=calibration)
+    logistic = 1 / (1 + np.exp(-(2 * expected[0] + 0.5)))
+    np.testing.assert_allclose(scores[labels[0]], logistic, rtol=1e-3)
+    assert scores[labels[1]] == 0.125
+    # Masks of logits.
+    inputs = keras.Input((6, 6, 3), name="image")
+    masks = keras.Model(inputs, keras.layers.Conv2D(2, 1, name="mask")(inputs))
+    metadata = {"labels": labels, "normalization": half, "activation": "softmax"}
+    export.to_tflite(masks, path, metadata=metadata, min_agreement=0)
+    base = BaseOptions(model_asset_path=str(path))
+    options = vision.ImageSegmenterOptions(base, output_confidence_masks=True)
+    with vision.ImageSegmenter.create_from_options(options) as segmenter:
+        assert segmenter.labels == labels
+        found = segmenter.segment(image).confidence_masks
+    expected = keras.ops.softmax(predicted(masks, pixels / 127.5 - 1))
+    for channel, mask in enumerate(found):
+        value = np.squeeze(mask.numpy_view())
+        np.testing.assert_allclose(value, expected[..., channel], atol=1e-3)

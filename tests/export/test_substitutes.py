@@ -24,10 +24,15 @@ ELEMENTWISE = {
 }
 
 
+# Arithmetic that LiteRT lacks for this type alone.
+OF_FLOAT64 = ("AddV2", "Ceil", "Floor", "Maximum", "Minimum", "Mul", "RealDiv", "Sub")
+
+
 @pytest.mark.parametrize("op", ELEMENTWISE)
 def test_elementwise_functions_are_within_their_bound(op):
     inputs = graph_calls._definition(op).input_arg
-    dtype = "int32" if op.startswith("Bitwise") else "float32"
+    dtype = "int32" if op.startswith(("Bitwise", "Left")) else "float32"
+    dtype = "float64" if op in OF_FLOAT64 else dtype
     node = substitutes.Node(
         {}, [None] * len(inputs), [None] * len(inputs), [dtype] * len(inputs)
     )
@@ -116,6 +121,62 @@ def test_functions_and_shifts_of_one_model(target):
         assert f" x {op}, which LiteRT does not have" in said, op
     assert result.verdicts["argmax"].kind == "integer"
     assert result.max_difference < 1e-4
+
+
+def test_products_positions_and_colors_of_one_model(target):
+    image = keras.Input((3, 3), name="image")
+    numbers = keras.Input((3,), dtype="int32", name="numbers")
+    edges = np.array([-1.0, 0.0, 0.5], "float32")
+    functions = {
+        "product": lambda z: ops.cumprod(z, axis=1),
+        "median": lambda z: ops.median(z, axis=-1),
+        "below": lambda z: ops.searchsorted(edges, z[0, 0]),
+        "not_above": lambda z: ops.searchsorted(edges, z[0, 0], side="right"),
+        "color": lambda z: ops.image.rgb_to_hsv(ops.sigmoid(z)[:, None]),
+        "det": ops.det,
+    }
+    outputs = {name: Apply(f, name=name)(image) for name, f in functions.items()}
+    outputs["shift"] = Apply(lambda z: ops.left_shift(z, 2), name="shift")(numbers)
+    data = {
+        "image": RNG.normal(size=(60, 3, 3)).astype("float32"),
+        "numbers": RNG.integers(-99, 99, (60, 3)).astype("int32"),
+    }
+    result, said = _export(keras.Model([image, numbers], outputs), target, data)
+    ops_named = "Cumprod", "LowerBound", "UpperBound", "RGBToHSV", "LeftShift", "Ceil"
+    for op in (*ops_named, "MatrixDeterminant"):
+        assert f" x {op}, which LiteRT does not have" in said, op
+    assert result.max_difference < 1e-5
+
+
+@pytest.mark.parametrize("how", ["BILINEAR", "NEAREST"])
+def test_projections_are_tensorflows(how):
+    import tensorflow as tf
+
+    images = tf.constant(RNG.random((2, 5, 7, 3)), tf.float32)
+    transform = np.float32([0.9, -0.31, 0.7, 0.23, 1.1, -0.4, 0.013, -0.02])
+    function = _structural.projected_image((5, 7), (6, 4), transform, how)
+    expected = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=transform[None],
+        output_shape=[6, 4],
+        fill_value=0.25,
+        interpolation=how,
+        fill_mode="CONSTANT",
+    )
+    found = function(images, transform[None], [6, 4], 0.25)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_running_products_in_any_direction():
+    import tensorflow as tf
+
+    x = RNG.normal(size=(2, 7)).astype("float32")
+    for exclusive in (False, True):
+        for reverse in (False, True):
+            settings = {"exclusive": exclusive, "reverse": reverse}
+            found = _structural.cumulative_product(1, **settings)(tf.constant(x))
+            expected = tf.math.cumprod(x, 1, **settings)
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_pooling_resizing_and_dilation_of_one_model(target):

@@ -8,6 +8,7 @@ import pytest
 
 from keras_strategies import callbacks, training
 from keras_strategies.training._choice import choosing_fit, plan_cache
+from keras_strategies.training._choice.members_choice import MembersChoice
 from keras_strategies.training._choice.ongoing_choice import (
     CandidateTimes,
     OngoingChoice,
@@ -70,6 +71,43 @@ def test_it_takes_at_most_a_tenth_longer_than_plain_fit(name, epochs):
         assert names[-1] == "xla-epoch" and total < 0.5 * plain
     if name == "convolutions":
         assert "xla-epoch" not in names
+
+
+def members(machine, count, epochs, steps=64, convolutions=False):
+    """`(seconds, names)` of members one after another on a machine."""
+    overhead = (machine["plain"][1] - machine["graph-epoch"][1]) / steps
+    choice = MembersChoice(
+        count * epochs * steps, NAMES, convolutions, None, lambda: overhead
+    )
+    names, total = [], 0.0
+    for _ in range(count):
+        choice.begin_fit(steps)
+        done = 0
+        while done < epochs:
+            segment = choice.next_segment(epochs - done)
+            for _ in range(segment.epochs):
+                compilation, seconds = machine[segment.name]
+                seconds += 0.0 if segment.name in names else compilation
+                choice.note(segment.name, seconds)
+                names.append(segment.name)
+                total += seconds
+            done += segment.epochs
+    return total, names
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize(("count", "epochs"), [(8, 10), (20, 1), (3, 40)])
+def test_members_of_a_joint_training(name, count, epochs):
+    machine = MACHINES[name]
+    total, names = members(machine, count, epochs, convolutions=name == "convolutions")
+    compilation, seconds = machine["plain"]
+    assert total <= 1.1 * count * (compilation + epochs * seconds)
+    assert "plain" not in names and len(names) == count * epochs
+    if name == "convolutions":
+        assert set(names) == {"graph-epoch"}
+    elif len(names) > 20:
+        compiled = {n: s for n, (_, s) in machine.items() if n in names}
+        assert names[-1] == min(compiled, key=compiled.get)
 
 
 def test_times_of_an_earlier_run_choose_at_once():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import export, training
+from keras_strategies.training._many import one_after_another
 from keras_strategies.training._many.initial_draws import InitialDraws
 
 kl = keras.layers
@@ -79,6 +80,36 @@ def test_members_are_as_trained_alone(engine):
     assert rows[0]["val_loss"] == result.histories[0]["val_loss"][-1]
     best = result.best("val_accuracy")
     assert rows[best]["val_accuracy"] == max(row["val_accuracy"] for row in rows)
+
+
+def test_members_are_the_same_by_the_way_that_is_chosen(monkeypatch):
+    """However long members are: the limit is set so that a way is chosen here."""
+    monkeypatch.setattr(one_after_another, "MIN_STEPS_TO_MEASURE", 1)
+    traced = []
+
+    class Counted(kl.Layer):
+        def call(self, inputs):
+            traced.append(inputs.shape)
+            return inputs
+
+    def make():
+        layers = [keras.Input((6,)), kl.Dense(4), Counted(), kl.Dense(3, "softmax")]
+        model = keras.Sequential(layers)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    variants = [{"seed": 3}, {"seed": 4}, {"seed": 5, "learning_rate": 0.1}]
+    fit = {"epochs": 4, "batch_size": 10, "shuffle": False}
+    result = training.fit_many(make, variants, (X, Y), **fit)
+    calls = len(traced)
+    model, history = alone(variants[2], {"x": X, "y": Y, **fit}, make)
+    for mine, other in zip(
+        result.model(2).get_weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+    np.testing.assert_allclose(result.histories[2]["loss"], history["loss"], atol=1e-5)
+    if IS_JAX:  # a program of one member and one of three, each traced once
+        assert calls <= 12
 
 
 def test_shuffled_rows_are_those_of_the_seed():
@@ -176,6 +207,17 @@ def test_a_function_that_draws_otherwise_is_called_for_each_seed():
     np.testing.assert_allclose(
         result.model(1).get_weights()[0], model.get_weights()[0], atol=1e-5
     )
+
+
+def test_a_function_that_draws_constants_is_refused():
+    def make():
+        model = build()
+        factor = np.random.random()
+        model.compile("sgd", lambda y, p: factor * keras.ops.mean(p, axis=-1))
+        return model
+
+    with pytest.raises(ValueError, match="constants of the compiled step"):
+        training.fit_many(make, 2, (X, Y))
 
 
 def test_data_sets_and_the_progress_bar(capsys):

@@ -542,6 +542,23 @@ def _quick(cls, build):
     )
 
 
+def test_targets_and_outputs_of_other_numbers_are_refused():
+    """Keras broadcasts them against each other."""
+    x = np.random.default_rng(0).normal(size=(12, 3))
+    two = np.stack([x[:, 0], x[:, 1]], axis=1)
+
+    def build(outputs):
+        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(outputs)])
+
+    with pytest.raises(ValueError, match="an output for each target.*outputs=1"):
+        KerasRegressor(build, outputs=1).fit(x, two)
+    with pytest.raises(ValueError, match="an output for each target.*outputs=2"):
+        KerasRegressor(build, outputs=2).fit(x, x[:, 0])
+    fitted = KerasRegressor(build, outputs=1).fit(x, x[:, 0])
+    with pytest.raises(ValueError, match="Targets must have the shape"):
+        fitted.partial_fit(x, two)
+
+
 # Checks that an estimator of networks does not pass, with the reason.
 _EXPECTED = {
     "check_do_not_raise_errors_in_init_or_set_params": "Errors come early here.",

@@ -210,8 +210,19 @@ def test_default_algorithm_follows_the_space():
     assert chosen(lambda s: s.Int("a", 1, 21)) == "bayesian"
     assert chosen(numbers) == "bayesian"
     assert chosen(numbers, objectives=2) == "nsga2"
-    assert chosen(conditional) == "evolution"
-    assert chosen(mixed) == "tpe"
+    assert chosen(conditional) == "bayesian"
+    assert chosen(mixed) == "bayesian"
+
+    def large(space):
+        for number in range(21):
+            space.Float(f"a{number}", 0, 1)
+
+    def large_and_conditional(space):
+        large(space)
+        conditional(space)
+
+    assert chosen(large) == "tpe"
+    assert chosen(large_and_conditional) == "evolution"
     assert chosen(lambda s: None) == "random"
 
 
@@ -220,7 +231,7 @@ def test_the_choice_and_the_budget_are_said(tmp_path, capsys):
     assert made.oracle.algorithm == "bayesian"
     made.search(X, Y, epochs=1, verbose=1)
     said = capsys.readouterr().out
-    assert "bayesian (the space is 1 numbers)" in said
+    assert "bayesian (the space has 1 hyperparameters)" in said
     assert "At most 2 trials x 1 executions x 2 folds x 1 epochs" in said
     assert said.count("val_loss") >= 2
     again = tuner(tmp_path, algorithm="auto", max_trials=9, cv=2)
@@ -301,7 +312,7 @@ class Plain(tuning.Tuner):
 
 def test_the_signature_shows_the_arguments():
     names = list(inspect.signature(tuning.Tuner).parameters)
-    assert names[:3] == ["hypermodel", "objective", "max_trials"] and len(names) == 32
+    assert names[:3] == ["hypermodel", "objective", "max_trials"] and len(names) == 33
     assert inspect.signature(Plain) == inspect.signature(tuning.Tuner)
     assert list(inspect.signature(Doubled).parameters) == ["trials", "kwargs"]
 

@@ -99,7 +99,7 @@ def test_a_keras_model_with_a_conditional_space():
         cv=2,
         random_state=1,
     ).fit(X, Y)
-    assert search.algorithm_ == "evolution"
+    assert search.algorithm_ == "bayesian"
     for found in search.cv_results_["params"]:
         assert ("model__more" in found) == found["model__deep"]
     assert search.predict(X).shape == Y.shape

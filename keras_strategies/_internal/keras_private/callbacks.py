@@ -1,6 +1,7 @@
 """Reversible changes of a compiled training step, for callbacks."""
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -95,6 +96,11 @@ class _WrappedMethod:
 
     def __init__(self, inner, was_own, wrappers):
         self.inner, self.was_own, self.wrappers = inner, was_own, wrappers
+
+    @property
+    def __signature__(self):
+        """That of the method, for those who bind arguments by their names."""
+        return inspect.signature(self.inner)
 
     def __call__(self, *args, **kwargs):
         call = self.inner

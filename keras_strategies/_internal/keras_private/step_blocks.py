@@ -107,6 +107,27 @@ def packed_arrays(x, y, sample_weight, batch_size, class_weight, steps=None):
     return keras.tree.lists_to_tuples(arrays), rows, batch_size
 
 
+def row_orders_of_fit(rows, batch_size, shuffle):
+    """Yields the order of the rows in each epoch of plain `fit`.
+
+    Drawn by Keras's own adapter, over row numbers in the place of the data: its
+    draws depend on the number of rows, and for `shuffle="batch"` on the batch size.
+    No public function gives the order of an adapter. TensorFlow and JAX; Keras 3.12
+    to 3.15.
+    """
+    numbers = np.arange(rows, dtype="int32")
+    if shuffle != "batch":  # all rows at once: as one batch they are read quicker
+        batch_size = rows
+    adapter = ArrayDataAdapter(numbers, batch_size=batch_size, shuffle=shuffle)
+    is_jax = backend.backend() == "jax"
+    dataset = None if is_jax else adapter.get_tf_dataset()
+    while True:
+        batches = adapter.get_numpy_iterator() if is_jax else dataset
+        yield np.concatenate(
+            [np.asarray(keras.tree.flatten(batch)[0]) for batch in batches]
+        )
+
+
 def is_dataset(x):
     """Whether `fit` takes it as a `tf.data.Dataset` or as a `PyDataset`.
 

@@ -19,7 +19,8 @@ from keras_strategies._internal import checks, executors
 from keras_strategies._internal.optional import require
 from keras_strategies.ablation._runs import plans
 from keras_strategies.ablation._runs.log import Log
-from keras_strategies.ablation._runs.training import Job, Setup, train
+from keras_strategies.ablation._runs.programs import Programs
+from keras_strategies.ablation._runs.training import Job, Setup, arm_name, train
 
 
 class OutOfTime(Exception):
@@ -57,6 +58,7 @@ class Runner:
         self._payload: tuple[str, bytes] | None = None
         self._file: str | None = None
         self._at_workers: Any = None
+        self._programs = Programs()
         self.notes: list[str] = []
 
     @property
@@ -82,10 +84,11 @@ class Runner:
             return
         missing = [self._planned(job, remaining) for job in missing]
         if self.is_local:
+            self._programs.only({arm_name(job.arm) for job in jobs})
             for job in missing:
                 if self._is_late():
                     raise OutOfTime
-                self._store(train(self.setup, job))
+                self._store(train(self.setup, job, self._programs))
         else:
             self._run_elsewhere(missing)
 
@@ -214,7 +217,7 @@ class Runner:
                 handle, self._file = tempfile.mkstemp(prefix="study-", suffix=".pkl")
                 with os.fdopen(handle, "wb") as file:
                     file.write(payload)
-            return remote_train, digest, self._file
+            return pool_train, digest, self._file
         if self._at_workers is None:
             self._at_workers = executors.sent_once(executor, payload)
         return remote_train, digest, self._at_workers
@@ -245,6 +248,18 @@ def _nap():
 def remote_train(digest: str, payload: bytes | str, job: Job) -> dict[str, Any]:
     """One training in another process; the setup as bytes or in a file."""
     return train(executors.load(digest, payload), job)
+
+
+# Of the study that a process of a pool works for.
+_programs: dict[str, Programs] = {}
+
+
+def pool_train(digest: str, file: str, job: Job) -> dict[str, Any]:
+    """One training in a process of our own, one at a time."""
+    if digest not in _programs:
+        _programs.clear()
+        _programs[digest] = Programs()
+    return train(executors.load(digest, file), job, _programs[digest])
 
 
 @contextlib.contextmanager

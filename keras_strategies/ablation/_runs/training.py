@@ -15,6 +15,7 @@ import numpy as np
 from keras_strategies import compression
 from keras_strategies._internal import files
 from keras_strategies.ablation._runs import applying, plans, scoring
+from keras_strategies.ablation._runs.programs import Programs
 from keras_strategies.ablation._runs.samples import Samples
 from keras_strategies.ablation._runs.splits import Part, Splits
 from keras_strategies.ablation._strategy import Strategy
@@ -95,14 +96,22 @@ class Setup:
         return dataclasses.replace(self, strategies=strategies)
 
 
-def train(setup: Setup, job: Job) -> dict[str, Any]:
-    """Runs one training; returns its record, with the message if it failed."""
+def train(setup: Setup, job: Job, programs: Programs | None = None) -> dict[str, Any]:
+    """Runs one training; returns its record, with the message if it failed.
+
+    Args:
+        setup: What all trainings share.
+        job: The training.
+        programs: Takes what was compiled, for the next training of the arm.
+    """
     begin = time.perf_counter()
+    programs = Programs() if programs is None else programs
     try:
-        record = _train(setup, job)
+        record = _train(setup, job, programs)
     except (Exception, SystemExit) as error:
         # Whatever a strategy raises is a result of the study, not its end.
         record = {"error": _message(error)}
+    programs.ended(well="error" not in record)
     return {
         "arm": arm_name(job.arm),
         "run": job.run,
@@ -116,7 +125,7 @@ def _message(error):
     return f"{type(error).__name__}: {lines[0][:300]}"
 
 
-def _train(setup, job):
+def _train(setup, job, programs):
     with applying.clean_keras(setup.keras_settings):
         part = setup.splits.of(job.run)
         if job.rows is not None:
@@ -124,6 +133,8 @@ def _train(setup, job):
         trained = prepare(setup, job, part)
         if job.plan is not None:
             plans.install(trained.model, job.plan)
+        else:
+            trained = programs.shared(arm_name(job.arm), trained)
         history, seconds = trained.fit()
         model = trained.model
         record = {
@@ -135,7 +146,7 @@ def _train(setup, job):
         }
         if job.weights is not None:
             _save_weights(model, job.weights)
-        judge = applying.built(setup.build_fn, setup.splits.samples, 0)
+        judge = programs.judge(setup)
         record.update(_scored(setup, judge, model, part.test))
         if job.confirm:
             rows = setup.splits.confirmation

@@ -10,6 +10,7 @@ import numpy as np
 from keras_strategies._internal import checks, optional
 from keras_strategies._internal.keras_private import steps_between_hooks
 from keras_strategies._internal.reports import text_table
+from keras_strategies._internal.traversal import optimizer_variables
 from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.callbacks._common.learning_rates import learning_rate_variables
 from keras_strategies.callbacks._common.optimizers import (
@@ -194,7 +195,7 @@ class LearningRateFinder(ResumableCallback):
             (items, host_values(items))
             for items in (
                 model.variables,
-                [v for optimizer in optimizers for v in optimizer.variables],
+                [v for item in optimizers for v in optimizer_variables(item)],
                 model.metrics_variables,
             )
         ]

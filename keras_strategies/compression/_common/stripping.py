@@ -13,15 +13,16 @@ def strip(model: keras.Model) -> keras.Model:
     """Ends pruning and clustering, in place: zeros and shared values stay.
 
     Call it after the last pruned or clustered training step, before export or
-    further plain training. It also ends `quantize_aware(preserve=...)`. Weights are
+    further plain training. It also ends `preserve` and `quantize_aware(preserve=...)`.
+    Weights are
     not changed, with one exception: clustered weights that have more than `n`
     different values, because an optimizer with `use_ema=True` has replaced them by
     averages, are set to the nearest of their centroids. The constraints that the
     weights had before are restored. Plain training afterwards fills the zeros again
-    and separates the values.
+    and separates the values, if `preserve` does not keep them.
 
     Args:
-        model: A model given to `prune` or `cluster`, or one of
+        model: A model given to `prune`, `cluster` or `preserve`, or one of
             `quantize_aware(preserve=...)`. It is changed in place.
 
     Returns:
@@ -48,7 +49,8 @@ def strip(model: keras.Model) -> keras.Model:
     if not weights:
         checks.fail(
             "`model` must be under pruning or clustering",
-            fix="Call `prune(model, sparsity_schedule)` or `cluster(model, n)` first.",
+            fix="Call `prune(model, sparsity_schedule)` or `cluster(model, n)`, or "
+            "`preserve(model)` to keep what they made earlier.",
             model=model.name,
         )
     for weight in weights:

@@ -25,9 +25,15 @@ class UpdateConstraint(bases.Constraint):
     """
 
     purpose = state = ""
+    # Whether another constraint of this kind may take its place.
+    is_replaceable = False
+    # Whether zeros stay zeros.
+    zeros = False
 
     def __init__(self, model: keras.Model, weight: keras.Variable) -> None:
         self.original = weight.constraint
+        if is_replaceable(weight):
+            self.original = weight.constraint.original
         self.path = weight.path
         # A strong reference would be a cycle: the model holds the weight.
         self._model = weakref.ref(model)
@@ -36,6 +42,8 @@ class UpdateConstraint(bases.Constraint):
 
     def attach(self, weight: keras.Variable) -> None:
         """Becomes the constraint of a weight, around the one it has."""
+        if is_replaceable(weight):
+            weight.constraint.detach(weight)
         weight.constraint = self
         keras_private.watch_updates(weight, self._remember)
 
@@ -96,6 +104,12 @@ class UpdateConstraint(bases.Constraint):
         return None
 
 
+def is_replaceable(weight: keras.Variable) -> bool:
+    """Whether a weight is under a constraint of ours that another one may replace."""
+    constraint = weight.constraint
+    return isinstance(constraint, UpdateConstraint) and constraint.is_replaceable
+
+
 def rebuild_train_function(model: keras.Model) -> None:
     """Traces the training step again: a traced one keeps the old constraints."""
     if getattr(model, "train_function", None) is not None:
@@ -116,8 +130,9 @@ def check_unconstrained(pairs: Sequence[tuple[Any, keras.Variable]]) -> None:
     """Refuses weights that are pruned or clustered already."""
     constrained: dict[str, list[str]] = {}
     for _, weight in pairs:
-        if isinstance(weight.constraint, UpdateConstraint):
-            paths = constrained.setdefault(weight.constraint.state, [])
+        constraint = weight.constraint
+        if isinstance(constraint, UpdateConstraint) and not is_replaceable(weight):
+            paths = constrained.setdefault(constraint.state, [])
             paths.append(weight.path)
     if constrained:
         checks.fail(

@@ -12,6 +12,7 @@ from keras_strategies._internal.model_graph import clone_model
 from keras_strategies._internal.select import Selection, Selector
 from keras_strategies.compression._common import compressible_weights
 from keras_strategies.compression._common.skipped_layers import warn_of_hidden
+from keras_strategies.compression._common.stateful_constraint import track_on_compile
 from keras_strategies.compression._common.update_constraint import (
     check_unconstrained,
     rebuild_train_function,
@@ -20,7 +21,6 @@ from keras_strategies.compression.clustering import _centroid_init
 from keras_strategies.compression.clustering._channel_rows import channel_axis
 from keras_strategies.compression.clustering._cluster_constraint import (
     ClusterConstraint,
-    track_on_compile,
 )
 
 # Names by which custom layers declare weights; the second is TFMOT's.
@@ -68,7 +68,8 @@ def cluster(
     On JAX the model must be trained by itself, not as a part of another one. To
     continue after `keras.models.load_model`, call `cluster` again with the same
     arguments: kernels with up to `n` values keep them as centroids; latent weights
-    start from their centroids.
+    start from their centroids. Plain training of the loaded model separates the
+    values, unless `preserve` keeps them together.
 
     Reference: Han, Mao and Dally, "Deep compression: compressing deep neural
     networks with pruning, trained quantization and Huffman coding" (2016),

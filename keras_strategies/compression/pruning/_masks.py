@@ -4,12 +4,16 @@ Pure functions on `keras.ops`. A mask is a boolean tensor, true where a weight i
 kept. The rule is that of TensorFlow Model Optimization, so that masks agree.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
+
+# More than a largest number of zero.
+_ABOVE = 1e-6
 
 
 def num_kept(size: float, sparsity: Any) -> Any:
@@ -18,8 +22,10 @@ def num_kept(size: float, sparsity: Any) -> Any:
     return ops.cast(ops.maximum(ops.round(size * density), 1.0), "int32")
 
 
-def kth_largest(tensors: Sequence[Any], k: Any) -> Any:
-    """The k-th largest of the non-negative numbers of all tensors, by bisection.
+def kth_largest(tensors: Sequence[Any], k: Any, signed: bool = False) -> Any:
+    """The k-th largest of the numbers of all tensors, by bisection.
+
+    They are not negative, unless `signed`.
 
     Halves the interval until no float32 lies inside: the result is exact. About fifty
     counting passes; a full sort takes several times as long, and twenty times under
@@ -44,7 +50,12 @@ def kth_largest(tensors: Sequence[Any], k: Any) -> Any:
         largest = ops.maximum(largest, ops.max(numbers))
     # Twice the largest number, as the invariant wants `high` above all of them.
     low, high = ops.zeros((), "float32"), largest * 2.0
-    return ops.while_loop(interval_is_open, halve, (low, high, high * 0.5))[0]
+    if signed:
+        smallest = [ops.min(numbers) for numbers in tensors]
+        low = functools.reduce(ops.minimum, smallest)
+        high = largest + ops.abs(largest) + _ABOVE
+    middle = low + (high - low) * 0.5
+    return ops.while_loop(interval_is_open, halve, (low, high, middle))[0]
 
 
 def magnitudes_of(weights: Any) -> Any:
@@ -52,10 +63,10 @@ def magnitudes_of(weights: Any) -> Any:
     return ops.abs(ops.cast(weights, "float32"))
 
 
-def threshold_for(tensors: Sequence[Any], sparsity: Any) -> Any:
+def threshold_for(tensors: Sequence[Any], sparsity: Any, signed: bool = False) -> Any:
     """The k-th largest of all numbers, `k = max(round(n * (1 - sparsity)), 1)`."""
     size = float(sum(math.prod(numbers.shape) for numbers in tensors))
-    return kth_largest(tensors, num_kept(size, sparsity))
+    return kth_largest(tensors, num_kept(size, sparsity), signed)
 
 
 def at_least_threshold(scores: Any, threshold: Any) -> Any:
@@ -136,6 +147,7 @@ def next_mask(
     zero_start: bool = False,
     renew: Any = True,
     threshold: Any = None,
+    scores: Any = None,
 ) -> Any:
     """The mask after one update.
 
@@ -154,29 +166,45 @@ def next_mask(
         renew: Whether this call may renew masks, a Python or tensor boolean.
         threshold: The smallest score that is kept, if it does not follow from the
             schedule's sparsity of these weights alone.
+        scores: What the weights are ranked by, numbers of any sign. Defaults to
+            `None`, what the pattern makes of their magnitudes.
     """
 
-    def previous_mask():
-        if floor > 0:
-            return nonzero_before
-        # Before the first renewal nothing is pruned: zeros are weights like others.
-        dense = step <= schedule.begin_step
-        if zero_start:
-            dense = ops.logical_or(dense, ops.logical_not(ops.any(nonzero_before)))
-        return ops.logical_or(nonzero_before, dense)
+    def in_force():
+        return previous_mask(
+            nonzero_before, step, schedule, floor=floor, zero_start=zero_start
+        )
 
     def new_mask():
         if pattern.ignores_sparsity:
-            return pattern.mask(weights, previous_mask())
-        scores = pattern.scores(weights)
+            return pattern.mask(weights, in_force())
+        ranked = pattern.scores(weights) if scores is None else scores
         limit = threshold
         if limit is None:
             sparsity = target_sparsity(schedule, step, floor)
-            limit = threshold_for([scores], sparsity)
-        return pattern.expand(at_least_threshold(scores, limit), weights.shape)
+            limit = threshold_for([ranked], sparsity, signed=scores is not None)
+        return pattern.expand(at_least_threshold(ranked, limit), weights.shape)
 
     renews = ops.logical_and(schedule.should_prune(step), renew)
-    return ops.cond(renews, new_mask, previous_mask)
+    return ops.cond(renews, new_mask, in_force)
+
+
+def previous_mask(
+    nonzero_before: Any,
+    step: Any,
+    schedule: Any,
+    *,
+    floor: float = 0.0,
+    zero_start: bool = False,
+) -> Any:
+    """The mask in force before an update; the arguments are those of `next_mask`."""
+    if floor > 0:
+        return nonzero_before
+    # Before the first renewal nothing is pruned: zeros are weights like others.
+    dense = step <= schedule.begin_step
+    if zero_start:
+        dense = ops.logical_or(dense, ops.logical_not(ops.any(nonzero_before)))
+    return ops.logical_or(nonzero_before, dense)
 
 
 def target_sparsity(schedule: Callable[[Any], Any], step: Any, floor: float) -> Any:

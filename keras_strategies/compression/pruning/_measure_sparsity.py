@@ -9,7 +9,7 @@ from keras import ops
 from keras_strategies._internal import checks
 from keras_strategies.compression._common import compressible_weights, size_estimates
 from keras_strategies.compression._common.skipped_layers import skipped_layers
-from keras_strategies.compression.pruning._prune import is_pruned
+from keras_strategies.compression.pruning._prune import keeps_zeros
 from keras_strategies.compression.pruning.sparsity_report import SIZES, SparsityReport
 
 
@@ -69,7 +69,7 @@ def sparsity_report(model: keras.Model, *, sizes: bool = False) -> SparsityRepor
             "parameters": size,
             "zeros": zeros,
             "sparsity": zeros / size,
-            "pruned": is_pruned(weight),
+            "pruned": keeps_zeros(weight),
         }
         rows.append(row | (_bytes(layer, value) if sizes else {}))
     return SparsityReport(rows, model.count_params(), skipped_layers(model))

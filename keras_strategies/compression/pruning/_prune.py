@@ -12,11 +12,16 @@ from keras_strategies._internal.select import Selection, Selector
 from keras_strategies._internal.traversal import base_optimizers
 from keras_strategies.compression._common import compressible_weights
 from keras_strategies.compression._common.skipped_layers import warn_of_hidden
+from keras_strategies.compression._common.stateful_constraint import track_on_compile
 from keras_strategies.compression._common.update_constraint import (
+    UpdateConstraint,
     check_unconstrained,
     rebuild_train_function,
 )
 from keras_strategies.compression.pruning import _patterns, _xnnpack
+from keras_strategies.compression.pruning._movement_constraint import (
+    MovementConstraint,
+)
 from keras_strategies.compression.pruning._pruning_constraint import (
     GlobalThreshold,
     PruningConstraint,
@@ -35,6 +40,7 @@ def prune(
     block_pooling: Literal["avg", "max"] = "avg",
     m_by_n: Sequence[int] | None = None,
     scope: Literal["layer", "global"] = "layer",
+    criterion: Literal["magnitude", "movement"] = "magnitude",
     policy: Literal["xnnpack"] | None = None,
     copy: bool = False,
 ) -> keras.Model:
@@ -82,16 +88,27 @@ def prune(
     backend of TFLite, has sparse kernels, and refuses a model in which it would not
     use them.
 
+    `criterion="movement"` keeps the weights that move away from zero in this training
+    instead of those that were large before it: the sum over updates `d` of `d * w`.
+    Weights that are pruned keep their value aside and come back with it if they would
+    move outwards. Use it for few weights (10 % and fewer) and where the model is
+    trained for something new meanwhile; it wants `scope="global"` and a schedule with
+    `frequency=1`, and two more tensors of memory for each weight. After loading, what
+    is zero stays zero.
+
     To continue after `keras.models.load_model`, call `prune` again with the same
     arguments: the step is restored with the optimizer, and the masks, of any pattern,
-    are the zeros of the weights. The options themselves are not saved. A weight that
+    are the zeros of the weights. The options themselves are not saved: plain training
+    of the loaded model fills the zeros, unless `preserve` keeps them. A weight that
     is already sparse never becomes denser than it was (with a global scope: all of
     them together). The first `fit`, or `strip`, that leaves weights denser than the
     schedule aims at says so, with the reason. `prune` may be called several times with
     different schedules for different layers.
 
-    Reference: Zhu and Gupta, "To prune, or not to prune: exploring the efficacy of
-    pruning for model compression" (2017), https://arxiv.org/abs/1710.01878.
+    References: Zhu and Gupta, "To prune, or not to prune: exploring the efficacy of
+    pruning for model compression" (2017), https://arxiv.org/abs/1710.01878; Sanh et
+    al., "Movement pruning: adaptive sparsity by fine-tuning" (2020),
+    https://arxiv.org/abs/2005.07683.
 
     Args:
         model: A built `keras.Model` of any kind, compiled or not. It is changed in
@@ -117,6 +134,8 @@ def prune(
             Defaults to `None`.
         scope: `"layer"`, the sparsity holds for each weight tensor, or `"global"`,
             for all that this call prunes together. Defaults to `"layer"`.
+        criterion: What is kept: `"magnitude"`, the largest weights, or `"movement"`,
+            those that grow, for single weights only. Defaults to `"magnitude"`.
         policy: `"xnnpack"` or `None`. Defaults to `None`.
 
     Returns:
@@ -160,6 +179,7 @@ def prune(
     block_size, m_by_n = _patterns.check_options(
         block_size, block_pooling, m_by_n, scope
     )
+    by_movement = _is_movement(criterion, block_size, m_by_n)
     compressible_weights.check_built(model)
     restriction: dict[str, Any] = {}
     if policy == "xnnpack":
@@ -174,13 +194,14 @@ def prune(
     warn_of_hidden(model, selection, "pruned", compressible_weights.PRUNABLE)
     patterns = _patterns.patterns_for(pairs, block_size, block_pooling, m_by_n)
     weights = [weight for _, weight in pairs]
+    kind = MovementConstraint if by_movement else PruningConstraint
     constraints = [
-        PruningConstraint(model, weight, schedule, pattern)
+        kind(model, weight, schedule, pattern)
         for weight, pattern in zip(weights, patterns, strict=True)
     ]
     group = None
     if scope == "global":
-        group = GlobalThreshold(weights, constraints, schedule)
+        group = GlobalThreshold(weights, constraints, schedule, signed=by_movement)
     _check_not_over(model, schedule, constraints, group)
     for constraint, weight in zip(constraints, weights, strict=True):
         constraint.group = group
@@ -188,13 +209,33 @@ def prune(
     watch = PruningWatch(model, pairs, schedule)
     for constraint in constraints:
         constraint.at_end = watch.end
+    if by_movement:
+        track_on_compile(model)
     rebuild_train_function(model)
     return model
+
+
+def _is_movement(criterion, block_size, m_by_n):
+    checks.choice("criterion", criterion, ("magnitude", "movement"))
+    if criterion == "movement" and (block_size != (1, 1) or m_by_n is not None):
+        checks.fail(
+            '`criterion="movement"` must be for single weights',
+            fix="Leave out `block_size` and `m_by_n`.",
+            block_size=block_size,
+            m_by_n=m_by_n,
+        )
+    return criterion == "movement"
 
 
 def is_pruned(weight: keras.Variable) -> bool:
     """Whether `prune` keeps this weight sparse."""
     return isinstance(weight.constraint, PruningConstraint)
+
+
+def keeps_zeros(weight: keras.Variable) -> bool:
+    """Whether the zeros of a weight stay in training."""
+    constraint = weight.constraint
+    return isinstance(constraint, UpdateConstraint) and constraint.zeros
 
 
 def _schedule(value):

@@ -39,6 +39,7 @@ class PruningConstraint(UpdateConstraint):
     """
 
     purpose, state = "pruning", "already_pruned"
+    zeros = True
 
     def __init__(
         self,
@@ -99,11 +100,18 @@ class PruningConstraint(UpdateConstraint):
         if self.original is not None:
             # Masked again: the other constraint may move zeros.
             value = _masks.apply_mask(self.original(value), mask)
+        self._mask_average(optimizer, weight, mask)
+        return value
+
+    def ranked(self, weight: keras.Variable) -> Any:
+        """What weights are kept by: the largest stay. Not negative."""
+        return self.pattern.scores(weight.value)
+
+    def _mask_average(self, optimizer, weight, mask):
         # `use_ema` later replaces the weight by this average, which must be sparse.
         average = optimizer and keras_private.moving_average(optimizer, weight)
         if average is not None:
             average.assign(_masks.apply_mask(average.value, mask))
-        return value
 
     def _clock(self, optimizer):
         """The step of this update, and whether masks may be renewed in it."""
@@ -139,11 +147,10 @@ class GlobalThreshold:
         weights: Sequence[keras.Variable],
         constraints: Sequence[PruningConstraint],
         schedule: SparsitySchedule,
+        signed: bool = False,
     ) -> None:
-        self.pairs = [
-            (weight, constraint.pattern)
-            for weight, constraint in zip(weights, constraints, strict=True)
-        ]
+        self.pairs = list(zip(weights, constraints, strict=True))
+        self.signed = signed
         self.schedule = schedule
         sizes = [math.prod(weight.shape) for weight in weights]
         zeros = [c.floor * n for c, n in zip(constraints, sizes, strict=True)]
@@ -173,8 +180,8 @@ class GlobalThreshold:
                 "Pruning with a global scope needs all pruned weights in one "
                 f"training step. Not given to this one: {foreign}."
             )
-        # Keras applies constraints after it has updated all weights, so these are
-        # the scores after the update.
-        scores = [pattern.scores(weight.value) for weight, pattern in trained]
+        # Keras applies constraints after it has updated all weights, so magnitudes are
+        # those after the update. Movements are those up to it, for all weights alike.
+        scores = [constraint.ranked(weight) for weight, constraint in trained]
         sparsity = _masks.target_sparsity(self.schedule, step, self.floor)
-        return _masks.threshold_for(scores, sparsity)
+        return _masks.threshold_for(scores, sparsity, self.signed)

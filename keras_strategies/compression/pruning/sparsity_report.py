@@ -9,6 +9,9 @@ from keras_strategies.compression._common.skipped_layers import skipped_lines
 #: Estimates of bytes in the rows, with `sizes=True` only.
 SIZES = ("dense_bytes", "sparse_bytes", "gzip_bytes")
 
+# A smaller share of zeros is no result of pruning.
+_SOME = 0.1
+
 
 class SparsityReport(Report):
     """The result of `sparsity_report`: a table, and its total.
@@ -18,8 +21,8 @@ class SparsityReport(Report):
     Attributes:
         rows: One dict a weight: `layer`, `weight` (its path), `shape`,
             `parameters`, `zeros`, `sparsity` (share of zeros) and `pruned` (whether
-            `prune` still holds it). With `sizes=True` also the estimates
-            `dense_bytes`, `sparse_bytes` and `gzip_bytes`.
+            `prune`, or `preserve`, keeps its zeros). With `sizes=True` also the
+            estimates `dense_bytes`, `sparse_bytes` and `gzip_bytes`.
         model_parameters: All parameters of the model, prunable or not.
         skipped: One dict for each layer with matrices that are not counted: `layer`
             (its path), `type`, `parameters` and `reason`.
@@ -92,6 +95,9 @@ class SparsityReport(Report):
 
     def _footer(self) -> Sequence[str]:
         lines = skipped_lines(self.skipped)
+        loose = [row for row in self.rows if not row["pruned"]]
+        if sum(row["zeros"] for row in loose) > _SOME * self.parameters:
+            lines += ["Further training fills zeros that nothing keeps: `preserve`."]
         if self.dense_bytes is not None:
             lines += ["Bytes. sparse~: estimate for TFLite's sparse encoding."]
         return lines

@@ -18,6 +18,8 @@ from keras_strategies._internal.model_graph import (
 )
 from keras_strategies._internal.select import Selection, Selector, Target
 from keras_strategies.compression._common import compressible_weights
+from keras_strategies.compression.preservation import _plan
+from keras_strategies.compression.preservation._preserve import warn_of_loss
 from keras_strategies.compression.quantization import (
     _decomposition,
     _preserve,
@@ -98,8 +100,10 @@ def quantize_aware(
       channel whose gamma is negative has the integers of opposite sign;
     - `"both"`: zeros stay and the rest moves together (PCQAT).
 
-    Kernels without zeros, or with different values, train freely, and so do layers
-    that are left in float. `strip(aware)` ends this; it is not needed for export.
+    Without it this training fills the zeros of pruning, and a model that has many is
+    met with a warning. Kernels without zeros, or with different values, train freely,
+    and so do layers that are left in float. `strip(aware)` ends this; it is not needed
+    for export.
 
     References: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877);
     [Krishnamoorthi, 2018](https://arxiv.org/abs/1806.08342).
@@ -162,7 +166,7 @@ def quantize_aware(
     _check_model(model)
     bits, per_channel, rules = _parse_scheme(scheme)
     if preserve is not None:
-        checks.choice("preserve", preserve, _preserve.NAMES)
+        checks.choice("preserve", preserve, _plan.NAMES)
     graph = read(model)
     targets = call_targets(graph)
     # Without the entries of nested models, which `targets` leaves out.
@@ -174,7 +178,7 @@ def quantize_aware(
     _decomposition.decompose(graph, roles)
 
     def may_fold(layer):
-        if not _preserve.wants_clusters(preserve):
+        if not _plan.wants_clusters(preserve):
             return True
         # Folding scales each channel differently: shared values stay the same
         # integers only if each channel also has its own range.
@@ -186,6 +190,8 @@ def quantize_aware(
     aware = assemble(model, inputs, outputs)
     if preserve is not None:
         _preserve.preserve_in(aware, preserve)
+    else:
+        warn_of_loss(model, 'Give `preserve="sparsity"`, after `cluster` "both".')
     return aware
 
 

@@ -12,13 +12,13 @@ from keras_strategies._internal import bases, keras_private
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.traversal import all_layers
 from keras_strategies._internal.wrapping import deserialized
+from keras_strategies.compression.preservation._preserve_constraint import (
+    PreserveConstraint,
+)
 from keras_strategies.compression.quantization import (
     _activation_layers,
     _custom_layers,
     _fake_quantization,
-)
-from keras_strategies.compression.quantization._preserve_constraint import (
-    PreserveConstraint,
 )
 
 _LAYERS = keras.layers
@@ -84,7 +84,7 @@ class QuantizedLayer(bases.Layer):
         batch_statistics: Whether BatchNormalization uses those of the batch in
             training: not in a model that calls it with `training=False`.
         preserved: What is preserved of each weight of `weights_of(layer)`, a plan of
-            `_preserve.preservation_plan` or `None`. Defaults to `None`.
+            `preservation_plan` or `None`. Defaults to `None`.
         preserving: Whether training still preserves it. Defaults to `True`.
         **kwargs: As for `keras.layers.Layer`.
     """

@@ -15,6 +15,7 @@ Reason: TypeAlias = Literal[
     "run",
     "non-finite",
     "disagreement",
+    "operations",
 ]
 
 
@@ -34,8 +35,9 @@ class ExportError(RuntimeError):
             `"trace"` (the model cannot be traced), `"conversion"` (the converter
             refused), `"flex"` (operations that LiteRT does not have), `"crash"` (the
             worker died), `"timeout"`, `"run"` (the interpreter cannot run the
-            artifact), `"non-finite"` (the artifact gives NaN or infinity) or
-            `"disagreement"`. Defaults to `"conversion"`.
+            artifact), `"non-finite"` (the artifact gives NaN or infinity),
+            `"disagreement"` or `"operations"` (a microcontroller's interpreter lacks
+            some). Defaults to `"conversion"`.
         details: Dict of figures behind the message, for example `{"ops": [...]}`.
             Defaults to `None`, an empty dict.
 

@@ -79,7 +79,13 @@ def main() -> None:
     os.dup2(2, 1)
 
     # The slow part, before the first request.
+    import keras  # noqa: F401
     import tensorflow  # noqa: F401
+
+    # Modules of the user's, with custom classes; see `environment.LAST_FOLDER`.
+    folder = os.environ.get("KERAS_STRATEGIES_LAST_FOLDER")
+    if folder and folder not in sys.path:
+        sys.path.append(folder)
 
     # By name: this process is an entry point and stands above what it serves.
     importlib.import_module("keras_strategies.export")

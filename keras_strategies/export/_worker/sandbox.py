@@ -32,6 +32,13 @@ def benchmark(
     return _run(content, path, "timing", time_limit, command="benchmark", **arguments)
 
 
+def run_in_arena(content: bytes, path: str, size: int) -> dict[str, Any]:
+    """Returns the figures of `sandbox_main.run_in_arena`."""
+    return _run(
+        content, path, "running", PROBE_TIME_LIMIT, command="run_in_arena", size=size
+    )
+
+
 def _run(content, path, action, time_limit, feed=None, **arguments):
     with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
         # A copy: the file itself may have changed since its bytes were read.

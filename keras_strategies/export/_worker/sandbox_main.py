@@ -1,4 +1,4 @@
-"""Subprocess entry point: open or time a `.tflite` file without importing Keras.
+"""Subprocess entry point: open, time or measure a file without importing Keras.
 
 Started by its path, so that it imports NumPy and LiteRT alone and answers within
 a second. It prints one JSON line. A file that crashes the interpreter ends this
@@ -6,7 +6,10 @@ process and not the caller's.
 """
 
 import json
+import os
+import re
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -158,10 +161,58 @@ def benchmark(
     return {"times": times, "first": first, "peak_memory": growth}
 
 
+def run_in_arena(path: str, size: int) -> dict[str, Any]:
+    """Runs the file in LiteRT for Microcontrollers, in an arena of `size` bytes.
+
+    Returns `{"used", "ran", "error"}`: the bytes that the interpreter took.
+    """
+    import numpy as np
+    from tflite_micro import runtime
+
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        interpreter = runtime.Interpreter.from_bytes(content, arena_size=size)
+        index = 0
+        while True:
+            try:
+                details = interpreter.get_input_details(index)
+            except (IndexError, RuntimeError, ValueError):
+                break  # there are no more
+            shape, dtype = tuple(details["shape"]), details["dtype"]
+            interpreter.set_input(np.zeros(shape, dtype), index)
+            index += 1
+        interpreter.invoke()
+        text = _stderr_of(interpreter.print_allocations)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        return {"used": None, "ran": False, "error": str(error)}
+    used = re.search(r"Arena allocation total (\d+) bytes", text)
+    return {"used": used and int(used[1]), "ran": True, "error": ""}
+
+
+def _stderr_of(function):
+    """What the C++ code behind `function` prints, which has no other report."""
+    with tempfile.TemporaryFile() as file:
+        original = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            function()
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
+        file.seek(0)
+        return file.read().decode(errors="replace")
+
+
 def main() -> None:
     """Runs the command whose arguments are a JSON object on the command line."""
     arguments = json.loads(sys.argv[1])
-    command = {"probe": probe, "benchmark": benchmark}[arguments.pop("command")]
+    commands = {
+        "probe": probe,
+        "benchmark": benchmark,
+        "run_in_arena": run_in_arena,
+    }
+    command = commands[arguments.pop("command")]
     print(json.dumps(command(**arguments)))  # noqa: T201
 
 

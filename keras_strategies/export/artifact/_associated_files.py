@@ -2,13 +2,27 @@
 
 import io
 import zipfile
+import zlib
+from collections.abc import Mapping
 from typing import TypeAlias
+
+from keras_strategies.export._common import ExportError
 
 AssociatedFiles: TypeAlias = list[tuple[zipfile.ZipInfo, bytes]]
 
 # The end record of an archive, which may be followed by a comment of 64 kB.
 _END_RECORD = b"PK\x05\x06"
 _END_RECORD_REACH = 65557
+# What `zipfile` raises on bytes that are no archive of ours: RuntimeError asks for a
+# password, NotImplementedError for another compression.
+_NO_ARCHIVE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    OSError,
+)
 
 
 def split(content: bytes) -> tuple[bytes, AssociatedFiles]:
@@ -27,8 +41,22 @@ def split(content: bytes) -> tuple[bytes, AssociatedFiles]:
             files = [(entry, archive.read(entry)) for entry in entries]
             # The archive begins at its first entry, whatever their order is.
             return content[: min(entry.header_offset for entry in entries)], files
-    except zipfile.BadZipFile:
-        return content, []  # these bytes were weights
+    except _NO_ARCHIVE:
+        return content, []  # these bytes were weights, or are damaged
+
+
+def add(files: AssociatedFiles, added: Mapping[str, bytes]) -> AssociatedFiles:
+    """Returns `files` and `added`, uncompressed, as readers on devices ask."""
+    names = {entry.filename for entry, _ in files}
+    for name in added:
+        if name in names:
+            message = (
+                f"The file carries a file '{name}' of another tool already. Give the "
+                "output another name, or take that file out."
+            )
+            raise ExportError(message, "metadata")
+    # Without a time of day: equal contents give equal bytes.
+    return [*files, *((zipfile.ZipInfo(name), data) for name, data in added.items())]
 
 
 def join(content: bytes, files: AssociatedFiles) -> bytes:

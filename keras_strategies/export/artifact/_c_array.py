@@ -6,7 +6,10 @@ import pathlib
 import re
 
 from keras_strategies._internal import checks, files
+from keras_strategies.export._common import ExportError
 from keras_strategies.export.artifact import _metadata_flatbuffer
+from keras_strategies.export.artifact._measure_arena import measure_arena
+from keras_strategies.export.artifact._micro.resolver_source import resolver_header
 
 _SUFFIXES = (".c", ".cc", ".cpp")
 # Words of C and C++ that Python does not reserve; a name must be none of them.
@@ -25,6 +28,7 @@ def write_c_array(
     path: str | os.PathLike[str] | None = None,
     *,
     name: str | None = None,
+    interpreter: bool = False,
 ) -> str:
     """Writes a `.tflite` file as a C array, for devices without a file system.
 
@@ -44,6 +48,10 @@ def write_c_array(
             `tflite_path` with the suffix `.cc`.
         name: Name of the array, made a C identifier; the length is `<name>_len`.
             Defaults to `None`, the stem of `path`.
+        interpreter: Whether to write `<stem>_interpreter.h` too, for C++11: a
+            `MicroMutableOpResolver` with exactly the file's operations, an arena of the
+            size that `export.measure_arena` tells, and `<name>_interpreter()`, which
+            returns the interpreter ready for `Invoke()`. Defaults to `False`.
 
     Returns:
         Path of the source, as `str`.
@@ -51,7 +59,9 @@ def write_c_array(
     Raises:
         ValueError, TypeError: An argument is wrong.
         FileNotFoundError: There is no such file or folder.
-        ExportError: reason `"load"`: it is no intact `.tflite` file.
+        ExportError: reason `"load"`: it is no intact `.tflite` file; `"operations"`:
+            with `interpreter=True`, it needs operations that LiteRT for
+            Microcontrollers does not have.
 
     Example:
 
@@ -61,7 +71,7 @@ def write_c_array(
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     export.to_tflite(model, "model.tflite")
-    print(export.write_c_array("model.tflite", name="g_model"))  # model.cc, model.h
+    export.write_c_array("model.tflite", name="g_model")  # model.cc, model.h
     ```
     """
     checks.instance("tflite_path", tflite_path, (str, os.PathLike))
@@ -83,9 +93,29 @@ def write_c_array(
     content = source.read_bytes()
     _metadata_flatbuffer.entries(content)  # raises unless it is a .tflite file
     header = target.with_suffix(".h")
+    if checks.boolean("interpreter", interpreter):
+        text = _interpreter_header(name, header.name, source)
+        files.replace(target.with_name(f"{target.stem}_interpreter.h"), text.encode())
     files.replace(header, _header(name).encode())
     files.replace(target, _source(name, header.name, source.name, content))
     return str(target)
+
+
+def _interpreter_header(name, header, source):
+    """C++ source for the interpreter, or a refusal that names the operations."""
+    report = measure_arena(source)
+    if report.unsupported:
+        raise ExportError(
+            "LiteRT for Microcontrollers does not have these operations of "
+            f"'{source}': {', '.join(report.unsupported)}. Use other layers, or write "
+            "the array without `interpreter=True` and add kernels of your own.",
+            "operations",
+            {"ops": report.unsupported},
+        )
+    arena = f"{report.arena_bytes} measured with tflite-micro on a 64-bit processor"
+    if report.is_estimate:
+        arena = f"{report.arena_bytes} an estimate: try it on the device"
+    return resolver_header(name, header, list(report.ops), arena)
 
 
 def _identifier(name):

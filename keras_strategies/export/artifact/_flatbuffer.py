@@ -78,7 +78,7 @@ def describe(model: Any) -> dict[str, Any]:
 @parser_errors()
 def count_ops(model: Any) -> dict[str, int]:
     """Returns `{operation name: count}`, sorted by name."""
-    names = _op_names(model)
+    names = op_names(model)
     counts = collections.Counter(
         names[op.opcodeIndex] for graph in model.subgraphs for op in graph.operators
     )
@@ -88,7 +88,7 @@ def count_ops(model: Any) -> dict[str, int]:
 def _float_ops(model):
     from ai_edge_litert.tools import flatbuffer_utils
 
-    names, counts = _op_names(model), collections.Counter()
+    names, counts = op_names(model), collections.Counter()
     float32 = flatbuffer_utils.TensorType.FLOAT32
     for graph in model.subgraphs:
         for op in graph.operators:
@@ -104,7 +104,8 @@ def flex_ops(ops: Iterable[str]) -> list[str]:
     return [name for name in ops if name.startswith("Flex")]
 
 
-def _op_names(model):
+def op_names(model: Any) -> list[str]:
+    """Returns the name of each operator code of a parsed file."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     names = []

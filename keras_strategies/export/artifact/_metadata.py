@@ -4,15 +4,30 @@ import difflib
 import json
 import math
 import numbers
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from keras_strategies._internal import checks
 from keras_strategies.export._common import ExportError
-from keras_strategies.export.artifact import _associated_files, _metadata_flatbuffer
+from keras_strategies.export.artifact import (
+    _associated_files,
+    _metadata_flatbuffer,
+    _score_metadata,
+    _standard_metadata,
+)
 
 ENTRY = "keras_strategies"
 _TEXTS = ("name", "description", "version", "author", "license")
-KEYS = (*_TEXTS, "labels", "normalization", "extra")
+KEYS = (
+    *_TEXTS,
+    "labels",
+    "normalization",
+    "score_calibration",
+    "score_threshold",
+    "activation",
+    "extra",
+)
 _PAIRS = (("mean", "std"), ("scale", "offset"))
 # Signatures that infer, in the order in which they are looked for.
 INFERENCE_SIGNATURES = ("serving_default", "infer")
@@ -38,27 +53,60 @@ def validate(metadata: dict[str, Any]) -> dict[str, Any]:
         result["labels"] = _validate_labels(metadata["labels"])
     if "normalization" in metadata:
         result["normalization"] = _validate_normalization(metadata["normalization"])
+    result |= _score_metadata.validate(metadata)
     if "extra" in metadata:
         result["extra"] = _validate_extra(metadata["extra"])
     return result
 
 
-def write(content: bytes, metadata: dict[str, Any]) -> bytes:
+def write(
+    content: bytes, metadata: dict[str, Any], raw_inputs: Sequence[str] = ()
+) -> bytes:
     """Returns `content` with `metadata` in place of any it had before.
 
     `{}` takes the metadata out. The graph and its buffers stay byte for byte.
+
+    Args:
+        content: A `.tflite` file.
+        metadata: The metadata.
+        raw_inputs: Names of inputs that take pixels from 0 to 255, as the model scales
+            them itself.
     """
     metadata = validate(metadata)
     content, files = _associated_files.split(bytes(content))
-    content = _metadata_flatbuffer.unwrap(content, ENTRY)
-    present = _metadata_flatbuffer.entries(content)  # raises on garbage
+    old = read(content)  # raises on garbage
+    graph = _standard_metadata.first_graph(content, INFERENCE_SIGNATURES)
+    if old and graph:
+        names = _standard_metadata.associated_files(old, graph[1])
+        files = [entry for entry in files if entry[0].filename not in names]
+    content = _metadata_flatbuffer.unwrap(content, (_standard_metadata.ENTRY, ENTRY))
+    present = _metadata_flatbuffer.entries(content)
+    sizes = output_sizes(content)
     if "labels" in metadata:
-        _check_label_counts(metadata["labels"], output_sizes(content))
-    if metadata:
+        _check_label_counts(metadata["labels"], sizes)
+    if "score_calibration" in metadata:
+        _score_metadata.check_sizes(metadata["score_calibration"], sizes)
+    # Rewritten by another tool, which leaves nothing to unwrap.
+    is_rewritten = ENTRY in present
+    dropped = (ENTRY, _standard_metadata.ENTRY) if is_rewritten else ()
+    added = {}
+    is_foreign = _standard_metadata.ENTRY in present and not is_rewritten
+    if metadata and graph and is_foreign:
+        warnings.warn(
+            "The file has standard metadata (TFLITE_METADATA) of another tool, which "
+            "stay as they are: MediaPipe does not read what was written now.",
+            stacklevel=3,
+        )
+    elif metadata and graph:
+        standard = _standard_metadata.build(metadata, *graph, raw_inputs)
+        added[_standard_metadata.ENTRY] = standard
+        packed = _standard_metadata.associated_files(metadata, graph[1])
+        files = _associated_files.add(files, packed)
+    if metadata:  # behind the standard ones: `unwrap` cuts after the last entry
         text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
-        content = _metadata_flatbuffer.wrap(content, {ENTRY: text.encode()})
-    elif ENTRY in present:  # rewritten by another tool: nothing to unwrap
-        content = _metadata_flatbuffer.wrap(content, {}, dropped=(ENTRY,))
+        added[ENTRY] = text.encode()
+    if added or dropped:
+        content = _metadata_flatbuffer.wrap(content, added, dropped)
     return _associated_files.join(content, files)
 
 
@@ -131,6 +179,9 @@ def _label_list(labels):
         if not isinstance(label, str):
             fix = "Use [str(label) for label in labels]."
             checks.fail(rule, fix=fix, error=TypeError, label=label)
+        if len(label.splitlines()) > 1 or label != label.strip("\r\n"):
+            # A label file has one in each line.
+            checks.fail('metadata["labels"] must have no line breaks', label=label)
     return list(labels)
 
 

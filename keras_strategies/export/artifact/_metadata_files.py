@@ -49,9 +49,12 @@ def write_metadata(
     entries stay byte for byte, so the results stay equal; the file is written
     aside and then renamed. `{}` takes the metadata out again.
 
-    The metadata are stored as JSON in a metadata entry named `keras_strategies` of the
-    [LiteRT schema](https://ai.google.dev/edge/litert/models/metadata), which other
-    tools keep but do not read.
+    They are stored twice: as JSON in a metadata entry named `keras_strategies`, from
+    which `export.read_metadata` gives back what was written, and as the [standard
+    metadata](https://ai.google.dev/edge/litert/models/metadata) `TFLITE_METADATA`,
+    with the label files packed behind the model, as MediaPipe Tasks reads them on
+    Android, iOS, in the browser and in Python. Standard metadata of another tool are
+    kept, with a warning.
 
     Args:
         path: The `.tflite` file.
@@ -64,7 +67,20 @@ def write_metadata(
             - `"normalization"`: the transformation of an input before it is fed,
               `y = (x * scale + offset - mean) / std`: dict with `"mean"` and
               `"std"`, `"scale"` and `"offset"`, or all four; numbers, or lists with
-              one number for each channel;
+              one number for each channel. A model that scales its pixels itself
+              needs none: `to_tflite` tells readers so (MediaPipe Tasks would refuse
+              the file), and here `{"mean": 0, "std": 1}` says it. MediaPipe Tasks
+              takes one number for all channels only;
+            - `"score_calibration"`: dict with `"parameters"`, one `(scale, slope,
+              offset)` for all classes, or a list with one for each class, `None` for a
+              class without, and a smallest score as a fourth number; the score
+              becomes `scale / (1 + exp(-(slope * g(x) + offset)))`, or
+              `"default_score"` (0 unless given) below the smallest one. `g` is
+              `"transformation"`: `"identity"`, the default, `"log"` or
+              `"inverse_logistic"`. For several outputs a dict by output name;
+            - `"score_threshold"`: the score below which a class is not reported;
+            - `"activation"`: of the masks of a segmentation, `"none"`, `"sigmoid"` or
+              `"softmax"`, which MediaPipe Tasks then applies;
             - `"extra"`: dict of anything that is ready for JSON.
 
     Returns:

@@ -18,7 +18,7 @@ Model table (LiteRT schema 3): 0 version, 1 operator_codes, 2 subgraphs,
 """
 
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from keras_strategies.export._common import ExportError
 from keras_strategies.export.artifact._flatbuffer import IDENTIFIER
@@ -61,20 +61,26 @@ def wrap(
         raise _damaged_error(str(error)) from error
 
 
-def unwrap(content: bytes, name: str) -> bytes:
-    """Returns the wrapped file if the outermost root table has the entry `name`."""
+def unwrap(content: bytes, names: Sequence[str]) -> bytes:
+    """Returns the wrapped file if the outermost root table has the last of `names`.
+
+    Args:
+        content: A `.tflite` file.
+        names: Entries that `wrap` added at once, in their order; earlier ones may be
+            missing.
+    """
     try:
         model = _root(content)
         named = dict(_metadata(content, model))
-        if model["position"] != _ROOT or name not in named:
+        if model["position"] != _ROOT or names[-1] not in named:
             return content
-        table = _vector(content, model[_BUFFERS])[named[name]]
+        table = _vector(content, model[_BUFFERS])[named[names[-1]]]
         position = _fields(content, table, 1)[0]
         end = position + 4 + struct.unpack_from("<I", content, position)[0]
         end += -end % _ALIGNMENT
         inner = content[end:]
         # A file that another tool added entries to is left as it is.
-        foreign = [at for key, at in _positions(content, model) if key != name]
+        foreign = [at for key, at in _positions(content, model) if key not in names]
         if inner[4:8] != IDENTIFIER or any(at < end for at in foreign):
             return content
         # Only the old file itself has its graphs exactly there.

@@ -32,6 +32,8 @@ MIN_SAMPLES = 20
 # Samples on which single layers are ranked.
 _RANKING_SAMPLES = 32
 _MODES = ("float32", "float16", "dynamic", "int8", "int4_weights")
+# A model that rounds in its own graph has no others.
+_AWARE_MODES = ("float32", "int8")
 _NEEDS_EXTRA = "they need pip install 'keras-strategies[quantizer]'."
 
 
@@ -158,8 +160,9 @@ class AutoQuantizationSearch:
 
     def find_best(self) -> dict[str, Any]:
         """Returns the best candidate within the limits, or raises."""
-        has_ranges = self.job.representative is not None
-        for mode in _MODES:
+        is_aware = self.job.uses_learned_ranges
+        has_ranges = is_aware or self.job.representative is not None
+        for mode in _AWARE_MODES if is_aware else _MODES:
             if mode == "int8" and not has_ranges:
                 self.skipped.append(
                     "int8 was not tried: it needs `representative_data`."
@@ -168,7 +171,7 @@ class AutoQuantizationSearch:
                 self.skipped.append("int4 weights were not tried: " + _NEEDS_EXTRA)
             else:
                 self.measure(_options.parse_quantization(mode), mode)
-        if has_ranges:
+        if has_ranges and not is_aware:
             self.search_float_layers()
         accepted = [candidate for candidate in self.candidates if candidate["kept"]]
         if not accepted:

@@ -17,6 +17,10 @@ from keras_strategies.export._common import (
 from keras_strategies.export.artifact import _flatbuffer, _metadata
 from keras_strategies.export.convert import _messages
 from keras_strategies.export.convert._model_converter import ModelConverter
+from keras_strategies.export.convert._pixel_inputs import (
+    pixel_warnings,
+    scaled_inputs,
+)
 from keras_strategies.export.convert._steps import RejectedArtifact, report_step
 from keras_strategies.export.rescue._apply import apply_rescue
 from keras_strategies.export.verify import _outputs, _reference
@@ -78,12 +82,13 @@ class ExportJob(ModelConverter):
             self.verified_on = "made-up inputs"
         self.reference = self.reference_outputs(self.samples)
         self.warnings += _messages.constant_output_warnings(self.reference)
-        if self.uses_learned_ranges:
+        if self.uses_learned_ranges and self.quantization.uniform != "float32":
             names = quantized.unset_ranges(model)
             self.warnings += _messages.unset_ranges_warnings(names)
         if self.metric_constraint is not None:
             self.metric_constraint.check_size(sample_data.num_samples(self.samples))
         self.spans = output_spans(model, self.reference, self.criteria.output_kind)
+        self._look_at_pixels()
         labels = labels_by_output(
             "labels",
             self.labels,
@@ -102,6 +107,17 @@ class ExportJob(ModelConverter):
             limits=limits,
             labels=labels,
             class_names=(self.metadata or {}).get("labels") or (),
+        )
+
+    def _look_at_pixels(self):
+        """Notes which inputs take pixels as they are, as readers need to know."""
+        self.raw_inputs: dict[str, str] = {}
+        if not self.metadata:
+            return
+        names = [spec.name for spec in self.specs]
+        self.raw_inputs = scaled_inputs(self.model, names)
+        self.warnings += pixel_warnings(
+            self.specs, self.metadata, self.raw_inputs, self.input_type
         )
 
     def start(self, folder: str) -> None:
@@ -125,7 +141,7 @@ class ExportJob(ModelConverter):
             sample_data.num_samples(self.representative),
         )
         self.verified_on = "representative_data"
-        if not self.quantization.is_static:
+        if not self._is_calibrated:
             self.samples = sample_data.first_samples(samples, sample_data.NUM_VERIFIED)
             return
         rest, held_out = sample_data.hold_out(count)
@@ -141,9 +157,14 @@ class ExportJob(ModelConverter):
         )
         self._warn_of_overshoot()
 
+    @property
+    def _is_calibrated(self):
+        """Whether ranges of the file come from the representative data."""
+        return self.quantization.is_static and not self.uses_learned_ranges
+
     def _warn_of_overshoot(self):
         """Warns of verified inputs outside of the range that was calibrated."""
-        if self.representative is None or not self.quantization.is_static:
+        if self.representative is None or not self._is_calibrated:
             return
         self.warnings += _messages.overshoot_warnings(
             sample_data.fraction_outside(self.samples, self.representative)
@@ -183,10 +204,12 @@ class ExportJob(ModelConverter):
         """Writes the metadata into the file; returns its bytes and its contents."""
         content = artifact.read_bytes()
         if self.metadata:
-            content = _metadata.write(content, self.metadata)
+            content = _metadata.write(content, self.metadata, tuple(self.raw_inputs))
             artifact.write_bytes(content)
         contents = _flatbuffer.read(content)
-        warnings = _messages.quantization_warnings(self.quantization, contents)
+        warnings = _messages.quantization_warnings(
+            self.quantization, contents, self.uses_learned_ranges
+        )
         self.warnings += warnings
         keys = ("signature", "ops", "tensor_types")
         calibration = self.calibration_figures

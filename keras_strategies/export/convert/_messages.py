@@ -18,7 +18,8 @@ HALF_PRECISION_WARNING = (
 )
 # Start of an operation's name -> what to do about it.
 _FLEX_FIXES = {
-    "Cumprod": "for positive x take keras.ops.exp(keras.ops.cumsum(keras.ops.log(x)))",
+    "Cumprod": "give the axis of the product a fixed size, or for positive x take "
+    "keras.ops.exp(keras.ops.cumsum(keras.ops.log(x)))",
     "DenseBincount": "replace keras.ops.bincount by the sum of keras.ops.one_hot, "
     "which has a fixed size",
     "Digamma": "compute it outside of the model, or tabulate it",
@@ -200,9 +201,12 @@ def crash_hint(model: keras.Model) -> str:
 
 def trace_failed_message(model: keras.Model, error: Exception) -> str:
     """The model cannot be traced."""
-    return (
+    text = (
         f"Model '{model.name}' cannot be traced for inference: {exception_text(error)}"
     )
+    if "root scope name" in text:
+        text += " Give that layer a `name` that begins with a letter."
+    return text
 
 
 def worker_failure(
@@ -220,7 +224,11 @@ def worker_failure(
         if ops:
             details = {"ops": ops, "layers": named_layers}
             return ExportError(_flex_message(model, ops, named_layers), "flex", details)
-    text = f"{kind} while {action}{_layer_phrase(named_layers)}: {shorten(message)}"
+    said = shorten(message) or (
+        "the converter gave no reason. If it is the quantization, other modes work, "
+        'such as "float32"; else export parts of the model to find the layer.'
+    )
+    text = f"{kind} while {action}{_layer_phrase(named_layers)}: {said}"
     if reason == "load":
         text += (
             " Custom classes must be registered with "
@@ -290,10 +298,21 @@ _QUANTIZED_TYPES = {
 
 
 def quantization_warnings(
-    quantization: Quantization, contents: Mapping[str, Any]
+    quantization: Quantization, contents: Mapping[str, Any], is_aware: bool = False
 ) -> list[str]:
-    """Warnings on operations that the converter did not quantize."""
+    """Warnings on operations that the converter did not quantize.
+
+    Args:
+        quantization: What was asked for.
+        contents: What the file holds.
+        is_aware: Whether the model rounds in its own graph.
+    """
     dtype = _QUANTIZED_TYPES.get(quantization.uniform or "")
+    if is_aware and dtype == "float16" and "int8" in contents["tensor_types"]:
+        return [
+            "The model is quantization-aware: the file is int8 by the ranges that it "
+            "has learned, and not float16."
+        ]
     if dtype and dtype not in contents["tensor_types"]:
         return [
             f"Nothing was quantized: the file holds no {dtype} tensor. The converter "

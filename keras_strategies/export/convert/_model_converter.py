@@ -138,7 +138,7 @@ class ModelConverter:
         is_static = mode in STATIC_MODES
         by_rules = self.quantizer == "litert-quantizer" or mode in _RULE_MODES
         # The ranges are in the graph, as operations of quantization-aware training.
-        if self.uses_learned_ranges:
+        if self.uses_learned_ranges and is_static:
             types = {"input_type": self.input_type, "output_type": self.output_type}
             self.convert(artifact, "learned", types)
             return artifact

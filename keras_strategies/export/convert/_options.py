@@ -133,9 +133,10 @@ def uses_learned_ranges(
 
     Otherwise they come from `representative_data`, which must then be given.
     """
-    if not quantization.is_static or representative_data is not None:
-        return False
-    if quantization.uniform != "int8" or not quantized.is_quantize_aware(model):
+    if quantized.is_quantize_aware(model):
+        _validate_aware(quantization, model, representative_data)
+        return True
+    if quantization.is_static and representative_data is None:
         name = quantization.uniform or "int8"
         checks.fail(
             f'`quantization="{name}"` needs `representative_data`',
@@ -144,7 +145,36 @@ def uses_learned_ranges(
             "representative_data=x_train[:200]).",
             representative_data=None,
         )
-    return True
+    return False
+
+
+def _validate_aware(quantization, model, representative_data):
+    """Refuses what cannot be done with a model that rounds in its own graph.
+
+    Its roundings become operations of the float32 file, which neither calibration nor
+    another quantizer can see through.
+    """
+    if quantization.uniform in (None, "int16x8", "int4_weights"):
+        checks.fail(
+            "A quantization-aware model must be exported by its own roundings",
+            fix='Use quantization="int8". For layers in float32 or with fewer bits '
+            "make it with `quantize_aware(model, exclude=..., scheme=...)`; for "
+            "another quantization export the float model.",
+            quantization=quantization.name,
+        )
+    activations = [x for x in quantized.simulated(model) if x["kind"] == "activation"]
+    unset = quantized.unset_ranges(model)
+    is_asked = quantization.uniform in ("int8", "auto")
+    is_given = is_asked and representative_data is not None
+    if is_given and 0 < len(unset) == len(activations):
+        checks.fail(
+            "A quantization-aware model must have learned its ranges, which do not "
+            "come from `representative_data`",
+            fix="Train it, or call it on data with training=True, before exporting; or "
+            "export the float model with these data.",
+            model=model.name,
+            unset_ranges=unset[:5],
+        )
 
 
 def validate_types(
@@ -253,9 +283,12 @@ def validate_matches(
 
 
 def validate_rescue(
-    methods: Any, quantization: Quantization, representative_data: Any
+    methods: Any,
+    quantization: Quantization,
+    model: keras.Model,
+    representative_data: Any,
 ) -> tuple[str, ...]:
-    """Returns the names of `rescue`, which must fit the quantization."""
+    """Returns the names of `rescue`, which must fit the quantization and the model."""
     if isinstance(methods, str) or not isinstance(methods, Sequence):
         fix = 'For example `rescue=("equalize_layers", "correct_bias")`.'
         checks.fail("`rescue` must be a list of names", fix=fix, rescue=methods)
@@ -263,6 +296,13 @@ def validate_rescue(
         checks.choice("rescue", name, METHODS)
     if not methods:
         return ()
+    if quantized.is_quantize_aware(model):
+        checks.fail(
+            "`rescue` must be given for a float model",
+            fix="A quantization-aware model has adapted to its roundings in training.",
+            rescue=methods,
+            model=model.name,
+        )
     if quantization.uniform is None:
         checks.fail(
             "`rescue` must not be given with a quantization by layer",

@@ -116,8 +116,9 @@ def to_tflite(
     function of `export`, on the representative data, in this order. The file is
     compared with the given model.
 
-    A model of `compression.quantize_aware` has learned its ranges in training:
-    `"int8"` then needs no `representative_data`.
+    A model of `compression.quantize_aware` has learned its ranges in training: they
+    are those of the file, whatever `representative_data` are given, which then only
+    serve to check it. Modes that would round it in another way are refused.
 
     References: [Jacob et al., 2018](https://arxiv.org/abs/1712.05877), the integer
     arithmetic of LiteRT; [Wu et al., 2020](https://arxiv.org/abs/2004.09602), on
@@ -167,7 +168,8 @@ def to_tflite(
             by output name. Defaults to `None`: told by the loss, the layers and the
             values.
         metadata: Dict written into the file: `name`, `description`, `version`,
-            `author`, `license`, `labels`, `normalization`, `extra`; see
+            `author`, `license`, `labels`, `normalization`, `score_calibration`,
+            `score_threshold`, `activation`, `extra`, which MediaPipe Tasks reads; see
             `export.write_metadata`. Defaults to `None`.
         quantizer: Library that quantizes: `"tensorflow"`, or `"litert-quantizer"` for
             all modes but float32. Defaults to `"tensorflow"`.
@@ -250,6 +252,7 @@ def to_tflite(
     )
     keras_model = validate_model(model, safe_mode)
     parsed = _options.quantize_selected(parsed, keras_model, include, exclude)
+    inputs = parsed, keras_model, representative_data
     criteria = dataclasses.replace(criteria, limits=_options.resolve_limits(parsed))
     job = ExportJob(
         model=keras_model,
@@ -265,22 +268,23 @@ def to_tflite(
         labels=labels,
         time_limit=validate_time_limit(time_limit),
         metric_constraint=constraint,
-        rescue=_options.validate_rescue(rescue, parsed, representative_data),
-        uses_learned_ranges=_options.uses_learned_ranges(
-            parsed, keras_model, representative_data
-        ),
+        rescue=_options.validate_rescue(rescue, *inputs),
+        uses_learned_ranges=_options.uses_learned_ranges(*inputs),
     )
     config = _options.SearchConfig.from_arguments(parsed, objective, margin)
     job.prepare(representative_data, verify)
     content, figures = _run_job(job, config, target, keep_rejected)
     files.replace(target, content)
-    return ExportResult(
-        path=str(target),
-        bytes=len(content),
-        gzipped_bytes=len(gzip.compress(content, mtime=0)),
-        seconds=time.monotonic() - started,
-        **figures,
-    )
+    seconds = time.monotonic() - started
+    return ExportResult(**_sizes(target, content), seconds=seconds, **figures)
+
+
+def _sizes(target, content):
+    return {
+        "path": str(target),
+        "bytes": len(content),
+        "gzipped_bytes": len(gzip.compress(content, mtime=0)),
+    }
 
 
 def _run_job(job, config, target, keep_rejected):

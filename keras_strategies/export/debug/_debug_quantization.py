@@ -8,7 +8,7 @@ from typing import Literal
 
 import keras
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, quantized
 from keras_strategies.export._common import (
     ExportError,
     InputData,
@@ -111,9 +111,14 @@ def debug_quantization(
     checks.integer("sensitivity_layers", sensitivity_layers, low=0)
     checks.integer("batch_size", batch_size, low=1, optional=True)
     parsed = _options.parse_quantization(quantization)
+    keras_model = validate_model(model, safe_mode)
+    quantized.check_not_quantize_aware(
+        keras_model,
+        "Its ranges are learned, not measured: see `compression.range_report(model)`.",
+    )
     job = ExportJob(
         time_limit=validate_time_limit(time_limit),
-        model=validate_model(model, safe_mode),
+        model=keras_model,
         quantization=parsed,
         quantizer="tensorflow",
         input_type="float32",
@@ -136,11 +141,8 @@ def debug_quantization(
         job.start(folder)
         measured = _measure(job, samples, sensitivity_layers)
         verdicts = _verdicts(job)
-    rows = _diagnosis.diagnose(measured["rows"], measured["sensitivity"])
-    if not rows:
-        job.warnings.append("The quantizer made no operation int8.")
     return QuantizationReport(
-        rows=tuple(rows),
+        rows=_rows(job, measured),
         sensitivity=tuple(
             sorted(measured["sensitivity"], key=lambda entry: entry["error_ratio"])
         ),
@@ -153,6 +155,13 @@ def debug_quantization(
         seconds=time.monotonic() - started,
         warnings=tuple(job.warnings),
     )
+
+
+def _rows(job, measured):
+    rows = _diagnosis.diagnose(measured["rows"], measured["sensitivity"])
+    if not rows:
+        job.warnings.append("The quantizer made no operation int8.")
+    return tuple(rows)
 
 
 def _verdicts(job):

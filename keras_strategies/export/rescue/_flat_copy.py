@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_strategies._internal import quantized
 from keras_strategies._internal.model_graph import (
     Call,
     assemble,
@@ -33,6 +34,9 @@ class FlatCopy:
     """
 
     def __init__(self, model: keras.Model, replace_relu6: bool = False) -> None:
+        quantized.check_not_quantize_aware(
+            model, "It has adapted to its roundings in training: export it as it is."
+        )
         check_rebuildable(model)
         self.model, self.replace_relu6 = model, replace_relu6
         graph = read(model)

@@ -25,7 +25,7 @@ import numpy as np
 ACCURACY, CLASS_RECALL, IOU, BRIER = 0.8, 3.2, 1.2, 1.2
 F1, CLASS_F1, AVERAGE_PRECISION = 0.8, 2.5, 0.8
 # Per cent of the variance of a channel.
-VARIANCE = 1.0
+VARIANCE = 1.2
 # The same for one of many equals, of which the whole is judged.
 CHANNEL_VARIANCE = 5.0
 # The same for a sigmoid of which it is not known whether it answers yes or no.

@@ -22,11 +22,13 @@ from keras_strategies._internal.keras_private.fit_loop import (
     HOOKS_AT_EACH_STEP,
     PLAN_STEPS,
 )
+from keras_strategies._internal.keras_private.initial_draws import draw_as_first_fit
 from keras_strategies._internal.keras_private.step_blocks import (
     BlockAdapter,
     auto_jit_compile,
     build_for,
     is_dataset,
+    unpacked,
 )
 from keras_strategies.training._blocks.backend import device_module
 from keras_strategies.training._blocks.block_iterator import BlockIterator
@@ -42,7 +44,11 @@ from keras_strategies.training._blocks.fit_arguments import (
     validation_data,
 )
 from keras_strategies.training._blocks.row_capacity import RowCapacity
-from keras_strategies.training._blocks.row_order import shuffled, shuffled_in_batches
+from keras_strategies.training._blocks.row_order import (
+    as_plain_fit,
+    shuffled,
+    shuffled_in_batches,
+)
 from keras_strategies.training._blocks.sources import block_source
 from keras_strategies.training._blocks.step_functions import FUNCTIONS, StepFunctions
 from keras_strategies.training._candidates import Candidate
@@ -69,6 +75,8 @@ class FitInterceptor:
         memory_limit: Bytes that data may take on the device.
         seed: Seed of the orders, or `None` for one from Python's generator at each
             `fit`.
+        as_plain: Whether rows are shuffled as by plain `fit`, and one program serves
+            batches of any size where it can.
 
     Attributes:
         device_bytes: Bytes of data on the device in the last `fit`.
@@ -83,13 +91,15 @@ class FitInterceptor:
         batch_size: int | None,
         memory_limit: int,
         seed: int | None,
+        as_plain: bool = False,
     ):
         self.model, self.choices, self.data = model, dict(choices), data
+        self._as_plain = as_plain
         self.batch_size, self.memory_limit, self.seed = batch_size, memory_limit, seed
         self.device_bytes: int | None = None
         self._batch_limit = None
         self.on_drop: Callable[[], None] | None = None
-        self._functions = StepFunctions(model)
+        self._functions = StepFunctions(model, any_batch_size=as_plain)
         # What undoes the interception of methods that the class overrides.
         self._undo: dict[str, Callable[[], None]] = {}
         self._capacities: dict[str, RowCapacity] = {}
@@ -206,6 +216,10 @@ class FitInterceptor:
         """Opens the session of a fit; returns the arguments for Keras's loop."""
         # A compiled loop cannot create the variables of metrics and optimizer.
         build_for(self.model, data.head)
+        if self._as_plain and data.nbytes is not None:
+            # Of the rows that are left after a `validation_split`.
+            x, y, weight = unpacked(data.arrays)
+            draw_as_first_fit(x, y, weight, data.batch_size, arguments["shuffle"])
         steps_per_epoch = step_limit(arguments["steps_per_epoch"])
         sources = [data] if validation is None else [data, validation]
         size = block_size(
@@ -221,7 +235,7 @@ class FitInterceptor:
             device_module(),
             size.steps,
             on_device=size.on_device,
-            order=None if is_stream else self._row_order(arguments["shuffle"]),
+            order=None if is_stream else self._row_order(arguments["shuffle"], data),
             limit=steps_per_epoch if is_stream else self._batch_limit,
             capacity=self._capacity("fit", data, size.steps, size.on_device),
         )
@@ -289,10 +303,12 @@ class FitInterceptor:
         padded = capacity.padded(rows, at_most)
         return None if padded == rows else padded
 
-    def _row_order(self, shuffle):
+    def _row_order(self, shuffle, data):
         """The order of the rows in each epoch of a fit, `None` as they are."""
         if not shuffle:
             return None
+        if self._as_plain:
+            return as_plain_fit(data.rows, data.batch_size, shuffle)
         seed = random.randint(1, 10**9) if self.seed is None else self.seed
         return shuffled_in_batches(seed) if shuffle == "batch" else shuffled(seed)
 

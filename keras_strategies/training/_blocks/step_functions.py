@@ -17,6 +17,7 @@ from keras_strategies._internal.keras_private.fit_loop import traced_with
 from keras_strategies._internal.keras_private.step_blocks import training_settings
 from keras_strategies.training._blocks.backend import (
     device_module,
+    has_any_size_loop,
     is_jax,
     make_loop,
 )
@@ -96,10 +97,13 @@ class StepFunctions:
 
     Args:
         model: The model, before any session.
+        any_batch_size: Whether one compiled loop serves all batch sizes, where the
+            backend and the step allow it.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, any_batch_size: bool = False):
         self.model = model
+        self._any_batch_size = any_batch_size
         self._original = {
             name: getattr(model, name)
             for name in ("steps_per_execution", "jit_compile")
@@ -161,8 +165,7 @@ class StepFunctions:
         if is_plain and not self._sessions:
             yield
             return
-        xla = choice.compiler == "xla"
-        jit = self._original["jit_compile"] if is_plain else xla
+        jit = self._original["jit_compile"] if is_plain else choice.uses_jit
         settings = {
             "steps_per_execution": self._original["steps_per_execution"],
             "jit_compile": jit,
@@ -247,10 +250,12 @@ class StepFunctions:
 
     def _loop(self, kind, compiler, size):
         """The compiled loop for batches of a size."""
-        variant = self._traced_with if kind == "train" else None
+        variant, xla = self._traced_with if kind == "train" else None, compiler == "xla"
+        if self._any_batch_size and has_any_size_loop(self.model, kind, xla):
+            size = None
         key = (kind, compiler, size, variant)
         if key not in self._loops:
-            self._loops[key] = make_loop(self.model, kind, size, compiler == "xla")
+            self._loops[key] = make_loop(self.model, kind, size, xla)
         return self._loops[key]
 
     def _make_keras_function(self, kind):

@@ -1,7 +1,7 @@
 """A fit whose first epochs choose how the others are run."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -69,7 +69,11 @@ class SegmentCallbackList(LaunchCallbackList):
 
 
 def choosing_fit(
-    model: keras.Model, arguments: dict[str, Any], options: Mapping[str, Any]
+    model: keras.Model,
+    arguments: dict[str, Any],
+    options: Mapping[str, Any],
+    make_choice: Callable[..., OngoingChoice] = OngoingChoice,
+    compiled: dict[str, Any] | None = None,
 ) -> keras.callbacks.History | None:
     """Trains, and chooses the way from epoch to epoch; `None` if that is not possible.
 
@@ -77,6 +81,10 @@ def choosing_fit(
         model: The model.
         arguments: Arguments of `fit` by name, all of them.
         options: `memory_limit` and `seed`.
+        make_choice: The class that chooses.
+        compiled: Plans by name that an earlier call with it has compiled; the caller
+            knows that the model is what it was. Defaults to `None`: only those of
+            this call.
     """
     if not _can_be_parted(model, arguments):
         return None
@@ -89,7 +97,7 @@ def choosing_fit(
         return None  # `fit` says what is wrong
     if data is None:
         return None
-    choice, cache, details = _choice(model, data, options)
+    choice, cache, details = _choice(model, data, options, make_choice)
     callbacks = SegmentCallbackList(
         arguments["callbacks"],
         add_history=True,
@@ -100,22 +108,31 @@ def choosing_fit(
         model=model,
     )
     choice.begin_fit(data.batches or 1)
-    plan, epoch, model.stop_training = None, arguments["initial_epoch"], False
+    plans = {} if compiled is None else compiled
+    epoch, model.stop_training = arguments["initial_epoch"], False
     while epoch < arguments["epochs"]:
         segment = choice.next_segment(arguments["epochs"] - epoch)
-        plan = _installed(model, plan, segment.name, details)
+        plan = _installed(model, plans, segment.name, details)
         parts = {"initial_epoch": epoch, "epochs": epoch + segment.epochs}
         done = len(callbacks.seconds)
         history = model.fit(**{**arguments, **parts, "callbacks": callbacks})
         for seconds in callbacks.seconds[done:]:
             choice.note(segment.name, seconds)
+        if plan is not None and not plan.is_installed:
+            plans.clear()  # It was dropped: the model is not what it was.
         epoch += segment.epochs
         if model.stop_training:
             break
+    plan = installed_plan(model)
     callbacks.end()
     _finish(model, plan, choice, data.batches or 1)
     cache.save(choice.stored)
     return history
+
+
+def forget_choice(model: keras.Model) -> None:
+    """Forgets what fits of the model have measured."""
+    model.__dict__.pop(_ATTRIBUTE, None)
 
 
 def _data(arguments):
@@ -164,9 +181,15 @@ def _can_be_parted(model, arguments):
     return not limited and not needs_of(listed).stepwise
 
 
-def _choice(model, data, options):
+def _choice(model, data, options, make_choice):
     """`(choice, cache, details of a plan)` for the model and these data."""
-    made_for = [data.description, data.batch_size, dict(options), model.optimizer]
+    made_for = [
+        data.description,
+        data.batch_size,
+        dict(options),
+        model.optimizer,
+        make_choice,
+    ]
     stored = model.__dict__.get(_ATTRIBUTE)
     if stored is not None and stored[0] == made_for:
         return stored[1:]
@@ -188,7 +211,7 @@ def _choice(model, data, options):
     has_convolutions = any(
         type(layer).__name__.startswith(kinds) for layer in all_layers(model)
     )
-    choice = OngoingChoice(names, has_convolutions, times, step_overhead)
+    choice = make_choice(names, has_convolutions, times, step_overhead)
     # Not by setattr, which Keras tracks.
     model.__dict__[_ATTRIBUTE] = made_for, choice, cache, details
     return choice, cache, details
@@ -206,18 +229,22 @@ def _names(model, data: Arrays | Dataset, memory_limit: int) -> list[str]:
     return [item.name for item in possible if item.name in names]
 
 
-def _installed(model, plan, name, details):
-    """The plan for a candidate, installed; no plan for plain `fit`."""
+def _installed(model, plans, name, details):
+    """The plan for a candidate, installed; `None` for plain `fit`."""
     current = installed_plan(model)
-    if current is not None and current.choice != name:
+    if current is not None and current.choice == name:
+        return current
+    if current is not None:
+        plans[current.choice] = current, current._interceptor
         current.remove()
-        current = None
-    if name == PLAIN.name or current is not None:
-        return plan
-    if plan is None or plan.choice != name:
-        choices = {**dict.fromkeys(KINDS, PLAIN.name), "train": name}
-        plan = ExecutionPlan(choices, (), dict(details))
-        plan.is_chosen_in_training = True
+    if name == PLAIN.name:
+        return None
+    if name in plans:
+        plan, interceptor = plans[name]
+        return plan._install(model, interceptor)
+    choices = {**dict.fromkeys(KINDS, PLAIN.name), "train": name}
+    plan = ExecutionPlan(choices, (), dict(details))
+    plan.is_chosen_in_training = True
     return plan._install(model, None)
 
 

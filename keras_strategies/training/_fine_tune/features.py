@@ -5,6 +5,7 @@ import types
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_strategies._internal import bases, freezing
 from keras_strategies._internal.keras_private import (
@@ -34,6 +35,7 @@ class Split:
 
     def __init__(self, model: keras.Model):
         self.model, self.boundary, self.rest = model, [], []
+        self._extractor: keras.Model | None = None
         nodes = graph_nodes(model)
         self.problem = "the model is no Functional model" if nodes is None else None
         if nodes is not None:
@@ -72,13 +74,38 @@ class Split:
 
     def features(self, x: Any, batch_size: int) -> Any:
         """The values at the cut for all samples, as one array or a list."""
-        extractor = keras.Model(self.model.inputs, self.boundary)
-        values = extractor.predict(x, batch_size=batch_size, verbose=0)
-        return values if len(self.boundary) > 1 else keras.tree.flatten(values)[0]
+        if self._extractor is None:
+            self._extractor = keras.Model(self.model.inputs, self.boundary)
+        parts = [
+            self._extractor.predict(batches, batch_size=batch_size, verbose=0)
+            for batches in _whole_batches(x, batch_size)
+        ]
+        rows = len(keras.tree.flatten(x)[0])
+        values = [
+            np.concatenate(leaves)[:rows] if len(leaves) > 1 else leaves[0][:rows]
+            for leaves in zip(*map(keras.tree.flatten, parts), strict=True)
+        ]
+        return values if len(self.boundary) > 1 else values[0]
 
     def head(self) -> keras.Model:
         """The part behind the cut as a model of the same layers."""
         return _Rest(self)
+
+
+def _whole_batches(x, batch_size):
+    """Parts of `x` that are whole batches; the last row fills up the last one.
+
+    For batches of another size a backbone would be traced, or compiled, once more.
+    """
+    rows = len(keras.tree.flatten(x)[0])
+    whole = rows - rows % batch_size
+    if whole:
+        yield keras.tree.map_structure(lambda leaf: leaf[:whole], x)
+    if rows > whole:
+        numbers = np.minimum(np.arange(whole, whole + batch_size), rows - 1) - whole
+        yield keras.tree.map_structure(
+            lambda leaf: keras.ops.convert_to_numpy(leaf[whole:])[numbers], x
+        )
 
 
 class _Rest(bases.Model):

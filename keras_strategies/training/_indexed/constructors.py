@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 
+from keras_strategies.training._indexed.array_record import ArrayRecordFiles
 from keras_strategies.training._indexed.image_directory import ImageDirectory
 from keras_strategies.training._indexed.npz_shards import NpzShards
 from keras_strategies.training._indexed.sources import SequenceSource
@@ -60,6 +61,28 @@ class FromFiles:
             **options: Further arguments of `IndexedDataset`.
         """
         source = SequenceSource(TFRecordFiles(paths, parse))
+        return cls(source, transform=transform, **options)
+
+    @classmethod
+    def from_array_record(
+        cls,
+        paths: Path | Sequence[Path],
+        parse: Callable[[bytes], Any],
+        transform: Callable[[Any, np.random.Generator], Any] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Returns a data set of the records in ArrayRecord files.
+
+        It needs the package `array_record`, the extra of that name. A file that is
+        written with `group_size:1` is read by single records, others by groups.
+
+        Args:
+            paths: One file or several.
+            parse: From the bytes of a record to a tuple or dict of arrays.
+            transform: As in `IndexedDataset`, after `parse`.
+            **options: Further arguments of `IndexedDataset`.
+        """
+        source = SequenceSource(ArrayRecordFiles(paths, parse))
         return cls(source, transform=transform, **options)
 
     @classmethod

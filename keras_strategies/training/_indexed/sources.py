@@ -132,8 +132,8 @@ def as_source(source: Any) -> RecordSource:
         return SequenceSource(source)
     return checks.fail(
         "`source` must be arrays, or an object with `len(source)` and `source[i]`",
-        fix="For files see IndexedDataset.from_directory, from_tfrecord, from_npz and "
-        "from_dataset.",
+        fix="For files see IndexedDataset.from_directory, from_tfrecord, "
+        "from_array_record, from_npz and from_dataset.",
         error=TypeError,
         source=type(source).__name__,
     )

@@ -3,7 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 import numpy as np
@@ -63,8 +63,9 @@ def fit_many(
 
     gives, up to rounding, with its own history, early stopping and weights.
 
-    - `"one_after_another"`: `model.fit` for each member. With enough steps in all the
-      fastest way to run them is measured once, as by `accelerate`; a plan shuffles
+    - `"one_after_another"`: `model.fit` for each member. With enough steps in all
+      (4,000) the fastest way to run them is measured once: on TensorFlow during the
+      first epochs, among compiled epochs, on JAX as by `accelerate`. A plan shuffles
       rows in an order of its own.
     - `"one_program"`: on JAX all members as one compiled epoch, mapped over their
       states. Rows are shuffled by NumPy, for each member in the order of its seed. It
@@ -136,7 +137,8 @@ def fit_many(
     check_applies(draws.model, members)
     start = one_after_another.Start(draws, source.head)
     steps = epochs * len(members) * source.batches
-    engine, notes = _engine(engine, start, members, own, source, shuffle, steps)
+    choice = _engine(engine, start, members, own, source, shuffle, steps)
+    notes, (timed, program) = choice.notes, choice.compiled
     if not draws.is_recorded:
         notes.append(
             "`build_fn` was called for each member: what it draws cannot be drawn "
@@ -157,10 +159,9 @@ def fit_many(
     for numbers in one_after_another.by_program(members):
         part = [members[number] for number in numbers]
         calls = [own[number] for number in numbers]
-        if engine == "one_program":
-            results = one_program.train(
-                start, part, calls, source.arrays, source.validation_arrays, fit
-            )
+        if choice.engine == "one_program":
+            compiled = program if numbers == timed else None
+            results = one_program.train(start, part, calls, source, fit, compiled)
             if bar is not None:
                 bar.add(len(part))
         else:
@@ -169,7 +170,7 @@ def fit_many(
             )
         trained.update(zip(numbers, results, strict=True))
     ordered = [trained[number] for number in range(len(members))]
-    return ManyResult(draws.model, ordered, engine, notes)
+    return ManyResult(draws.model, ordered, choice.engine, notes)
 
 
 def _callbacks(make, variant: Variant) -> list[Any]:
@@ -275,8 +276,15 @@ def _refuse_distribution(model):
         )
 
 
+class _Choice(NamedTuple):
+    """The engine, why, and `(members, program)` that its measurement has compiled."""
+
+    engine: str
+    notes: list[str]
+    compiled: Any = (None, None)
+
+
 def _engine(engine, start, members, callbacks, source, shuffle, steps):
-    """`(engine, notes)`."""
     why_not = one_program.obstacle(start.model, callbacks, source.has_arrays)
     if engine == "one_program" and why_not:
         checks.fail(
@@ -285,32 +293,30 @@ def _engine(engine, start, members, callbacks, source, shuffle, steps):
             reason=why_not,
         )
     if engine != "auto":
-        return engine, []
+        return _Choice(engine, [])
     if why_not:
-        return "one_after_another", [f"One after another: {why_not}."]
+        return _Choice("one_after_another", [f"One after another: {why_not}."])
     numbers = max(one_after_another.by_program(members), key=len)
     if len(numbers) < 2 or steps < one_after_another.MIN_STEPS_TO_MEASURE:
-        return "one_after_another", ["One after another: few steps, not measured."]
+        return _Choice("one_after_another", ["One after another: few steps."])
     group = [members[number] for number in numbers]
-    one, many = (_seconds(start, part, source, shuffle) for part in (group[:1], group))
+    one, _ = _seconds(start, group[:1], source, shuffle)
+    many, program = _seconds(start, group, source, shuffle)
     ratio = len(group) * one / many
     text = f"one program is {ratio:.2f} times as fast as {len(group)} in a row"
     if ratio > 1:
-        return "one_program", [f"One program: measured, {text}."]
-    return "one_after_another", [f"One after another: measured, {text}."]
+        notes = [f"One program: measured, {text}."]
+        return _Choice("one_program", notes, (numbers, program))
+    return _Choice("one_after_another", [f"One after another: measured, {text}."])
 
 
 def _seconds(start, variants, source, shuffle):
-    """The shorter time of two short epochs, without compilation."""
-    rows = _TIMED_BATCHES * source.batch_size
-    data = first_rows(source.arrays, rows)
+    """`(seconds, program)`: the shorter of two short epochs, and what was compiled."""
     with one_program.constants_of(start.model, variants[0]):
-        program = one_program.OneProgram(
-            start, variants, data, source.batch_size, None, shuffle
-        )
+        program = one_program.of_source(start, variants, source, shuffle)
         times = []
         for _ in range(3):
             begin = time.perf_counter()
-            program.epoch(np.ones(len(variants), bool))
+            program.epoch(np.ones(len(variants), bool), _TIMED_BATCHES)
             times.append(time.perf_counter() - begin)
-    return min(times[1:])
+    return min(times[1:]), program

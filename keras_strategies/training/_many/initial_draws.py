@@ -13,6 +13,7 @@ from keras_strategies._internal.keras_private.initial_draws import (
     recording_draws,
 )
 from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies.training._many.shared_program import description
 
 
 class InitialDraws:
@@ -25,8 +26,10 @@ class InitialDraws:
     construction of layers, which takes longer than the draws, happens once.
 
     Functions that draw otherwise, or read weights from a file, cannot be recorded: the
-    values of the first seed are computed again, and unless they are what was built,
-    `build_fn` is called for each seed.
+    values of the first seed are computed again, and unless they and the state of the
+    generators are what the construction left, `build_fn` is called for each seed. It
+    must then differ in the values of variables only: what else a function draws, such
+    as the factor of a loss, is a constant of the compiled step.
 
     Args:
         build_fn: Function without arguments that returns a compiled and built model.
@@ -44,15 +47,17 @@ class InitialDraws:
         keras.utils.set_random_seed(seed)
         with recording_draws(self._drawn, self._made):
             self.model: keras.Model = checked_model(build_fn())
+        left = _generators()
         # Variables of other objects, such as those of the optimizer, are no draws.
         ours = {id(variable) for variable in self.model.variables}
         self._made = [pair for pair in self._made if id(pair[0]) in ours]
         built = host_values(self.model.variables)
         self.is_recorded: bool = len(self._made) == len(ours) and self._gives(
-            seed, built
+            seed, built, left
         )
         if not self.is_recorded:
             assign_values(self.model.variables, built)
+            self._description = description(self.model)
 
     def assign(self, seed: int) -> None:
         """Gives the model the initial values of `seed`.
@@ -65,19 +70,23 @@ class InitialDraws:
             self._draw()
             return
         other = checked_model(self._build_fn())
-        shapes = [[tuple(v.shape) for v in m.variables] for m in (self.model, other)]
-        if shapes[0] != shapes[1]:
+        if description(other) != self._description:
             checks.fail(
-                "`build_fn` must return the same architecture each time",
+                "`build_fn` must return the same architecture each time, with the same "
+                "numbers, arrays and functions: these are constants of the compiled "
+                "step",
                 first=self.model.name,
                 second=other.name,
+                fix="Train such models by `fit` in a loop.",
             )
         assign_values(self.model.variables, host_values(other.variables))
 
-    def _gives(self, seed, built):
+    def _gives(self, seed, built, left):
         """Whether the recorded draws of a seed give what was built from it."""
         keras.utils.set_random_seed(seed)
         self._draw()
+        if _generators() != left:
+            return False
         values = host_values(self.model.variables)
         return all(np.array_equal(a, b) for a, b in zip(built, values, strict=True))
 
@@ -95,6 +104,12 @@ class InitialDraws:
             else:
                 value = initializer(tuple(variable.shape), dtype=variable.dtype)
                 variable.assign(value)
+
+
+def _generators():
+    """States of the generators of Python and NumPy."""
+    name, keys, *others = np.random.get_state()
+    return random.getstate(), (name, keys.tobytes(), *others)
 
 
 def checked_model(model: Any) -> keras.Model:

@@ -1,15 +1,22 @@
 """Members trained one after another by one model and one compiled program."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
+
+import keras
 
 from keras_strategies._internal.keras_private.initial_draws import draw_as_first_fit
 from keras_strategies._internal.keras_private.step_blocks import (
     build_for,
     training_settings,
 )
+from keras_strategies._internal.traversal import optimizer_variables
 from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.training._accelerate import accelerate
+from keras_strategies.training._blocks.fit_arguments import bind_arguments
+from keras_strategies.training._choice.choosing_fit import choosing_fit, forget_choice
+from keras_strategies.training._choice.members_choice import MembersChoice
 from keras_strategies.training._many.initial_draws import InitialDraws
 from keras_strategies.training._many.member import Member
 from keras_strategies.training._many.variants import (
@@ -39,7 +46,7 @@ class Start:
         self.draws, self.model = draws, draws.model
         # Metrics and optimizer are built without a step, that draws nothing.
         build_for(self.model, batch)
-        self._optimizer = list(self.model.optimizer.variables)
+        self._optimizer = optimizer_variables(self.model.optimizer)
         self._values = host_values(self._optimizer)
 
     def assign(self, variant: Variant) -> None:
@@ -82,14 +89,28 @@ def train(
         # What was compiled before has the constants of other members in it.
         training_settings(model, **dict.fromkeys(_FUNCTIONS)),
     ):
-        if is_array and steps >= MIN_STEPS_TO_MEASURE:
+        is_long = is_array and steps >= MIN_STEPS_TO_MEASURE
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        if is_long and not on_tensorflow:
             limit = min(max(steps / STEPS_PER_SECOND, 2), 20)
             accelerate(model, **data, time_limit=limit)
+        make_choice, compiled = functools.partial(MembersChoice, steps), {}
         try:
             for variant, own in zip(variants, callbacks, strict=True):
                 start.assign(variant)
                 draw_as_first_fit(**data, shuffle=fit["shuffle"])
-                history = model.fit(**fit, callbacks=own)
+                arguments = {**fit, "callbacks": own}
+                history = None
+                if is_long and on_tensorflow:
+                    history = choosing_fit(
+                        model,
+                        bind_arguments("fit", model, (), arguments),
+                        {"memory_limit": 2**30, "seed": None},
+                        make_choice,
+                        compiled,
+                    )
+                if history is None:
+                    history = model.fit(**arguments)
                 values = host_values(model.variables)
                 members.append(Member(variant, dict(history.history), values))
                 if bar is not None:
@@ -98,6 +119,7 @@ def train(
             plan = installed_plan(model)
             if plan is not None:
                 plan.remove()
+            forget_choice(model)
     return members
 
 

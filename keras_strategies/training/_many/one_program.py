@@ -69,19 +69,25 @@ class OneProgram:
         self._data = to_device(data)
         self._validation = None if validation is None else to_device(validation)
         self._rows = len(jax.tree.leaves(data)[0])
-        self._orders = [np.random.default_rng(v.seed) for v in self.variants]
         self.model.reset_metrics()
         self._reset_metrics = [v.value for v in self.model.metrics_variables]
-        states = []
-        for variant in self.variants:
-            start.assign(variant)
-            states.append(self._state())
-        self.states: Any = jax.tree.map(lambda *s: jax.numpy.stack(s), *states)
+        self.begin()
         order = 0 if shuffle else None
         # The old states are still needed for members that have stopped.
-        self._train = jax.jit(jax.vmap(self._training_epoch, (0, None, order)))
-        self._test = jax.jit(jax.vmap(self._evaluation, (0, None)))
+        self._train = jax.jit(jax.vmap(self._training_epoch, (0, None, order, None)))
+        self._test = jax.jit(jax.vmap(self._evaluation, (0, None, None)))
         self._member = jax.jit(_member_of)
+
+    def begin(self) -> None:
+        """Puts all members at their beginning; what is compiled stays."""
+        states = []
+        for variant in self.variants:
+            self.start.assign(variant)
+            states.append(self._state())
+        self.states: Any = self._jax.tree.map(
+            lambda *leaves: self._jax.numpy.stack(leaves), *states
+        )
+        self._orders = [np.random.default_rng(v.seed) for v in self.variants]
 
     @property
     def _variables(self):
@@ -96,20 +102,24 @@ class OneProgram:
     def _state(self):
         return tuple([v.value for v in variables] for variables in self._variables)
 
-    def _training_epoch(self, state, data, order):
+    def _training_epoch(self, state, data, order, most):
         *others, metrics = state
         state = (*others, self._reset_metrics)
-        logs, state = self._pass(self.model.train_step, state, data, order)
+        logs, state = self._pass(self.model.train_step, state, data, order, most)
         return logs, state
 
-    def _evaluation(self, state, data):
+    def _evaluation(self, state, data, most):
         # What evaluation changes, such as the metrics, is not kept.
         trainable, others, _, _ = state
         state = (trainable, others, self._reset_metrics)
-        return self._pass(self.model.test_step, state, data, None)[0]
+        return self._pass(self.model.test_step, state, data, None, most)[0]
 
-    def _pass(self, step, state, data, order):
-        """One pass over the rows: the logs of its end, and the state."""
+    def _pass(self, step, state, data, order, most):
+        """One pass over the rows: the logs of its end, and the state.
+
+        At most `most` full batches; a value of the program, no constant, so that what
+        is compiled for a timing of few batches serves whole epochs too.
+        """
         jax, size = self._jax, self._size
         full, rest = divmod(len(jax.tree.leaves(data)[0]), size)
 
@@ -127,13 +137,20 @@ class OneProgram:
                 logs, new = batch_step(number, both[1], size)
                 return like(jax, empty, logs), new
 
-            logs, state = jax.lax.fori_loop(0, full, body, (empty, state))
+            steps = jax.numpy.minimum(full, most)
+            logs, state = jax.lax.fori_loop(0, steps, body, (empty, state))
         if rest:
             logs, state = batch_step(full, state, rest)
         return logs, state
 
-    def epoch(self, active: np.ndarray) -> list[dict[str, float]]:
-        """Trains the active members for an epoch; returns the logs of each."""
+    def epoch(
+        self, active: np.ndarray, batches: int | None = None
+    ) -> list[dict[str, float]]:
+        """Trains the active members for an epoch; returns the logs of each.
+
+        With `batches` it is an epoch of about so many, to time it.
+        """
+        most = np.int32(2**31 - 1 if batches is None else batches)
         jax = self._jax
         orders = None
         if self._shuffle:
@@ -141,7 +158,7 @@ class OneProgram:
                 [random.permutation(self._rows) for random in self._orders]
             )
             orders = jax.numpy.asarray(orders.astype("int32"))
-        logs, states = self._train(self.states, self._data, orders)
+        logs, states = self._train(self.states, self._data, orders, most)
         if active.all():
             self.states = states
         else:
@@ -154,8 +171,8 @@ class OneProgram:
                 self.states,
             )
         logs = {name: np.asarray(value) for name, value in logs.items()}
-        if self._validation is not None:
-            tested = self._test(self.states, self._validation)
+        if self._validation is not None and batches is None:
+            tested = self._test(self.states, self._validation, most)
             logs |= {f"val_{name}": np.asarray(value) for name, value in tested.items()}
         return [
             {name: float(value[number]) for name, value in logs.items()}
@@ -248,18 +265,31 @@ def train(
     start: Start,
     variants: Sequence[Variant],
     callbacks: Sequence[list[Any]],
-    data: tuple[Any, ...],
-    validation: tuple[Any, ...] | None,
+    source: Any,
     fit: dict[str, Any],
+    program: OneProgram | None = None,
 ) -> list[Member]:
-    """Trains variants of one program side by side."""
+    """Trains variants of one program side by side.
+
+    With `program`, what was compiled for these variants to time it is used.
+    """
     with constants_of(start.model, variants[0]):
-        program = OneProgram(
-            start,
-            variants,
-            data,
-            fit["batch_size"],
-            validation,
-            bool(fit["shuffle"]),
-        )
+        if program is None:
+            program = of_source(start, variants, source, fit["shuffle"])
+        else:
+            program.begin()
         return program.train(fit["epochs"], callbacks)
+
+
+def of_source(
+    start: Start, variants: Sequence[Variant], source: Any, shuffle: bool
+) -> OneProgram:
+    """The program of these variants on the data of `fit_many`."""
+    return OneProgram(
+        start,
+        variants,
+        source.arrays,
+        source.batch_size,
+        source.validation_arrays,
+        bool(shuffle),
+    )

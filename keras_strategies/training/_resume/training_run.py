@@ -252,7 +252,18 @@ class TrainingRun:
         set_random_states(decode(state["random"], arrays))
         if not self._meant_rates:
             self._fingerprint["optimizer"] = state["fingerprint"]["optimizer"]
-        self._checkpoint = None
+        if not self.is_over:
+            self._checkpoint = None
+
+    def restore_end(self) -> None:
+        """Puts back the end of a training that had ended, after a fit of no epoch.
+
+        At the end of fit Keras lets the optimizer write its averages into the weights
+        (`use_ema`), also when nothing was trained; what callbacks had written at the
+        true end stood there.
+        """
+        self.is_pending = True
+        self.restore()
 
     def begin_epoch(self, epoch: int) -> None:
         """Called when all callbacks have begun an epoch."""

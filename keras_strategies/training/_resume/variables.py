@@ -14,7 +14,7 @@ from keras_strategies._internal.keras_private.replicated_values import (
     differing_parts,
     local_parts,
 )
-from keras_strategies._internal.traversal import all_variables
+from keras_strategies._internal.traversal import all_variables, optimizer_variables
 from keras_strategies.training._resume.encoding import add_array, array
 
 _BUFFER_TYPES = {"bool", "float16", "float32", "float64"} | {
@@ -37,7 +37,9 @@ def variables_of(model: keras.Model) -> dict[str, list[keras.Variable]]:
     groups = {
         "model": all_variables(model),
         "metrics": model.metrics_variables,
-        "optimizer": [v for item in optimizers_of(model) for v in item.variables],
+        "optimizer": [
+            v for item in optimizers_of(model) for v in optimizer_variables(item)
+        ],
     }
     seen: set[int] = set()
     result: dict[str, list[keras.Variable]] = {}

@@ -1,7 +1,7 @@
 """Underscore names of `keras_tuner.Tuner`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -62,8 +62,21 @@ def is_worker(tuner: keras_tuner.Tuner) -> bool:
     return tuner._is_worker()
 
 
-def build(tuner: keras_tuner.Tuner, hp: keras_tuner.HyperParameters) -> keras.Model:
-    """Builds and checks a model; the one place where KerasTuner checks its size."""
+def build(
+    tuner: keras_tuner.Tuner,
+    hp: keras_tuner.HyperParameters,
+    clear: Callable[[], None] | None = None,
+) -> keras.Model:
+    """Builds and checks a model; the one place where KerasTuner checks its size.
+
+    `clear` takes the place of the two collections of garbage that KerasTuner makes
+    before each model; there is no public method without them.
+    """
+    if clear is not None and tuner.max_model_size is None:
+        clear()
+        model = tuner._build_hypermodel(hp)
+        if isinstance(model, keras.Model):
+            return model
     return tuner._try_build(hp)
 
 

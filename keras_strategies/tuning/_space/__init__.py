@@ -1,6 +1,11 @@
 """The search space: hyperparameters, their values, ranges and encodings."""
 
-from keras_strategies.tuning._space.encoding import encode, encode_all, mutate
+from keras_strategies.tuning._space.encoding import (
+    column_groups,
+    encode,
+    encode_all,
+    mutate,
+)
 from keras_strategies.tuning._space.hyperparameter import (
     domain,
     is_active,
@@ -43,6 +48,7 @@ __all__ = [
     "Trial",
     "Values",
     "changed_message",
+    "column_groups",
     "combinations",
     "domain",
     "encode",

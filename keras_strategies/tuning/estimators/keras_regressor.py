@@ -87,6 +87,9 @@ class KerasRegressor(Estimator, bases.SKLearnRegressor):
         outputs = np.asarray(self._outputs(X))
         return outputs.reshape(len(outputs), *self.target_shape_)
 
+    def _learned(self) -> Mapping[str, Any]:
+        return {"target_shape_": self.target_shape_}
+
     def _check_targets(
         self, y: Any, earlier: Mapping[str, Any] | None
     ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -104,6 +107,14 @@ class KerasRegressor(Estimator, bases.SKLearnRegressor):
         self, y: np.ndarray, learned: Mapping[str, Any], model: keras.Model, width: int
     ) -> np.ndarray:
         y = y.astype("float32")
+        targets = y.shape[1] if y.ndim > 1 else 1
+        if y.ndim <= 2 and targets != width:
+            # Keras would broadcast one against the other and call it a loss.
+            checks.fail(
+                "The model must have an output for each target",
+                outputs=width,
+                targets=targets,
+            )
         return y[:, None] if y.ndim == 1 and width == 1 else y
 
     def _default_loss(self, width: int) -> str:

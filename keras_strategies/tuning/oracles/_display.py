@@ -76,6 +76,10 @@ class SearchDisplay:
         self._running.pop(trial.trial_id, None)
         self._print(f"trial {trial.trial_id}: its worker was lost ({reason})")
 
+    def on_note(self, text: str) -> None:
+        """Shows a line about the search."""
+        self._print(text)
+
     def _print(self, text: str) -> None:
         if self._console is not None and self.verbose > 0:
             self._console.print(text, markup=False)

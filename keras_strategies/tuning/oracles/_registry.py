@@ -88,8 +88,8 @@ PRUNERS: dict[str, Callable[[], Pruner]] = {
     "median": MedianPruner,
     "asha": SuccessiveHalvingPruner,
 }
-# With no more numbers than this and nothing else, a Gaussian process is the best model.
-_MAX_PROCESS_DIMENSIONS = 12
+# With no more hyperparameters than this a Gaussian process is the best model.
+_MAX_PROCESS_DIMENSIONS = 20
 
 
 def make_pruner(value: Any) -> Pruner | None:
@@ -133,19 +133,14 @@ def choose_algorithm(
         return "nsga2", f"there are {num_objectives} objectives"
     if not space:
         return "random", "the space is not known before the first trial"
-    searched = _space.searched(space)
+    searched = len(_space.searched(space))
+    if searched <= _MAX_PROCESS_DIMENSIONS and _is_installed("sklearn"):
+        return "bayesian", f"the space has {searched} hyperparameters"
     if _space.is_conditional(space):
-        return "evolution", "the space has conditional parts"
-    is_numeric = all(map(_space.is_numeric, searched))
-    if (
-        is_numeric
-        and len(searched) <= _MAX_PROCESS_DIMENSIONS
-        and _is_installed("sklearn")
-    ):
-        return "bayesian", f"the space is {len(searched)} numbers"
+        return "evolution", "the space is large and has conditional parts"
     if _is_installed("optuna"):
-        return "tpe", "the space mixes names and numbers"
-    return "evolution", "the space mixes names and numbers, and Optuna is missing"
+        return "tpe", f"the space has {searched} hyperparameters"
+    return "evolution", "the space is large, and Optuna is missing"
 
 
 def _is_installed(module: str) -> bool:

@@ -1,6 +1,5 @@
 """Bayesian optimization with a Gaussian process."""
 
-import warnings
 from typing import Any
 
 import keras_tuner
@@ -11,31 +10,49 @@ from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import bases
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
+from keras_strategies.tuning.oracles._gaussian_process import (
+    GaussianProcess,
+    Hyperparameters,
+)
 
-# Candidates for the minimum of the bound.
-_NUM_RANDOM, _NUM_NEAR, _NUM_ROUNDS = 300, 30, 4
+# Candidates for the best acquisition.
+_NUM_RANDOM, _NUM_NEAR, _NUM_ROUNDS, _NUM_CENTRES = 200, 20, 5, 3
+# Results from which the process is fitted again with every fifth one only.
+_FEW_RESULTS, _FIT_INTERVAL = 30, 5
+# Of the sequence that the first trials come from.
+_DESIGN_POINTS, _MAX_DESIGN_DIMENSIONS = 64, 200
 
 
 class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
     """Bayesian optimization: a Gaussian process models the objective.
 
-    The best use of few, expensive trials over up to about ten numbers. It is a
-    subclass of KerasTuner's oracle with these differences: one length scale for each
-    hyperparameter instead of one for all; a third of the random trials at the start;
-    choices are one-hot encoded instead of ordered; the next point is the best of many
-    candidates, drawn from the space itself, so that conditions hold and no combination
-    is proposed twice; a changed `beta` is used after a resume; proposals take tens of
-    milliseconds instead of a second.
+    The best use of few, expensive trials over up to about twenty hyperparameters of any
+    kind. It is a subclass of KerasTuner's oracle with these differences: a length scale
+    for each hyperparameter, with a prior, in place of one for all; a third of the
+    trials at the start, which cover the space; choices are one-hot encoded instead of
+    ordered; results that are far worse than the median are drawn near; the next point
+    is the best of many candidates, drawn from the space itself, so that conditions hold
+    and no combination is proposed twice; a changed `beta` is used after a resume;
+    proposals take tens of milliseconds instead of a second.
 
-    The next point minimizes the lower confidence bound
-    $\\mu(x) - \\beta\\,\\sigma(x)$ of the process (a Matern 5/2 kernel with noise).
-    Trials that are still running in other processes are assumed to give the predicted
-    value.
+    The next point maximizes the expected improvement over the best prediction
+    $\\mu^*$, with the mean $\\mu(x)$ and the deviation $\\sigma(x)$ of the process (a
+    Matern 5/2 kernel with noise):
+
+    $$\\sigma(x)\\,\\bigl(\\varphi(z) + z\\,\\Phi(z)\\bigr), \\qquad
+    z = \\frac{\\mu^* - \\mu(x)}{\\sigma(x)}$$
+
+    or, with a `beta`, minimizes the bound $\\mu(x) - \\beta\\,\\sigma(x)$. Trials that
+    are still running in other processes are assumed to give the predicted value.
 
     Reference:
 
+    - [Jones et al., 1998, Efficient Global Optimization of Expensive Black-Box
+      Functions](https://doi.org/10.1023/A:1008306431147)
+    - [Hvarfner et al., 2024, Vanilla Bayesian Optimization Performs Great in High
+      Dimensions](https://arxiv.org/abs/2402.02229), the prior of the length scales
     - [Srinivas et al., 2010, Gaussian Process Optimization in the Bandit
-      Setting](https://arxiv.org/abs/0912.3995)
+      Setting](https://arxiv.org/abs/0912.3995), the bound
     - [Ginsbourger et al., 2010, Kriging Is Well-Suited to Parallelize
       Optimization](https://doi.org/10.1007/978-3-642-10701-6_6), the assumption about
       running trials
@@ -44,13 +61,13 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
         objective: Name of a metric, `keras_tuner.Objective`, or a list of these.
             Defaults to `None`: a trial returns the number to minimize.
         max_trials: Maximum number of trials. Defaults to `10`.
-        num_initial_points: Number of random trials at the start, at least 1. Defaults
+        num_initial_points: Number of trials at the start, at least 1. Defaults
             to `None`: one more than the number of hyperparameters, between 5 and 12,
             and at most half of `max_trials`.
         alpha: Smallest variance of the noise, relative to the variance of the results,
             greater than 0. Defaults to `1e-4`.
-        beta: Weight of the uncertainty, at least 0; larger values explore more.
-            Defaults to `1.5`.
+        beta: Weight of the uncertainty in the bound, at least 0; larger values explore
+            more. Defaults to `None`: the expected improvement.
         seed: Integer, or `None` for a different search each time. Defaults to `None`.
         hyperparameters: `keras_tuner.HyperParameters` to search, if known in advance.
             Defaults to `None`.
@@ -86,7 +103,7 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
         max_trials: int | None = 10,
         num_initial_points: int | None = None,
         alpha: float = 1e-4,
-        beta: float = 1.5,
+        beta: float | None = None,
         seed: int | None = None,
         hyperparameters: keras_tuner.HyperParameters | None = None,
         allow_new_entries: bool = True,
@@ -101,7 +118,7 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
                 "num_initial_points", num_initial_points, low=1, optional=True
             ),
             alpha=checks.real("alpha", alpha, low=0, low_open=True),
-            beta=checks.real("beta", beta, low=0),
+            beta=checks.real("beta", beta, low=0, optional=True),
             seed=seed,
             hyperparameters=hyperparameters,
             allow_new_entries=allow_new_entries,
@@ -109,7 +126,9 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
             max_retries_per_trial=max_retries_per_trial,
             max_consecutive_failed_trials=max_consecutive_failed_trials,
         )
-        self._kernel: Any = None  # of the last fit, where the next one begins
+
+        # What the hyperparameters of the process were fitted to, and they.
+        self._fitted: tuple[Any, Hyperparameters] | None = None
 
     def _num_random(self) -> int:
         """Number of random trials before the first model."""
@@ -123,64 +142,92 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
         completed, scores = self.known_results()
         space = self.hyperparameters.space
         if len(completed) < self._num_random() or not _space.searched(space):
-            return self.random_proposal()
+            return self._initial_proposal()
         # The process models what is minimized.
         sign = -1 if self.objective.direction == "max" else 1
-        y = sign * np.array(scores)
+        results = sign * np.array(scores)
+        y = standard_values(results)
         x = _space.encode_all(space, completed)
-        model = self._fit_process(x, y)
+        process = self._process(x, y, self._hyperparameters(x, results))
         ongoing = [t.hyperparameters.values for t in self.ongoing_trials.values()]
         if ongoing:
             # "Kriging believer": trials under way are taken to give what is predicted
             # for them, so that parallel workers do not get neighbouring proposals.
             x_ongoing = _space.encode_all(space, ongoing)
             x = np.concatenate([x, x_ongoing])
-            y = np.concatenate([y, model.predict(x_ongoing)])
-            model = self._fit_process(x, y, refine=False)
-        ranking = np.argsort(y[: len(completed)])[:3]
+            y = np.concatenate([y, process.mean(x_ongoing)])
+            process = self._process(x, y, process.hyperparameters)
+        # By what is predicted: a good value may be noise.
+        ranking = np.argsort(process.mean(x[: len(completed)]))[:_NUM_CENTRES]
         best = [completed[k] for k in ranking]
-        values = self._minimize_bound(model, best)
+        values = self._best_candidate(process, best)
         if values is None:
             return self.random_proposal()
         return {"status": TrialStatus.RUNNING, "values": values}
 
-    def _fit_process(
-        self, x: np.ndarray, y: np.ndarray, refine: bool = True
-    ) -> "_GaussianProcess":
-        """Fits a Gaussian process; `refine` its length scales and noise, too."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.gaussian_process import GaussianProcessRegressor, kernels
+    def _initial_proposal(self) -> dict[str, Any]:
+        """Returns a point of a scrambled Sobol sequence, which covers the space."""
+        space = self.hyperparameters.space
+        names = [hp.name for hp in _space.searched(space)]
+        number = len(self.trials)
+        if not names or number >= _DESIGN_POINTS or len(names) > _MAX_DESIGN_DIMENSIONS:
+            return self.random_proposal()
+        from scipy.stats import qmc
+
+        seed = self.random_state("design", len(names))
+        design = qmc.Sobol(len(names), seed=seed).random(_DESIGN_POINTS)[number]
+        # Names may repeat in several scopes: only one of them is active.
+        positions = dict(zip(names, np.minimum(design, 1 - 1e-9), strict=True))
+
+        def value_of(hp: Any) -> Any:
+            return hp.prob_to_value(positions.get(hp.name, 0.5))
+
+        values = _space.fill(space, {}, value_of)
+        if self.is_refused(values):
+            return self.random_proposal()
+        return {"status": TrialStatus.RUNNING, "values": values}
+
+    def _hyperparameters(self, x: np.ndarray, results: np.ndarray) -> Hyperparameters:
+        """Fits the hyperparameters of the process to the results, not each time all.
+
+        To part of the results and not to those of an earlier proposal: a search that
+        goes on after an interruption proposes the same.
+        """
+        count = len(results)
+        if count > _FEW_RESULTS:
+            count -= count % _FIT_INTERVAL
+        x, results = x[:count], results[:count]
+        key = x.shape, x.tobytes(), results.tobytes()
+        if self._fitted is None or self._fitted[0] != key:
+            process = self._process(x, standard_values(results))
+            self._fitted = key, process.hyperparameters
+        return self._fitted[1]
+
+    def _process(
+        self, x: np.ndarray, y: np.ndarray, known: Hyperparameters | None = None
+    ) -> GaussianProcess:
+        """Makes the process; its hyperparameters are fitted unless they are known."""
         from threadpoolctl import threadpool_limits
 
-        kernel = self._kernel
-        # The space may have grown during the trials.
-        if kernel is None or np.size(kernel.k1.k2.length_scale) != x.shape[1]:
-            scales = kernels.Matern(np.ones(x.shape[1]), (0.05, 20.0), nu=2.5)
-            noise = kernels.WhiteKernel(1e-3, (self.alpha, 1.0))
-            kernel = kernels.ConstantKernel(1.0, (0.05, 20.0)) * scales + noise
-        deviation = y.std() if y.std() > 0 else 1.0
-        regressor = GaussianProcessRegressor(
-            kernel,
-            optimizer="fmin_l_bfgs_b" if refine else None,
-            # The first fit has no good start; later ones begin at the last optimum.
-            n_restarts_optimizer=int(refine and self._kernel is None),
-            random_state=self.seed % 2**32,
-        )
+        groups = _space.column_groups(self.hyperparameters.space)
         # The matrices are small: threads would only wait for each other.
-        with warnings.catch_warnings(), threadpool_limits(1):
-            # A scale at its bound means that the hyperparameter does not matter.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            regressor.fit(x, (y - y.mean()) / deviation)
-        self._kernel = regressor.kernel_
-        return _GaussianProcess(regressor, y.mean(), deviation)
+        with threadpool_limits(1):
+            return GaussianProcess(x, y, groups, self.alpha, known, known is None)
 
-    def _minimize_bound(
-        self, model: "_GaussianProcess", best: list[dict[str, Any]]
+    def _acquisition(self, process: GaussianProcess, x: np.ndarray) -> np.ndarray:
+        """What the next point maximizes."""
+        if self.beta is None:
+            return process.log_expected_improvement(x)
+        mean, deviation = process.predict(x)
+        return self.beta * deviation - mean
+
+    def _best_candidate(
+        self, process: GaussianProcess, best: list[dict[str, Any]]
     ) -> dict[str, Any] | None:
-        """Returns the untried combination with the lowest bound, `None` if all tried.
+        """Returns the best untried combination, `None` if all are tried.
 
-        The bound has many local minima and choices have no gradients, so it is
-        minimized over candidates: random ones, and mutations of the best trials and
+        The acquisition has many local maxima and choices have no gradients, so it is
+        maximized over candidates: random ones, and mutations of the best trials and
         then of the best candidates, whose steps shrink by 3 from round to round.
         """
         space = self.hyperparameters.space
@@ -189,17 +236,21 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
             _space.fill(space, {}, lambda hp: hp.prob_to_value(rng.random()))
             for _ in range(_NUM_RANDOM)
         ]
+        values = self._acquisition(process, _space.encode_all(space, candidates, True))
         rate, scale = 0.5, 0.2
         centres = best
         for _ in range(_NUM_ROUNDS):
-            for centre in centres:
-                candidates += [
-                    _space.mutate(space, centre, rng, rate, scale)
-                    for _ in range(_NUM_NEAR)
-                ]
-            bounds = model.lower_bound(_space.encode_all(space, candidates), self.beta)
-            candidates = [candidates[k] for k in np.argsort(bounds)[:_NUM_NEAR]]
-            centres, scale = candidates[:3], scale / 3
+            new = [
+                _space.mutate(space, centre, rng, rate, scale)
+                for centre in centres
+                for _ in range(_NUM_NEAR)
+            ]
+            candidates += new
+            acquired = self._acquisition(process, _space.encode_all(space, new, True))
+            values = np.concatenate([values, acquired])
+            order = np.argsort(-values)[:_NUM_NEAR]
+            candidates, values = [candidates[k] for k in order], values[order]
+            centres, scale = candidates[:_NUM_CENTRES], scale / 3
         return next((v for v in candidates if not self.is_refused(v)), None)
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -208,16 +259,16 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
         super().set_state({k: v for k, v in state.items() if k not in arguments})
 
 
-class _GaussianProcess:
-    """A process fitted to standardized values, in the units of the values."""
+def standard_values(y: np.ndarray) -> np.ndarray:
+    """Returns values with mean 0 and variance 1, far and bad ones drawn near.
 
-    def __init__(self, regressor: Any, mean: float, deviation: float) -> None:
-        self.regressor, self.mean, self.deviation = regressor, mean, deviation
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        return self.regressor.predict(x) * self.deviation + self.mean
-
-    def lower_bound(self, x: np.ndarray, beta: float) -> np.ndarray:
-        """The confidence bound `mean - beta * deviation`, in standardized units."""
-        mean, deviation = self.regressor.predict(x, return_std=True)
-        return mean - beta * deviation
+    What is a hundred times worse than the median need not be modelled: beyond the
+    median by more than the median is from the best, values grow with the logarithm.
+    """
+    middle = np.median(y)
+    width = middle - y.min()
+    if width > 0:
+        beyond = np.maximum(y - middle, 0.0) / width
+        y = np.minimum(y, middle) + width * np.log1p(beyond)
+    deviation = y.std()
+    return (y - y.mean()) / (deviation if deviation > 0 else 1.0)

@@ -197,16 +197,20 @@ class OracleSetup(private.TunerHooks):
             return _distributed.LocalWorkers(self, count or 1, list(gpus or []))
         if self.oracle.pruner is not None or gpus is not None:
             checks.fail(
-                "`executor` must be None with `gpus` or a pruner, which needs reports "
-                "while a trial runs",
+                "`executor` must be None with `gpus` or a pruner: a pruner answers the "
+                "reports of a trial that runs, and a `concurrent.futures.Executor` "
+                "has no way to talk to its calls",
                 executor=executor,
-                fix="Use search_parallel(n_workers) or a `storage`.",
+                fix="Use search_parallel(n_workers), or a `storage` and a process for "
+                "each worker.",
             )
         if isinstance(self.oracle, OptunaStorageOracle):
             checks.fail(
-                "`executor` must be None with a `storage`",
+                "`executor` must be None with a `storage`: there every process "
+                "proposes its own trials, with an executor the calling process does",
                 executor=executor,
-                fix="Let each process of the executor call `search`.",
+                fix="Let each process of the executor call `search`, or leave "
+                "`storage` out.",
             )
         fix = "use search_parallel(n_workers)."
         return _distributed.ExecutorSearch(self, check_executor(executor, fix), count)

@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import keras
 import keras_tuner
 from keras_tuner import errors
 from keras_tuner.engine.trial import TrialStatus
@@ -21,35 +20,25 @@ from keras_strategies.tuning.oracles import (
     HyperbandOracle,
     PopulationBasedTrainingOracle,
 )
-from keras_strategies.tuning.reports import prepare_tensorboard
-from keras_strategies.tuning.search import _checkpoints, _folds, _misuse
-from keras_strategies.tuning.search._after_epoch import AfterEpoch, BestValue
+from keras_strategies.tuning.search import _checkpoints, _misuse
 from keras_strategies.tuning.search._arguments import check_trial_limit
-from keras_strategies.tuning.search._resuming import Resuming
+from keras_strategies.tuning.search._model_fits import (
+    FIT_ARGUMENTS,
+    ModelFits,
+)
 from keras_strategies.tuning.search._trial_metrics import reduce_results
 
-# Arguments of `fit` that can be searched.
-FIT_ARGUMENTS = ("batch_size", "epochs")
 
-
-#: Makes the callbacks of a trial.
-TrialCallbacks = Callable[[Trial], Sequence[keras.callbacks.Callback]]
-
-
-class TrialLoop(Resuming):
+class TrialLoop(ModelFits):
     """The part of `Tuner` that runs trials."""
 
-    seed: int | None
-    cv: Any
     time_limit: float | None
     max_checkpoints: int | None
     trial_in_subprocess: bool
     trial_time_limit: float | None
     trial_memory_limit: float | None
-    trial_callbacks: TrialCallbacks | None
     algorithm_reason: str
     changes: list[str]
-    _fit_ranges: dict[str, tuple[int, int]]
     _isolated: IsolatedTrials | None = None
 
     def _isolate(self, isolates: Any, seconds: Any, mebibytes: Any) -> None:
@@ -65,9 +54,6 @@ class TrialLoop(Resuming):
         """Checks the function that makes the callbacks of a trial."""
         checks.callable_or_none("trial_callbacks", trial_callbacks)
         self.trial_callbacks = trial_callbacks
-
-    def checkpoint_path(self, trial_id: str) -> str:
-        raise NotImplementedError
 
     def enqueue(self, values: Mapping[str, Any]) -> None:
         """Enqueues values to be tried before what the algorithm proposes.
@@ -112,6 +98,8 @@ class TrialLoop(Resuming):
             display = private_oracles.display(self.oracle)
             display.on_search_begin(self._budget(fit_kwargs))
             stack.callback(display.on_search_end)
+            if self._shared_models is not None:
+                stack.callback(self._shared_models.forget)
             self._isolated = None
             if self.trial_in_subprocess:
                 isolated = IsolatedTrials(self, fit_args, fit_kwargs)
@@ -193,98 +181,6 @@ class TrialLoop(Resuming):
             yield f"Changed since the search began: {change}"
 
     # One trial
-
-    def _run_fits(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> list[Any]:
-        """Builds and trains the model of a trial, once for each fold and execution."""
-        trial.hyperparameters = _space.Space.of(trial.hyperparameters)
-        callbacks = fit_kwargs.pop("callbacks", None) or []
-        best, results = BestValue(), []
-        for k, (args, kwargs) in enumerate(self._fits(trial, fit_args, fit_kwargs)):
-            copies = private.copy_callbacks(self, callbacks)
-            if self.trial_callbacks is not None:
-                copies += self.trial_callbacks(trial)
-            prepare_tensorboard(copies, trial, k, self.oracle)
-            copies.append(AfterEpoch(self, trial, best, reports=k == 0))
-            # A hash of the trial, not of a counter: any worker starts from the same
-            # weights, as does the trial when it runs again.
-            if self.seed is not None:
-                draw = self.oracle.probability("weights", trial.trial_id, k)
-                keras.utils.set_random_seed(int(draw * 2**31))
-            result = private.build_and_fit(
-                self, trial, *args, callbacks=copies, **kwargs
-            )
-            results.append(result)
-            # Further folds of a bad trial would only cost time.
-            if trial.trial_id in self.oracle.pruned:
-                break
-        return results
-
-    def _fits(
-        self, trial: Trial, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Iterator[tuple[Sequence[Any], dict[str, Any]]]:
-        """Yields the arguments of each fit of a trial."""
-        values = trial.hyperparameters.values
-        kwargs = dict(kwargs)
-        oracle = self.oracle
-        if "tuner/epochs" in values:  # Hyperband, population based training
-            if oracle.fidelity == "data":
-                part = values["tuner/epochs"] / oracle.max_epochs
-                args, kwargs = _folds.part_of_data(args, kwargs, part, self.seed or 0)
-            else:
-                kwargs["epochs"] = values["tuner/epochs"]
-                kwargs["initial_epoch"] = values["tuner/initial_epoch"]
-        for _ in range(self.executions_per_trial):
-            if self.cv is None:
-                yield args, kwargs
-            else:
-                yield from self._folds(args, kwargs)
-
-    def _folds(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Iterator[tuple[Sequence[Any], dict[str, Any]]]:
-        return _folds.fold_arguments(self.cv, args, kwargs, self.seed or 0)
-
-    def _fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
-        hp = trial.hyperparameters
-        model = private.build(self, hp)
-        self._check_feasible(hp)  # of what the model has just declared
-        has_plain_fit = type(self.hypermodel).fit is keras_tuner.HyperModel.fit
-        if has_plain_fit:
-            _misuse.check_compiled(model)
-        for name in FIT_ARGUMENTS:
-            # What a build function declares under these names is meant for `fit`.
-            if name in hp.values and (has_plain_fit or name in self._fit_ranges):
-                kwargs.setdefault(name, hp.get(name))
-        results = self.hypermodel.fit(hp, model, *args, **kwargs)
-        path = private.build_config_path(self, trial.trial_id)
-        _checkpoints.write_build_config(path, model)
-        return results
-
-    def _build_model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        model = super()._build_model(hp)
-        earlier = hp.values.get("tuner/trial_id")
-        if earlier is None or self.oracle.fidelity == "data":
-            return model
-        # Hyperband and population based training go on from that trial.
-        rate = _checkpoints.prepared_optimizer(model)
-        try:
-            self._load_weights(model, earlier)
-        except ValueError as error:
-            raise errors.FatalValueError(
-                f"The model of {hp.values} cannot go on from the weights of trial "
-                f"{earlier}: {error}. Name what changes the shapes of weights in "
-                "`inherited` (algorithm_options)."
-            ) from error
-        if rate is not None:
-            model.optimizer.learning_rate = rate
-        return model
-
-    def _load_weights(self, model: keras.Model, trial_id: str) -> None:
-        _checkpoints.read_weights(
-            model,
-            private.build_config_path(self, trial_id),
-            self.checkpoint_path(trial_id),
-        )
 
     def _run_and_record(self, trial: Trial, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Runs a trial; a failure becomes its status and message."""

@@ -29,6 +29,7 @@ from keras_strategies.tuning.search._arguments import (
     check_positive,
 )
 from keras_strategies.tuning.search._misuse import check_objective_names
+from keras_strategies.tuning.search._model_fits import TrialCallbacks
 from keras_strategies.tuning.search._oracle_setup import (
     Fidelity,
     OracleSetup,
@@ -43,7 +44,6 @@ from keras_strategies.tuning.search._resuming import (
     delete_search,
 )
 from keras_strategies.tuning.search._search_results import SearchResults
-from keras_strategies.tuning.search._trial_loop import TrialCallbacks
 from keras_strategies.tuning.search._warm_start import WarmStart
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
     with a larger `max_trials`; no combination is tried twice.
 
     `algorithm="auto"` chooses by the space and prints the choice: the grid if
-    `max_trials` covers it; NSGA-II for several objectives; evolution if parts of the
-    space are conditional; a Gaussian process for up to 12 numbers; TPE otherwise.
+    `max_trials` covers it; NSGA-II for several objectives; a Gaussian process for up to
+    20 hyperparameters; beyond, evolution if parts are conditional and TPE otherwise.
 
     A pruner stops trials that are worse than others at the same epoch; their best epoch
     counts. With several objectives `get_best_models` ranks by their sum, as in
@@ -141,6 +141,10 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         trial_callbacks: Function of a trial that returns callbacks made for it, for
             those that cannot be copied, such as loggers of MLflow or Weights & Biases.
             Defaults to `None`.
+        share_models: Whether trials whose models differ in numbers only (learning and
+            dropout rates, weight decay, momentum, factors of regularizers) train by
+            one compiled model, with the same results. Models with other than Keras's
+            parts train one by one, and `plain_reason` says why. Defaults to `True`.
         fidelity: What Hyperband raises from round to round: `"epochs"`, or `"data"`,
             the part of the examples that a trial trains on. Defaults to `"epochs"`.
         **kwargs: Further arguments of `keras_tuner.Tuner`.
@@ -205,6 +209,7 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         warm_start: WarmStart | None = None,
         trial_callbacks: TrialCallbacks | None = None,
         fidelity: Fidelity = "epochs",
+        share_models: bool = True,
         **kwargs: Any,
     ) -> None:
         check_objective_names(objective)
@@ -225,6 +230,7 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         )
         self._isolate(trial_in_subprocess, trial_time_limit, trial_memory_limit)
         self._call_back(trial_callbacks)
+        self._share_models(checks.boolean("share_models", share_models))
         self.worker_timeout: float = check_positive("worker_timeout", worker_timeout)
         self.time_limit: float | None = check_positive("time_limit", time_limit, True)
         self.max_checkpoints: int | None = check_count(

@@ -35,6 +35,9 @@ def test_a_resumed_training_is_the_same(tmp_path, setting):
     whole = run(tmp_path / "whole", setting)
     # Within the second epoch: three batches of it are in a checkpoint, or two.
     assert_same(_interrupted(tmp_path / "batch", setting, STEPS + 4), whole)
+    # A training that has ended does nothing; CSVLogger does not read its file then.
+    ended = run(tmp_path / "batch", setting, seed=98)
+    assert_same({**ended, "callbacks": whole["callbacks"]}, whole)
 
 
 @pytest.mark.slow

@@ -276,6 +276,32 @@ def test_tfrecord_files_of_tensorflow(tmp_path):
     assert data[0][0].tolist() == [1, 301, 601, 901, 1201]
 
 
+def test_array_record_files(tmp_path):
+    module = pytest.importorskip("array_record.python.array_record_module")
+    for name, numbers in (("a", range(5)), ("b", range(5, 9))):
+        writer = module.ArrayRecordWriter(str(tmp_path / name), "group_size:1")
+        for i in numbers:
+            writer.write(bytes([i]) * (i + 1))
+        writer.close()
+
+    def parse(content):
+        return np.int64(content[0]), np.int64(len(content))
+
+    paths = [tmp_path / "a", tmp_path / "b"]
+    data = training.IndexedDataset.from_array_record(
+        paths, parse, batch_size=4, seed=1, threads=2
+    )
+    same = training.IndexedDataset((np.arange(9), np.arange(1, 10)), 4, seed=1)
+    for step in range(3):
+        for a, b in zip(data[step], same[step], strict=True):
+            np.testing.assert_array_equal(a, b)
+    (tmp_path / "c").write_bytes(b"no records" * 10)
+    with pytest.raises(ValueError, match="no ArrayRecord file"):
+        training.IndexedDataset.from_array_record(tmp_path / "c", parse)
+    with pytest.raises(FileNotFoundError, match="ArrayRecord"):
+        training.IndexedDataset.from_array_record(tmp_path / "d", parse)
+
+
 @pytest.mark.tensorflow
 def test_tf_data(tmp_path):
     import tensorflow as tf

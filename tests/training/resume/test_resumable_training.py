@@ -72,6 +72,20 @@ def test_a_training_that_has_ended_does_nothing(tmp_path, ended, capsys):
     assert again.fit(indexed(), epochs=2, verbose=0).epoch == [0, 1]
 
 
+def test_the_end_of_another_fit_does_not_write_over_weights(tmp_path):
+    # At its end fit writes the optimizer's averages into the weights, and then
+    # WeightAveraging writes its own, which are the result of this training.
+    def fit():
+        averages = callbacks.WeightAveraging(decay=0.5)
+        sgd = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)
+        model = _model()
+        model.compile(sgd, "mse")
+        return _fit(tmp_path / "run", averages, model=model)[0].get_weights()
+
+    for before, after in zip(fit(), fit(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
 def test_more_epochs_go_on_as_if_there_had_been_more(tmp_path, ended):
     shutil.copytree(ended[0], tmp_path / "run")
     log = tmp_path / "log.csv"

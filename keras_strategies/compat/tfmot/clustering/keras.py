@@ -9,14 +9,17 @@ import keras
 from keras_strategies import compression
 from keras_strategies._internal import bases, checks
 from keras_strategies.compat.tfmot import _arguments
-from keras_strategies.compat.tfmot.clustering import clusterable_layer, experimental
+from keras_strategies.compat.tfmot.clustering import (
+    _resume,
+    clusterable_layer,
+    experimental,
+)
 from keras_strategies.compat.tfmot.clustering._cluster_weights import (
     CentroidInitialization,
     cluster,
 )
 from keras_strategies.compat.tfmot.clustering.clusterable_layer import ClusterableLayer
 from keras_strategies.compression._common.update_constraint import constrained_weights
-from keras_strategies.compression.clustering._cluster import is_clustered
 
 __all__ = [
     "CentroidInitialization",
@@ -71,15 +74,20 @@ def strip_clustering(model: keras.Model) -> keras.Model:
     A model that is not being clustered is returned as it is, as in the original.
     """
     _arguments.check_instance("model", model, keras.Model)
-    if any(is_clustered(weight) for weight in constrained_weights(model)):
+    if constrained_weights(model):
         compression.strip(model)
     return model
 
 
 @contextlib.contextmanager
 def cluster_scope() -> Iterator[None]:
-    """Does nothing: clustered models load without a scope."""
-    yield
+    """Makes models that are loaded inside the block keep their shared values.
+
+    Weights of one value move together when the model is trained on. To let weights
+    change clusters too, call `cluster_weights` on the loaded model.
+    """
+    with _resume.holding_what_is_loaded():
+        yield
 
 
 class ClusteringSummaries(bases.TensorBoard):

@@ -14,15 +14,13 @@ from keras_strategies.compression.pruning._pruning_constraint import existing_sp
 
 # A kernel with a smaller share of exact zeros was not pruned.
 _LEAST_SPARSITY = 0.02
-_MARK = "_tfmot_holds_zeros"
 
 
 def hold_zeros(model: keras.Model) -> bool:
     """Keeps the zeros of a model that is not under pruning; whether it has any.
 
     The masks of pruning are the zeros themselves, so they are in every file; the
-    schedule is not. A sparsity that the weights already have is never undercut, so a
-    target of 0 keeps what is there.
+    schedule is not.
     """
     if not model.built or constrained_weights(model):
         return False
@@ -33,17 +31,8 @@ def hold_zeros(model: keras.Model) -> bool:
     ]
     if not sparse:
         return False
-    schedule = compression.ConstantSparsity(0.0, 0, frequency=1_000_000_000)
-    compression.prune(model, schedule, include=sparse)
-    setattr(model, _MARK, True)
+    compression.preserve(model, "sparsity", include=sparse)
     return True
-
-
-def release(model: keras.Model) -> None:
-    """Ends `hold_zeros`, so that a schedule may prune further."""
-    if getattr(model, _MARK, False):
-        compression.strip(model)
-        setattr(model, _MARK, False)
 
 
 def warn_of_schedule(model: keras.Model) -> None:

@@ -23,7 +23,7 @@ from keras_strategies.compat.tfmot.sparsity._schedules import (
 from keras_strategies.compression import SparsitySchedule
 from keras_strategies.compression._common import compressible_weights
 from keras_strategies.compression._common.update_constraint import constrained_weights
-from keras_strategies.compression.pruning._prune import is_pruned
+from keras_strategies.compression.pruning._prune import keeps_zeros
 
 __all__ = [
     "ConstantSparsity",
@@ -155,7 +155,6 @@ def _prune_targets(
         ):
             single.append(layer)
     for model in whole:
-        _resume.release(model)
         with _arguments.uncompiled(model):
             prune(model)
     # A layer by itself has no optimizer yet: its pruning waits for `fit`.
@@ -170,7 +169,7 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     """
     _arguments.check_instance("model", model, keras.Model)
     _deferred_pruning.cancel(model)
-    if any(is_pruned(weight) for weight in constrained_weights(model)):
+    if any(keeps_zeros(weight) for weight in constrained_weights(model)):
         compression.strip(model)
     return model
 

@@ -98,3 +98,22 @@ def bitwise_or(x: Any, y: Any) -> Any:
     import tensorflow as tf
 
     return tf.bitwise.bitwise_xor(x, y) + bitwise_and(x, y)
+
+
+def left_shift(x: Any, count: Any) -> Any:
+    """Returns x * 2^count, the powers from a table: LiteRT multiplies int32."""
+    import tensorflow as tf
+
+    powers = tf.constant([1 << bit for bit in range(31)] + [-(1 << 31)], x.dtype)
+    return x * tf.gather(powers, count)
+
+
+def in_float32(function: Any) -> Any:
+    """Returns `function` with float64 arguments and result, computed in float32."""
+
+    def converted(*values: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.cast(function(*(tf.cast(x, tf.float32) for x in values)), tf.float64)
+
+    return converted

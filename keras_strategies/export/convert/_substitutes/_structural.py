@@ -246,3 +246,149 @@ def _moved_first_axis(x, axis):
     order = list(range(1, len(x.shape)))
     order.insert(axis, 0)
     return tf.transpose(x, order)
+
+
+def cumulative_product(axis: int, exclusive: bool, reverse: bool) -> Any:
+    """Returns a running product in log2(n) steps, each with the one before it.
+
+    After step `k` each entry holds the product of the last `2^k` ones (Hillis and
+    Steele, 1986).
+    """
+
+    def function(x: Any, *_: Any) -> Any:
+        import tensorflow as tf
+
+        size = x.shape[axis]
+        x = tf.reverse(x, [axis]) if reverse else x
+        if exclusive:
+            x = _moved_on(x, axis, 1, size)
+        step = 1
+        while step < size:
+            x = x * _moved_on(x, axis, step, size)
+            step *= 2
+        return tf.reverse(x, [axis]) if reverse else x
+
+    return function
+
+
+def _moved_on(x, axis, step, size):
+    """Moves the entries of an axis on by `step`, behind as many ones."""
+    import tensorflow as tf
+
+    rest = [slice(None)] * axis
+    ones = tf.ones_like(x[(*rest, slice(0, step))])
+    return tf.concat([ones, x[(*rest, slice(0, size - step))]], axis)
+
+
+def insertion_points(is_lower: bool, dtype: str) -> Any:
+    """Returns the number of sorted values below each value, or not above it."""
+
+    def function(ordered: Any, values: Any) -> Any:
+        import tensorflow as tf
+
+        first, second = ordered[:, None, :], values[:, :, None]
+        is_before = first < second if is_lower else first <= second
+        return tf.cast(tf.reduce_sum(tf.cast(is_before, tf.int32), axis=2), dtype)
+
+    return function
+
+
+def rgb_to_hsv(x: Any) -> Any:
+    """Returns hue, saturation and value, in the formula of TensorFlow's kernel."""
+    import tensorflow as tf
+
+    red, green, blue = x[..., 0], x[..., 1], x[..., 2]
+    value = tf.reduce_max(x, axis=-1)
+    spread = value - tf.reduce_min(x, axis=-1)
+    is_gray = spread <= 0
+    factor = 1.0 / (6.0 * tf.where(is_gray, tf.ones_like(spread), spread))
+    hue = tf.where(
+        tf.equal(value, red),
+        factor * (green - blue),
+        tf.where(
+            tf.equal(value, green),
+            factor * (blue - red) + 2.0 / 6.0,
+            factor * (red - green) + 4.0 / 6.0,
+        ),
+    )
+    hue = tf.where(is_gray, tf.zeros_like(hue), tf.where(hue < 0, hue + 1.0, hue))
+    is_black = value <= 0
+    saturation = tf.where(
+        is_black, tf.zeros_like(value), spread / tf.where(is_black, 1.0, value)
+    )
+    return tf.stack([hue, saturation, value], axis=-1)
+
+
+def determinant(x: Any) -> Any:
+    """Returns the determinants of matrices of at most three rows, written out."""
+
+    def minor(rows, columns):
+        if not columns:
+            return 1.0
+        first, *rest = rows
+        total = None
+        for index, column in enumerate(columns):
+            others = [entry for entry in columns if entry != column]
+            term = x[..., first, column] * minor(rest, others)
+            total = (
+                term if total is None else total - term if index % 2 else total + term
+            )
+        return total
+
+    return minor(*([list(range(x.shape[-1]))] * 2))
+
+
+def projected_image(
+    shape: Sequence[int], sizes: Sequence[int], transform: Sequence[float], how: str
+) -> Any:
+    """Returns a projection of images, whose pixels are looked up at fixed positions.
+
+    Args:
+        shape: Height and width of the images.
+        sizes: Those of the result.
+        transform: `(a0, a1, a2, b0, b1, b2, c0, c1)`: the result's pixel (x, y) is that
+            of ((a0 x + a1 y + a2) / k, (b0 x + b1 y + b2) / k), k = c0 x + c1 y + 1.
+        how: `"BILINEAR"` or `"NEAREST"`.
+    """
+    entries = lookups(shape, sizes, transform, how)
+
+    def function(images: Any, transforms: Any, size: Any, fill: Any) -> Any:
+        import tensorflow as tf
+
+        height, width, channels = images.shape[1:]
+        flat = tf.reshape(images, [-1, height * width, channels])
+        total, inside = 0.0, np.zeros(sizes[0] * sizes[1], "float32")
+        for indices, weights in entries:
+            part = tf.gather(flat, tf.constant(indices, tf.int32), axis=1)
+            total += part * tf.constant(weights[None, :, None])
+            inside += weights
+        total += fill * tf.constant(1 - inside[None, :, None])
+        return tf.reshape(total, [-1, *sizes, channels])
+
+    return function
+
+
+def lookups(
+    shape: Sequence[int], sizes: Sequence[int], transform: Sequence[float], how: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns `(pixel numbers, weights)` of each neighbour; outside the weight is 0."""
+    rows, columns = (grid.ravel() for grid in np.mgrid[: sizes[0], : sizes[1]])
+    a0, a1, a2, b0, b1, b2, c0, c1 = np.float64(transform)
+    scale = c0 * columns + c1 * rows + 1.0
+    x = (a0 * columns + a1 * rows + a2) / scale
+    y = (b0 * columns + b1 * rows + b2) / scale
+    if how == "NEAREST":
+        ends = [(np.floor(x + 0.5), np.floor(y + 0.5), np.ones_like(x))]
+    else:
+        left, top = np.floor(x), np.floor(y)
+        ends = [
+            (left + i, top + j, (1 - np.abs(x - left - i)) * (1 - np.abs(y - top - j)))
+            for i in (0, 1)
+            for j in (0, 1)
+        ]
+    result = []
+    for column, row, weight in ends:
+        is_inside = (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
+        number = np.where(is_inside, row * shape[1] + column, 0).astype("int32")
+        result.append((number, np.where(is_inside, weight, 0.0).astype("float32")))
+    return result

@@ -23,6 +23,10 @@ class InaccurateSubstitute(RuntimeError):
     """A substitute that differs from its operation, which must not be used."""
 
 
+# Operations whose result on constants is one, as TensorFlow writes shapes.
+_OF_CONSTANTS = ("ExpandDims", "Pack", "Reshape", "StridedSlice")
+
+
 def replace(
     saved_model: str | os.PathLike[str], ops: Collection[str]
 ) -> dict[str, Any]:
@@ -198,16 +202,10 @@ def _definition(op):
 
 def _describe(node, by_name, arguments):
     """Returns the `Node` of a node: its attributes, constants and shapes."""
-    import tensorflow as tf
 
     inputs = [edge for edge in node.input if not edge.startswith("^")]
     sources = [by_name.get(edge.split(":")[0]) for edge in inputs]
-    constants = [
-        tf.make_ndarray(_root(source, by_name).attr["value"].tensor)
-        if source is not None and _root(source, by_name).op == "Const"
-        else None
-        for source in sources
-    ]
+    constants = [_constant(source, by_name) for source in sources]
     shapes = []
     for edge, source, constant in zip(inputs, sources, constants, strict=True):
         if constant is not None:
@@ -223,6 +221,28 @@ def _describe(node, by_name, arguments):
         shapes=shapes,
         dtypes=_input_dtypes(node),
     )
+
+
+def _constant(node, by_name):
+    """The value of a node that makes a constant, or a part or shape of one, or None."""
+    import tensorflow as tf
+
+    if node is None:
+        return None
+    node = _root(node, by_name)
+    if node.op == "Const":
+        return tf.make_ndarray(node.attr["value"].tensor)
+    if node.op not in _OF_CONSTANTS:
+        return None
+    edges = [edge for edge in node.input if not edge.startswith("^")]
+    values = [_constant(by_name.get(edge.split(":")[0]), by_name) for edge in edges]
+    if any(value is None for value in values):
+        return None
+    if node.op == "Pack":
+        return np.stack(values, _attribute(node, "axis").i)
+    names = [argument.name for argument in _definition(node.op).input_arg]
+    feed = dict(zip(names, values, strict=True))
+    return getattr(tf.raw_ops, node.op)(**feed, **_attributes(node)).numpy()
 
 
 def _root(node, by_name):

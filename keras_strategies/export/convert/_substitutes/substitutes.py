@@ -1,6 +1,7 @@
 """Table of the operations that LiteRT lacks, and what stands for each."""
 
 import dataclasses
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -141,8 +142,89 @@ def _einsum(node):
     return _structural.einsum(equation)
 
 
+def _left_shift(node):
+    if set(node.dtypes) != {"int32"}:
+        raise NotReplaceable("LiteRT multiplies int32 only")
+    return _elementwise.left_shift
+
+
+def _cumulative_product(node):
+    axis, shape = node.constants[1], node.shapes[0]
+    if axis is None or shape is None or shape[int(axis)] is None:
+        raise NotReplaceable("the size of its axis is not fixed")
+    return _structural.cumulative_product(
+        int(axis) % len(shape), node.attributes["exclusive"], node.attributes["reverse"]
+    )
+
+
+def _projected_image(node):
+    sizes, transform = _image_sizes(_with_second(node)), node.constants[1]
+    if transform is None or transform.size != 8:
+        raise NotReplaceable("its transform is not one constant")
+    mode = node.attributes["fill_mode"].decode()
+    if mode != "CONSTANT":
+        raise NotReplaceable(f"it fills by {mode.lower()}")
+    how = node.attributes["interpolation"].decode()
+    shape = node.shapes[0][1:3]
+    return _structural.projected_image(shape, sizes, transform.ravel(), how)
+
+
+def _with_second(node):
+    """The node with its third input, the sizes, in the place of the second."""
+    return dataclasses.replace(node, constants=[None, node.constants[2]])
+
+
+def _determinant(node):
+    shape = node.shapes[0]
+    if shape is None or shape[-1] is None or shape[-1] > 3:
+        raise NotReplaceable("its matrices have more than three rows")
+    return _structural.determinant
+
+
+def _insertion_points(is_lower):
+    def make(node):
+        if node.constants[0] is None:
+            raise NotReplaceable("its sorted values are not constant")
+        return _structural.insertion_points(is_lower, _dtype_name(node, "out_type"))
+
+    return Substitute(make, tolerance=0.0)
+
+
+def _dtype_name(node, attribute):
+    import tensorflow as tf
+
+    return tf.as_dtype(node.attributes[attribute]).name
+
+
+def _in_float32(name, **settings):
+    """Arithmetic of float64, which LiteRT converts but does not compute."""
+
+    def make(node):
+        import tensorflow as tf
+
+        if set(node.dtypes) != {"float64"}:
+            raise NotReplaceable("LiteRT has it for float32")
+        return _elementwise.in_float32(operator.attrgetter(name)(tf))
+
+    return Substitute(make, is_elementwise=True, **settings)
+
+
 #: Operation of TensorFlow -> what stands for it.
 SUBSTITUTES: dict[str, Substitute] = {
+    # Of float64 only, as for the positions of quantiles.
+    **{
+        op: _in_float32(name)
+        for op, name in {
+            "AddV2": "add",
+            "Ceil": "math.ceil",
+            "Floor": "math.floor",
+            "Maximum": "maximum",
+            "Minimum": "minimum",
+            "Mul": "multiply",
+            "RealDiv": "divide",
+            "Sub": "subtract",
+        }.items()
+    },
     "Acos": _function(_elementwise.acos, low=-0.999, high=0.999),
     "Acosh": _function(_elementwise.acosh, low=1.01, high=20.0),
     "Asin": _function(_elementwise.asin, low=-0.999, high=0.999),
@@ -154,13 +236,20 @@ SUBSTITUTES: dict[str, Substitute] = {
     "BitwiseOr": _bitwise(_elementwise.bitwise_or),
     "Conv2DBackpropInput": Substitute(_transposed_convolution, tolerance=1e-5),
     "Cosh": _function(_elementwise.cosh),
+    "Cumprod": Substitute(_cumulative_product, tolerance=1e-5),
     "Einsum": Substitute(_einsum, tolerance=1e-5),
     "Erf": _function(_erf.erf),
     "Erfc": _function(_erf.erfc),
+    "ImageProjectiveTransformV3": Substitute(_projected_image, 0.0, 1.0, 1e-4),
+    "LeftShift": Substitute(_left_shift, 0.0, 31.0, 0.0, is_elementwise=True),
+    "LowerBound": _insertion_points(True),
+    "MatrixDeterminant": Substitute(_determinant, tolerance=1e-5),
     "MaxPool3D": Substitute(_pool_3d(True)),
+    "RGBToHSV": Substitute(lambda node: _structural.rgb_to_hsv, 0.0, 1.0),
     "ResizeBicubic": Substitute(_bicubic, 0.0, 1.0, 1e-5),
     "Roll": Substitute(_roll, tolerance=0.0),
     "ScaleAndTranslate": Substitute(_scale_and_translate, 0.0, 1.0, 1e-5),
     "Sinh": _function(_elementwise.sinh),
     "Tan": _function(_elementwise.tan, low=-1.5, high=1.5),
+    "UpperBound": _insertion_points(False),
 }

@@ -10,7 +10,7 @@ medians of the time a step takes, and their ratio; the ratio of processor times 
 given too, because other work on the machine disturbs it less. Masks are renewed
 every 100 steps and held in between, as in a usual schedule.
 
-    scripts/benchmark compression [--only size|steps|filters] [--data FILE.npz]
+    scripts/benchmark compression_gains [--only size|steps|filters] [--data FILE.npz]
                                   [--seeds N] [--rounds N] [--large]
 
 `KERAS_BACKEND` chooses the backend of the steps. `--data` is a file with MNIST's

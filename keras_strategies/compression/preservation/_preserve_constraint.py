@@ -1,4 +1,4 @@
-"""Constraint that preserves zeros and shared values in quantization-aware training."""
+"""Constraint that preserves zeros and shared values of a weight."""
 
 import weakref
 from collections.abc import Callable
@@ -24,18 +24,18 @@ class PreserveConstraint(UpdateConstraint):
     Args:
         model: The model or, until it is known, the layer.
         weight: The variable.
-        plan: A dict of `_preserve.preservation_plan`.
-        on_end: Called when `strip` ends it.
+        plan: A dict of `preservation_plan`.
+        on_end: Called when `strip` ends it. Defaults to `None`.
     """
 
-    purpose, state = "keeping zeros and clusters", "kept_by_quantize_aware"
+    purpose, state = "keeping zeros and clusters", "already_preserved"
 
     def __init__(
         self,
         model: Any,
         weight: keras.Variable,
         plan: dict[str, Any],
-        on_end: Callable[[], None],
+        on_end: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(model, weight)
         self.on_end = on_end
@@ -50,7 +50,8 @@ class PreserveConstraint(UpdateConstraint):
 
     def detach(self, weight: keras.Variable) -> None:
         super().detach(weight)
-        self.on_end()
+        if self.on_end is not None:
+            self.on_end()
 
     def remember(self, value: Any) -> Any:
         if self.positions is None:

@@ -1,0 +1,1 @@
+"""Paths inside of TFMOT that its guides import from."""

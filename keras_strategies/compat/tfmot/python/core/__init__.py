@@ -1,0 +1,1 @@
+"""A path of TFMOT that its guides import from."""

@@ -1,0 +1,1 @@
+"""Zeros and shared values that stay through plain training."""

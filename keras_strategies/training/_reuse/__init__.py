@@ -1,0 +1,1 @@
+"""One compiled model in the place of many of the same structure."""

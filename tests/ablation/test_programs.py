@@ -1,0 +1,105 @@
+"""Trainings of an arm share one compiled program, with the results of their own."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_strategies import ablation
+from keras_strategies.ablation._runs.execution import Runner
+from keras_strategies.ablation._runs.log import Log
+from keras_strategies.ablation._runs.programs import Programs
+from keras_strategies.ablation._runs.training import Job, train
+from tests.ablation import networks
+
+COMPILES = keras.backend.backend() != "torch"
+
+
+class Counted(keras.layers.Layer):
+    """Counts its Python calls in training: each is of a trace, or of an eager step."""
+
+    calls = 0
+
+    def call(self, inputs, training=False):
+        Counted.calls += bool(training)
+        return inputs
+
+
+def build():
+    layers = [keras.Input((4,)), keras.layers.Dense(6, "relu"), Counted()]
+    layers += [keras.layers.BatchNormalization(), keras.layers.Dropout(0.3)]
+    model = keras.Sequential([*layers, keras.layers.Dense(2, "softmax")])
+    model.compile(keras.optimizers.Adagrad(0.1), networks.LOSS, metrics=["accuracy"])
+    return model
+
+
+def averaged(epochs):
+    return [keras.callbacks.EarlyStopping("loss", restore_best_weights=True)]
+
+
+def test_results_are_those_of_single_trainings():
+    changes = {"stop": ablation.Strategy("stop", callbacks=averaged)}
+    setup, programs = networks.setup(build, changes), Programs()
+    train(setup, Job(("stop",), 0), programs)
+    calls = Counted.calls
+    shared = train(setup, Job(("stop",), 1), programs)
+    if COMPILES:
+        assert Counted.calls == calls
+    single = train(setup, Job(("stop",), 1))
+    assert Counted.calls > calls
+    assert shared["initial"] == single["initial"]
+    np.testing.assert_allclose(shared["parts"], single["parts"], atol=1e-5)
+    for name, values in single["history"].items():
+        np.testing.assert_allclose(shared["history"][name], values, atol=1e-5)
+
+
+def test_what_cannot_share_trains_by_itself():
+    """A strategy whose callbacks hold the model that it changed."""
+    seen = []
+
+    def holding():
+        model = seen[-1]
+        return [
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=lambda epoch, logs: model.layers[0].kernel.assign(
+                    model.layers[0].kernel * 0.5
+                )
+            )
+        ]
+
+    changes = {"hold": ablation.Strategy("hold", model=seen.append, callbacks=holding)}
+    setup, programs = networks.setup(networks.build, changes), Programs()
+    for run in (0, 1):
+        record = train(setup, Job(("hold",), run), programs)
+    single = train(setup, Job(("hold",), 1))
+    np.testing.assert_allclose(record["parts"], single["parts"], atol=1e-6)
+    assert record["history"] == single["history"]
+
+
+def test_a_failure_leaves_nothing_behind():
+    broken = []
+
+    def breaking():
+        def stop(epoch, logs):
+            if broken:
+                raise RuntimeError(broken.pop())
+
+        return [keras.callbacks.LambdaCallback(on_epoch_end=stop)]
+
+    changes = {"break": ablation.Strategy("break", callbacks=breaking)}
+    setup, programs = networks.setup(networks.build, changes), Programs()
+    train(setup, Job(("break",), 0), programs)
+    broken.append("once")
+    assert "once" in train(setup, Job(("break",), 1), programs)["error"]
+    record = train(setup, Job(("break",), 1), programs)
+    single = train(setup, Job(("break",), 1))
+    assert record["history"] == single["history"]
+
+
+@pytest.mark.skipif(not COMPILES, reason="Torch compiles nothing to be kept")
+def test_the_runner_keeps_arms_that_go_on():
+    with Log(None) as log:
+        runner = Runner(networks.setup(epochs=1), log, None, 1)
+        runner.run([Job((), 0), Job(("adam",), 0)])
+        assert sorted(runner._programs._kept) == ["adam", "baseline"]
+        runner.run([Job(("adam",), 1)])
+        assert list(runner._programs._kept) == ["adam"]
