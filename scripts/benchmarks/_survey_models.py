@@ -1,4 +1,4 @@
-"""109 small models on themes of public bug reports about TFLite conversion.
+"""125 small models on themes of public bug reports about TFLite conversion.
 
 Each is one layer or operation that reports name (tensorflow/tensorflow,
 keras-team/keras and ai-edge issues), behind an input of its own.
@@ -31,24 +31,29 @@ def _quantized(mode):
     inputs = keras.Input((8,), name="x")
     hidden = L.Dense(16, activation="relu")(inputs)
     model = keras.Model(inputs, L.Dense(4)(hidden))
-    if mode == "gptq":
-        rng = np.random.default_rng(0)
-        data = [rng.normal(size=(1, 8)).astype("float32") for _ in range(8)]
-        config = keras.quantizers.GPTQConfig(
-            dataset=data,
-            tokenizer=None,
-            weight_bits=4,
-            num_samples=8,
-            sequence_length=8,
-            group_size=-1,
-            quantization_layer_structure={
-                "pre_block_layers": [model.layers[0]],
-                "sequential_blocks": model.layers[1:],
-            },
-        )
-        model.quantize("gptq", config=config)
-    else:
-        model.quantize(mode)
+    model.quantize(mode)
+    return model
+
+
+def _quantized_by_gptq():
+    inputs = keras.Input((8,), dtype="int32", name="tokens")
+    embedding = L.Embedding(16, 8)
+    block = keras.Sequential([keras.Input((8, 8)), L.Dense(8, activation="relu")])
+    model = keras.Model(inputs, block(embedding(inputs)))
+    rng = np.random.default_rng(0)
+    config = keras.quantizers.GPTQConfig(
+        dataset=[rng.integers(0, 16, 8) for _ in range(8)],
+        tokenizer=object(),  # the data are numbers already
+        weight_bits=4,
+        num_samples=8,
+        sequence_length=8,
+        group_size=-1,
+        quantization_layer_structure={
+            "pre_block_layers": [embedding],
+            "sequential_blocks": [block],
+        },
+    )
+    model.quantize("gptq", config=config)
     return model
 
 
@@ -352,8 +357,9 @@ def _rest():
         "fori_loop",
         lambda: _of_function(lambda x: ops.fori_loop(0, 3, lambda i, s: s * 2, x)),
     )
-    for mode in ("int8", "int4", "gptq"):
+    for mode in ("int8", "int4"):
         yield f"quantize {mode}", lambda mode=mode: _quantized(mode)
+    yield "quantize gptq", _quantized_by_gptq
 
 
 def models() -> dict[str, Callable[[], keras.Model]]:

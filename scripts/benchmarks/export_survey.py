@@ -29,7 +29,7 @@ from keras_strategies import export
 
 # What a refusal must say: something that the user can do.
 _ADVICE = re.compile(
-    r"\b(use|write|give|pass|replace|set|leave|export|compute)\b", re.I
+    r"\b(use|write|give|pass|replace|set|leave|export|compute|take)\b", re.I
 )
 
 

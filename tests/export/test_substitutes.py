@@ -148,6 +148,25 @@ def test_products_positions_and_colors_of_one_model(target):
     assert result.max_difference < 1e-5
 
 
+@pytest.mark.parametrize("how", ["BILINEAR", "NEAREST"])
+def test_projections_are_tensorflows(how):
+    import tensorflow as tf
+
+    images = tf.constant(RNG.random((2, 5, 7, 3)), tf.float32)
+    transform = np.float32([0.9, -0.31, 0.7, 0.23, 1.1, -0.4, 0.013, -0.02])
+    function = _structural.projected_image((5, 7), (6, 4), transform, how)
+    expected = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=transform[None],
+        output_shape=[6, 4],
+        fill_value=0.25,
+        interpolation=how,
+        fill_mode="CONSTANT",
+    )
+    found = function(images, transform[None], [6, 4], 0.25)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_running_products_in_any_direction():
     import tensorflow as tf
 

@@ -141,11 +141,8 @@ def debug_quantization(
         job.start(folder)
         measured = _measure(job, samples, sensitivity_layers)
         verdicts = _verdicts(job)
-    rows = _diagnosis.diagnose(measured["rows"], measured["sensitivity"])
-    if not rows:
-        job.warnings.append("The quantizer made no operation int8.")
     return QuantizationReport(
-        rows=tuple(rows),
+        rows=_rows(job, measured),
         sensitivity=tuple(
             sorted(measured["sensitivity"], key=lambda entry: entry["error_ratio"])
         ),
@@ -158,6 +155,13 @@ def debug_quantization(
         seconds=time.monotonic() - started,
         warnings=tuple(job.warnings),
     )
+
+
+def _rows(job, measured):
+    rows = _diagnosis.diagnose(measured["rows"], measured["sensitivity"])
+    if not rows:
+        job.warnings.append("The quantizer made no operation int8.")
+    return tuple(rows)
 
 
 def _verdicts(job):

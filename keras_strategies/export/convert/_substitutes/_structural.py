@@ -336,3 +336,59 @@ def determinant(x: Any) -> Any:
         return total
 
     return minor(*([list(range(x.shape[-1]))] * 2))
+
+
+def projected_image(
+    shape: Sequence[int], sizes: Sequence[int], transform: Sequence[float], how: str
+) -> Any:
+    """Returns a projection of images, whose pixels are looked up at fixed positions.
+
+    Args:
+        shape: Height and width of the images.
+        sizes: Those of the result.
+        transform: `(a0, a1, a2, b0, b1, b2, c0, c1)`: the result's pixel (x, y) is that
+            of ((a0 x + a1 y + a2) / k, (b0 x + b1 y + b2) / k), k = c0 x + c1 y + 1.
+        how: `"BILINEAR"` or `"NEAREST"`.
+    """
+    entries = lookups(shape, sizes, transform, how)
+
+    def function(images: Any, transforms: Any, size: Any, fill: Any) -> Any:
+        import tensorflow as tf
+
+        height, width, channels = images.shape[1:]
+        flat = tf.reshape(images, [-1, height * width, channels])
+        total, inside = 0.0, np.zeros(sizes[0] * sizes[1], "float32")
+        for indices, weights in entries:
+            part = tf.gather(flat, tf.constant(indices, tf.int32), axis=1)
+            total += part * tf.constant(weights[None, :, None])
+            inside += weights
+        total += fill * tf.constant(1 - inside[None, :, None])
+        return tf.reshape(total, [-1, *sizes, channels])
+
+    return function
+
+
+def lookups(
+    shape: Sequence[int], sizes: Sequence[int], transform: Sequence[float], how: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns `(pixel numbers, weights)` of each neighbour; outside the weight is 0."""
+    rows, columns = (grid.ravel() for grid in np.mgrid[: sizes[0], : sizes[1]])
+    a0, a1, a2, b0, b1, b2, c0, c1 = np.float64(transform)
+    scale = c0 * columns + c1 * rows + 1.0
+    x = (a0 * columns + a1 * rows + a2) / scale
+    y = (b0 * columns + b1 * rows + b2) / scale
+    if how == "NEAREST":
+        ends = [(np.floor(x + 0.5), np.floor(y + 0.5), np.ones_like(x))]
+    else:
+        left, top = np.floor(x), np.floor(y)
+        ends = [
+            (left + i, top + j, (1 - np.abs(x - left - i)) * (1 - np.abs(y - top - j)))
+            for i in (0, 1)
+            for j in (0, 1)
+        ]
+    result = []
+    for column, row, weight in ends:
+        is_inside = (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
+        number = np.where(is_inside, row * shape[1] + column, 0).astype("int32")
+        result.append((number, np.where(is_inside, weight, 0.0).astype("float32")))
+    return result

@@ -157,6 +157,23 @@ def _cumulative_product(node):
     )
 
 
+def _projected_image(node):
+    sizes, transform = _image_sizes(_with_second(node)), node.constants[1]
+    if transform is None or transform.size != 8:
+        raise NotReplaceable("its transform is not one constant")
+    mode = node.attributes["fill_mode"].decode()
+    if mode != "CONSTANT":
+        raise NotReplaceable(f"it fills by {mode.lower()}")
+    how = node.attributes["interpolation"].decode()
+    shape = node.shapes[0][1:3]
+    return _structural.projected_image(shape, sizes, transform.ravel(), how)
+
+
+def _with_second(node):
+    """The node with its third input, the sizes, in the place of the second."""
+    return dataclasses.replace(node, constants=[None, node.constants[2]])
+
+
 def _determinant(node):
     shape = node.shapes[0]
     if shape is None or shape[-1] is None or shape[-1] > 3:
@@ -223,6 +240,7 @@ SUBSTITUTES: dict[str, Substitute] = {
     "Einsum": Substitute(_einsum, tolerance=1e-5),
     "Erf": _function(_erf.erf),
     "Erfc": _function(_erf.erfc),
+    "ImageProjectiveTransformV3": Substitute(_projected_image, 0.0, 1.0, 1e-4),
     "LeftShift": Substitute(_left_shift, 0.0, 31.0, 0.0, is_elementwise=True),
     "LowerBound": _insertion_points(True),
     "MatrixDeterminant": Substitute(_determinant, tolerance=1e-5),
