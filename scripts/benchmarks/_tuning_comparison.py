@@ -1,4 +1,4 @@
-"""Searches on ten functions, stored curve by curve, and what their ranks say.
+"""Searches on functions of their own, stored curve by curve, and what their ranks say.
 
     python scripts/benchmarks/_tuning_comparison.py run FILE [--seeds N] [--minutes M]
     python scripts/benchmarks/_tuning_comparison.py report FILE
