@@ -226,7 +226,7 @@ def main():
     quiet()
     if arguments.only == "searches":
         _tuning_comparison.run(arguments.curves, arguments.seeds)
-        _tuning_comparison.report(arguments.curves)
+        _tuning_comparison.report(arguments.curves, seeds=arguments.seeds)
         return
     seeds = [SEED_STEP * k + 1 for k in range(arguments.seeds)]
     tables = []
