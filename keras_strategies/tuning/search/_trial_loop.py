@@ -50,11 +50,6 @@ class TrialLoop(ModelFits):
             "trial_memory_limit", mebibytes, isolates
         )
 
-    def _call_back(self, trial_callbacks: Any) -> None:
-        """Checks the function that makes the callbacks of a trial."""
-        checks.callable_or_none("trial_callbacks", trial_callbacks)
-        self.trial_callbacks = trial_callbacks
-
     def enqueue(self, values: Mapping[str, Any]) -> None:
         """Enqueues values to be tried before what the algorithm proposes.
 
