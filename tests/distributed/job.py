@@ -56,6 +56,11 @@ with distributed.scope():
             Kill(),
         ]
         data = {"x": training.IndexedDataset((x, y), 16, seed=1)}
+    elif "shards" in settings:
+        shards = {"num_shards": distributed.world_size()}
+        shards["shard_index"] = distributed.rank()
+        records = training.IndexedDataset((x, y), 16, drop_remainder=True, **shards)
+        data = {"x": records}
     else:
         data = {"x": x, "y": y, "batch_size": 16}
     history = model.fit(

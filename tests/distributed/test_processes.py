@@ -71,6 +71,13 @@ def test_two_processes_train_as_one(alone, tmp_path, _):
         np.testing.assert_array_equal(loaded, np.asarray(weight, "float32"))
 
 
+@pytest.mark.slow
+def test_each_process_may_read_its_own_records(tmp_path):
+    one, _ = _run(tmp_path / "one", 0, shards=True)
+    two, _ = _run(tmp_path / "two", 2, shards=True)
+    _assert_close(two, one)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return _run(tmp_path_factory.mktemp("whole"), 2, kill=(-1, 0, ""))[0]

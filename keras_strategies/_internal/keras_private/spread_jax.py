@@ -61,10 +61,11 @@ def mesh_repaired(group: ProcessGroup | None) -> Iterator[None]:
             "_get_distributed_iterator",
             lambda self, distribution: _batches(self.data_adapter, group),
         ),
+        (trainer.JAXTrainer, "make_train_function", _make_function("train", group)),
+        (trainer.JAXTrainer, "make_test_function", _make_function("test", None)),
     ]
     if group is not None:
         changes += [
-            (trainer.JAXTrainer, "make_train_function", _checked_weights(group)),
             (trainer.JAXTrainer, "make_predict_function", _whole_outputs()),
         ]
     with replaced(changes):
@@ -149,16 +150,40 @@ def _from_parts(data, group):
     return keras.tree.map_structure(place, data)
 
 
-def _checked_weights(group):
+def _make_function(kind, group):
     from keras.src.backend.jax import trainer
 
-    original = trainer.JAXTrainer.make_train_function
+    original = getattr(trainer.JAXTrainer, f"make_{kind}_function")
+    attribute = f"{kind}_function"
 
-    def make_train_function(self, force=False):
-        require_equal_weights(self, group)
-        return original(self, force)
+    def make_function(self, force=False):
+        if group is not None:
+            require_equal_weights(self, group)
+        before = getattr(self, attribute)
+        original(self, force)
+        distribution = keras.distribution.distribution()
+        if getattr(self, attribute) is not before and isinstance(
+            distribution, keras.distribution.DataParallel
+        ):
+            step = getattr(self, f"{kind}_step")
+            function = _replicating(self, step, distribution.device_mesh)
+            setattr(self, attribute, function)
 
-    return make_train_function
+    return make_function
+
+
+def _replicating(model, step, mesh):
+    """A step that leaves all of its state on every device.
+
+    Keras compiles one for the layouts of each weight that trained when it was made, and
+    a callback that unfreezes a layer afterwards ends it with an error.
+    """
+    import jax
+
+    if model.jit_compile and not model.run_eagerly:
+        everywhere = keras.distribution.TensorLayout([], mesh).backend_layout
+        step = jax.jit(step, donate_argnums=0, out_shardings=(None, everywhere))
+    return model._make_function(step)
 
 
 def _whole_outputs():

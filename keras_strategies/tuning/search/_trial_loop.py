@@ -71,6 +71,7 @@ class TrialLoop(ModelFits):
     ) -> Iterator[None]:
         """Checks the arguments, shows the budget and then the progress."""
         if type(self).run_trial is self._own_run_trial():
+            _misuse.check_hypermodel(self.hypermodel)
             _misuse.check_data(self.hypermodel, fit_args, fit_kwargs)
         for name in FIT_ARGUMENTS:
             if name in self._fit_ranges and fit_kwargs.get(name) is not None:
