@@ -6,8 +6,8 @@ The parts: `functions`: Hartmann-6 and a conditional toy, 40 trials; the millise
 are processor time. `digits`: a network on scikit-learn's digits, 25 trials of 8 epochs.
 `pruning`: epochs that the median pruner saves there. `speed`: the same random trials by
 KerasTuner and with shared models, one search after the other. Other searches run side
-by side, one to a core. `searches` (only if asked for) compares eleven searches on ten
-functions; it takes hours, and goes on with the curves that are in the file `--curves`.
+by side, one to a core. `searches` (only if asked for) compares eleven searches on formulas
+and recorded trainings; it takes hours, and goes on with the curves that are in the file `--curves`.
 """
 
 import argparse
@@ -226,7 +226,7 @@ def main():
     quiet()
     if arguments.only == "searches":
         _tuning_comparison.run(arguments.curves, arguments.seeds)
-        _tuning_comparison.report(arguments.curves)
+        _tuning_comparison.report(arguments.curves, seeds=arguments.seeds)
         return
     seeds = [SEED_STEP * k + 1 for k in range(arguments.seeds)]
     tables = []
