@@ -7,7 +7,7 @@ from typing import Any
 
 # module -> the extra of this package that brings it
 _EXTRAS = {
-    "array_record": "array_record",
+    "array_record": "array-record",
     "cloudpickle": "tuning",
     "cmaes": "tuning",
     "fsspec": "cloud",

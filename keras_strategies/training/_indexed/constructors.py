@@ -73,7 +73,7 @@ class FromFiles:
     ) -> Self:
         """Returns a data set of the records in ArrayRecord files.
 
-        It needs the package `array_record`, the extra of that name. A file that is
+        It needs the package `array_record`, the extra `array-record`. A file that is
         written with `group_size:1` is read by single records, others by groups.
 
         Args:
