@@ -16,6 +16,12 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
     "--xla_cpu_use_fusion_emitters=false",
 )
+# Tests marked `devices` run in a process of their own, which has two processors for two
+# devices: see tests/distributed/test_devices.py.
+if os.environ.get("KERAS_STRATEGIES_TEST_DEVICES") == "2":
+    os.environ["XLA_FLAGS"] = (
+        f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    )
 if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -23,6 +29,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 
 from tests import shortcuts
+
+TWO_DEVICES = os.environ.get("KERAS_STRATEGIES_TEST_DEVICES") == "2"
 
 # Files that take 15 seconds or more, the longest first: with `--no-loadscope-reorder`
 # they start first, so that no worker ends with one of them alone.
@@ -48,6 +56,15 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run the slow tests too")
 
 
+def pytest_sessionstart(session):
+    if TWO_DEVICES and os.environ["KERAS_BACKEND"] == "tensorflow":
+        import tensorflow as tf
+
+        (processor,) = tf.config.list_physical_devices("CPU")
+        device = tf.config.LogicalDeviceConfiguration()
+        tf.config.set_logical_device_configuration(processor, [device, device])
+
+
 def pytest_collection_modifyitems(config, items):
     import keras
 
@@ -57,7 +74,8 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         slow = item.get_closest_marker("slow") and not full
         other = item.get_closest_marker("tensorflow") and backend != "tensorflow"
-        (dropped if slow or other else kept).append(item)
+        alone = bool(item.get_closest_marker("devices")) != TWO_DEVICES
+        (dropped if slow or other or alone else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
     items[:] = sorted(kept, key=_rank)
@@ -72,7 +90,7 @@ def pytest_collection_finish(session):
     import keras
 
     shortcuts.collect_rarely()
-    quick = not session.config.getoption("--full")
+    quick = not session.config.getoption("--full") and not TWO_DEVICES
     if quick and keras.backend.backend() == "tensorflow":
         shortcuts.optimize_no_graphs()
 
@@ -81,7 +99,7 @@ def pytest_collection_finish(session):
 def _short_ways(request, monkeypatch):
     import keras
 
-    quick = not request.config.getoption("--full")
+    quick = not request.config.getoption("--full") and not TWO_DEVICES
     if quick and keras.backend.backend() == "tensorflow":
         shortcuts.trace_once(request.path, monkeypatch)
 

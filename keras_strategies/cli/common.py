@@ -39,6 +39,17 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def positive_number(text: str) -> float:
+    """Parses a finite number above 0 for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):  # also for NaN
+        raise argparse.ArgumentTypeError(f"must be above 0. Received: {text}")
+    return value
+
+
 def fraction(text: str) -> float:
     """Parses a number in `[0, 1]` for argparse."""
     try:

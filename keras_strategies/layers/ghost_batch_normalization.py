@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import bases, checks
+from keras_strategies._internal.keras_private import sum_over_replicas
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 
@@ -170,8 +171,10 @@ class GhostBatchNormalization(bases.BatchNormalization):
         self, moving: keras.Variable, statistic: Tensor, counts: Tensor
     ) -> None:
         # Each ghost batch is weighted by its number of valid positions.
-        weights = counts / ops.maximum(ops.sum(counts), 1)
-        current = ops.sum(statistic * weights, axis=0)
+        # Those of all replicas of tf.distribute count.
+        total = sum_over_replicas(ops.sum(counts))
+        current = sum_over_replicas(ops.sum(statistic * counts, axis=0))
+        current = current / ops.maximum(total, 1)
         previous = ops.cast(moving, current.dtype)
         moving.assign(previous * self.momentum + current * (1 - self.momentum))
 

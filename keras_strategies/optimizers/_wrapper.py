@@ -86,8 +86,11 @@ class OptimizerWrapper(SavedWithInner, bases.Optimizer):
         # of a row: Python's operators and norms need their sum.
         gradients = [keras_private.dense_gradient(gradient) for gradient in grads]
         averaging = traversal.base_optimizers(self)
-        with keras_private.averages_deferred(averaging):
-            self._update(gradients, variables)
+        with (
+            keras_private.averages_deferred(averaging),
+            keras_private.summed_first(self, gradients) as summed,
+        ):
+            self._update(summed, variables)
 
     def _update(self, gradients: list[Any], variables: list[Any]) -> None:
         """Updates `variables` through the inner optimizer."""

@@ -6,10 +6,11 @@ validation and history are its own. `attach_head` and `fine_tune` put a backbone
 was trained elsewhere to a new task; `distill` teaches a small model by a large one;
 `fit_many` trains one architecture many times, as for an `Ensemble`.
 `ResumableTraining` and `IndexedDataset` make a training that died go on as if it had
-not.
+not. `distributed` trains over several devices, processes and machines.
 """
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from keras_strategies._internal.lazy import lazy_names
 
@@ -21,6 +22,7 @@ from keras_strategies.training._fine_tune.depth_multipliers import (
 from keras_strategies.training._many.ensemble import Ensemble
 
 if TYPE_CHECKING:
+    from keras_strategies.training import distributed
     from keras_strategies.training._accelerate import accelerate
     from keras_strategies.training._distill.distillation_result import (
         DistillationResult,
@@ -88,6 +90,7 @@ __all__ = [
     "accelerate",
     "attach_head",
     "distill",
+    "distributed",
     "fine_tune",
     "fit",
     "fit_many",
@@ -99,7 +102,13 @@ __all__ = [
     "xla_report",
 ]
 
-__getattr__ = lazy_names(__name__, _MODULES)
+_lazy = lazy_names(__name__, _MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "distributed":
+        return importlib.import_module(f"{__name__}.{name}")
+    return _lazy(name)
 
 
 def __dir__() -> list[str]:

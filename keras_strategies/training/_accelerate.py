@@ -50,8 +50,9 @@ def accelerate(
     `model.fit`, `evaluate` and `predict` use it. With `shuffle=False` the weights are
     those of plain `fit` except for rounding. Data larger than `memory_limit` are
     transferred in blocks; another number of rows needs no new program. On JAX
-    everything is compiled by XLA; on Torch nothing is compiled, and the plan is plain
-    `fit`.
+    everything is compiled by XLA. On Torch the plan is plain `fit`, unless you name
+    `"inductor-step"`, Keras's step through `torch.compile`: on processors it takes 10
+    to 30 s to compile, and helps wide networks only.
 
     Callbacks have what they have in plain `fit`, step by step. What schedulers set
     (`callbacks.StepValues`) is fed into the program, averages of weights move and

@@ -18,8 +18,8 @@ class Candidate(NamedTuple):
     """One way to run an epoch.
 
     Attributes:
-        compiler: `"graph"`, `"xla"`, or `"plain"` for whatever the model was compiled
-            with.
+        compiler: `"graph"`, `"xla"`, `"inductor"` (`torch.compile`), or `"plain"` for
+            whatever the model was compiled with.
         granularity: `"step"`, `"block"` or `"epoch"`: what one call of a compiled
             function runs.
     """
@@ -30,6 +30,11 @@ class Candidate(NamedTuple):
     @property
     def name(self) -> str:
         return "plain" if self.compiler == "plain" else "-".join(self)
+
+    @property
+    def uses_jit(self) -> bool:
+        """Whether the steps are what Keras makes with `jit_compile=True`."""
+        return self.compiler in ("xla", "inductor")
 
     @property
     def uses_blocks(self) -> bool:
@@ -43,13 +48,14 @@ ALL = [PLAIN] + [
     for granularity in ("step", "block", "epoch")
     for compiler in ("graph", "xla")
 ]
-BY_NAME = {candidate.name: candidate for candidate in ALL}
+TORCH = Candidate("inductor", "step")
+BY_NAME = {candidate.name: candidate for candidate in [*ALL, TORCH]}
 
 
 def candidate_names(candidates: Sequence[str] | Literal["auto"]) -> list[str]:
     """Checks the argument `candidates` and returns a list of names."""
     if candidates == "auto":
-        return list(BY_NAME)
+        return [candidate.name for candidate in ALL]
     checks.instance("candidates", candidates, (list, tuple))
     if not candidates:
         checks.fail("`candidates` must name one at least", candidates=candidates)
@@ -65,11 +71,16 @@ def possible_candidates(
     candidates = [BY_NAME[name] for name in names]
     backend = keras.backend.backend()
     if backend == "torch":
+        if TORCH in candidates:
+            return [PLAIN, TORCH] if PLAIN in candidates else [TORCH], []
         note = (
-            "The Torch backend has no compiled training step; plain `fit` is the only "
-            "candidate."
+            "On Torch plain `fit` is the only candidate unless you name "
+            "'inductor-step', torch.compile, which takes 10 to 30 s to compile."
         )
         return [PLAIN], [note]
+    candidates = [item for item in candidates if item != TORCH]
+    if not candidates:
+        checks.fail("'inductor-step' needs the Torch backend", candidates=names)
     candidates, notes = _for_data(candidates, data)
     if type(model).make_train_function is not keras.Model.make_train_function:
         candidates = [item for item in candidates if not item.uses_blocks]

@@ -9,6 +9,7 @@ import keras
 
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import print_message
+from keras_strategies._internal.keras_private.process_group import active_group
 from keras_strategies._internal.keras_private.resuming import (
     is_in_fit,
     running_fit,
@@ -47,6 +48,12 @@ class ResumableTraining(bases.Callback):
     before it is used. SIGTERM and SIGINT save and end the process; if the disk is full,
     training goes on with a warning.
 
+    Several devices inside `training.distributed.scope` train and resume exactly, too.
+    In a group of processes the chief writes, to a directory that all hosts share, and
+    each process reads; `training.distributed.launch` starts the group again when a
+    process has died. At SIGTERM a group of TensorFlow ends at its next checkpoint, one
+    of JAX after the step.
+
     A checkpoint of another training (other layers, optimizer, batch size, versions) is
     refused, and the error names what differs.
 
@@ -65,9 +72,9 @@ class ResumableTraining(bases.Callback):
         mode: Whether less or more of it is better: `"min"`, `"max"` or `"auto"`, by the
             metric. Defaults to `"auto"`.
         allow: Names of parts that may differ from those of the checkpoint: `"backend"`,
-            `"callbacks"`, `"compile"`, `"data"`, `"model"` (with the same weights),
-            `"optimizer"`, `"versions"`. The result is then no longer that of one run.
-            Defaults to none.
+            `"callbacks"`, `"compile"`, `"data"`, `"devices"`, `"model"` (with the same
+            weights), `"optimizer"`, `"versions"`. The result is then no longer that of
+            one run. Defaults to none.
         on_error: What follows from a checkpoint that cannot be written: `"warn"` once,
             or `"raise"`. Defaults to `"warn"`.
         background: Whether checkpoints are written in a thread. Defaults to `True`.
@@ -176,6 +183,7 @@ class ResumableTraining(bases.Callback):
             self.on_error,
             self.background,
             self.take_over,
+            self._is_chief,
         )
         others = [item for item in siblings(self) if item is not self._last]
         run = TrainingRun(model, fit, others, store, self.save_freq, self.params)
@@ -186,12 +194,17 @@ class ResumableTraining(bases.Callback):
             store.close()
             raise
         self._run = run
-        if message and self.verbose:
+        if message and self.verbose and self._is_chief:
             print_message(message)
         if run.is_over:
             self._skip_fit(run)
         elif self.handle_signals:
             self._signals.install()
+
+    @property
+    def _is_chief(self):
+        group = active_group()
+        return group is None or group.is_chief
 
     def _monitor(self, model):
         if self.keep_best is None:
@@ -265,18 +278,19 @@ class ResumableTraining(bases.Callback):
 
     def all_have_ended_batch(self, batch: int) -> None:
         """Called when `on_train_batch_end` of every other callback has been."""
-        run, leaves = self._current(), self._signals.received is not None
-        if run.end_batch(batch, leaves) and leaves:
+        run, is_asked = self._current(), self._signals.received is not None
+        leaves = is_asked and run.can_save_alone
+        if run.end_batch(batch, leaves) and is_asked:
             self._leave(run)
 
     def all_have_ended_epoch(self, epoch: int, logs: dict[str, Any] | None) -> None:
         """Called when `on_epoch_end` of every other callback has been."""
-        run, leaves = self._current(), self._signals.received is not None
+        run, is_asked = self._current(), self._signals.received is not None
+        leaves = is_asked and run.can_save_alone
         if self.keep_best is not None and self.keep_best not in (logs or {}):
             self._warn_of_missing_monitor(logs)
         always = leaves or self.keep_every is not None or self.keep_best is not None
-        run.end_epoch(epoch, logs or {}, always)
-        if leaves:
+        if run.end_epoch(epoch, logs or {}, always) and is_asked:
             self._leave(run)
 
     def _warn_of_missing_monitor(self, logs):

@@ -26,18 +26,22 @@ def initial(widths, rng):
     return kernels, [np.zeros(n) for n in widths[1:]]
 
 
-def outputs(kernels, biases, x):
-    """The activations of each layer; the last are logits."""
+def outputs(kernels, biases, x, linear=()):
+    """The activations of each layer; the last are logits.
+
+    `linear` has the numbers of the layers without relu, beside the last.
+    """
     values = [x]
     for number, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
         y = values[-1] @ kernel + bias
-        values.append(np.maximum(y, 0) if number < len(kernels) - 1 else y)
+        is_linear = number == len(kernels) - 1 or number in linear
+        values.append(y if is_linear else np.maximum(y, 0))
     return values
 
 
-def gradients(kernels, biases, x, labels):
+def gradients(kernels, biases, x, labels, linear=()):
     """Gradients of the mean cross-entropy: `(of kernels, of biases)`."""
-    values = outputs(kernels, biases, x)
+    values = outputs(kernels, biases, x, linear)
     logits = values[-1] - values[-1].max(axis=1, keepdims=True)
     delta = np.exp(logits)
     delta /= delta.sum(axis=1, keepdims=True)
@@ -48,7 +52,9 @@ def gradients(kernels, biases, x, labels):
         of_kernels.insert(0, values[number].T @ delta)
         of_biases.insert(0, delta.sum(axis=0))
         if number:
-            delta = (delta @ kernels[number].T) * (values[number] > 0)
+            delta = delta @ kernels[number].T
+            if number - 1 not in linear:
+                delta *= values[number] > 0
     return of_kernels, of_biases
 
 
@@ -90,13 +96,14 @@ class Loop:
         biases: List of arrays, copied.
         data: `(x, labels)`.
         seed: Of the order of the batches.
+        linear: Numbers of layers without relu.
     """
 
-    def __init__(self, kernels, biases, data, seed, batch=64):
+    def __init__(self, kernels, biases, data, seed, linear=(), batch=64):
         self.kernels = [k.copy() for k in kernels]
         self.biases = [b.copy() for b in biases]
         self.x, self.labels = data
-        self.batch = batch
+        self.batch, self.linear = batch, linear
         self.rng = np.random.default_rng(seed)
         self.optimizer = Adam([*self.kernels, *self.biases])
         self.count = sum(k.size for k in self.kernels)
@@ -116,7 +123,9 @@ class Loop:
     def update(self, rows, rate, masks=None, used=None):
         """One step; masked weights are zero afterwards. Returns the dense gradients."""
         used = self.kernels if used is None else used
-        dense, of_biases = gradients(used, self.biases, self.x[rows], self.labels[rows])
+        dense, of_biases = gradients(
+            used, self.biases, self.x[rows], self.labels[rows], self.linear
+        )
         arrays, grads = [*self.kernels, *self.biases], [*dense, *of_biases]
         if masks is not None:
             grads[: len(masks)] = [g * m for g, m in zip(dense, masks, strict=True)]
@@ -144,6 +153,15 @@ class Loop:
                 masks = largest([np.abs(k) for k in self.kernels], kept)
                 for kernel, mask in zip(self.kernels, masks, strict=True):
                     kernel *= mask
+        return self
+
+    def masks(self):
+        return [k != 0 for k in self.kernels]
+
+    def pruned_at_once(self, size):
+        """Magnitude, one threshold for all layers, without any training."""
+        masks = largest([np.abs(k) for k in self.kernels], self.kept(size))
+        self.kernels = [k * m for k, m in zip(self.kernels, masks, strict=True)]
         return self
 
     def movement(self, size, epochs, rate, score_rate=1e-2):
@@ -210,7 +228,7 @@ class Loop:
         kernel *= mask
 
     def accuracy(self, x, labels):
-        guesses = outputs(self.kernels, self.biases, x)[-1].argmax(1)
+        guesses = outputs(self.kernels, self.biases, x, self.linear)[-1].argmax(1)
         return float(np.mean(guesses == labels))
 
     def weights(self):

@@ -1,4 +1,4 @@
-"""Searches on ten functions, stored curve by curve, and what their ranks say.
+"""Searches on functions of their own, stored curve by curve, and what their ranks say.
 
     python scripts/benchmarks/_tuning_comparison.py run FILE [--seeds N] [--minutes M]
     python scripts/benchmarks/_tuning_comparison.py report FILE
@@ -71,7 +71,7 @@ def read(path):
     return {(r["function"], r["search"], r["seed"]): r for r in found}
 
 
-def run(path, seeds, minutes, searches, functions):
+def run(path, seeds, minutes=1e9, searches=SEARCHES, functions=None):
     from _tuning_functions import FUNCTIONS
     from _tuning_searches import PACKAGES
 
@@ -119,13 +119,15 @@ def blocks(found, searches, budget):
     for function, seed in sorted({(f, s) for f, _, s in found}):
         keys = [(function, search, seed) for search in searches]
         if all(key in found for key in keys):
+            # A search that has used up its space ends before.
             lines = [found[key]["best"] for key in keys]
             rows[function, seed] = [line[min(budget, len(line)) - 1] for line in lines]
     return rows
 
 
-def report(path, searches=SEARCHES):
-    found = read(path)
+def report(path, searches=SEARCHES, seeds=10):
+    first = {SEED_STEP * k + 3 for k in range(seeds)}
+    found = {key: line for key, line in read(path).items() if key[2] in first}
     searches = [s for s in searches if any(key[1] == s for key in found)]
     print("| Search | " + " | ".join(f"rank at {b}" for b in BUDGETS) + " | ms |")
     print("|---|" + "---|" * (len(BUDGETS) + 1))
@@ -193,7 +195,7 @@ def main():
     if given.action == "run":
         run(given.file, given.seeds, given.minutes, searches, given.function)
     else:
-        report(given.file, searches)
+        report(given.file, searches, given.seeds)
 
 
 if __name__ == "__main__":

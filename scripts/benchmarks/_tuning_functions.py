@@ -1,6 +1,6 @@
-"""Ten functions of `scripts/benchmark tuning` that no search here was tuned on.
+"""Functions of `scripts/benchmark tuning` that no search here was tuned on.
 
-Five formulas, whose optimum lies elsewhere for each seed, and five tables of recorded
+Five formulas, whose optimum lies elsewhere for each seed, and tables of recorded
 trainings of Keras models (`_record_tables.py`).
 """
 
@@ -206,8 +206,6 @@ FUNCTIONS = {
     "network": Function(network_space, network),
     "branches": Function(branches_space, branches),
     "noisy": Function(numbers(*"abc"), noisy),
-    **{
-        name: table_function(name)
-        for name in ("digits", "tumours", "diabetes", "friedman", "reviews")
-    },
+    # Of the tables that are recorded.
+    **{path.stem: table_function(path.stem) for path in sorted(FOLDER.glob("*.csv"))},
 }

@@ -10,7 +10,7 @@ converter, by `to_tflite(rescue=)`, which have ranges for each output channel of
 convolution. Activations have one range in both. "Recovered" is the share of the added
 cross-entropy that is gone.
 
-    scripts/benchmark rescue [--seeds N] [--bits B] [--spread F]
+    scripts/benchmark rescue [--seeds N] [--bits B] [--spread F] [--files]
 """
 
 import argparse
@@ -186,8 +186,10 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--bits", type=int, default=8)
     parser.add_argument("--spread", type=float, default=30.0)
+    parser.add_argument("--files", action="store_true", help="the second table alone")
     args = parser.parse_args()
-    _table(*run(args.seeds, args.bits, args.spread))
+    if not args.files:
+        _table(*run(args.seeds, args.bits, args.spread))
     print("\nFiles of the converter:")
     _table(*run_files(args.seeds, args.spread))
 

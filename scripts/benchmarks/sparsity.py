@@ -5,14 +5,18 @@ one of several ways in as many further steps, and scored on the other half. Size
 number of weights that are not zero. In the third data set the network was trained on
 the digits 0 to 4, and is fine-tuned on 5 to 9 while it is pruned. The learning rate is
 the best of three for pruning by magnitude on other seeds, and for the others too.
-Differences from magnitude are those of the same seed. Then filters of a convolutional
+Differences from magnitude are those of the same seed. The package's own pruning is
+trained by Keras, all else by one loop in NumPy. Then filters of a convolutional
 network: by the size of their weights, or by their share in the loss (Taylor).
 
-    scripts/benchmark sparsity [--seeds N] [--size F ...] [--data NAME ...] [--filters]
+    scripts/benchmark sparsity [--seeds N] [--size F ...] [--data NAME ...]
+        [--rows FILE] [--light] [--filters]
 """
 
 import argparse
+import json
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,7 +29,23 @@ from keras_strategies import compression
 
 HIDDEN = (96, 96)
 EPOCHS, RATE = 10, 1e-2
-BASELINE = "`prune(scope='global')`"
+BASELINE = "magnitude, one threshold"
+METHODS = (
+    "dense, trained on",
+    BASELINE,
+    "movement",
+    "lottery ticket, rewound to epoch 2",
+    "SET, from the start",
+    "RigL, from the start",
+    "low rank, by `factorize`",
+    "fewer units, by `prune_filters`",
+)
+# The same in Keras: what the package trains itself.
+PACKAGE = (
+    "`prune(scope='global')`",
+    "`prune(scope='layer')`",
+    "`prune(scope='global', criterion='movement')`",
+)
 
 
 def _standard(x):
@@ -98,33 +118,36 @@ class Case:
 
         return {
             "dense, trained on": lambda size: self.loop().trained(EPOCHS, RATE),
-            BASELINE: lambda size: self._by_package(size, scope="global"),
-            "`prune(scope='layer')`": lambda size: self._by_package(size),
-            "the same as the first, in NumPy": lambda size: self.loop().pruned(
-                size, EPOCHS, RATE
+            "`prune(scope='global')`": lambda size: self._by_package(
+                size, scope="global"
             ),
+            "`prune(scope='layer')`": lambda size: self._by_package(size),
+            BASELINE: lambda size: self.loop().pruned(size, EPOCHS, RATE),
             "`prune(scope='global', criterion='movement')`": lambda size: (
                 self._by_package(size, 1, scope="global", criterion="movement")
             ),
-            "movement as published": lambda size: self.loop().movement(
-                size, EPOCHS, RATE
-            ),
+            "movement": lambda size: self.loop().movement(size, EPOCHS, RATE),
             "lottery ticket, rewound to epoch 2": self._rewound,
             "SET, from the start": lambda size: evolved(size, False),
             "RigL, from the start": lambda size: evolved(size, True),
-            "low rank, `factorize`": self._low_rank,
+            "low rank, by `factorize`": self._low_rank,
+            "fewer units, by `prune_filters`": self._fewer_units,
         }
 
     def _rewound(self, size):
+        masks = self.loop().pruned_at_once(size).masks()
         loop = self.loop(self.early)
-        sizes = [np.abs(kernel) for kernel in self.base[0]]
-        order = np.concatenate([s.ravel() for s in sizes])
-        kept = loop.kept(size)
-        threshold = np.partition(order, -kept)[-kept]
-        masks = [s >= threshold for s in sizes]
         for kernel, mask in zip(loop.kernels, masks, strict=True):
             kernel *= mask
         return loop.trained(EPOCHS, RATE, masks)
+
+    def untrained(self):
+        """Methods whose result is not trained any more."""
+        return {
+            "magnitude": lambda size: self.loop().pruned_at_once(size),
+            "low rank, by `factorize`": lambda size: self._low_rank(size, 0),
+            "fewer units, by `prune_filters`": lambda size: self._fewer_units(size, 0),
+        }
 
     def _network(self):
         kernels, biases = self.base
@@ -160,12 +183,40 @@ class Case:
         compression.prune(model, schedule, **options)
         return self._fit(model)
 
-    def _low_rank(self, size):
+    def _low_rank(self, size, epochs=EPOCHS):
+        model = self._network()
+        # The last layer is small, and its rank is the number of classes.
+        last = model.layers[-1]
+        kept, total = last.kernel.shape[0] * 10, _Scored(model).weights()
+        share = (size * total - kept) / (total - kept)
         try:
-            small = compression.factorize(self._network(), size=size)
+            small = compression.factorize(model, size=share, exclude=last)
         except ValueError:  # not even rank 1 is as small
             return None
-        return self._fit(self._compiled(small))
+        names = [layer.name for layer in small.layers]
+        linear = [n for n, name in enumerate(names) if name.endswith("_low_rank")]
+        return self._structured(small, epochs, linear)
+
+    def _fewer_units(self, size, epochs=EPOCHS):
+        model = self._network()
+        width, units = model.input_shape[-1], HIDDEN[0]
+
+        def weights(kept):
+            return kept * (width + kept + 10)
+
+        kept = max(n for n in range(units) if weights(n) <= size * weights(units))
+        small = compression.prune_filters(model, 1 - kept / units, round_to=1)
+        return self._structured(small, epochs)
+
+    def _structured(self, small, epochs, linear=()):
+        dense = [x for x in small.layers if isinstance(x, layers.Dense)]
+        kernels = [np.asarray(x.kernel, "float64") for x in dense]
+        biases = [
+            np.asarray(x.bias, "float64") if x.use_bias else np.zeros(x.units)
+            for x in dense
+        ]
+        loop = Loop(kernels, biases, self.train, self.seed + 2000, linear)
+        return loop.trained(epochs, RATE)
 
 
 class _Scored:
@@ -183,27 +234,71 @@ class _Scored:
         return sum(int(np.count_nonzero(array)) for array in arrays)
 
 
-def run(name, seeds, sizes):
-    """Yields one row for each size and method."""
-    scores, weights = {}, {}
+def measure(name, seeds, sizes, rows, methods):
+    """Adds one row for each seed, size and method that `rows` does not have."""
+    for seed in range(seeds):
+        case = None
+        for size in sizes:
+            for method in methods:
+                key = {"data": name, "seed": seed, "size": size, "method": method}
+                if any(row.items() >= key.items() for row in rows.rows):
+                    continue
+                case = case or Case(name, seed)
+                small = case.methods()[method](size)
+                if small is not None:
+                    accuracy = small.accuracy(*case.test)
+                    weights = small.weights()
+                    rows.add(key | {"accuracy": accuracy, "weights": weights})
+                keras.backend.clear_session()
+
+
+class Rows:
+    """Results, kept in a file of JSON lines if one is given."""
+
+    def __init__(self, path=None):
+        self.path, self.rows = path, []
+        if path is not None and path.exists():
+            self.rows = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def add(self, row):
+        self.rows.append(row)
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def table(name, sizes, rows, methods):
+    """Yields one line for each size and method."""
+    for size in sizes:
+        own = [x for x in rows.rows if x["data"] == name and x["size"] == size]
+        base = {x["seed"]: x["accuracy"] for x in own if x["method"] == BASELINE}
+        for method in methods:
+            of = [x for x in own if x["method"] == method]
+            if not of:
+                yield f"| {name} | {size:g} | {method} | | cannot be as small | |"
+                continue
+            gain = 100 * np.array([x["accuracy"] - base[x["seed"]] for x in of])
+            error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
+            accuracy = 100 * np.mean([x["accuracy"] for x in of])
+            weights = int(np.mean([x["weights"] for x in of]))
+            yield (
+                f"| {name} | {size:g} | {method} | {weights:,} | {accuracy:.1f} "
+                f"| {gain.mean():+.1f} ± {error:.1f} |"
+            )
+
+
+def run_untrained(name, seeds, sizes=(0.7, 0.5, 0.3)):
+    """Yields one line for each size and method."""
+    scores = {}
     for seed in range(seeds):
         case = Case(name, seed)
         for size in sizes:
-            for method, make in case.methods().items():
-                small = make(size)
-                if small is not None:
-                    key = size, method
-                    scores.setdefault(key, []).append(small.accuracy(*case.test))
-                    weights.setdefault(key, []).append(small.weights())
-                keras.backend.clear_session()
+            for method, make in case.untrained().items():
+                accuracy = make(size).accuracy(*case.test)
+                scores.setdefault((size, method), []).append(100 * accuracy)
     for (size, method), values in scores.items():
-        values = 100 * np.array(values)
-        gain = values - 100 * np.array(scores[size, BASELINE])[: len(values)]
-        error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
-        yield (
-            f"| {name} | {size:g} | {method} | {int(np.mean(weights[size, method])):,} "
-            f"| {values.mean():.1f} | {gain.mean():+.1f} ± {error:.1f} |"
-        )
+        error = np.std(values, ddof=1) / np.sqrt(len(values))
+        yield f"| {name} | {size:g} | {method} | {np.mean(values):.1f} ± {error:.1f} |"
 
 
 def _convolutional(classes=10):
@@ -282,18 +377,27 @@ def _trained_filters(model, data, epochs):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--size", type=float, nargs="+", default=[0.1, 0.03])
+    parser.add_argument("--size", type=float, nargs="+", default=[0.3, 0.1, 0.03])
     names = ["digits", "generated", "transfer"]
     parser.add_argument("--data", nargs="*", default=names, choices=names)
+    parser.add_argument("--rows", type=pathlib.Path, help="file to go on from")
+    parser.add_argument("--light", action="store_true", help="NumPy alone")
     parser.add_argument("--filters", action="store_true", help="filters alone")
     args = parser.parse_args()
     if not args.filters:
+        rows = Rows(args.rows)
+        methods = METHODS if args.light else METHODS + PACKAGE
         print(
             "| Data | Size | | Weights | Accuracy | Gain |\n|---|---|---|---|---|---|"
         )
         for name in args.data:
-            for row in run(name, args.seeds, args.size):
-                print(row, flush=True)
+            measure(name, args.seeds, args.size, rows, methods)
+            for line in table(name, args.size, rows, methods):
+                print(line, flush=True)
+        print("\n| Data | Size | Not trained | Accuracy |\n|---|---|---|---|")
+        for name in [name for name in args.data if name != "transfer"]:
+            for line in run_untrained(name, args.seeds):
+                print(line, flush=True)
     if args.filters or args.data == names:
         print("\n| Removed | By | At once | Trained on | Gain |\n|---|---|---|---|---|")
         for row in run_filters(args.seeds, (0.5, 0.75)):

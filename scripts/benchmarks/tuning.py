@@ -1,11 +1,13 @@
 """Searches against KerasTuner's own and Optuna's TPE, at equal budget.
 
-    scripts/benchmark tuning [--only functions|digits|pruning|speed] [--seeds N] [--jobs N]
+    scripts/benchmark tuning [--only PART] [--seeds N] [--jobs N]
 
-`speed`: trials an hour of the same random trials, one process after the other. Ten
-further functions: `scripts/benchmarks/_tuning_comparison.py`. `functions`: Hartmann-6 and a conditional toy, 40 trials; the milliseconds are processor
-time. `digits`: a network on scikit-learn's digits, 25 trials of 8 epochs. `pruning`:
-epochs that the median pruner saves there. Searches run side by side, one to a core.
+The parts: `functions`: Hartmann-6 and a conditional toy, 40 trials; the milliseconds
+are processor time. `digits`: a network on scikit-learn's digits, 25 trials of 8 epochs.
+`pruning`: epochs that the median pruner saves there. `speed`: the same random trials by
+KerasTuner and with shared models, one search after the other. Other searches run side
+by side, one to a core. `searches` (only if asked for) compares eleven searches on formulas
+and recorded trainings; it takes hours, and goes on with the curves that are in the file `--curves`.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import importlib.util
 import logging
 import multiprocessing
 import os
+import pathlib
 import statistics
 import tempfile
 import time
@@ -26,6 +29,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import _tuning_comparison
 import keras
 import keras_tuner
 import optuna
@@ -35,6 +39,7 @@ from scipy.stats import rankdata
 
 from keras_strategies import tuning
 
+PARTS = ("functions", "digits", "pruning", "speed", "searches")
 SEED_STEP = 1000  # neighbouring seeds of KerasTuner's random search share draws
 
 
@@ -136,7 +141,7 @@ def pruning(seeds, pool):
 
 
 def speed(trials):
-    """Seconds of the same trials: KerasTuner's, and ours with shared models and without.
+    """Seconds of the same trials, by KerasTuner and by us, with shared models too.
 
     Random searches with the proposals and initial weights of one seed.
     """
@@ -213,11 +218,16 @@ def quiet():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=("functions", "digits", "pruning", "speed"))
+    parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--curves", type=pathlib.Path, default="searches.jsonl")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     quiet()
+    if arguments.only == "searches":
+        _tuning_comparison.run(arguments.curves, arguments.seeds)
+        _tuning_comparison.report(arguments.curves, seeds=arguments.seeds)
+        return
     seeds = [SEED_STEP * k + 1 for k in range(arguments.seeds)]
     tables = []
     with concurrent.futures.ProcessPoolExecutor(

@@ -5,6 +5,10 @@ import numpy as np
 import pytest
 
 from keras_strategies._internal import keras_private, traversal
+from keras_strategies._internal.keras_private.compiled_step import (
+    HeldNumber,
+    excludes_from_weight_decay,
+)
 
 
 def test_batches_seen_counts_raw_batches():
@@ -189,3 +193,20 @@ class Several(keras.optimizers.Optimizer):
     def __init__(self, optimizers):
         super().__init__(learning_rate=0.0)
         self.optimizers = optimizers
+
+
+def test_a_held_number_is_a_number_that_is_never_zero():
+    held = HeldNumber(0.25, name="rate")
+    assert held != 0 and held != 0.0 and held > 0
+    held.assign_number(0.5)
+    assert float(keras.ops.convert_to_numpy(held)) == 0.5
+    assert float(keras.ops.convert_to_numpy(held.scale)) == 2.0
+    doubled = keras.ops.cast(held, "float32") * 2
+    assert float(keras.ops.convert_to_numpy(doubled)) == 1.0
+
+
+def test_what_is_excluded_from_weight_decay_is_seen():
+    optimizer = keras.optimizers.AdamW(0.1)
+    assert not excludes_from_weight_decay(optimizer)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    assert excludes_from_weight_decay(optimizer)

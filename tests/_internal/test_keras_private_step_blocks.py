@@ -151,3 +151,19 @@ def test_nothing_is_taken_from_a_dataset_to_describe_it():
     assert not step_blocks.batch_specification(step_blocks.batch_adapter(dense))[1]
     sparse = tf.data.Dataset.from_tensors(tf.sparse.from_dense([[1.0]]))
     assert step_blocks.batch_specification(step_blocks.batch_adapter(sparse))[0] is None
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Torch has no blocks")
+@pytest.mark.parametrize("shuffle", [True, "batch"])
+def test_orders_of_fit_are_permutations_that_a_seed_repeats(shuffle):
+    def orders():
+        keras.utils.set_random_seed(1)
+        made = step_blocks.row_orders_of_fit(10, 4, shuffle)
+        return [next(made) for _ in range(2)]
+
+    first = orders()
+    for order, again in zip(first, orders(), strict=True):
+        np.testing.assert_array_equal(order, again)
+        np.testing.assert_array_equal(np.sort(order), np.arange(10))
+        within = (order // 4 == np.arange(10) // 4).all()
+        assert within == (shuffle == "batch")

@@ -91,6 +91,7 @@ def test_code_of_own_functions(result):
     assert "baseline" not in result.code(["nothing"])
 
 
+@pytest.mark.slow
 def test_interrupted_studies_go_on(result, tmp_path):
     """Nothing is trained twice, and the table is that of an uninterrupted study."""
     few = networks.strategies()

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.filterwarnings(
 CURVE = [5.0, 4.0, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5]
 
 
+@pytest.mark.slow
 def test_passes_the_tests_of_keras(monkeypatch):
     ran = run_keras_suite(
         monkeypatch, "early_stopping_test", "EarlyStopping", EarlyStopping

@@ -306,6 +306,7 @@ def test_state_of_an_unknown_callback_is_an_error():
         callbacks.get_state(keras.callbacks.Callback())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="Keras's tests compile with XLA"
 )

@@ -13,6 +13,7 @@ from tests.versions import need_multi_optimizer
 BACKEND = keras.backend.backend()
 
 
+@pytest.mark.slow
 def test_passes_the_tests_of_keras(monkeypatch):
     ran = run_keras_suite(
         monkeypatch, "reduce_lr_on_plateau_test", "ReduceLROnPlateau", ReduceOnPlateau

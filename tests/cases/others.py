@@ -166,6 +166,7 @@ OTHERS = [
     "training.accelerate",
     "training.attach_head",
     "training.distill",
+    "training.distributed",
     "training.fine_tune",
     "training.fit",
     "training.fit_many",

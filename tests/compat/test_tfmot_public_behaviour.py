@@ -321,3 +321,14 @@ def test_ranges_with_one_value_less():
     values = np.array([[-200.0, -0.4, 0.6, 126.6]], "float32")
     rounded = keras.ops.convert_to_numpy(layer(values))
     np.testing.assert_allclose(rounded, [[-127.0, 0.0, 1.0, 127.0]], atol=1e-4)
+
+
+def test_the_end_of_one_technique_is_not_that_of_another():
+    model = keras.Sequential([keras.Input((10,)), L.Dense(8)])
+    clustering.experimental.cluster_weights(model, 4, preserve_sparsity=True)
+    sparsity.strip_pruning(model)
+    assert model.layers[0].kernel.constraint is not None
+    clustering.strip_clustering(model)
+    sparsity.prune_low_magnitude(model, **AT_ONCE)
+    clustering.strip_clustering(model)
+    assert model.layers[0].kernel.constraint is not None

@@ -54,6 +54,7 @@ def exported(aware, path, x):
     return weights_of(path)  # noqa: F821
 
 
+@pytest.mark.slow
 def test_pcqat_end_to_end(tmp_path):
     """prune, cluster, quantize, export: as few values at the end as in the middle."""
     (x, y), test = digits()

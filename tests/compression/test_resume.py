@@ -60,6 +60,7 @@ def test_resumed_training_is_the_uninterrupted_one(tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_saved_file_needs_only_keras(tmp_path):
     model = mlp("adam")
     prune(model, schedule())

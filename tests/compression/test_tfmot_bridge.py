@@ -220,6 +220,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_tfmot_runs_and_keeps_its_side_effects_to_itself():
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=300

@@ -586,6 +586,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.tflite")):
 """
 
 
+@pytest.mark.slow
 def test_damaged_files_never_end_the_process(two, integers, tmp_path):
     rng = random.Random(5)
     sources = [two[1].read_bytes(), integers[1].read_bytes()]

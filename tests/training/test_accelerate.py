@@ -167,13 +167,37 @@ def test_jit_compile_is_saved_as_auto(model, tmp_path):
         assert model.get_compile_config()["jit_compile"] is True
 
 
-def test_torch_has_one_candidate(model):
+def test_torch_has_one_candidate_unless_another_is_named(model):
+    x, y = data()
+    if BACKEND != "torch":
+        with pytest.raises(ValueError, match="needs the Torch backend"):
+            training.accelerate(model, x, y, candidates=["inductor-step"])
+        return
+    plan = training.accelerate(model, x, y, batch_size=BATCH)
+    assert plan.choice == "plain" and "'inductor-step'" in plan.explain()
+    model.fit(x, y, BATCH, verbose=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the code of Torch
+def test_torch_compiles_the_step():
     if BACKEND != "torch":
         return
     x, y = data()
-    plan = training.accelerate(model, x, y, batch_size=BATCH)
-    assert plan.choice == "plain" and "no compiled training step" in plan.explain()
-    model.fit(x, y, BATCH, verbose=0)
+
+    def fit(candidates=()):
+        keras.utils.set_random_seed(0)
+        stack = [keras.Input((6,)), keras.layers.Dense(3, activation="softmax")]
+        model = keras.Sequential(stack)
+        model.compile("adam", "sparse_categorical_crossentropy")
+        if candidates:
+            plan = training.accelerate(model, x, y, None, BATCH, candidates=candidates)
+            assert plan.choice == "inductor-step" and not model.jit_compile
+        model.fit(x, y, BATCH, epochs=2, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    for got, right in zip(fit(["inductor-step"]), fit(), strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("candidate", EPOCH)

@@ -72,11 +72,11 @@ def check_equal(one, other):
 @pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
 def test_models_that_differ_in_numbers_train_as_by_themselves():
     models = CompiledModels((X, Y, None))
-    plans = [(FIRST, 1, 8), (SECOND, 2, 11)] + [(FIRST, 3, 7)] * (BACKEND != "jax")
-    for numbers, seed, batch_size in plans:
+    plans = [(FIRST, 1, 8, True), (SECOND, 2, 11, "batch")]
+    for numbers, seed, batch_size, shuffle in plans:
         check_equal(
-            trained(numbers, seed, models, batch_size),
-            trained(numbers, seed, None, batch_size),
+            trained(numbers, seed, models, batch_size, shuffle=shuffle),
+            trained(numbers, seed, None, batch_size, shuffle=shuffle),
         )
     assert not models.reasons
     assert len(models) == (1 if can_hold_numbers() else 2)
@@ -148,6 +148,20 @@ def test_parts_that_are_not_keras_own_are_not_understood():
             assert same is model
         assert len(models.reasons) == 1
         assert len(models) == 0
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
+def test_the_model_that_was_built_is_trained_too():
+    models = CompiledModels((X, Y, None))
+    for _ in range(2):
+        model = build(**FIRST)
+        with models.model_for(model) as shared:
+            shared.fit(X, Y, verbose=0)
+    assert shared is not model
+    for one, other in zip(model.get_weights(), shared.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert model.history.history == shared.history.history
+    assert int(model.optimizer.iterations) == 2
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")

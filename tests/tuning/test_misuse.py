@@ -51,6 +51,12 @@ def test_a_search_without_data_is_said(tmp_path):
     assert not list(tmp_path.rglob("trial_*"))
 
 
+def test_a_search_without_a_hypermodel_is_said(tmp_path):
+    with pytest.raises(ValueError, match="(?s)`hypermodel` must be.*run_trial"):
+        make(tmp_path, model=None).search(X, Y, verbose=0)
+    assert not list(tmp_path.rglob("trial_*"))
+
+
 def test_a_model_that_is_not_compiled_is_said(tmp_path):
     tuner = make(tmp_path, model=lambda hp: build(hp, False))
     with pytest.raises(keras_tuner.errors.FatalError, match="must be compiled"):

@@ -5,6 +5,7 @@ import keras_tuner
 import numpy as np
 import optuna
 import pytest
+from keras_tuner.engine.trial import Trial
 
 from keras_strategies import tuning
 from keras_strategies.tuning.oracles._registry import ALGORITHMS
@@ -438,3 +439,13 @@ def test_what_changes_shapes_goes_with_the_weights(tmp_path):
     for row in rows.values():
         parent = rows.get(row.get("value/tuner/trial_id"), row)
         assert row["value/units"] == parent["value/units"]
+
+
+def test_trials_that_a_script_made_itself_stand_beside_ours(tmp_path):
+    """KerasTuner names them by hashes."""
+    oracle = make(tmp_path).oracle
+    trial = Trial(oracle.get_space(), status="COMPLETED")
+    trial.score, trial.best_step = 1.0, 0
+    oracle.trials[trial.trial_id] = trial
+    assert oracle.create_trial("tuner0").trial_id == "0"
+    assert oracle.create_trial("tuner1").trial_id == "1"

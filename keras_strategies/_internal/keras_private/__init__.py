@@ -30,6 +30,10 @@ from keras_strategies._internal.keras_private.frozen_layers import (
     own_variables_of_layer,
     set_own_flag,
 )
+from keras_strategies._internal.keras_private.global_gradients import (
+    are_gradients_global,
+    summed_first,
+)
 from keras_strategies._internal.keras_private.gradients import (
     dense_gradient,
     first_gradients,
@@ -68,6 +72,10 @@ from keras_strategies._internal.keras_private.optimizers import (
     track_unsaved_state,
     untrack_unsaved_state,
     updated_variables,
+)
+from keras_strategies._internal.keras_private.over_replicas import (
+    max_over_replicas,
+    sum_over_replicas,
 )
 from keras_strategies._internal.keras_private.rebuilding import (
     is_built_for,
@@ -116,6 +124,7 @@ __all__ = [
     "add_variable_like",
     "additional_loss",
     "after_loading",
+    "are_gradients_global",
     "assign_in_a_call",
     "assign_optimizer_variables",
     "averages_deferred",
@@ -151,6 +160,7 @@ __all__ = [
     "lasting_variables",
     "lora_sum",
     "lora_weights",
+    "max_over_replicas",
     "mean_metric_function",
     "merge_lora",
     "metric_values",
@@ -177,6 +187,8 @@ __all__ = [
     "set_input_shape",
     "set_own_flag",
     "steps_between_hooks",
+    "sum_over_replicas",
+    "summed_first",
     "share_lambda_functions",
     "slot",
     "sync_state",

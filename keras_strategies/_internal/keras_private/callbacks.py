@@ -175,7 +175,11 @@ def add_step_variable(
     """
     if again is None:
         metric = _VariableHolder(name=name)
-        again = metric, metric.add_variable((), initializer="zeros", name=name)
+        # Else each replica of tf.distribute would get its share of what is assigned.
+        variable = metric.add_variable(
+            (), initializer="zeros", aggregation="only_first_replica", name=name
+        )
+        again = metric, variable
     metric, variable = again
     variable.assign(value)
     model._metrics.append(metric)

@@ -65,9 +65,7 @@ def build_for_fit(model: keras.Model) -> bool:
         iterator = frame.f_locals.get("epoch_iterator")
         is_fit = frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model
         if is_fit and isinstance(iterator, EpochIterator):
-            dataset = getattr(iterator, "_distributed_dataset", None)
-            if dataset is not None:
-                _build(model, dataset.element_spec)
+            build_all_state(model, iterator)
             break
         frame = frame.f_back
     return model.built
@@ -80,9 +78,13 @@ def build_all_state(model: keras.Model, iterator: Any) -> None:
     could not be assigned any more. `iterator` is its `epoch_iterator`; the element
     types of its data have no public name. Keras 3.12 to 3.15.
     """
+    # Inside a scope of several devices what is divided among them is described aside.
+    spec = getattr(iterator, "_batch_spec", None)
     dataset = getattr(iterator, "_distributed_dataset", None)
-    if dataset is not None:
-        _build(model, dataset.element_spec)
+    if spec is None and dataset is not None:
+        spec = dataset.element_spec
+    if spec is not None:
+        _build(model, spec)
 
 
 def _build(model, element_spec):

@@ -4,7 +4,11 @@ import weakref
 from typing import Any, Literal, NamedTuple
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import callback_list, changed_step
+from keras_strategies._internal.keras_private import (
+    are_gradients_global,
+    callback_list,
+    changed_step,
+)
 from keras_strategies.callbacks._common.optimizers import ActedOn, OptimizerArgument
 from keras_strategies.callbacks._common.siblings import are_in_one_fit
 from keras_strategies.callbacks._common.stateful_callback import StatefulCallback
@@ -168,6 +172,13 @@ class GradientClipping(StatefulCallback):
             self._clip.add(model)
             return
         self._unclip()  # in case the last fit raised
+        if not are_gradients_global(model):
+            checks.fail(
+                "GradientClipping would clip the gradients of each replica, because "
+                "the optimizers of Keras add them up afterwards",
+                fix="Train inside training.distributed.scope().",
+                replicas=model.distribute_strategy.num_replicas_in_sync,
+            )
         optimizers = _clippable_optimizers(model, self._acted)
         self._refuse_second(optimizers)
         original = [_own_settings(optimizer) for optimizer in optimizers]

@@ -7,7 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal.keras_private import dense_gradient, updated_variables
+from keras_strategies._internal.keras_private import (
+    dense_gradient,
+    summed_first,
+    updated_variables,
+)
 from keras_strategies.optimizers._gradients import global_norm
 
 
@@ -52,8 +56,9 @@ class GradientNormAccumulator:
         variables = trainable_variables
         if variables is None:
             variables = updated_variables(self._optimizer)
-        self._add(list(grads), [id(variable) for variable in variables])
-        return call(grads, trainable_variables)
+        with summed_first(self._optimizer, grads) as gradients:
+            self._add(gradients, [id(variable) for variable in variables])
+            return call(gradients, trainable_variables)
 
     def _add(self, gradients, variable_ids):
         scale = self._optimizer.loss_scale_factor or 1.0

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private import max_over_replicas
 
 # The range of a channel is at least this fraction of that of the tensor. Below it,
 # the bias of a channel with tiny weights would not fit into the 32 bit integers in
@@ -32,9 +33,10 @@ def refuse_quantize(name: str, *args: Any, **kwargs: Any) -> NoReturn:
 
 def batch_range(inputs: Any) -> Any:
     """`[min, max]` of one batch, widened to contain 0."""
-    low = ops.minimum(ops.min(inputs), 0.0)
-    high = ops.maximum(ops.max(inputs), 0.0)
-    return ops.stop_gradient(ops.cast(ops.stack([low, high]), "float32"))
+    # A batch may be spread over replicas of tf.distribute.
+    ends = ops.stack([-ops.min(inputs), ops.max(inputs)])
+    ends = max_over_replicas(ops.stop_gradient(ops.cast(ends, "float32")))
+    return ops.maximum(ends, 0.0) * ops.convert_to_tensor([-1.0, 1.0], "float32")
 
 
 def is_set(limits: Any) -> Any:

@@ -285,8 +285,8 @@ def validate_matches(
 def validate_rescue(
     methods: Any,
     quantization: Quantization,
-    representative_data: Any,
     model: keras.Model,
+    representative_data: Any,
 ) -> tuple[str, ...]:
     """Returns the names of `rescue`, which must fit the quantization and the model."""
     if isinstance(methods, str) or not isinstance(methods, Sequence):

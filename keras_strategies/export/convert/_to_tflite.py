@@ -252,6 +252,7 @@ def to_tflite(
     )
     keras_model = validate_model(model, safe_mode)
     parsed = _options.quantize_selected(parsed, keras_model, include, exclude)
+    inputs = parsed, keras_model, representative_data
     criteria = dataclasses.replace(criteria, limits=_options.resolve_limits(parsed))
     job = ExportJob(
         model=keras_model,
@@ -267,12 +268,8 @@ def to_tflite(
         labels=labels,
         time_limit=validate_time_limit(time_limit),
         metric_constraint=constraint,
-        rescue=_options.validate_rescue(
-            rescue, parsed, representative_data, keras_model
-        ),
-        uses_learned_ranges=_options.uses_learned_ranges(
-            parsed, keras_model, representative_data
-        ),
+        rescue=_options.validate_rescue(rescue, *inputs),
+        uses_learned_ranges=_options.uses_learned_ranges(*inputs),
     )
     config = _options.SearchConfig.from_arguments(parsed, objective, margin)
     job.prepare(representative_data, verify)

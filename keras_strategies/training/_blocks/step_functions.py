@@ -165,8 +165,7 @@ class StepFunctions:
         if is_plain and not self._sessions:
             yield
             return
-        xla = choice.compiler == "xla"
-        jit = self._original["jit_compile"] if is_plain else xla
+        jit = self._original["jit_compile"] if is_plain else choice.uses_jit
         settings = {
             "steps_per_execution": self._original["steps_per_execution"],
             "jit_compile": jit,

@@ -108,7 +108,7 @@ def choosing_fit(
         model=model,
     )
     choice.begin_fit(data.batches or 1)
-    plans = {} if compiled is None else compiled
+    plans, made_of = {} if compiled is None else compiled, (model.optimizer, model.loss)
     epoch, model.stop_training = arguments["initial_epoch"], False
     while epoch < arguments["epochs"]:
         segment = choice.next_segment(arguments["epochs"] - epoch)
@@ -118,8 +118,9 @@ def choosing_fit(
         history = model.fit(**{**arguments, **parts, "callbacks": callbacks})
         for seconds in callbacks.seconds[done:]:
             choice.note(segment.name, seconds)
-        if plan is not None and not plan.is_installed:
-            plans.clear()  # It was dropped: the model is not what it was.
+        is_dropped = plan is not None and not plan.is_installed
+        if is_dropped or (model.optimizer, model.loss) != made_of:
+            plans.clear()  # It was compiled anew: what is kept is of the model before.
         epoch += segment.epochs
         if model.stop_training:
             break

@@ -11,6 +11,7 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private.step_blocks import (
     are_arrays,
+    is_distributed,
     split_validation,
 )
 from keras_strategies.training._data.arrays import (
@@ -132,6 +133,7 @@ def fit_many(
     own = [_callbacks(callbacks, member) for member in members]
     source = _Source(data, batch_size, validation_data, validation_split)
     draws = InitialDraws(build_fn, members[0].seed)
+    _refuse_distribution(draws.model)
     check_applies(draws.model, members)
     start = one_after_another.Start(draws, source.head)
     steps = epochs * len(members) * source.batches
@@ -262,6 +264,16 @@ def _length(dataset):
             number = value() if inspect.isroutine(value) else value
             return max(int(number or 1), 1)
     return 1
+
+
+def _refuse_distribution(model):
+    if is_distributed(model):
+        checks.fail(
+            "`fit_many` trains on one device",
+            fix="Call it outside of the scope of a distribution, and give each device "
+            "members of its own.",
+            model=model.name,
+        )
 
 
 class _Choice(NamedTuple):

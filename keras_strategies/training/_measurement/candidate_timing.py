@@ -138,9 +138,10 @@ class CandidateTiming:
 
     @property
     def is_xla(self) -> bool:
-        """Whether XLA compiles it; for plain `fit`, whether the model is set so."""
-        compiler = self.candidate.compiler
-        return self.model.jit_compile if compiler == "plain" else compiler == "xla"
+        """Whether XLA or Torch compiles it; for plain `fit`, if the model is set so."""
+        if self.candidate.compiler == "plain":
+            return self.model.jit_compile
+        return self.candidate.uses_jit
 
     @property
     def run_seconds(self) -> float:

@@ -26,6 +26,7 @@ ORDER = [
         "graph-block",
         "xla-block",
         "graph-step",
+        "inductor-step",
     )
 ]
 

@@ -12,6 +12,8 @@ from keras_strategies._internal.keras_private import (
     compile_arguments,
     iterations_variable,
 )
+from keras_strategies._internal.keras_private.process_group import active_group
+from keras_strategies._internal.keras_private.replicated_values import replica_count
 from keras_strategies._internal.traversal import all_layers, innermost_optimizer
 
 #: Parts that `allow` may name, with what they are.
@@ -20,6 +22,7 @@ PARTS = {
     "callbacks": "the callbacks of fit",
     "compile": "loss, metrics and other arguments of compile",
     "data": "batch size, length and order of the data",
+    "devices": "the number of devices that share a batch, and of processes",
     "model": "layers and their arguments, of the same weights",
     "optimizer": "the optimizer and its arguments",
     "versions": "versions of Keras and of the backend",
@@ -140,6 +143,15 @@ def of_data(fit: Mapping[str, Any]) -> dict[str, Any]:
     return {**about, "kind": type(x).__name__}
 
 
+def of_devices(model: keras.Model) -> dict[str, int]:
+    """Returns what shares the work: rounding depends on it, and random layers."""
+    group = active_group()
+    return {
+        "processes": 1 if group is None else group.size,
+        "replicas": replica_count(model),
+    }
+
+
 def fingerprint(
     model: keras.Model,
     fit: Mapping[str, Any],
@@ -154,6 +166,7 @@ def fingerprint(
         "compile": of_compile(model),
         "optimizer": of_optimizer(model),
         "data": of_data(fit),
+        "devices": of_devices(model),
         "callbacks": [type(callback).__qualname__ for callback in callbacks],
     }
 

@@ -28,8 +28,10 @@ class CheckpointStore:
         on_error: str,
         background: bool,
         take_over: bool,
+        is_writer: bool = True,
     ):
         self.storage = storage
+        self._is_writer = is_writer
         self._keep, self._keep_every, self._best = keep, keep_every, best
         self._on_error, self._background = on_error, background
         self._lock = DirectoryLock(storage, take_over)
@@ -40,15 +42,19 @@ class CheckpointStore:
         self._warned = self._is_open = False
 
     def open(self) -> None:
-        """Takes the lock, and looks at what is there."""
+        """Takes the lock, and looks at what is there.
+
+        Of a group the chief writes; the others only look.
+        """
         earlier = self._open.get(self.storage.location)
         if earlier is not None:
             earlier.close()
         self._open[self.storage.location] = self
         try:
-            self.storage.prepare()
-            self._lock.acquire()
-            self._is_open = True
+            if self._is_writer:
+                self.storage.prepare()
+                self._lock.acquire()
+                self._is_open = True
         except OSError as error:
             self._failed(error)
         self._known, self._damaged = checkpoints.infos(self.storage)

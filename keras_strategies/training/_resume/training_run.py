@@ -14,6 +14,10 @@ from keras_strategies._internal.keras_private import (
     sync_state,
 )
 from keras_strategies._internal.keras_private.fit_loop import build_all_state
+from keras_strategies._internal.keras_private.process_group import (
+    active_group,
+    local_value,
+)
 from keras_strategies._internal.keras_private.resuming import set_first_epoch
 from keras_strategies._internal.traversal import (
     base_optimizers,
@@ -99,6 +103,13 @@ class TrainingRun:
     def find(self, allow: Collection[str]) -> str | None:
         """Looks for a checkpoint to go on from; returns what to tell about it."""
         checkpoint = self.store.newest()
+        group = active_group()
+        if group is not None:
+            group.require_equal(
+                0 if checkpoint is None else checkpoint.info["sequence"],
+                "The newest checkpoint",
+                "Give a `directory` that all hosts share.",
+            )
         if checkpoint is None:
             return None
         state = checkpoint.state
@@ -280,8 +291,8 @@ class TrainingRun:
         self._save(self._epoch, step, {}, finished=False, wait=leaves)
         return True
 
-    def end_epoch(self, epoch: int, logs: Mapping[str, Any], always: bool) -> None:
-        """Saves, if epochs are saved or there is a reason to."""
+    def end_epoch(self, epoch: int, logs: Mapping[str, Any], always: bool) -> bool:
+        """Saves, if epochs are saved or there is a reason to; returns whether."""
         ends = epoch + 1 >= self._epochs or self.model.stop_training
         due = self._save_freq == "epoch" or self._deferred or always or ends
         self._deferred = False
@@ -289,6 +300,21 @@ class TrainingRun:
             self._batches = 0
             self._save(epoch + 1, 0, logs, finished=False)
         self._epoch = epoch + 1
+        return due
+
+    @property
+    def can_save_alone(self) -> bool:
+        """Whether this process can save at a step where the others of its group do not.
+
+        On JAX the chief has all there is, unless weights are divided. On TensorFlow
+        each process has a part of the metrics, and all must save at the same step.
+        """
+        group = active_group()
+        if group is None:
+            return True
+        if keras.backend.backend() != "jax" or not group.is_chief:
+            return False
+        return all(local_value(v) is not None for v in self.model.variables)
 
     def finish(self, logs: Mapping[str, Any]) -> None:
         """Saves what the training has come to."""

@@ -8,6 +8,12 @@ import numpy as np
 from keras import ops
 
 from keras_strategies._internal import checks
+from keras_strategies._internal.keras_private.process_group import whole_array
+from keras_strategies._internal.keras_private.replicated_values import (
+    assign_parts,
+    differing_parts,
+    local_parts,
+)
 from keras_strategies._internal.traversal import all_variables, optimizer_variables
 from keras_strategies.training._resume.encoding import add_array, array
 
@@ -71,6 +77,9 @@ class HostCopies:
                 key = f"{group}/{index:05d}"
                 reference = add_array(self._copy(key, variable), arrays, key)
                 described[group].append({**reference, "path": variable.path})
+            for index, values in differing_parts(variables).items():
+                key = f"{group}/{index:05d}/replicas"
+                described[group][index]["replicas"] = add_array(values, arrays, key)
         return described, arrays
 
     def _copy(self, key, variable):
@@ -90,9 +99,13 @@ def _host_view(variable: keras.Variable) -> np.ndarray:
     needs would be the second. TensorFlow's tensors on the CPU are buffers of Python,
     but not those of its own types.
     """
-    value, backend = variable.value, keras.backend.backend()
+    backend = keras.backend.backend()
+    parts = local_parts(variable)
+    if parts:  # to read the whole may take all processes
+        return np.asarray(parts[0])
+    value = variable.value
     if backend == "jax":
-        return np.asarray(value)
+        return whole_array(value)
     if backend == "torch" and value.is_cpu and "bfloat16" not in str(value.dtype):
         return value.detach().numpy()
     if backend == "tensorflow" and str(variable.dtype) in _BUFFER_TYPES:
@@ -159,4 +172,6 @@ def assign(
     """Assigns the values of a checkpoint."""
     for group, references in described.items():
         for variable, reference in zip(groups[group], references, strict=True):
-            variable.assign(array(reference, arrays))
+            parts = reference.get("replicas")
+            if parts is None or not assign_parts(variable, array(parts, arrays)):
+                variable.assign(array(reference, arrays))

@@ -83,6 +83,14 @@ class CompiledModel:
         model.stop_training = False
         model.history = None
 
+    def give(self, other: keras.Model) -> None:
+        """Gives a model what `fit` would have made of it: who built it may keep it."""
+        model = self.model
+        assign_values(other.variables, host_values(model.variables))
+        slots = host_values(model.optimizer.variables)
+        assign_values(other.optimizer.variables, slots)
+        other.history, other.stop_training = model.history, model.stop_training
+
     @contextlib.contextmanager
     def fitting(self) -> Iterator[None]:
         """Fits inside the block run by what is compiled."""
@@ -136,6 +144,9 @@ class CompiledModels:
             model: Compiled and built model that has not trained.
         """
         try:
+            if self._data is None and keras.backend.backend() == "jax":
+                # The first fit of a model takes a batch more than the others.
+                raise NotUnderstoodError("the data are no arrays")
             form = structure(model, can_hold_numbers())
         except NotUnderstoodError as reason:
             self.reasons[str(reason)] = self.reasons.get(str(reason), 0) + 1
@@ -151,6 +162,8 @@ class CompiledModels:
         # An exception in the block leaves nothing here that it may have damaged.
         with compiled.fitting():
             yield compiled.model
+        if compiled.model is not model:
+            compiled.give(model)
         if not compiled.is_dropped:
             self._models[form.key] = compiled
             self._give_up_oldest()

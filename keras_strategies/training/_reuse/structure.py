@@ -9,6 +9,7 @@ import keras
 from keras_strategies._internal.keras_private.compiled_step import (
     excludes_from_weight_decay,
 )
+from keras_strategies._internal.keras_private.step_blocks import is_distributed
 from keras_strategies._internal.keras_private.training import compile_arguments
 from keras_strategies._internal.traversal import all_layers
 
@@ -88,6 +89,8 @@ def structure(model: keras.Model, holds_numbers: bool) -> Structure:
     if type(model) not in (type(_functional()), keras.Sequential) or not model.built:
         raise NotUnderstoodError(f"{type(model).__name__} is no built functional model")
     _check_own_methods(model)
+    if is_distributed(model):
+        raise NotUnderstoodError("training is distributed over devices")
     numbers: dict[str, float] = {}
     for position, layer in enumerate(all_layers(model)):
         _check_layer(layer)

@@ -15,20 +15,23 @@ from keras_strategies.tuning._space.values import Values, fill, searched
 
 
 def encode(
-    space: Sequence[kinds.HyperParameter], values: Mapping[str, Any]
+    space: Sequence[kinds.HyperParameter],
+    values: Mapping[str, Any],
+    legal: bool = False,
 ) -> np.ndarray:
     """Returns `values` as numbers in [0, 1].
 
     A range has one column, the position of its value (on a log scale that of the
     logarithm), and 0.5 where it is not active. A choice is one-hot encoded, all zeros
-    where it is not active, so that its values are equally far apart.
+    where it is not active, so that its values are equally far apart. `legal` says that
+    the values were made from this space and need not be looked at.
     """
     columns: list[float] = []
     for hp in searched(space):
         has_value = (
             hp.name in values
-            and is_active(hp, values)
-            and is_legal(hp, values[hp.name])
+            and (not hp.conditions or is_active(hp, values))
+            and (legal or is_legal(hp, values[hp.name]))
         )
         if is_numeric(hp):
             columns.append(hp.value_to_prob(values[hp.name]) if has_value else 0.5)
@@ -38,10 +41,12 @@ def encode(
 
 
 def encode_all(
-    space: Sequence[kinds.HyperParameter], combinations: Sequence[Mapping[str, Any]]
+    space: Sequence[kinds.HyperParameter],
+    combinations: Sequence[Mapping[str, Any]],
+    legal: bool = False,
 ) -> np.ndarray:
     """Returns one row for each combination, as `encode` gives them."""
-    return np.array([encode(space, values) for values in combinations])
+    return np.array([encode(space, values, legal) for values in combinations])
 
 
 def column_groups(space: Sequence[kinds.HyperParameter]) -> list[int]:

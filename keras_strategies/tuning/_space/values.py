@@ -36,7 +36,8 @@ def fill(
 ) -> Values:
     """Sets `values[hp.name] = value_of(hp)` for what is active, parents first."""
     for hp in space:
-        if hp.name not in values and is_active(hp, values):
+        is_free = not hp.conditions or is_active(hp, values)
+        if is_free and hp.name not in values:
             values[hp.name] = value_of(hp)
     return values
 

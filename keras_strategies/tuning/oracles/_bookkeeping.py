@@ -57,7 +57,8 @@ class BookkeepingOracle(RequestsOracle):
 
     def _next_id(self) -> str:
         """The smallest number that no trial has; a lost trial leaves a gap."""
-        numbers = {int(trial_id) for trial_id in self.trials}
+        # Trials that a script has made itself have KerasTuner's own names.
+        numbers = {int(name) for name in self.trials if name.isdecimal()}
         number = next(k for k in range(len(numbers) + 1) if k not in numbers)
         # As wide as the last id, so that the ids sort as their numbers.
         return f"{number:0{len(str(self.max_trials or 1000))}d}"

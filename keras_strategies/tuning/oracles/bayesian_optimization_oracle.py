@@ -236,7 +236,7 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
             _space.fill(space, {}, lambda hp: hp.prob_to_value(rng.random()))
             for _ in range(_NUM_RANDOM)
         ]
-        values = self._acquisition(process, _space.encode_all(space, candidates))
+        values = self._acquisition(process, _space.encode_all(space, candidates, True))
         rate, scale = 0.5, 0.2
         centres = best
         for _ in range(_NUM_ROUNDS):
@@ -246,7 +246,7 @@ class BayesianOptimizationOracle(OracleBase, bases.BayesianOptimizationOracle):
                 for _ in range(_NUM_NEAR)
             ]
             candidates += new
-            acquired = self._acquisition(process, _space.encode_all(space, new))
+            acquired = self._acquisition(process, _space.encode_all(space, new, True))
             values = np.concatenate([values, acquired])
             order = np.argsort(-values)[:_NUM_NEAR]
             candidates, values = [candidates[k] for k in order], values[order]

@@ -47,7 +47,7 @@ class AfterEpoch(bases.Callback):
     ) -> None:
         super().__init__()
         self.writes_at_end = writes_at_end
-        self._values: list[np.ndarray] | None = None
+        self._kept: list[np.ndarray] | None = None
         self.tuner, self.trial, self.best, self.reports = tuner, trial, best, reports
         self.objective = tuner.oracle.objective
 
@@ -81,19 +81,19 @@ class AfterEpoch(bases.Callback):
     def _save(self) -> None:
         variables = self._variables()
         if self.writes_at_end and _num_bytes(variables) <= _MAX_BYTES:
-            self._values = host_values(variables)
+            self._kept = host_values(variables)
             return
         self.model.save_weights(self.tuner.checkpoint_path(self.trial.trial_id))
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        if self._values is None:
+        if self._kept is None:
             return
         variables = self._variables()
         last = host_values(variables)
-        assign_values(variables, self._values)
+        assign_values(variables, self._kept)
         self.model.save_weights(self.tuner.checkpoint_path(self.trial.trial_id))
         assign_values(variables, last)
-        self._values = None
+        self._kept = None
 
     def _variables(self) -> list[keras.Variable]:
         return [*self.model.variables, *optimizer_variables(self.model.optimizer)]

@@ -71,6 +71,17 @@ def missing_objective(names: Sequence[str], metrics: Collection[str]) -> str:
     return f"{text} {fix}"
 
 
+def check_hypermodel(hypermodel: Any) -> None:
+    """Checks that there is something to build, where no `run_trial` is overridden."""
+    if hypermodel is None:
+        checks.fail(
+            "`hypermodel` must be a function build(hp), a HyperModel or a compiled "
+            "model",
+            fix="Or override `run_trial(trial)` in a subclass of Tuner.",
+            hypermodel=None,
+        )
+
+
 def check_data(
     hypermodel: Any, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
 ) -> None:

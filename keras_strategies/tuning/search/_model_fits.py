@@ -7,6 +7,7 @@ import keras
 import keras_tuner
 from keras_tuner import errors
 
+from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import oracles as private_oracles
 from keras_strategies.tuning._private import tuners as private
@@ -39,8 +40,11 @@ class ModelFits(Resuming):
     def checkpoint_path(self, trial_id: str) -> str:
         raise NotImplementedError
 
-    def _share_models(self, shares: bool) -> None:
-        """Whether trials of one structure share a compiled model."""
+    def _train(self, trial_callbacks: Any, share_models: Any) -> None:
+        """Checks and keeps the arguments about the trainings of a trial."""
+        checks.callable_or_none("trial_callbacks", trial_callbacks)
+        self.trial_callbacks = trial_callbacks
+        shares = checks.boolean("share_models", share_models)
         self._shared_models = SharedModels() if shares else None
 
     def _can_share(

@@ -93,6 +93,10 @@ class SharedModels:
                 self.reason = list(models.reasons)[-1]
             yield compiled
 
+    def forget(self) -> None:
+        """Frees the memory of models and data, at the end of a search."""
+        self._models, self._kinds = None, []
+
     def clear_session(self) -> None:
         """Clears Keras's session before a model is built, as KerasTuner does.
 

@@ -50,11 +50,6 @@ class TrialLoop(ModelFits):
             "trial_memory_limit", mebibytes, isolates
         )
 
-    def _call_back(self, trial_callbacks: Any) -> None:
-        """Checks the function that makes the callbacks of a trial."""
-        checks.callable_or_none("trial_callbacks", trial_callbacks)
-        self.trial_callbacks = trial_callbacks
-
     def enqueue(self, values: Mapping[str, Any]) -> None:
         """Enqueues values to be tried before what the algorithm proposes.
 
@@ -76,6 +71,7 @@ class TrialLoop(ModelFits):
     ) -> Iterator[None]:
         """Checks the arguments, shows the budget and then the progress."""
         if type(self).run_trial is self._own_run_trial():
+            _misuse.check_hypermodel(self.hypermodel)
             _misuse.check_data(self.hypermodel, fit_args, fit_kwargs)
         for name in FIT_ARGUMENTS:
             if name in self._fit_ranges and fit_kwargs.get(name) is not None:
@@ -98,6 +94,8 @@ class TrialLoop(ModelFits):
             display = private_oracles.display(self.oracle)
             display.on_search_begin(self._budget(fit_kwargs))
             stack.callback(display.on_search_end)
+            if self._shared_models is not None:
+                stack.callback(self._shared_models.forget)
             self._isolated = None
             if self.trial_in_subprocess:
                 isolated = IsolatedTrials(self, fit_args, fit_kwargs)

@@ -229,8 +229,7 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
             "executions_per_trial", executions_per_trial
         )
         self._isolate(trial_in_subprocess, trial_time_limit, trial_memory_limit)
-        self._call_back(trial_callbacks)
-        self._share_models(checks.boolean("share_models", share_models))
+        self._train(trial_callbacks, share_models)
         self.worker_timeout: float = check_positive("worker_timeout", worker_timeout)
         self.time_limit: float | None = check_positive("time_limit", time_limit, True)
         self.max_checkpoints: int | None = check_count(

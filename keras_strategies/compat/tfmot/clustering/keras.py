@@ -19,7 +19,11 @@ from keras_strategies.compat.tfmot.clustering._cluster_weights import (
     cluster,
 )
 from keras_strategies.compat.tfmot.clustering.clusterable_layer import ClusterableLayer
-from keras_strategies.compression._common.update_constraint import constrained_weights
+from keras_strategies.compression._common.update_constraint import (
+    constrained_weights,
+    is_replaceable,
+)
+from keras_strategies.compression.clustering._cluster import is_clustered
 
 __all__ = [
     "CentroidInitialization",
@@ -74,7 +78,8 @@ def strip_clustering(model: keras.Model) -> keras.Model:
     A model that is not being clustered is returned as it is, as in the original.
     """
     _arguments.check_instance("model", model, keras.Model)
-    if constrained_weights(model):
+    weights = constrained_weights(model)
+    if any(is_clustered(weight) or is_replaceable(weight) for weight in weights):
         compression.strip(model)
     return model
 

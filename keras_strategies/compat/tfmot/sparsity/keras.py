@@ -22,8 +22,11 @@ from keras_strategies.compat.tfmot.sparsity._schedules import (
 )
 from keras_strategies.compression import SparsitySchedule
 from keras_strategies.compression._common import compressible_weights
-from keras_strategies.compression._common.update_constraint import constrained_weights
-from keras_strategies.compression.pruning._prune import keeps_zeros
+from keras_strategies.compression._common.update_constraint import (
+    constrained_weights,
+    is_replaceable,
+)
+from keras_strategies.compression.pruning._prune import is_pruned
 
 __all__ = [
     "ConstantSparsity",
@@ -169,7 +172,8 @@ def strip_pruning(model: keras.Model) -> keras.Model:
     """
     _arguments.check_instance("model", model, keras.Model)
     _deferred_pruning.cancel(model)
-    if any(keeps_zeros(weight) for weight in constrained_weights(model)):
+    weights = constrained_weights(model)
+    if any(is_pruned(weight) or is_replaceable(weight) for weight in weights):
         compression.strip(model)
     return model
 
