@@ -6,8 +6,9 @@ The parts: `functions`: Hartmann-6 and a conditional toy, 40 trials; the millise
 are processor time. `digits`: a network on scikit-learn's digits, 25 trials of 8 epochs.
 `pruning`: epochs that the median pruner saves there. `speed`: the same random trials by
 KerasTuner and with shared models, one search after the other. Other searches run side
-by side, one to a core. `searches` (only if asked for) compares eleven searches on formulas
-and recorded trainings; it takes hours, and goes on with the curves that are in the file `--curves`.
+by side, one to a core. `searches` (only if asked for) compares eleven searches on
+formulas and recorded trainings; it takes hours, and goes on with the curves that are in
+the file `--curves`.
 """
 
 import argparse

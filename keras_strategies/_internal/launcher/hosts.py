@@ -147,6 +147,10 @@ class RemoteHost:
         """Tells the launcher the exit code of the group."""
         self._connection.send(kind="finish", code=code)
 
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
 
 def free_ports(address: str, count: int) -> list[int]:
     """Returns ports of an address of this host on which nobody listens."""

@@ -57,6 +57,7 @@ class Member:
     def _connect(self, stop):
         end = time.monotonic() + self._limits.join_timeout
         while stop.number is None:
+            connection = None
             try:
                 stream = socket.create_connection(self._address, timeout=2)
                 connection = Connection(stream, self._limits.heartbeat_timeout)
@@ -66,11 +67,14 @@ class Member:
                     # The first host answers when its group has stopped.
                     answer = connection.receive(0.2)
                 if answer is not None and answer["kind"] == "refused":
+                    connection.close()
                     raise Refused(answer["reason"])
                 if answer is not None:
                     self._local = self._make(answer["seed"])
                     return connection
             except OSError as error:  # also ConnectionLost
+                if connection is not None:
+                    connection.close()
                 if time.monotonic() > end:
                     host = "{}:{}".format(*self._address)
                     raise Refused(f"{host} cannot be reached ({error})") from error

@@ -147,7 +147,9 @@ class Supervisor:
         try:
             yield
         except ConnectionLost as error:
-            self._others.pop(index, None)
+            lost = self._others.pop(index, None)
+            if lost is not None:
+                lost.close()
             name = self._hosts[index]
             raise ConnectionLost(f"host {name} is lost ({error})") from error
 
@@ -191,7 +193,7 @@ class Supervisor:
             with contextlib.suppress(ConnectionLost), self._host(index):
                 host.stop(grace)
         for index in [i for i, h in self._others.items() if h.is_leaving]:
-            del self._others[index]
+            self._others.pop(index).close()
 
     def _join(self, stop):
         """Waits until the launchers of all other hosts have joined."""
@@ -223,6 +225,7 @@ class Supervisor:
                 connection.close()
                 return
         except ConnectionLost:
+            connection.close()
             return  # not one of ours
         index = int(hello["host_index"])
         self._others[index] = RemoteHost(connection, self._limits.heartbeat_timeout)
@@ -241,6 +244,7 @@ class Supervisor:
         for index, host in list(self._others.items()):
             with contextlib.suppress(ConnectionLost), self._host(index):
                 host.finish(code)
+            host.close()
         if self._server is not None:
             self._server.close()
 
