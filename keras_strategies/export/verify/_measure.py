@@ -31,7 +31,7 @@ CHANNEL_VARIANCE = 5.0
 # The same for a sigmoid of which it is not known whether it answers yes or no.
 LOOSE_VARIANCE = 4.0
 # Loss of similarity to the nearest neighbour, as a fraction of its distance.
-NEIGHBOUR = 0.085
+NEIGHBOUR = 0.05
 # Fewest samples on which a class is judged.
 MIN_CLASS = 5
 # A measure of what no threshold has to weigh: a constant, a class that is gone.
