@@ -110,7 +110,10 @@ def test_mixed_precision():
     def build():
         keras.config.set_dtype_policy("mixed_float16")
         try:
-            return _model(keras.optimizers.SGD(0.05, global_clipnorm=0.5))
+            # A scale that no half of a batch exceeds, nor the whole: a step that one
+            # device leaves out is not left out by two, whose gradients are parts of it.
+            sgd = keras.optimizers.SGD(0.05, global_clipnorm=0.5)
+            return _model(keras.optimizers.LossScaleOptimizer(sgd, initial_scale=256.0))
         finally:
             keras.config.set_dtype_policy("float32")
 
