@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_strategies._internal.references import can_reach
+from keras_strategies._internal.traversal import optimizer_variables
 from keras_strategies.training._many.shared_program import SharedProgram
 
 kl = keras.layers
@@ -55,6 +56,23 @@ def test_it_takes_over_all_values():
         program.model.optimizer.variables, other.optimizer.variables, strict=True
     ):
         np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (mine, its)))
+
+
+def test_it_resets_what_keras_does_not_track():
+    """The product of momenta of Nadam in a LossScaleOptimizer is in no list."""
+
+    def scaled():
+        model = build()
+        nadam = keras.optimizers.Nadam(0.1)
+        model.compile(keras.optimizers.LossScaleOptimizer(nadam), "mse")
+        return model
+
+    program = SharedProgram(scaled())
+    values = optimizer_variables(program.model.optimizer)
+    assert len(values) > len(program.model.optimizer.variables)
+    values[-1].assign(0.5)
+    assert program.obstacle(scaled(), []) is None
+    assert keras.ops.convert_to_numpy(values[-1]) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from keras_strategies._internal.traversal import (
     all_variables,
     base_optimizers,
     optimizer_paths,
+    optimizer_variables,
 )
 from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.training._fingerprint import fingerprint
@@ -53,7 +54,7 @@ class SharedProgram:
         self._optimizer = model.optimizer
         # What its first step would make: values of slots are not always 0.
         self._optimizer.build(model.trainable_variables)
-        self._optimizer_values = host_values(self._optimizer.variables)
+        self._optimizer_values = host_values(optimizer_variables(self._optimizer))
         self._function: Any = None
 
     def has_trained(self) -> bool:
@@ -82,7 +83,7 @@ class SharedProgram:
             return "callbacks or data refer to it"
         if other.optimizer.built:
             return "its optimizer has a state"
-        assign_values(self._optimizer.variables, self._optimizer_values)
+        assign_values(optimizer_variables(self._optimizer), self._optimizer_values)
         assign_values(mine, host_values(others))
         self.model.reset_metrics()
         self.model.stop_training = False
@@ -130,6 +131,8 @@ def _numbers(layer):
 
 
 def _is_plain(value):
+    if isinstance(value, keras.Variable):  # its value is taken over; made by `build`
+        return False
     return (
         isinstance(value, bool | int | float | complex | np.ndarray | np.generic)
         or inspect.isfunction(value)
