@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from keras_strategies import compression, training
+from keras_strategies import compression, export, training
 
 PROBE = """
 import sys
@@ -21,10 +21,13 @@ print("keras_strategies.training._many.fit_many" in set(sys.modules) - before)
 
 @pytest.mark.parametrize("package", [compression, training])
 def test_every_name_is_there(package):
-    assert dir(package) == sorted(package.__all__)
+    assert dir(package) == sorted(dir(package))
+    assert set(package.__all__) <= set(dir(package))
+    for name in set(dir(package)) - set(package.__all__):  # another name of the same
+        assert getattr(package, name) is getattr(export, name)
     for name in package.__all__:
         value = getattr(package, name)
-        assert value.__name__ == name
+        assert value.__name__.rpartition(".")[2] == name
         assert getattr(package, name) is value
     with pytest.raises(AttributeError, match=r"has no attribute 'nothing'"):
         package.nothing  # noqa: B018

@@ -39,13 +39,13 @@ class Erf(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="export_tests")
-class Cumprod(keras.layers.Layer):
+class CumulativeLogsumexp(keras.layers.Layer):
     """An operation that LiteRT does not have and that nothing here replaces."""
 
     def call(self, inputs):
         import tensorflow as tf
 
-        return tf.math.cumprod(inputs, axis=-1)
+        return tf.math.cumulative_logsumexp(inputs, axis=-1)
 
 
 @keras.saving.register_keras_serializable(package="export_tests")

@@ -13,7 +13,7 @@ from keras_strategies import export
 from keras_strategies.export._common import model_signature, named_arrays
 from keras_strategies.export._worker import converter_client
 from tests.export import models
-from tests.export.foreign import Cumprod, Halve, Subclassed
+from tests.export.foreign import CumulativeLogsumexp, Halve, Subclassed
 
 pytestmark = pytest.mark.tensorflow
 L = keras.layers
@@ -160,16 +160,18 @@ def test_nothing_to_quantize_is_said(target):
 
 def test_flex_is_refused_unless_allowed(target):
     target.write_bytes(b"kept")
-    model = keras.Sequential([keras.Input((4,)), L.Dense(4), Cumprod(name="mine")])
-    said = r"does not have: Cumprod in 'mine' \(Cumprod\)"
+    name = "CumulativeLogsumexp"
+    stack = [keras.Input((4,)), L.Dense(4), CumulativeLogsumexp(name="mine")]
+    model = keras.Sequential(stack)
+    said = rf"does not have: {name} in 'mine' \({name}\)"
     with pytest.raises(export.ExportError, match=said) as caught:
         export.to_tflite(model, target)
     assert caught.value.reason == "flex"
-    assert caught.value.details == {"ops": ["Cumprod"], "layers": {"mine": "Cumprod"}}
+    assert caught.value.details == {"ops": [name], "layers": {"mine": name}}
     assert target.read_bytes() == b"kept"
     result = export.to_tflite(model, target, allow_flex=True)
     assert not result.verified and result.agreement is None
-    assert result.ops["FlexCumprod"] == 1
+    assert result.ops[f"Flex{name}"] == 1
     assert "Not verified" in result.warnings[-1] and "not verified" in result.table()
     with pytest.raises(export.ExportError, match="does not have"):
         export.to_tflite(

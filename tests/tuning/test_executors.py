@@ -96,7 +96,7 @@ def test_errors_in_an_executor_are_those_of_trials(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"pruner": "median"}, ValueError, "needs reports while a trial runs"),
+        ({"pruner": "median"}, ValueError, "answers the reports of a trial that runs"),
         ({"storage": "journal.log"}, ValueError, "each process of the executor"),
     ],
 )
