@@ -8,14 +8,19 @@ import collections
 import functools
 import gc
 import inspect
+import sys
 import types
 from collections.abc import Iterable
 from typing import Any
 
 # So many objects are looked at; what has more is taken to reach anything.
 _MOST = 50_000
-# Classes of these packages close over nothing of the user's.
-_LIBRARIES = ("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "builtins")
+# Classes and globals of these packages hold nothing of the user's; a walk through them
+# would come to everything that the process has ever made.
+_LIBRARIES = frozenset(
+    ("keras", "keras_strategies", "tensorflow", "jax", "jaxlib", "torch")
+    + ("numpy", "scipy", "pandas", "sklearn")
+)
 _ENDS = (types.ModuleType, types.CodeType, types.BuiltinFunctionType, str, bytes)
 
 
@@ -48,15 +53,20 @@ def _referents(item: Any) -> Iterable[Any]:
         used = inspect.getclosurevars(item)
         return [
             *used.nonlocals.values(),
-            *used.globals.values(),
+            *(() if _is_of_library(item) else used.globals.values()),
             *(item.__defaults__ or ()),
             *(item.__kwdefaults__ or {}).values(),
             *vars(item).values(),
         ]
     if isinstance(item, type):
-        if item.__module__.partition(".")[0] in _LIBRARIES:
+        if _is_of_library(item):
             return []
         return [*vars(item).values(), *item.__bases__]
     if isinstance(item, functools.partial | types.MethodType):
         return gc.get_referents(item)
     return [type(item), *gc.get_referents(item)]
+
+
+def _is_of_library(item: Any) -> bool:
+    package = str(getattr(item, "__module__", "")).partition(".")[0]
+    return package in _LIBRARIES or package in sys.stdlib_module_names
