@@ -109,8 +109,9 @@ def test_interrupted_studies_go_on(result, tmp_path):
     assert without_times(again) == without_times(whole)
     assert path.read_text().splitlines(keepends=True)[:4] == lines[:4]
     assert len(path.read_text().splitlines()) == len(lines)
-    # Two models a training (one judges), three trainings of two strategies before.
-    assert len(trained) == 2 * (len(lines) - 4) + 1 + 2
+    # A model for each training and one that judges all; before, one of the baseline
+    # and those of two strategies.
+    assert len(trained) == (len(lines) - 4) + 1 + 1 + 2
     with pytest.raises(ValueError, match="another epochs"):
         study(few, directory=tmp_path, epochs=2)
     with pytest.raises(ValueError, match="another data"):
