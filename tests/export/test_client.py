@@ -155,7 +155,11 @@ def test_a_fork_does_not_use_its_parents_worker(worker):
 @pytest.mark.slow
 def test_a_file_beside_the_script_replaces_no_module(tmp_path):
     """JAX, which TensorFlow imports, looks for a module `compression`."""
-    (tmp_path / "compression.py").write_text("import keras\nkeras.ops\n")
+    (tmp_path / "compression.py").write_text(
+        "import sys\n"
+        "if 'worker' in sys.argv[0]:\n"
+        "    raise RuntimeError('the wrong module')\n"
+    )
     script = tmp_path / "script.py"
     script.write_text(
         "from keras_strategies.export._worker import converter_client\n"
