@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
+from keras_strategies.training._indexed.record_files import checked_paths
 
 # A chunk that is read ahead would be thrown away: records are asked for in any order.
 _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
@@ -24,11 +25,7 @@ class ArrayRecordFiles:
         paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         parse: Callable[[bytes], Any],
     ):
-        several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        if not several:
-            checks.fail("`paths` must name a file", paths=paths)
-        if not callable(parse):
-            checks.fail("`parse` must be a function", error=TypeError, parse=parse)
+        several = checked_paths(paths, parse)
         purpose = "`IndexedDataset.from_array_record`"
         module = require("array_record.python.array_record_module", purpose)
         self._parse = parse

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_strategies._internal import checks
+from keras_strategies.training._indexed.record_files import checked_paths
 
 _LENGTH, _CHECKSUM = struct.Struct("<Q"), 4
 _POLYNOMIAL = 0x82F63B78  # CRC-32C (Castagnoli), reversed
@@ -47,11 +48,7 @@ class TFRecordFiles:
         paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         parse: Callable[[bytes], Any],
     ):
-        several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-        if not several:
-            checks.fail("`paths` must name a file", paths=paths)
-        if not callable(parse):
-            checks.fail("`parse` must be a function", error=TypeError, parse=parse)
+        several = checked_paths(paths, parse)
         self._parse = parse
         self._paths = [pathlib.Path(path) for path in several]
         indices = [_index(path) for path in self._paths]
