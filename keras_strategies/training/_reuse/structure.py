@@ -11,6 +11,7 @@ from keras_strategies._internal.keras_private.compiled_step import (
 )
 from keras_strategies._internal.keras_private.step_blocks import is_distributed
 from keras_strategies._internal.keras_private.training import compile_arguments
+from keras_strategies._internal.model_graph.predicates import functional_class
 from keras_strategies._internal.traversal import all_layers
 
 # Rooms of Keras's layers whose config is all that they are made of: none with tables,
@@ -86,7 +87,7 @@ def structure(model: keras.Model, holds_numbers: bool) -> Structure:
     Raises:
         NotUnderstoodError: If a part is of another kind; the message names it.
     """
-    if type(model) not in (type(_functional()), keras.Sequential) or not model.built:
+    if not _is_plain_model(type(model)) or not model.built:
         raise NotUnderstoodError(f"{type(model).__name__} is no built functional model")
     _check_own_methods(model)
     if is_distributed(model):
@@ -112,9 +113,9 @@ def structure(model: keras.Model, holds_numbers: bool) -> Structure:
     return Structure(json.dumps(parts, sort_keys=True), numbers)
 
 
-def _functional():
-    inputs = keras.Input((1,))
-    return keras.Model(inputs, inputs)
+def _is_plain_model(kind):
+    is_functional = issubclass(kind, keras.Function) and kind is functional_class(kind)
+    return is_functional or kind is keras.Sequential
 
 
 def _check_own_methods(thing):
