@@ -1,9 +1,11 @@
 """What a compiled training step takes from the objects it is traced with."""
 
+from typing import Any
+
 import keras
 
 
-def excludes_from_weight_decay(optimizer):
+def excludes_from_weight_decay(optimizer: Any) -> bool:
     """Whether some variables were excluded from weight decay.
 
     `exclude_from_weight_decay` leaves no public trace, in no config either. Keras 3.12
@@ -28,7 +30,7 @@ class HeldNumber(keras.Variable):
         scale = keras.Variable(_scale(number), dtype="float32", trainable=False)
         self.__dict__["scale"] = scale
 
-    def assign_number(self, number):
+    def assign_number(self, number: float) -> None:
         """Takes another value, and the scale that belongs to it as a rate."""
         self.assign(number)
         self.__dict__["scale"].assign(_scale(number))

@@ -292,7 +292,7 @@ def auto_jit_compile(model):
     return model._resolve_auto_jit_compile()
 
 
-def is_distributed(model):
+def is_distributed(model: keras.Model) -> bool:
     """Whether training is spread over devices. Keras 3.12 to 3.15."""
     if keras.backend.backend() == "tensorflow":
         return model._distribute_strategy is not None
