@@ -352,8 +352,6 @@ def test_empty_and_missing_directories(tmp_path, quiet):
         ({"x_col": "number"}, TypeError, "x_col=number must be strings"),
         ({"y_col": "nothing"}, KeyError, "lacks the columns"),
         ({"weight_col": "class"}, TypeError, "must be numeric"),
-        ({"classes": ["cow"]}, ValueError, "No row of the dataframe"),
-        ({"subset": "validation"}, ValueError, "No row of the dataframe"),
     ],
 )
 def test_bad_dataframes(folder, quiet, settings, error, words):
@@ -367,7 +365,7 @@ def test_dataframe_warns(folder, quiet):
         generator.flow_from_dataframe(columns, folder, class_mode=None, classes=["cat"])
     with (
         pytest.warns(UserWarning, match="15 invalid image filename"),
-        pytest.raises(ValueError, match="No row of the dataframe"),
+        pytest.warns(UserWarning, match="No row of the dataframe"),
     ):
         generator.flow_from_dataframe(columns, folder / "cat")
     with pytest.warns(DeprecationWarning, match="has_ext"):
@@ -376,6 +374,21 @@ def test_dataframe_warns(folder, quiet):
         generator.flow_from_dataframe(
             columns, folder, class_mode="other", y_col="number"
         )
+
+
+@pytest.mark.parametrize("settings", [{"classes": ["cow"]}, {"subset": "validation"}])
+def test_dataframe_without_rows_has_no_batch(folder, quiet, settings):
+    with pytest.warns(UserWarning, match="No row of the dataframe"):
+        flow = ImageDataGenerator().flow_from_dataframe(
+            table(folder), folder, **settings
+        )
+    assert flow.n == len(flow) == len(flow.filenames) == len(list(flow)) == 0
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    model.compile(loss="mse")
+    uses = (model.fit, model.evaluate, model.predict)
+    for use in (*uses, type(flow).preview, type(flow).as_dataset):
+        with pytest.raises(ValueError, match="No row of the dataframe"):
+            use(flow)
 
 
 def test_it_says_what_it_found(folder, capsys):

@@ -197,8 +197,10 @@ class DataFrameIterator(FileIterator):
             end = f" belonging to {len(self.class_indices)} classes."
         print_message(f"Found {count} {text} image filenames{end}")
         if not count:
-            raise ValueError(
+            # As in Keras, a table without a row makes an iterator without a batch.
+            self.empty_reason = (
                 "No row of the dataframe is left: its files are missing, have no "
                 "suffix of an image, or are of none of the classes. Searched in "
                 f"{self.directory or os.getcwd()!r}."
             )
+            warnings.warn(self.empty_reason, stacklevel=5)

@@ -45,6 +45,7 @@ class BatchIterator(bases.PyDataset):
     """
 
     prefetch = 0  # number of batches that plain iteration computes in advance
+    empty_reason = "There is no sample."  # why an iterator has no batch
 
     def __init__(
         self,
@@ -92,9 +93,14 @@ class BatchIterator(bases.PyDataset):
         """
         epochs = running_epochs()
         if epochs is not None:
+            self._check_samples()
             self._begin(epochs)
         is_endless = self._steps and self._epochs() is not None
         return None if is_endless else len(self)
+
+    def _check_samples(self) -> None:
+        if not self.n:
+            raise ValueError(self.empty_reason)
 
     def _begin(self, epochs: Any) -> None:
         """Notes the steps per epoch of a `fit` when it first asks for data."""
@@ -252,6 +258,8 @@ class BatchIterator(bases.PyDataset):
         """
         import tensorflow as tf
 
+        self._check_samples()
+
         def as_tuples(value: Any) -> Any:
             if isinstance(value, dict):
                 return {key: as_tuples(item) for key, item in value.items()}
@@ -287,6 +295,7 @@ class BatchIterator(bases.PyDataset):
             that range.
         """
         checks.integer("n", n, low=1)
+        self._check_samples()
         batch = self._compute(self.epoch, 0)
         images = batch[0] if isinstance(batch, tuple) else batch
         images = images[0] if isinstance(images, list) else images
