@@ -27,7 +27,9 @@ def optimize_no_graphs():
 def forget_gradients():
     """Forgets the gradients that TensorFlow registers for each traced step, for good.
 
-    Each holds the graph that it was traced in: 6,000 objects and 5 MB a `fit`.
+    Each holds the graph that it was traced in: 6,000 objects and 5 MB a `fit`. What
+    outlives a module (imports, caches of TensorFlow and Keras) outlives the run:
+    collections after it need not visit it again, which took 0.6 s for each module.
     """
     from tensorflow.python.framework import ops
 
@@ -35,6 +37,7 @@ def forget_gradients():
     for name in [name for name in registered if name.startswith("CustomGradient-")]:
         del registered[name]
     gc.collect()
+    gc.freeze()
 
 
 # Where it matters that TensorFlow builds optimizers while it traces the first step.

@@ -1,7 +1,5 @@
 """Fixtures of the searches."""
 
-import gc
-
 import keras
 import pytest
 
@@ -12,14 +10,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "tests/tuning" in item.path.as_posix():
             item.add_marker(pytest.mark.filterwarnings(IGNORED))
-
-
-@pytest.fixture(autouse=True)
-def _quick_collections():
-    """KerasTuner collects garbage twice a trial: leave what is loaded out of it."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
