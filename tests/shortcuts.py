@@ -72,6 +72,41 @@ def trace_once(path, monkeypatch):
     monkeypatch.setattr(keras.Model, "_make_function", make_function)
 
 
+def batch_in_order(monkeypatch):
+    """Batches arrays that are not shuffled without the functions that Keras maps.
+
+    Tracing these costs 15 ms for each `evaluate`, `predict` and validation.
+    """
+    import tensorflow as tf
+    from keras.src.trainers.data_adapters import array_data_adapter, array_slicing
+
+    adapter = array_data_adapter.ArrayDataAdapter
+    make = adapter.get_tf_dataset
+
+    def get_tf_dataset(self):
+        import keras
+
+        inputs = array_slicing.convert_to_sliceable(
+            self._inputs, target_backend="tensorflow"
+        )
+        leaves = keras.tree.flatten(inputs)
+        if self._shuffle or not all(tf.is_tensor(leaf) for leaf in leaves):
+            return make(self)
+        # A tuple is a structure of a data set, a list would be stacked.
+        inputs = keras.tree.lists_to_tuples(inputs)
+        exact = not self._partial_batch_size
+        dataset = tf.data.Dataset.from_tensor_slices(inputs)
+        dataset = dataset.batch(self._batch_size, drop_remainder=exact)
+        options = tf.data.Options()
+        options.experimental_optimization.apply_default_optimizations = False
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
+        )
+        return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+    monkeypatch.setattr(adapter, "get_tf_dataset", get_tf_dataset)
+
+
 def _build(model, element_spec):
     import keras
 

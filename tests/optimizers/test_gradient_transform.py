@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import callbacks, optimizers
+from tests.markers import compile_modes
 
 BACKEND = keras.backend.backend()
 RNG = np.random.default_rng(0)
@@ -43,23 +44,16 @@ def fit(model, epochs=2, **arguments):
     return history.history["loss"]
 
 
-def modes():
-    found = [{}]
-    if BACKEND != "torch":
-        found += [{"jit_compile": True}, {"steps_per_execution": 3}]
-    return found
-
-
 def step(optimizer, weight, gradient):
     optimizer.apply([keras.ops.convert_to_tensor(np.float32(gradient))], [weight])
     return keras.ops.convert_to_numpy(weight)
 
 
-@pytest.mark.parametrize("arguments", modes()[:2][-1:], ids=str)
-def test_trains_with_everything_at_once(arguments):
+def test_trains_with_everything_at_once():
     inner = keras.optimizers.AdamW(0.01, weight_decay=0.01)
     model = model_with(
-        optimizers.GradientTransform(inner, all_transforms()), **arguments
+        optimizers.GradientTransform(inner, all_transforms()),
+        jit_compile=BACKEND != "torch",
     )
     losses = fit(model, epochs=10)
     assert losses[-1] < losses[0]
@@ -75,13 +69,10 @@ def test_mixed_precision_keeps_its_loss_scaling():
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-@pytest.mark.parametrize("arguments", modes()[:1], ids=str)
-def test_a_loaded_model_goes_on_as_if_never_interrupted(tmp_path, arguments):
+def test_a_loaded_model_goes_on_as_if_never_interrupted(tmp_path):
     def made():
         inner = keras.optimizers.Adam(0.01)
-        return model_with(
-            optimizers.GradientTransform(inner, all_transforms()), **arguments
-        )
+        return model_with(optimizers.GradientTransform(inner, all_transforms()))
 
     whole, first = made(), made()
     fit(whole, epochs=4)
@@ -122,7 +113,7 @@ class Traces(keras.layers.Layer):
         return inputs
 
 
-@pytest.mark.parametrize("arguments", modes()[:2], ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
 def test_thaws_between_epochs_without_another_trace(arguments):
     traces = []
     model = keras.Sequential(

@@ -18,8 +18,8 @@ def _names():
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    x = (x.reshape(-1, 8, 8, 1) / 16).astype("float32")[:256]
-    y = y[:256].astype(np.int32)
+    x = (x.reshape(-1, 8, 8, 1) / 16).astype("float32")[:96]
+    y = y[:96].astype(np.int32)
     model = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -32,10 +32,10 @@ def _names():
     return {
         "__name__": "readme",
         "model": model,
-        "x_train": x[:192],
-        "y_train": y[:192],
-        "x_val": x[192:],
-        "y_val": y[192:],
+        "x_train": x[:64],
+        "y_train": y[:64],
+        "x_val": x[64:],
+        "y_val": y[64:],
     }
 
 
