@@ -102,7 +102,7 @@ def _short_ways(request, monkeypatch):
     quick = not request.config.getoption("--full") and not TWO_DEVICES
     if quick and keras.backend.backend() == "tensorflow":
         shortcuts.trace_once(request.path, monkeypatch)
-        shortcuts.batch_in_order(monkeypatch)
+        shortcuts.batch_at_once(monkeypatch)
 
 
 @pytest.fixture(autouse=True, scope="module")
