@@ -95,14 +95,16 @@ def pytest_collection_finish(session):
         shortcuts.optimize_no_graphs()
 
 
-@pytest.fixture(autouse=True)
-def _short_ways(request, monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def _short_ways(request):
     import keras
 
     quick = not request.config.getoption("--full") and not TWO_DEVICES
-    if quick and keras.backend.backend() == "tensorflow":
-        shortcuts.trace_once(request.path, monkeypatch)
-        shortcuts.batch_at_once(monkeypatch)
+    with pytest.MonkeyPatch.context() as patch:
+        if quick and keras.backend.backend() == "tensorflow":
+            shortcuts.trace_once(request.path, patch)
+            shortcuts.batch_at_once(patch)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

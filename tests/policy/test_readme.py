@@ -18,8 +18,8 @@ def _names():
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
-    x = (x.reshape(-1, 8, 8, 1) / 16).astype("float32")[:96]
-    y = y[:96].astype(np.int32)
+    x = (x.reshape(-1, 8, 8, 1) / 16).astype("float32")[:256]
+    y = y[:256].astype(np.int32)
     model = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -32,14 +32,24 @@ def _names():
     return {
         "__name__": "readme",
         "model": model,
-        "x_train": x[:64],
-        "y_train": y[:64],
-        "x_val": x[64:],
-        "y_val": y[64:],
+        "x_train": x[:192],
+        "y_train": y[:192],
+        "x_val": x[192:],
+        "y_val": y[192:],
     }
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
+# A whole study: in every run tests/ablation has smaller ones.
+SLOW = [number for number, block in enumerate(BLOCKS) if "ablation.study" in block]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=[pytest.mark.slow] * (number in SLOW))
+        for number in range(len(BLOCKS))
+    ],
+)
 def test_block_runs(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     block = compile(BLOCKS[number], f"<README block {number + 1}>", "exec")
