@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private.process_group import (
@@ -24,9 +25,11 @@ def scope(
     A script that runs alone uses all devices of the machine: under
     `tf.distribute.MirroredStrategy` on TensorFlow, `keras.distribution.DataParallel` on
     JAX. The same script under `launch` uses those of all processes:
-    `MultiWorkerMirroredStrategy` and the processes of JAX. Make, compile, train,
-    evaluate and save the model inside; give `fit` what it takes anywhere: arrays, an
-    `IndexedDataset`, a `tf.data.Dataset`, with the size of the *whole* batch.
+    `MultiWorkerMirroredStrategy` and the processes of JAX, and so it does in processes
+    that another launcher has started, such as Ray's, which sets `TF_CONFIG` or calls
+    `jax.distributed.initialize`. Make, compile, train, evaluate and save the model
+    inside; give `fit` what it takes anywhere: arrays, an `IndexedDataset`, a
+    `tf.data.Dataset`, with the size of the *whole* batch.
 
     A step computes what one device would have computed of the whole batch, up to
     rounding. To that end this function repairs Keras while it is open: last batches
@@ -153,8 +156,12 @@ def _joined(group, connect):
     if group is None:
         return None
     connect()
-    seed_once(group.seed)
-    return ProcessGroup(group.rank, group.size)
+    processes = ProcessGroup(group.rank, group.size)
+    seed = group.seed
+    if seed is None:
+        seed = int(processes.gather(np.random.default_rng().integers(2**31))[0])
+    seed_once(seed)
+    return processes
 
 
 def _in(processes):
