@@ -74,7 +74,10 @@ from keras_strategies._internal.keras_private.optimizers import (
     updated_variables,
 )
 from keras_strategies._internal.keras_private.over_replicas import (
+    batch_mean,
     max_over_replicas,
+    penalty_of_batch,
+    rows_of_batch,
     sum_over_replicas,
 )
 from keras_strategies._internal.keras_private.rebuilding import (
@@ -99,6 +102,7 @@ from keras_strategies._internal.keras_private.saving import (
     share_lambda_functions,
     trusting_object_scope,
 )
+from keras_strategies._internal.keras_private.shared_means import unscaled
 from keras_strategies._internal.keras_private.training import (
     compile_arguments,
     compile_function,
@@ -129,6 +133,7 @@ __all__ = [
     "assign_optimizer_variables",
     "averages_deferred",
     "backend_ops",
+    "batch_mean",
     "build_for_fit",
     "callback_list",
     "carries_mask",
@@ -175,11 +180,13 @@ __all__ = [
     "own_variables",
     "own_variables_of_layer",
     "owns",
+    "penalty_of_batch",
     "preserved_losses",
     "print_message",
     "raw_learning_rate",
     "rebuild_optimizer",
     "retrace_training",
+    "rows_of_batch",
     "running_epochs",
     "runs_in_tf_data",
     "seeds_from",
@@ -195,6 +202,7 @@ __all__ = [
     "track",
     "track_unsaved_state",
     "trusting_object_scope",
+    "unscaled",
     "untrack_unsaved_state",
     "unwatch_updates",
     "updated_variables",

@@ -55,7 +55,8 @@ def strategy_repaired(group: ProcessGroup | None) -> Iterator[None]:
         (of_trainer, "_make_function", _make_function(of_trainer)),
         *shared_means.CHANGES,
     ]
-    with replaced(changes), all_optimizers_global():
+    losses = shared_means.losses_of_replicas()
+    with replaced(changes), losses, all_optimizers_global():
         yield
 
 
