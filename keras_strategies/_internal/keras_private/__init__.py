@@ -13,6 +13,18 @@ from keras_strategies._internal.keras_private.calls import (
     runs_in_tf_data,
     seeds_from,
 )
+from keras_strategies._internal.keras_private.distribution.global_gradients import (
+    are_gradients_global,
+    summed_first,
+)
+from keras_strategies._internal.keras_private.distribution.over_replicas import (
+    batch_mean,
+    max_over_replicas,
+    penalty_of_batch,
+    rows_of_batch,
+    sum_over_replicas,
+)
+from keras_strategies._internal.keras_private.distribution.shared_means import unscaled
 from keras_strategies._internal.keras_private.exponential_averages import (
     averages_deferred,
     has_averaged,
@@ -29,10 +41,6 @@ from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
     own_variables_of_layer,
     set_own_flag,
-)
-from keras_strategies._internal.keras_private.global_gradients import (
-    are_gradients_global,
-    summed_first,
 )
 from keras_strategies._internal.keras_private.gradients import (
     dense_gradient,
@@ -73,13 +81,6 @@ from keras_strategies._internal.keras_private.optimizers import (
     untrack_unsaved_state,
     updated_variables,
 )
-from keras_strategies._internal.keras_private.over_replicas import (
-    batch_mean,
-    max_over_replicas,
-    penalty_of_batch,
-    rows_of_batch,
-    sum_over_replicas,
-)
 from keras_strategies._internal.keras_private.rebuilding import (
     is_built_for,
     rebuild_optimizer,
@@ -102,7 +103,6 @@ from keras_strategies._internal.keras_private.saving import (
     share_lambda_functions,
     trusting_object_scope,
 )
-from keras_strategies._internal.keras_private.shared_means import unscaled
 from keras_strategies._internal.keras_private.training import (
     compile_arguments,
     compile_function,

@@ -1,10 +1,7 @@
 """What a process is told about the group it belongs to, in its environment."""
 
 import dataclasses
-import json
 import os
-import sys
-import zlib
 from collections.abc import Mapping
 
 PREFIX = "KERAS_STRATEGIES_GROUP_"
@@ -45,14 +42,10 @@ class Group:
 
 
 def current_group(environment: Mapping[str, str] | None = None) -> Group | None:
-    """Returns the group of this process, `None` if it is in none.
-
-    That is the group of our launcher, else one that another has made: workers named by
-    `TF_CONFIG` on TensorFlow, processes that `jax.distributed` has connected on JAX.
-    """
+    """Returns the group of this process, `None` if it was not launched in one."""
     environment = os.environ if environment is None else environment
     if f"{PREFIX}RANK" not in environment:
-        return _group_of_tensorflow(environment) or _group_of_jax()
+        return None
 
     def number(name: str) -> int:
         return int(environment[PREFIX + name])
@@ -65,48 +58,4 @@ def current_group(environment: Mapping[str, str] | None = None) -> Group | None:
         addresses=tuple(environment[f"{PREFIX}ADDRESSES"].split(",")),
         restarts=number("RESTARTS"),
         seed=number("SEED"),
-    )
-
-
-def _group_of_tensorflow(environment: Mapping[str, str]) -> Group | None:
-    if not environment.get("TF_CONFIG"):
-        return None
-    import keras
-
-    config = json.loads(environment["TF_CONFIG"])
-    cluster, task = config.get("cluster", {}), config.get("task", {})
-    # A chief is the first of the workers.
-    kinds = [kind for kind in ("chief", "worker") if kind in cluster]
-    addresses = tuple(address for kind in kinds for address in cluster[kind])
-    is_worker = len(addresses) > 1 and task.get("type") in kinds
-    if not is_worker or keras.backend.backend() != "tensorflow":
-        return None
-    before = len(cluster.get("chief", ())) if task["type"] == "worker" else 0
-    return Group(
-        rank=before + int(task["index"]),
-        size=len(addresses),
-        local_rank=0,
-        engine="tensorflow",
-        addresses=addresses,
-        restarts=0,
-        seed=zlib.crc32(",".join(addresses).encode()) % 2**31,
-    )
-
-
-def _group_of_jax() -> Group | None:
-    jax = sys.modules.get("jax")  # who has connected processes has imported it
-    if jax is None or not jax.distributed.is_initialized() or jax.process_count() == 1:
-        return None
-    import keras
-
-    if keras.backend.backend() != "jax":
-        return None
-    return Group(
-        rank=jax.process_index(),
-        size=jax.process_count(),
-        local_rank=0,
-        engine="jax",
-        addresses=(),
-        restarts=0,
-        seed=None,
     )

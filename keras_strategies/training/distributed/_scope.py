@@ -8,12 +8,13 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private.process_group import (
+from keras_strategies._internal.keras_private.distribution.process_group import (
     ProcessGroup,
     in_group,
     seed_once,
 )
-from keras_strategies._internal.launcher.group import Group, current_group
+from keras_strategies._internal.launcher.group import Group
+from keras_strategies.training.distributed._group import current_group
 
 
 @contextlib.contextmanager
@@ -112,7 +113,7 @@ def _check(backend, group, devices, layout):
 
 @contextlib.contextmanager
 def _of_jax(group: Group | None, devices: Any, layout: Any) -> Iterator[Any]:
-    from keras_strategies._internal.keras_private import spread_jax
+    from keras_strategies._internal.keras_private.distribution import spread_jax
 
     processes = _joined(group, spread_jax.initialize_processes)
     if layout is not None:
@@ -136,7 +137,7 @@ def _of_jax(group: Group | None, devices: Any, layout: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _of_tensorflow(group: Group | None, devices: Any, layout: Any) -> Iterator[Any]:
-    from keras_strategies._internal.keras_private import spread_tensorflow
+    from keras_strategies._internal.keras_private.distribution import spread_tensorflow
 
     if group is None:
         names = list(devices or spread_tensorflow.local_devices())

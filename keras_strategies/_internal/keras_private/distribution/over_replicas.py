@@ -12,7 +12,7 @@ import keras
 from keras import ops
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
-from keras_strategies._internal.keras_private import shared_means
+from keras_strategies._internal.keras_private.distribution import shared_means
 
 
 def replicas() -> int:
