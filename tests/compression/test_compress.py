@@ -69,7 +69,7 @@ def made():
     model = _trained()
     before = [np.array(weight) for weight in model.get_weights()]
     steps = int(model.optimizer.iterations)
-    result = _compress(model, max_candidates=11)
+    result = _compress(model, max_candidates=7)
     return model, before, steps, result
 
 
