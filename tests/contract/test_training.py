@@ -14,7 +14,8 @@ PLAIN = "auto"
 
 def _fit(model, x, y, jit, eager=False):
     model.compile("adam", loss="mse", jit_compile=jit, run_eagerly=eager)
-    history = model.fit(x, y, batch_size=models.BATCH, epochs=2, verbose=0)
+    epochs = 1 if eager else 2
+    history = model.fit(x, y, batch_size=models.BATCH, epochs=epochs, verbose=0)
     return history.history["loss"]
 
 
@@ -41,7 +42,7 @@ def test_two_epochs_under_xla(policy, shape, build):
 def test_mixed_precision(shape, build):
     keras.config.set_dtype_policy("mixed_float16")
     # Under XLA in every run on JAX, and on TensorFlow, where it takes long, above: a
-    # graph of all layers costs seconds, the four steps here a fraction of one.
+    # graph of all layers costs seconds, the two steps here a fraction of one.
     jit = keras.backend.backend() == "jax"
     eager = keras.backend.backend() == "tensorflow"
     losses = _fit(build(), *models.regression_data(shape), jit, eager)

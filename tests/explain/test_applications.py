@@ -26,19 +26,14 @@ FAMILIES = {
     "EfficientNetV2B0": (64, "top_activation"),
     "ConvNeXtTiny": (64, None),
 }
-QUICK = "MobileNetV2"
+SMALL = "MobileNetV2"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name != QUICK))
-        for name in FAMILIES
-    ],
-)
+@pytest.mark.slow  # in every run test_models.py has nested networks
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_nested_in_a_classifier(name):
     size, expected = FAMILIES[name]
-    options = {"alpha": 0.35} if name == QUICK else {}
+    options = {"alpha": 0.35} if name == SMALL else {}
     backbone = getattr(keras.applications, name)(
         include_top=False, weights=None, input_shape=(size, size, 3), **options
     )
