@@ -24,6 +24,7 @@ from keras_strategies.training._many.variants import (
     constants_of,
     set_learning_rate,
 )
+from keras_strategies.training._programs.step_audit import audited_step
 from keras_strategies.training.execution_plan import installed_plan
 
 # Steps in all from which measuring plans for the first member can pay.
@@ -48,6 +49,11 @@ class Start:
         build_for(self.model, batch)
         self._optimizer = optimizer_variables(self.model.optimizer)
         self._values = host_values(self._optimizer)
+        #: Why each member needs a program of its own, `None` if it does not.
+        self.own_programs: str | None = None
+        if draws.has_own_code:
+            variables = [*draws.state, *self._optimizer]
+            self.own_programs = audited_step(self.model, batch, variables)
 
     def assign(self, variant: Variant) -> None:
         """Puts the model to where `build_fn` leaves it with the seed of a variant."""
@@ -89,7 +95,8 @@ def train(
         # What was compiled before has the constants of other members in it.
         training_settings(model, **dict.fromkeys(_FUNCTIONS)),
     ):
-        is_long = is_array and steps >= MIN_STEPS_TO_MEASURE
+        is_shared = start.own_programs is None
+        is_long = is_shared and is_array and steps >= MIN_STEPS_TO_MEASURE
         on_tensorflow = keras.backend.backend() == "tensorflow"
         if is_long and not on_tensorflow:
             limit = min(max(steps / STEPS_PER_SECOND, 2), 20)
@@ -98,6 +105,9 @@ def train(
         try:
             for variant, own in zip(variants, callbacks, strict=True):
                 start.assign(variant)
+                if not is_shared:
+                    for name in _FUNCTIONS:
+                        setattr(model, name, None)
                 draw_as_first_fit(**data, shuffle=fit["shuffle"])
                 arguments = {**fit, "callbacks": own}
                 history = None
