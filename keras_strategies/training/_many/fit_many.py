@@ -145,7 +145,9 @@ def fit_many(
             "again without it."
         )
     if start.own_programs is not None:
-        notes.append(f"Each member was compiled by itself: {start.own_programs}.")
+        notes.append(
+            f"Each member was built and trained by itself: {start.own_programs}."
+        )
     fit = {
         "x": source.x,
         "y": source.y,

@@ -80,11 +80,11 @@ class InitialDraws:
         The generators of Python, NumPy and the backend are then as after
         `set_random_seed(seed)` and `build_fn()`.
         """
-        keras.utils.set_random_seed(seed)
         if self.is_recorded:
+            keras.utils.set_random_seed(seed)
             self._draw()
             return
-        other = checked_model(self._build_fn())
+        other = self.build(seed)
         form = _form(other)
         if isinstance(form, str) or form.key != getattr(self._form, "key", None):
             checks.fail(
@@ -97,6 +97,11 @@ class InitialDraws:
                 fix="Train such models by `fit` in a loop.",
             )
         assign_state(self._form, form)
+
+    def build(self, seed: int) -> keras.Model:
+        """Another model, as `build_fn` makes it after `set_random_seed`."""
+        keras.utils.set_random_seed(seed)
+        return checked_model(self._build_fn())
 
     def _gives(self, seed, built, left):
         """Whether the recorded draws of a seed give what was built from it."""

@@ -86,6 +86,13 @@ def train(
         fit: Arguments of `model.fit`.
         bar: A progress bar over members, or `None`.
     """
+    if start.own_programs is not None:
+        members = []
+        for variant, own in zip(variants, callbacks, strict=True):
+            members.append(_alone(start.draws, variant, {**fit, "callbacks": own}))
+            if bar is not None:
+                bar.add(1)
+        return members
     model = start.model
     names = ("x", "y", "sample_weight", "batch_size")
     data = {name: fit[name] for name in names}
@@ -95,8 +102,7 @@ def train(
         # What was compiled before has the constants of other members in it.
         training_settings(model, **dict.fromkeys(_FUNCTIONS)),
     ):
-        is_shared = start.own_programs is None
-        is_long = is_shared and is_array and steps >= MIN_STEPS_TO_MEASURE
+        is_long = is_array and steps >= MIN_STEPS_TO_MEASURE
         on_tensorflow = keras.backend.backend() == "tensorflow"
         if is_long and not on_tensorflow:
             limit = min(max(steps / STEPS_PER_SECOND, 2), 20)
@@ -105,9 +111,6 @@ def train(
         try:
             for variant, own in zip(variants, callbacks, strict=True):
                 start.assign(variant)
-                if not is_shared:
-                    for name in _FUNCTIONS:
-                        setattr(model, name, None)
                 draw_as_first_fit(**data, shuffle=fit["shuffle"])
                 arguments = {**fit, "callbacks": own}
                 history = None
@@ -131,6 +134,15 @@ def train(
                 plan.remove()
             forget_choice(model)
     return members
+
+
+def _alone(draws, variant, fit):
+    """A member whose step nothing else can run: a model of its own."""
+    model = draws.build(variant.seed)
+    set_learning_rate(model, variant)
+    with constants_of(model, variant):
+        history = model.fit(**fit)
+    return Member(variant, dict(history.history), host_values(model.variables))
 
 
 def by_program(variants: Sequence[Variant]) -> list[list[int]]:

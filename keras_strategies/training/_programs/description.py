@@ -25,6 +25,8 @@ _MOST_OBJECTS = 50_000
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
 _VALUES = (slice, range, np.dtype, enum.Enum)
 _HOST_GENERATORS = (random.Random, np.random.Generator, np.random.RandomState)
+# Those of the functions of their modules: whether a trace draws is seen by `StepAudit`.
+_GLOBAL = (id(random.random.__self__), id(np.random.uniform.__self__))
 # Their texts are values; they have no attributes.
 _NAMED_VALUES = ("DType", "TensorShape", "TensorSpec", "PartitionSpec")
 _LOCKS = ("_thread.lock", "_thread.RLock", "_thread._local")
@@ -137,6 +139,8 @@ class Description:
         kind = type(value)
         name = f"{kind.__module__}.{kind.__qualname__}"
         if isinstance(value, weakref.ReferenceType) or name in _LOCKS:
+            return name
+        if id(value) in _GLOBAL:
             return name
         has_attributes = hasattr(value, "__dict__") or _slots(kind)
         if isinstance(value, _HOST_GENERATORS) or not has_attributes:

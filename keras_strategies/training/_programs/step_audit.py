@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal.keras_private.compiled_step import watching_steps
+from keras_strategies._internal.keras_private.step_blocks import check_step
 
 # Operations of TensorFlow that keep a state in a variable, or none between steps; of
 # any other stateful one it is not known what the next model would begin with.
@@ -60,10 +61,11 @@ def audited_step(
         batch: `(x, y, sample_weight)` of arrays.
         variables: All variables that other models' values are assigned to.
     """
-    if keras.backend.backend() == "torch":
-        return None
     audit = StepAudit(lambda: [*variables, *model.metrics_variables])
     data = keras.tree.map_structure(np.asarray, tuple(batch))
+    if keras.backend.backend() == "torch":
+        audit(lambda: check_step(model, data))
+        return audit.reason
     with watching_steps(model, audit):
         trace = _trace_jax if keras.backend.backend() == "jax" else _trace_tensorflow
         trace(model, data)
@@ -86,8 +88,7 @@ def _trace_tensorflow(model, data):
     import tensorflow as tf
 
     for step in (model.train_step, model.test_step):
-        function = tf.function(lambda data, step=step: step(data), autograph=False)
-        function.get_concrete_function(data)
+        tf.function(step, autograph=False).get_concrete_function(data)
 
 
 def _generators():
