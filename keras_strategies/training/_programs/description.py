@@ -5,6 +5,7 @@ import enum
 import functools
 import hashlib
 import random
+import re
 import types
 import weakref
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from keras_strategies._internal.references import is_of_library
 # So many objects are looked at; what has more is not described.
 _MOST_OBJECTS = 50_000
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
-_VALUES = (slice, range, np.dtype, enum.Enum)
+_VALUES = (slice, range, np.dtype, enum.Enum, re.Pattern)
 _HOST_GENERATORS = (random.Random, np.random.Generator, np.random.RandomState)
 # Those of the functions of their modules: whether a trace draws is seen by `StepAudit`.
 _GLOBAL = (id(random.random.__self__), id(np.random.uniform.__self__))
@@ -78,6 +79,8 @@ class Description:
             return self.names.get(value, repr(value))
         if isinstance(value, np.ndarray | np.generic):
             return self._array(value, path)
+        if isinstance(value, int) and value in self._numbers:
+            return f"id #{self._numbers[value]}"  # a key of an object that was met
         if isinstance(value, (*_PLAIN, *_VALUES)):
             return repr(value)
         if type(value).__name__ in _NAMED_VALUES or isinstance(value, types.ModuleType):
