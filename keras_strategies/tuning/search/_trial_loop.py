@@ -3,6 +3,7 @@
 import contextlib
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,10 @@ from keras_strategies.tuning.search._model_fits import (
     FIT_ARGUMENTS,
     ModelFits,
 )
-from keras_strategies.tuning.search._trial_metrics import reduce_results
+from keras_strategies.tuning.search._trial_metrics import (
+    reduce_results,
+    reported_metrics,
+)
 
 
 class TrialLoop(ModelFits):
@@ -200,7 +204,9 @@ class TrialLoop(ModelFits):
     ) -> None:
         try:
             metrics, epoch = run()
-            self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
+            record = self.oracle.get_trial(trial.trial_id)
+            if not record.metrics.exists(self.oracle.objective.name):
+                self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
             trial.status = TrialStatus.COMPLETED
         except errors.FatalError:
             raise
@@ -254,7 +260,24 @@ class TrialLoop(ModelFits):
         space.drop_unused()
         trial.hyperparameters = space
         objective, from_last = self.oracle.objective, self.oracle.continues_from_last
-        return reduce_results(results, objective, from_last)
+        reported = self._reported(trial)
+        return reported or reduce_results(results, objective, from_last)
+
+    def _reported(self, trial: Trial) -> tuple[dict[str, float], int] | None:
+        """What a `run_trial` of former times has told the oracle by itself."""
+        if type(self).run_trial is self._own_run_trial():
+            return None
+        record = self.oracle.get_trial(trial.trial_id)
+        reported = reported_metrics(record, self.oracle.objective)
+        if reported is not None:
+            warnings.warn(
+                "Calling `self.oracle.update_trial(trial_id, metrics)` in `run_trial` "
+                "is deprecated in KerasTuner. Return the metrics instead; what "
+                "`run_trial` returned now is ignored.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        return reported
 
     def _check_feasible(self, hp: keras_tuner.HyperParameters) -> None:
         if not self.oracle.is_feasible(hp.values):
