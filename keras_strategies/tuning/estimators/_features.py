@@ -140,6 +140,13 @@ def check_same_length(inputs: Inputs, y: Any, sample_weight: Any = None) -> None
     check_consistent_length(*arrays(inputs), y, sample_weight)
 
 
+def use_all_samples(settings: dict[str, Any], inputs: Inputs) -> None:
+    """Makes of a batch size of -1 the number of samples."""
+    for name in ("batch_size", "validation_batch_size"):
+        if settings.get(name) == -1:
+            settings[name] = len(arrays(inputs)[0])
+
+
 def sample_weights(sample_weight: Any) -> np.ndarray | None:
     """Returns weights as floats, one for each sample."""
     if sample_weight is None:

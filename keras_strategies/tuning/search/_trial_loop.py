@@ -11,7 +11,7 @@ import keras_tuner
 from keras_tuner import errors
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_strategies._internal import checked_json, checks
+from keras_strategies._internal import checked_json, checks, signatures
 from keras_strategies.tuning import _distributed, _space
 from keras_strategies.tuning._distributed import IsolatedTrials, TrialError
 from keras_strategies.tuning._private import oracles as private_oracles
@@ -151,7 +151,7 @@ class TrialLoop(ModelFits):
     def _budget(self, fit_kwargs: Mapping[str, Any]) -> Iterator[str]:
         """Lines about what the search will cost, before it starts."""
         oracle = self.oracle
-        name = getattr(oracle, "algorithm", type(oracle).__name__)
+        name = getattr(oracle, "algorithm", None) or type(oracle).__name__
         yield f"Search in {self.project_dir}: {name} ({self.algorithm_reason})"
         if isinstance(oracle, HyperbandOracle):
             trials, epochs = oracle.trials_and_epochs()
@@ -254,6 +254,8 @@ class TrialLoop(ModelFits):
         self, trial: Trial, *fit_args: Any, **fit_kwargs: Any
     ) -> tuple[dict[str, float], int]:
         """Runs a trial in this process; its metrics and its best epoch."""
+        if not signatures.accepts(self.run_trial, "verbose"):  # one of the user
+            fit_kwargs.pop("verbose", None)
         results = self.run_trial(trial, *fit_args, **fit_kwargs)
         space = _space.Space.of(trial.hyperparameters)
         space.check_expected()
