@@ -213,7 +213,11 @@ def _described(value):
     name = f"{owner.__module__}.{owner.__qualname__}"
     if owner is value:
         return name
-    return [name, _plain(value.get_config(), False)]
+    try:
+        return [name, _plain(value.get_config(), False)]
+    except NotImplementedError as error:  # `model.metrics` handed to `compile`
+        text = f"the model is compiled with {owner.__qualname__}"
+        raise NotUnderstoodError(text) from error
 
 
 def _optimizer(optimizer, numbers, holds_numbers):

@@ -50,7 +50,7 @@ class Building:
             "model", model, keras.Model, fix="The function must return its model."
         )
         if not model.built:
-            model.build(_features.batch_shapes(X))
+            _features.build(model, X)
         self._compile(model, passed, _features.output_width(model, X))
         return model
 

@@ -260,7 +260,16 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
                 fix="For numbers use KerasRegressor.",
                 y=kind,
             )
-        if kind == "multilabel-indicator":
+        is_rows = kind == "multilabel-indicator"
+        before = (earlier or {}).get("target_type_")
+        if before is not None and is_rows != (before == "multilabel-indicator"):
+            checks.fail(
+                "`y` must be labels or rows of zeros and ones, as in the first fit, in "
+                "`validation_data` too",
+                y=kind,
+                first=before,
+            )
+        if is_rows:
             return self._check_rows(y, earlier)
         classes = np.unique(y)
         if earlier is not None:

@@ -9,6 +9,8 @@ import keras_tuner
 import numpy as np
 from keras_tuner import errors
 
+from keras_strategies._internal import checks
+from keras_strategies.tuning._private.oracles import is_default_objective
 from keras_strategies.tuning.search import _misuse
 
 
@@ -60,6 +62,14 @@ def _with_objective(metrics: Mapping[str, Any], objective: Any) -> dict[str, flo
     if objective.name not in numbers:
         if not objective.has_value(numbers):
             names = [o.name for o in getattr(objective, "objectives", [objective])]
+            if is_default_objective(objective):
+                raise errors.FatalTypeError(
+                    checks.message(
+                        "Without an `objective` a trial must return a single number",
+                        {"metrics": sorted(numbers)},
+                        'Name one: Tuner(objective="val_loss"), or return its value.',
+                    )
+                )
             raise errors.FatalValueError(_misuse.missing_objective(names, numbers))
         numbers[objective.name] = float(objective.get_value(numbers))
     return numbers
