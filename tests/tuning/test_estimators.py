@@ -595,6 +595,8 @@ def test_a_trained_model_predicts_and_goes_on():
     trained = small()
     trained.compile("sgd", "binary_crossentropy")
     model = KerasClassifier(trained, batch_size=60).initialize(X, Y)
+    with pytest.raises(ValueError, match="an output for each class"):
+        KerasClassifier(trained).initialize(X, THREE)
     expected = trained.predict(X, verbose=0)[:, 0]
     np.testing.assert_allclose(model.predict_proba(X)[:, 1], expected, rtol=1e-5)
     before = model.model_
@@ -621,6 +623,35 @@ def test_a_pickled_estimator_predicts_the_same():
     model = KerasClassifier(softmax, random_state=0).fit(x, y)
     copy = pickle.loads(pickle.dumps(model))
     np.testing.assert_allclose(copy.predict_proba(x), model.predict_proba(x), 1e-5)
+
+
+class Doubled(keras.layers.Layer):
+    """Of a script, and not registered with Keras."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+
+class Missed(keras.metrics.MeanAbsoluteError):
+    """Of a script too."""
+
+
+def with_own_parts():
+    model = Sequential([keras.Input((4,)), Doubled(), Dense(1, "sigmoid")])
+    model.compile("adam", keras.losses.BinaryCrossentropy(), metrics=[Missed(name="m")])
+    return model
+
+
+def test_a_pickled_estimator_keeps_parts_of_a_script():
+    model = KerasClassifier(with_own_parts, batch_size=60, random_state=0).fit(X, Y)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict_proba(X), model.predict_proba(X))
+    for estimator in (model, copy):  # the optimizer goes on too
+        estimator.set_params(shuffle=False).partial_fit(X, Y)
+    assert copy.history_["m"] == pytest.approx(model.history_["m"])
+    assert len(copy.history_["m"]) == 2
+    given = pickle.loads(pickle.dumps(KerasClassifier(with_own_parts()))).fit(X, Y)
+    assert isinstance(given.model_.layers[0], Doubled)
 
 
 def build_classifier(X, y):

@@ -11,6 +11,7 @@ import numpy as np
 from keras_strategies._internal import checks, optional, signatures
 from keras_strategies.tuning.estimators import _features, _routes
 from keras_strategies.tuning.estimators._building import Building
+from keras_strategies.tuning.estimators._pickling import PickledModel
 from keras_strategies.tuning.estimators._seeding import seeded
 
 # Prefixes of parameters that are not named in the constructor, by their receiver.
@@ -131,6 +132,13 @@ class Estimator(Building):
         from sklearn.base import BaseEstimator
 
         return BaseEstimator.__sklearn_clone__(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()  # type: ignore[misc]
+        return {
+            name: PickledModel(value) if isinstance(value, keras.Model) else value
+            for name, value in state.items()
+        }
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
@@ -269,6 +277,7 @@ class Estimator(Building):
         _features.check_same_length(inputs, y)
         with seeded(self.random_state):
             model = self._make_model(inputs, y, learned)
+        self._encoded(y, learned, model, _features.output_width(model, inputs))
         builder = self._builder()
         if isinstance(builder, keras.Model) and builder.built:
             model.set_weights(builder.get_weights())
