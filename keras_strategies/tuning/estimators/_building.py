@@ -5,9 +5,15 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks, model_graph, signatures
+from keras_strategies._internal import (
+    checks,
+    keras_private,
+    model_graph,
+    signatures,
+)
 from keras_strategies.tuning.estimators import _features, _routes
 from keras_strategies.tuning.estimators._metadata import describe
+from keras_strategies.tuning.estimators._pickling import objects_of
 from keras_strategies.tuning.hypermodels._compiling import make_optimizer
 
 
@@ -41,7 +47,8 @@ class Building:
         builder = self._builder()
         passed: Collection[str] = ()
         if isinstance(builder, keras.Model):
-            model = keras.models.clone_model(builder)
+            with keras_private.trusting_object_scope(objects_of(builder)):
+                model = keras.models.clone_model(builder)
         else:
             arguments = self._builder_arguments(builder, X, y, learned)
             model = builder(**arguments)

@@ -33,7 +33,7 @@ class PickledModel:
         with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
             path = pathlib.Path(folder) / "model.keras"
             model.save(path)
-            return unpickle_model, (path.read_bytes(), _objects_of(model))
+            return unpickle_model, (path.read_bytes(), objects_of(model))
 
 
 def unpickle_model(content: bytes, objects: Mapping[str, Any]) -> keras.Model:
@@ -46,7 +46,8 @@ def unpickle_model(content: bytes, objects: Mapping[str, Any]) -> keras.Model:
             return keras.saving.load_model(path, safe_mode=False)
 
 
-def _objects_of(model: keras.Model) -> dict[str, Any]:
+def objects_of(model: keras.Model) -> dict[str, Any]:
+    """Returns the classes and functions of a model that Keras does not find by name."""
     parts = model_graph.parts(model)
     objects = model_graph.by_name([type(part) for part in parts])
     objects |= model_graph.compile_objects(model)
