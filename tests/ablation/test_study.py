@@ -36,6 +36,7 @@ def result():
         "failing": Strategy("failing", optimizer=networks.failing),
         "not_here": Strategy("not_here", model=not_here),
         "same": Strategy("same", fit={"batch_size": 32}),
+        "mine": Strategy("yours", fit={"batch_size": 32}),
     }
     return study(changes, data=networks.blobs(1200))
 
@@ -48,6 +49,7 @@ def test_verdicts(result):
         "failing": "not applicable",
         "not_here": "not applicable",
         "same": "not applicable",
+        "mine": "not applicable",
     }
     adam = result.strategies["adam"]
     assert adam.difference < 0 and adam.interval[1] < 0
@@ -149,7 +151,7 @@ def test_a_build_function_that_draws_from_elsewhere_is_named():
 
 
 def test_splits_of_their_own():
-    result = study(splits=3)
+    result = study({"adam": networks.strategies()["adam"]}, splits=3)
     assert result.strategies["adam"].test_error == 0
     assert any("Nadeau and Bengio" in line for line in result.warnings)
 
@@ -200,8 +202,7 @@ def test_strategies_that_exclude_each_other():
         study(changes, design="leave_one_out")
 
 
-def test_keys_win_over_names():
-    result = study({"mine": networks.strategies()["nothing"]})
+def test_keys_win_over_names(result):
     assert result.strategies["mine"].name == "mine"
 
 

@@ -158,6 +158,7 @@ def test_tables_into_classes():
     assert recipe.network.output_shape == (None, 2)
 
 
+@pytest.mark.slow  # in every run `test_tables` has a table that was made
 def test_real_table_in_its_own_unit():
     data = load_diabetes(as_frame=True)
     recipe = recipes.tabular(data.data, data.target, epochs=20)
