@@ -61,7 +61,9 @@ class MembersChoice(OngoingChoice):
                 return Segment(name, 1)
         if not self._candidates:
             return Segment(PLAIN.name, remaining)
-        return Segment(self.best, remaining)
+        steps = self._total - self._done
+        best = min(self.times, key=lambda name: self._cost(name, steps))
+        return Segment(best, remaining)
 
     def _may_be_faster(self):
         """Whether another candidate may earn its compilation in what remains."""
