@@ -12,7 +12,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from keras_strategies._internal import checks, files
@@ -49,10 +49,14 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> str:
     return digest
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read(path: str | os.PathLike[str], keys: Collection[str] = ()) -> dict[str, Any]:
     """Returns what was written to `path`, without the digest.
 
     A file that has no digest, of KerasTuner itself say, is taken as it is.
+
+    Args:
+        path: The file.
+        keys: What the content must have. Defaults to `()`.
 
     Raises:
         DamagedFileError: If the file is empty, cut or changed, or cannot be read.
@@ -68,6 +72,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     if begin is not None and begin[1].decode() != _digest(text[begin.end() :]):
         raise DamagedFileError(f"{path}: the content does not fit its checksum")
     content.pop(_KEY, None)
+    missing = [key for key in keys if key not in content]
+    if missing:
+        raise DamagedFileError(f"{path}: it lacks {', '.join(missing)}")
     return content
 
 

@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 def message(rule: str, received: Mapping[str, Any], fix: str = "") -> str:
     """Builds "rule. Received: name=value. fix"."""
     values = ", ".join(f"{name}={value!r}" for name, value in received.items())
-    text = f"{rule}. Received: {values}."
+    text = f"{rule}. Received: {values}." if values else f"{rule}."
     return f"{text} {fix}" if fix else text
 
 

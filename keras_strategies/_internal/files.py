@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import secrets
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -20,7 +21,10 @@ def aside(path: pathlib.Path, suffix: str = ".tmp") -> Iterator[pathlib.Path]:
         path: The file to replace.
         suffix: Ending of the other name, by which Keras chooses the format.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
+    # Not the process id alone: threads write at once, and so do containers that share a
+    # folder and number their processes alike.
+    token = f"{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.name}.{token}{suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

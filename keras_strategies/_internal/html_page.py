@@ -34,9 +34,11 @@ th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 td.n, th.n { text-align: right; padding-right: 1rem; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 td.wide { width: 35%; min-width: 6rem; }
+td:last-child:not(.n, .wide) { min-width: 12rem; }
 .bar { background: var(--bar); height: .8rem; border-radius: 3px; min-width: 1px;
   margin-top: .35rem; }
 img { max-width: 100%; height: auto; background: #ffffff; border-radius: 8px; }
+.plot img { min-width: 38rem; }
 pre { overflow-x: auto; background: var(--card); border: 1px solid var(--line);
   border-radius: 8px; padding: .6rem .8rem; font-size: .82rem; }
 details { margin: .4rem 0; }
@@ -79,9 +81,11 @@ def warnings(title, lines):
     return f'<div class="warnings"><strong>{text(title)}</strong>{items}</div>'
 
 
-def image(png, description):
+def image(png, description, is_plot=False):
+    """A picture; a plot stays readable on a narrow screen, where it scrolls."""
     data = base64.b64encode(png).decode("ascii")
-    return f'<img alt="{text(description)}" src="data:image/png;base64,{data}">'
+    tag = f'<img alt="{text(description)}" src="data:image/png;base64,{data}">'
+    return f'<div class="scroll plot">{tag}</div>' if is_plot else tag
 
 
 class Right(str):

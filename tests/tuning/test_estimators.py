@@ -1,5 +1,6 @@
 """The scikit-learn route: parameters, searches, probabilities, weights."""
 
+import functools
 import pickle
 
 import keras
@@ -369,6 +370,8 @@ def test_validation_data_is_encoded_as_the_targets_are():
         model.fit(x, labels, validation_data=(x, np.array(["other"] * len(x))))
     with pytest.raises(ValueError, match="samples of shape"):
         model.fit(x, labels, validation_data=(x[:, :9], labels))
+    with pytest.raises(ValueError, match="in `validation_data` too"):
+        one_hot.fit(x, np.eye(3)[y], validation_data=(x, y))
 
 
 @pytest.mark.parametrize("structure", [list, dict])
@@ -376,7 +379,7 @@ def test_one_output_in_a_structure(structure):
     def create():
         inputs = keras.Input((64,))
         output = keras.layers.Dense(3, activation="softmax", name="digit")(inputs)
-        outputs = [output] if structure is list else {"digit": output}
+        outputs = [output] if structure is list else {"named": output}
         model = keras.Model(inputs, outputs)
         model.compile("adam", "sparse_categorical_crossentropy")
         return model
@@ -408,6 +411,7 @@ def test_two_outputs_are_refused():
             cls(create).fit(x, y)
 
 
+@pytest.mark.usefixtures("graphs")
 def test_one_hot_and_multilabel_targets():
     x, y = _three_classes()
     rows = np.eye(3, dtype=int)[y]
@@ -505,6 +509,114 @@ def test_classes_of_callbacks_and_losses_take_parameters():
     assert named.epoch_ == 2
     with pytest.raises(ValueError, match="callbacks__"):
         KerasClassifier(_digits_model(), callbacks__patience=1).fit(x, y)
+    listed = KerasClassifier(
+        _digits_model(),
+        epochs=3,
+        callbacks=[keras.callbacks.TerminateOnNaN(), stop],
+        callbacks__1__monitor="loss",
+        callbacks__1__min_delta=9.0,
+    ).fit(x, y)
+    assert listed.epoch_ == 2
+    misspelt = {"callbacks": {"stop": stop}, "callbacks__stp__patience": 1}
+    with pytest.raises(ValueError, match="callbacks__stp__patience"):
+        KerasClassifier(_digits_model(), **misspelt).fit(x, y)
+
+
+def test_metrics_and_compile_take_parameters():
+    metrics = [keras.metrics.BinaryAccuracy, keras.metrics.AUC]
+    model = KerasClassifier(
+        small,
+        metrics=metrics,
+        metrics__name="one",
+        metrics__1__name="area",
+        metrics__0__threshold=0.9,
+        batch_size=-1,
+        run_eagerly=True,
+        compile__weighted_metrics=["mse"],
+    ).fit(X, Y)
+    assert set(model.history_) == {"loss", "one", "area", "mse"}
+    assert model.model_.run_eagerly and int(model.model_.optimizer.iterations) == 1
+    assert set(clone(model).set_params(metrics="mae", metrics__0__name=None).metrics)
+    one = KerasClassifier(small, metrics="mae").fit(X, Y)
+    assert set(one.history_) == {"loss", "mae"}
+    assert len(one.predict(X, batch_size=7)) == len(X) == len(one.predict_proba(X))
+    with pytest.raises(ValueError, match="metrics__2__name"):
+        KerasClassifier(small, metrics=metrics, metrics__2__name="no").fit(X, Y)
+    with pytest.raises(ValueError, match="a class, not an object"):
+        KerasClassifier(small, metrics=["mae"], metrics__0__name="no").fit(X, Y)
+
+
+def test_a_loss_in_a_list_is_that_loss():
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="mine")
+    create = functools.partial(softmax, loss=[loss], activation=None)
+    model = KerasClassifier(create).fit(X, THREE)
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+
+
+# Functions and habits of SciKeras
+
+
+def for_scikeras(meta, compile_kwargs, units=2):
+    model = Sequential([keras.Input((meta["n_features_in_"],)), Dense(units)])
+    model.add(Dense(meta["n_classes_"] if "n_classes_" in meta else meta["n_outputs_"]))
+    assert meta["X_shape_"] == X.shape and meta["n_outputs_expected_"] == 1
+    model.compile(**compile_kwargs)
+    return model
+
+
+def test_functions_written_for_scikeras_get_what_they_ask_for():
+    model = KerasRegressor(
+        for_scikeras,
+        loss="mae",
+        optimizer="sgd",
+        optimizer__learning_rate=0.25,
+        metrics="mse",
+        units=5,
+    ).fit(X, X[:, :2])
+    assert model.predict(X).shape == (120, 2)
+    assert (model.model_.loss, model.model_.layers[0].units) == ("mae", 5)
+    assert float(model.model_.optimizer.learning_rate) == 0.25
+    assert (set(model.history_), model.current_epoch) == ({"loss", "mse"}, 1)
+    logits = keras.losses.SparseCategoricalCrossentropy
+    labels = KerasClassifier(for_scikeras, loss=logits, loss__from_logits=True)
+    assert set(labels.fit(X, THREE).predict(X)) <= set(THREE)
+
+    def compiles_itself(meta, compile_kwargs, params):
+        assert params["loss"] == "mse" and meta["target_type_"] == "continuous"
+        model = Sequential([keras.Input((4,)), Dense(1)])
+        model.compile("sgd", "mae")
+        return model
+
+    own = KerasRegressor(compiles_itself, loss="mse", optimizer="adam")
+    fitted = own.fit(X, X[:, 0]).model_
+    assert (fitted.loss, type(fitted.optimizer).__name__) == ("mse", "Adam")
+
+
+def test_a_trained_model_predicts_and_goes_on():
+    trained = small()
+    trained.compile("sgd", "binary_crossentropy")
+    model = KerasClassifier(trained, batch_size=60).initialize(X, Y)
+    with pytest.raises(ValueError, match="an output for each class"):
+        KerasClassifier(trained).initialize(X, THREE)
+    expected = trained.predict(X, verbose=0)[:, 0]
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], expected, rtol=1e-5)
+    before = model.model_
+    model.partial_fit(X, Y)
+    assert model.model_ is before and model.epoch_ == 1
+    np.testing.assert_array_equal(trained.predict(X, verbose=0)[:, 0], expected)
+
+
+def test_a_model_with_call_alone():
+    class Plain(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = Dense(3, activation="softmax")
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    model = KerasClassifier(lambda: Plain()).fit(X, THREE)
+    assert model.predict_proba(X).shape == (120, 3)
 
 
 def test_a_pickled_estimator_predicts_the_same():
@@ -512,6 +624,35 @@ def test_a_pickled_estimator_predicts_the_same():
     model = KerasClassifier(softmax, random_state=0).fit(x, y)
     copy = pickle.loads(pickle.dumps(model))
     np.testing.assert_allclose(copy.predict_proba(x), model.predict_proba(x), 1e-5)
+
+
+class Doubled(keras.layers.Layer):
+    """Of a script, and not registered with Keras."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+
+class Missed(keras.metrics.MeanAbsoluteError):
+    """Of a script too."""
+
+
+def with_own_parts():
+    model = Sequential([keras.Input((4,)), Doubled(), Dense(1, "sigmoid")])
+    model.compile("adam", keras.losses.BinaryCrossentropy(), metrics=[Missed(name="m")])
+    return model
+
+
+def test_a_pickled_estimator_keeps_parts_of_a_script():
+    model = KerasClassifier(with_own_parts, batch_size=60, random_state=0).fit(X, Y)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict_proba(X), model.predict_proba(X))
+    for estimator in (model, copy):  # the optimizer goes on too
+        estimator.set_params(shuffle=False).partial_fit(X, Y)
+    assert copy.history_["m"] == pytest.approx(model.history_["m"])
+    assert len(copy.history_["m"]) == 2
+    given = pickle.loads(pickle.dumps(KerasClassifier(with_own_parts()))).fit(X, Y)
+    assert isinstance(given.model_.layers[0], Doubled)
 
 
 def build_classifier(X, y):

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import multiprocessing
+import os
 import socket
 import time
 
@@ -81,6 +82,47 @@ def test_a_broken_executor_loses_nothing(tmp_path):
     assert {row["status"] for row in rows} == {"COMPLETED"}
 
 
+class Reporting(tuning.Tuner):
+    """Tells the oracle its metrics itself, as tuners did before KerasTuner 1.1."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        x = trial.hyperparameters.Float("x", 0, 1)
+        for step, score in enumerate((x, x + 2, x + 1)):
+            self.oracle.update_trial(trial.trial_id, {"score": score}, step=step)
+        if len(self.oracle.trials) == 3 and not os.environ.get("AGAIN"):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("executor", [None, Inline()])
+def test_a_trial_may_report_its_metrics_itself(executor, tmp_path, monkeypatch):
+    def run():
+        tuner = Reporting(
+            objective=keras_tuner.Objective("score", "max"),
+            algorithm="random",
+            max_trials=3,
+            seed=1,
+            directory=tmp_path,
+        )
+        with pytest.warns(DeprecationWarning, match="Return the metrics instead"):
+            if executor is None:
+                tuner.search(verbose=0)
+            else:
+                tuner.search_parallel(executor=executor, verbose=0)
+        return tuner
+
+    if executor is None:
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    monkeypatch.setenv("AGAIN", "1")
+    tuner = run()
+    for trial in tuner.oracle.get_best_trials(3):
+        x = trial.hyperparameters.get("x")
+        assert (trial.score, trial.best_step) == (pytest.approx(x + 2), 1)
+        # Those of the interrupted run are gone.
+        steps = trial.metrics.get_history("score")
+        assert [len(step.value) for step in steps] == [1] * len(steps)
+
+
 def test_errors_in_an_executor_are_those_of_trials(tmp_path):
     tuner = faults.Faulty(
         hyperparameters=faults.space(faults.RAISES, faults.NAN, faults.GOOD),
@@ -121,7 +163,7 @@ def test_reports_in_a_process_of_an_executor_stay_there():
     class Oracle:
         objective = keras_tuner.Objective("loss", "min")
 
-    local = executor_search.LocalReports(Oracle())
+    local = executor_search.LocalReports(Oracle(), trial=None)
     assert local.report("0", 3, {"loss": 2.0}) == "RUNNING"
     assert local.report("0", 4, {"other": 2.0}) == "RUNNING"
     assert local.curve == {3: 2.0} and local.objective.name == "loss"

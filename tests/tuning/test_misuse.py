@@ -85,3 +85,9 @@ def test_one_hot_labels_are_said(arguments, classes, tmp_path):
     tuner = make(tmp_path, model=hyper)
     with pytest.raises(keras_tuner.errors.FatalError, match="np.argmax"):
         tuner.search(X, one_hot, validation_data=(X, one_hot), verbose=0)
+
+
+def test_metrics_without_an_objective_are_said(tmp_path):
+    tuner = make(tmp_path, objective=None)
+    with pytest.raises(keras_tuner.errors.FatalError, match="a single number"):
+        tuner.search(X, Y, validation_data=(X, Y), verbose=0)

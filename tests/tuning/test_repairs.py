@@ -296,6 +296,16 @@ def test_a_search_goes_on_in_its_folder(name, tmp_path):
     assert len({(row["value/x"], row["value/c"]) for row in rows}) == 12
 
 
+def test_a_run_trial_gets_no_argument_that_it_does_not_take(tmp_path):
+    class Narrow(tuning.Tuner):
+        def run_trial(self, trial, x):
+            return trial.hyperparameters.Float("a", 0, 1) * x
+
+    tuner = Narrow(algorithm="random", max_trials=2, directory=tmp_path)
+    tuner.search(2.0, verbose=0)
+    assert [row["status"] for row in tuner.results()] == ["COMPLETED"] * 2
+
+
 def test_an_interrupted_trial_runs_again(tmp_path):
     class Interrupted(Quadratic):
         def run_trial(self, trial, *args, **kwargs):

@@ -244,7 +244,7 @@ def test_the_folder_of_another_format_or_of_another_objective_is_refused(tmp_pat
 # Files
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "gone"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "gone", "bare"])
 @pytest.mark.parametrize("file", ["trial_1/trial.json", "oracle.json", "search.json"])
 @pytest.mark.parametrize(
     "algorithm",
@@ -262,6 +262,8 @@ def test_a_damaged_file_costs_at_most_its_trial(algorithm, file, damage, tmp_pat
         path.unlink()
     elif damage == "empty":
         path.write_bytes(b"")
+    elif damage == "bare":  # legal, and without a checksum
+        path.write_bytes(b"{}")
     elif damage == "cut":
         path.write_bytes(content[: len(content) // 2])
     else:  # another number in legal JSON

@@ -107,10 +107,12 @@ class LocalReports:
 
     Args:
         oracle: The oracle of the tuner in this process.
+        trial: The trial.
     """
 
-    def __init__(self, oracle: Any) -> None:
+    def __init__(self, oracle: Any, trial: Trial) -> None:
         self._local = oracle
+        self._trial = trial
         self.pruned: dict[str, int] = {}
         self.curve: dict[int, float] = {}
 
@@ -121,6 +123,14 @@ class LocalReports:
         if self._local.objective.has_value(logs):
             self.curve[epoch] = float(self._local.objective.get_value(logs))
         return "RUNNING"
+
+    def get_trial(self, trial_id: str) -> Trial:
+        return self._trial
+
+    def update_trial(
+        self, trial_id: str, metrics: Mapping[str, float], step: int = 0
+    ) -> Trial:
+        return self._local.add_metrics(self._trial, metrics, step)
 
 
 def remote_trial(
@@ -133,8 +143,8 @@ def remote_trial(
         job["tuner"] = tuner = job["cls"](*job["args"], **job["kwargs"])
         job["oracle"] = tuner.oracle
     job["oracle"].seed = seed
-    tuner.oracle = LocalReports(job["oracle"])
     trial = _space.trial_from_state(state)
+    tuner.oracle = LocalReports(job["oracle"], trial)
     try:
         metrics, epoch = tuner.evaluate_remote(
             trial, *job["fit_args"], **job["fit_kwargs"]

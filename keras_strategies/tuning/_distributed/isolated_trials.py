@@ -70,7 +70,7 @@ class IsolatedTrials:
                 os.remove(path)
         token = secrets.token_hex(16)
         # The process of a trial has nothing to do with the other trials.
-        methods = ("report",)
+        methods = ("report", "get_trial", "update_trial")
         with rpc.OracleServer(tuner.oracle, token=token, methods=methods) as server:
             write_json(
                 request,

@@ -77,6 +77,11 @@ def check_objective_reported(
     oracle._check_objective_found(metrics)
 
 
+def is_default_objective(objective: Any) -> bool:
+    """Whether no objective was named: its class is in `keras_tuner.src` only."""
+    return objective.name == "default_objective"
+
+
 # The display is called and saved by KerasTuner's oracle, under this attribute only.
 
 

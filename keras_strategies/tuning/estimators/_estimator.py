@@ -1,24 +1,33 @@
-"""Base of the scikit-learn estimators: flat parameters, building, fitting."""
+"""Base of the scikit-learn estimators: flat parameters and fitting."""
 
-import copy
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import keras
 import numpy as np
 
-from keras_strategies._internal import checks, optional
-from keras_strategies.tuning.estimators import _features, _routes, _signatures
+from keras_strategies._internal import checks, optional, signatures
+from keras_strategies.tuning.estimators import _features, _routes
+from keras_strategies.tuning.estimators._building import Building
+from keras_strategies.tuning.estimators._pickling import PickledModel
 from keras_strategies.tuning.estimators._seeding import seeded
-from keras_strategies.tuning.hypermodels._compiling import compile_like, make_optimizer
 
 # Prefixes of parameters that are not named in the constructor, by their receiver.
-_ROUTES = ("model", "optimizer", "loss", "callbacks", "fit", "predict")
-_COMPILED = ("optimizer", "loss", "metrics")
+_ROUTES = (
+    "model",
+    "optimizer",
+    "loss",
+    "metrics",
+    "compile",
+    "callbacks",
+    "fit",
+    "predict",
+)
 _OF_FIT = (
     "batch_size",
+    "validation_batch_size",
     "epochs",
     "verbose",
     "callbacks",
@@ -27,7 +36,7 @@ _OF_FIT = (
 )
 
 
-class Estimator:
+class Estimator(Building):
     """Mixin that precedes a class of `keras.wrappers`, whose tags and score it keeps.
 
     A subclass has `_check_targets`, which returns the targets and the attributes that a
@@ -49,11 +58,13 @@ class Estimator:
         loss: Any = None,
         metrics: Any = None,
         batch_size: int | None = None,
+        validation_batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = 0,
         callbacks: Any = None,
         validation_split: float = 0.0,
         shuffle: bool = True,
+        run_eagerly: bool = False,
         warm_start: bool = False,
         random_state: Any = None,
         **kwargs: Any,
@@ -65,11 +76,13 @@ class Estimator:
         self.loss: Any = loss
         self.metrics: Any = metrics
         self.batch_size: int | None = batch_size
+        self.validation_batch_size: int | None = validation_batch_size
         self.epochs: int = epochs
         self.verbose: int | str = verbose
         self.callbacks: Any = callbacks
         self.validation_split: float = validation_split
         self.shuffle: bool = shuffle
+        self.run_eagerly: bool = run_eagerly
         self.warm_start: bool = warm_start
         self.random_state: Any = random_state
         # Nothing is set before all names are checked.
@@ -120,6 +133,13 @@ class Estimator:
 
         return BaseEstimator.__sklearn_clone__(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()  # type: ignore[misc]
+        return {
+            name: PickledModel(value) if isinstance(value, keras.Model) else value
+            for name, value in state.items()
+        }
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.sparse = True
@@ -142,7 +162,7 @@ class Estimator:
         route, _, suffix = name.partition("__")
         if route in _ROUTES and suffix:
             return
-        if not isinstance(builder, keras.Model) and _signatures.accepts(builder, name):
+        if not isinstance(builder, keras.Model) and signatures.accepts(builder, name):
             return
         prefixes = ", ".join(f"`{route}__`" for route in _ROUTES)
         checks.fail(
@@ -162,78 +182,6 @@ class Estimator:
         """A parameter; NumPy's scalars, which SciPy draws, as Python's for Keras."""
         value = getattr(self, name)
         return value.item() if isinstance(value, np.generic) else value
-
-    # Building
-
-    def _make_model(self, X: _features.Inputs, y: Any) -> keras.Model:
-        builder = self._builder()
-        passed: Collection[str] = ()
-        if isinstance(builder, keras.Model):
-            model = keras.models.clone_model(builder)
-        else:
-            passed = arguments = self._builder_arguments(builder, X, y)
-            model = builder(**arguments)
-        checks.instance(
-            "model", model, keras.Model, fix="The function must return its model."
-        )
-        if not model.built:
-            model.build(_features.batch_shapes(X))
-        self._compile(model, passed, _features.output_width(model, X))
-        return model
-
-    def _builder_arguments(
-        self, builder: Callable[..., Any], X: _features.Inputs, y: Any
-    ) -> dict[str, Any]:
-        """What the building function gets of the parameters and the data."""
-        arguments: dict[str, Any] = {
-            name: value
-            for name, value in (("X", X), ("y", y))
-            if _signatures.has_parameter(builder, name)
-        }
-        for name in ("loss", "metrics"):
-            if getattr(self, name) is not None and _signatures.accepts(builder, name):
-                arguments[name] = getattr(self, name)
-        settings = self._route("optimizer")
-        if _signatures.accepts(builder, "optimizer"):
-            optimizer = self.optimizer
-            if optimizer is None and settings:
-                optimizer = _signatures.default_of(builder, "optimizer") or "rmsprop"
-            if settings:
-                optimizer = make_optimizer(optimizer, settings)
-            if optimizer is not None:
-                if isinstance(optimizer, keras.optimizers.Optimizer):
-                    optimizer = make_optimizer(optimizer)  # a copy for one model
-                arguments["optimizer"] = optimizer
-        for name in self._routed:
-            if "__" not in name:
-                arguments[name] = self._parameter(name)
-        return arguments | self._route("model")
-
-    def _compile(self, model: keras.Model, passed: Collection[str], width: int) -> None:
-        """Compiles with the parameters that the building function has not got."""
-        parameters = {
-            name: getattr(self, name)
-            for name in _COMPILED
-            if getattr(self, name) is not None and name not in passed
-        }
-        # A function that took the optimizer has got it with its settings.
-        settings = {} if "optimizer" in passed else self._route("optimizer")
-        for_loss = self._route("loss")
-        loss = parameters.get("loss") or (model.loss if model.compiled else None)
-        if for_loss or isinstance(loss, type):
-            loss = loss or self._default_loss(width)
-            parameters["loss"] = _routes.make_loss(loss, for_loss)
-        if not model.compiled:
-            optimizer = parameters.get("optimizer", "rmsprop")
-            model.compile(
-                optimizer=make_optimizer(optimizer, settings),
-                loss=parameters.get("loss") or self._default_loss(width),
-                metrics=copy.deepcopy(parameters.get("metrics")),
-            )
-        elif parameters or settings:
-            optimizer = parameters.pop("optimizer", model.optimizer)
-            optimizer = make_optimizer(optimizer, settings)
-            compile_like(model, model, optimizer=optimizer, **parameters)
 
     # Fitting
 
@@ -281,23 +229,18 @@ class Estimator:
 
     def _fit(self, X, y, sample_weight, kwargs, warm_start, announced=None):
         """Fits; `announced` is what a first fit is told of the targets to come."""
-        _features.check_targets_are_there(self, y)
-        inputs = _features.as_inputs(X)
         model = getattr(self, "model_", None) if warm_start else None
-        if model is not None:
-            _features.check_names(self, X)
-            _features.check_same_shapes(inputs, self.input_shape_)
-        earlier = announced if model is None else self._learned()
-        y, learned = self._check_targets(y, earlier)
+        inputs, y, learned = self._checked(X, y, model, announced)
         _features.check_same_length(inputs, y, sample_weight)
         settings = {name: self._parameter(name) for name in _OF_FIT}
         settings |= self._route("fit") | kwargs
+        _features.use_all_samples(settings, inputs)
         settings["callbacks"] = _routes.make_callbacks(
             settings["callbacks"], self._route("callbacks")
         )
         with seeded(self.random_state):
             if model is None:
-                model = self._make_model(inputs, y)
+                model = self._make_model(inputs, y, learned)
             width = _features.output_width(model, inputs)
             encode = functools.partial(
                 self._encoded, learned=learned, model=model, width=width
@@ -313,12 +256,50 @@ class Estimator:
                 **settings,
             )
         # Only now, so that a failed fit leaves the last one unchanged.
-        self.model_, self.history_ = model, history.history
+        self._keep(model, history.history, X, inputs, learned)
+        return self
+
+    def initialize(self, X: Any, y: Any) -> Self:
+        """Builds the model without training it, so that it can predict.
+
+        For a model that was trained before: one given as an object keeps its weights,
+        which `partial_fit`, or `fit` with `warm_start=True`, then start from. `fit`
+        alone builds a new one.
+
+        Args:
+            X: Samples, as in `fit`.
+            y: Targets, samples first, all classes among them.
+
+        Returns:
+            The estimator itself.
+        """
+        inputs, y, learned = self._checked(X, y, None, None)
+        _features.check_same_length(inputs, y)
+        with seeded(self.random_state):
+            model = self._make_model(inputs, y, learned)
+        self._encoded(y, learned, model, _features.output_width(model, inputs))
+        builder = self._builder()
+        if isinstance(builder, keras.Model) and builder.built:
+            model.set_weights(builder.get_weights())
+        self._keep(model, {}, X, inputs, learned)
+        return self
+
+    def _checked(self, X, y, model, announced):
+        """Inputs, targets and what they teach, checked against a model that goes on."""
+        _features.check_targets_are_there(self, y)
+        inputs = _features.as_inputs(X)
+        if model is not None:
+            _features.check_names(self, X)
+            _features.check_same_shapes(inputs, self.input_shape_)
+        earlier = announced if model is None else self._learned()
+        return inputs, *self._check_targets(y, earlier)
+
+    def _keep(self, model, history, X, inputs, learned):
+        self.model_, self.history_ = model, history
         self.input_shape_ = _features.row_shapes(inputs)
         _features.remember(self, X)
         for name, value in learned.items():
             setattr(self, name, value)
-        return self
 
     def _learned(self) -> Mapping[str, Any] | None:
         """What targets must agree with, of what the last fit learned from its own."""
@@ -364,11 +345,16 @@ class Estimator:
 
     @property
     def epoch_(self) -> int:
-        """Number of epochs of the last fit."""
+        """Number of epochs of the last fit, and of `partial_fit` since."""
         return len(next(iter(getattr(self, "history_", {}).values()), ()))
 
-    def _outputs(self, X: Any) -> Any:
-        """The outputs of the fitted model."""
+    @property
+    def current_epoch(self) -> int:
+        """The same as `epoch_`, under SciKeras's name."""
+        return self.epoch_
+
+    def _outputs(self, X: Any, kwargs: Mapping[str, Any] | None = None) -> Any:
+        """The outputs of the fitted model; `kwargs` are arguments of its `predict`."""
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self, "model_")
@@ -376,7 +362,9 @@ class Estimator:
         _features.check_names(self, X)
         _features.check_same_shapes(inputs, self.input_shape_)
         settings = {name: self._parameter(name) for name in ("batch_size", "verbose")}
-        outputs = self.model_.predict(inputs, **settings | self._route("predict"))
+        settings |= self._route("predict") | dict(kwargs or {})
+        _features.use_all_samples(settings, inputs)
+        outputs = self.model_.predict(inputs, **settings)
         return _features.single_output(outputs)
 
     def _weights(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import keras
 import numpy as np
 
 from keras_strategies._internal import checks
@@ -96,9 +97,28 @@ def single_output(outputs: Any) -> Any:
     return outputs
 
 
+def build(model: keras.Model, inputs: Inputs) -> None:
+    """Builds a model for inputs like these."""
+    if isinstance(model, keras.Sequential):
+        model.build(batch_shapes(inputs))
+    else:  # a subclass of Model, whose `build` need not know its layers
+        model(_symbolic(inputs))
+
+
+def _symbolic(inputs):
+    return keras.tree.map_structure(
+        lambda x: keras.KerasTensor((None, *x.shape[1:]), keras.backend.floatx()),
+        inputs,
+    )
+
+
 def output_width(model: Any, inputs: Inputs) -> int:
     """Returns the size of the last axis of a model's one output."""
-    shape = model.compute_output_shape(batch_shapes(inputs))
+    try:
+        shape = model.compute_output_shape(batch_shapes(inputs))
+    except NotImplementedError:  # a subclass of Model that has `call` alone
+        outputs = model.compute_output_spec(_symbolic(inputs))
+        shape = keras.tree.map_structure(lambda output: output.shape, outputs)
     if isinstance(shape, dict):
         shape = list(shape.values())
     if shape and not isinstance(shape[0], int) and shape[0] is not None:
@@ -119,9 +139,10 @@ def _refuse_outputs(count):
 
 def as_outputs(model: Any, targets: np.ndarray) -> Any:
     """Returns targets in the structure of a model's one output."""
-    names = getattr(model, "output_names", None)
     structure = getattr(model, "output", None)
-    return {names[0]: targets} if isinstance(structure, dict) and names else targets
+    if isinstance(structure, dict):
+        return dict.fromkeys(structure, targets)
+    return targets
 
 
 def check_targets_are_there(estimator: Any, y: Any) -> None:
@@ -138,6 +159,13 @@ def check_same_length(inputs: Inputs, y: Any, sample_weight: Any = None) -> None
     from sklearn.utils import check_consistent_length
 
     check_consistent_length(*arrays(inputs), y, sample_weight)
+
+
+def use_all_samples(settings: dict[str, Any], inputs: Inputs) -> None:
+    """Makes of a batch size of -1 the number of samples."""
+    for name in ("batch_size", "validation_batch_size"):
+        if settings.get(name) == -1:
+            settings[name] = len(arrays(inputs)[0])
 
 
 def sample_weights(sample_weight: Any) -> np.ndarray | None:

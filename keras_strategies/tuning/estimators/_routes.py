@@ -1,7 +1,7 @@
 """Parts of a model made from classes and parameters with a prefix."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -25,44 +25,108 @@ def make_callbacks(value: Any, settings: Mapping[str, Any]) -> list[Any]:
     Args:
         value: Callback or class of one, a list of these, a dict of these by name, or
             `None`.
-        settings: Arguments of the classes; those of one in a dict begin with its name,
-            `{"stop__patience": 3}`.
+        settings: Arguments of the classes, as `_make_members` takes them.
     """
-    if isinstance(value, Mapping):
-        return [
-            _make(callback, without_prefix(settings, name), f"callbacks__{name}__")
-            for name, callback in value.items()
-        ]
-    members = value if isinstance(value, (list, tuple)) else [value]
-    members = [member for member in members if member is not None]
-    classes = [member for member in members if isinstance(member, type)]
-    if settings and len(classes) != 1:
+    members = value
+    if not isinstance(value, (Mapping, list, tuple)):
+        members = [] if value is None else [value]
+    if isinstance(members, (list, tuple)):
+        members = [member for member in members if member is not None]
+    made = _make_members(members, settings, "callbacks", _make_callback)
+    return list(made.values()) if isinstance(made, dict) else made
+
+
+def make_metrics(value: Any, settings: Mapping[str, Any]) -> Any:
+    """Returns metrics for one model: copies of objects, objects of classes.
+
+    Args:
+        value: Metric, its name or its class, a list of these, a dict of these by the
+            name of an output, or `None`.
+        settings: Arguments of the classes, as `_make_members` takes them.
+    """
+    if value is None and not settings:
+        return None
+    if not isinstance(value, (Mapping, list, tuple)):
+        value = [] if value is None else [value]
+    return _make_members(value, settings, "metrics", _make_metric)
+
+
+def _make_members(
+    members: Any,
+    settings: Mapping[str, Any],
+    route: str,
+    make: Callable[[Any, Mapping[str, Any], str], Any],
+) -> Any:
+    """Makes each member of a list or dict.
+
+    Args:
+        members: List or dict of members.
+        settings: Arguments: those of one member begin with its place in a list or its
+            name in a dict, `{"0__patience": 3, "stop__patience": 3}`; others are for
+            each class.
+        route: Name of the parameter, for errors.
+        make: Function of a member, its arguments and their prefix.
+    """
+    is_dict = isinstance(members, Mapping)
+    items = members if is_dict else {str(k): m for k, m in enumerate(members)}
+    common = {k: v for k, v in settings.items() if k.partition("__")[0] not in items}
+    common |= {k: v for k, v in settings.items() if "__" not in k}
+    classes = [m for m in items.values() if isinstance(m, type)]
+    unknown = [name for name in common if "__" in name]
+    if unknown or (common and not classes):
         checks.fail(
-            "Parameters that begin with `callbacks__` need one class of a callback "
-            "among `callbacks`, or a dict of classes by name",
-            fix="For example callbacks=EarlyStopping, callbacks__patience=3.",
-            callbacks=value,
+            f"Parameters that begin with `{route}__` need a class among `{route}`, or "
+            "the place or name of one there",
+            fix=f"For example {_EXAMPLES[route]}.",
+            parameters=[f"{route}__{name}" for name in unknown or common],
+            **{route: members},
         )
-    return [
-        _make(member, settings if isinstance(member, type) else {}, "callbacks__")
-        for member in members
-    ]
+    made = {}
+    for name, member in items.items():
+        own = without_prefix(settings, name)
+        if isinstance(member, type):
+            own = {**common, **own}
+        made[name] = make(member, own, f"{route}__{name}__")
+    return made if is_dict else list(made.values())
 
 
-def _make(callback, settings, prefix):
+_EXAMPLES = {
+    "callbacks": "callbacks=[EarlyStopping], callbacks__0__patience=3",
+    "metrics": "metrics=[BinaryAccuracy], metrics__0__threshold=0.4",
+}
+
+
+def _make_callback(callback, settings, prefix):
     if isinstance(callback, type):
         return callback(**settings)
-    if settings:
-        checks.fail(
-            f"Parameters that begin with `{prefix}` need a class, not an object",
-            callback=callback,
-        )
+    _refuse_settings(callback, settings, prefix)
     # Callbacks keep state; each fit gets copies without any.
     return copy.deepcopy(callback)
 
 
+def _make_metric(metric, settings, prefix):
+    if isinstance(metric, type):
+        return metric(**settings)
+    if isinstance(metric, (list, tuple)):  # several of one output
+        return [_make_metric(member, settings, prefix) for member in metric]
+    _refuse_settings(metric, settings, prefix)
+    return copy.deepcopy(metric)
+
+
+def _refuse_settings(member, settings, prefix):
+    if settings:
+        checks.fail(
+            f"Parameters that begin with `{prefix}` need a class, not an object",
+            object=member,
+        )
+
+
 def make_loss(loss: Any, settings: Mapping[str, Any]) -> Any:
     """Returns a loss with arguments changed: of a class, a name or an object."""
+    if isinstance(loss, (list, tuple)) and len(loss) == 1:
+        first = without_prefix(settings, "0")
+        common = {k: v for k, v in settings.items() if not k.startswith("0__")}
+        return [make_loss(loss[0], {**common, **first})]
     if isinstance(loss, str) and settings:
         loss = _loss_class(loss)
     if isinstance(loss, type):

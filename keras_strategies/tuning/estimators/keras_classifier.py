@@ -30,7 +30,10 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
     | `model__units` | the function that builds the model |
     | `optimizer__learning_rate` | the optimizer of the model |
     | `loss__label_smoothing` | the loss: a class, a name or an object |
-    | `callbacks__patience` | the class given as `callbacks` |
+    | `metrics__threshold` | the classes in `metrics` |
+    | `metrics__0__threshold` | the class at that place in a list of them |
+    | `compile__jit_compile` | `model.compile` |
+    | `callbacks__patience` | the classes in `callbacks` |
     | `callbacks__stop__patience` | the class called `stop` in a dict of them |
     | `fit__epochs` | `model.fit` |
     | `predict__batch_size` | `model.predict` |
@@ -39,7 +42,9 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
     as the constructor has no argument of that name. A function that takes
     `optimizer`, `loss` or `metrics` gets those of the constructor, if they are given;
     otherwise they replace what the model was compiled with. The function also gets
-    the data if it has arguments named `X` and `y`.
+    the data if it has arguments named `X` and `y`, and what functions written for
+    SciKeras ask for: `meta` (a dict with `n_features_in_`, `n_classes_`, ...),
+    `compile_kwargs` and `params`.
 
     Labels may be any values. They are encoded as the loss requires it: 0 and 1 for one
     output, integers for a loss with "sparse" in its name, else one-hot rows. Targets
@@ -57,8 +62,12 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
             the model, or rmsprop if it is not compiled.
         loss: Loss. Defaults to `None`: that of the model; if it is not compiled,
             binary or sparse categorical cross-entropy by its outputs.
-        metrics: Metrics for `history_`. Defaults to `None`, those of the model.
-        batch_size: Number of examples in a step. Defaults to `None`, Keras's 32.
+        metrics: Metrics for `history_`: one, a list, or a dict by output. Defaults to
+            `None`, those of the model.
+        batch_size: Number of examples in a step, -1 for all at once. Defaults to
+            `None`, Keras's 32.
+        validation_batch_size: The same for validation data. Defaults to `None`, as
+            `batch_size`.
         epochs: Number of epochs. Defaults to `1`.
         verbose: As in `model.fit`. Defaults to `0`.
         callbacks: Callback, list of callbacks, or dict of them by name; each fit copies
@@ -67,6 +76,8 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         validation_split: Fraction of the data that `fit` validates on, for callbacks.
             Defaults to `0.0`.
         shuffle: Whether to shuffle before each epoch. Defaults to `True`.
+        run_eagerly: Whether the model runs step by step in Python. Defaults to `False`:
+            as it was compiled.
         class_weight: A dict from label to weight, `"balanced"`, or `None`. Defaults to
             `None`.
         warm_start: Whether `fit` continues with the model of the last fit. Defaults to
@@ -125,11 +136,13 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         loss: Any = None,
         metrics: Any = None,
         batch_size: int | None = None,
+        validation_batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = 0,
         callbacks: Any = None,
         validation_split: float = 0.0,
         shuffle: bool = True,
+        run_eagerly: bool = False,
         class_weight: Mapping[Any, float] | str | None = None,
         warm_start: bool = False,
         random_state: Any = None,
@@ -142,11 +155,13 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
             loss=loss,
             metrics=metrics,
             batch_size=batch_size,
+            validation_batch_size=validation_batch_size,
             epochs=epochs,
             verbose=verbose,
             callbacks=callbacks,
             validation_split=validation_split,
             shuffle=shuffle,
+            run_eagerly=run_eagerly,
             warm_start=warm_start,
             random_state=random_state,
             **kwargs,
@@ -182,22 +197,24 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
         announced = None if classes is None else {"classes_": np.unique(classes)}
         return self._partial_fit(X, y, sample_weight, kwargs, announced)
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any, **kwargs: Any) -> np.ndarray:
         """Returns the probability of each class, columns in the order of `classes_`.
 
         Args:
             X: Samples, as in `fit`.
+            **kwargs: Further arguments of `model.predict`.
         """
-        outputs = self._outputs(X)
+        outputs = self._outputs(X, kwargs)
         return probabilities(outputs, self.model_, self._labels_are_independent())
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, **kwargs: Any) -> np.ndarray:
         """Returns the most probable label of each sample, or rows of labels.
 
         Args:
             X: Samples, as in `fit`.
+            **kwargs: Further arguments of `model.predict`.
         """
-        columns = self.predict_proba(X)
+        columns = self.predict_proba(X, **kwargs)
         if self._labels_are_independent():
             return (columns >= 0.5).astype(int)
         best = np.argmax(columns, axis=-1)
@@ -243,7 +260,16 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
                 fix="For numbers use KerasRegressor.",
                 y=kind,
             )
-        if kind == "multilabel-indicator":
+        is_rows = kind == "multilabel-indicator"
+        before = (earlier or {}).get("target_type_")
+        if before is not None and is_rows != (before == "multilabel-indicator"):
+            checks.fail(
+                "`y` must be labels or rows of zeros and ones, as in the first fit, in "
+                "`validation_data` too",
+                y=kind,
+                first=before,
+            )
+        if is_rows:
             return self._check_rows(y, earlier)
         classes = np.unique(y)
         if earlier is not None:
@@ -254,7 +280,7 @@ class KerasClassifier(Estimator, bases.SKLearnClassifier):
                     classes=classes.tolist(),
                 )
             classes = earlier["classes_"]
-            kind = earlier.get("target_type_", kind)
+            kind = earlier.get("target_type_") or type_of_target(classes)
         if len(classes) < 2:
             checks.fail(
                 "`y` must have two classes or more, not 1 class",

@@ -25,8 +25,12 @@ class KerasRegressor(Estimator, bases.SKLearnRegressor):
             the model, or rmsprop if it is not compiled.
         loss: Loss. Defaults to `None`: that of the model, or mean squared error if it
             is not compiled.
-        metrics: Metrics for `history_`. Defaults to `None`, those of the model.
-        batch_size: Number of examples in a step. Defaults to `None`, Keras's 32.
+        metrics: Metrics for `history_`: one, a list, or a dict by output. Defaults to
+            `None`, those of the model.
+        batch_size: Number of examples in a step, -1 for all at once. Defaults to
+            `None`, Keras's 32.
+        validation_batch_size: The same for validation data. Defaults to `None`, as
+            `batch_size`.
         epochs: Number of epochs. Defaults to `1`.
         verbose: As in `model.fit`. Defaults to `0`.
         callbacks: Callbacks, which each fit copies, or classes of them, as in
@@ -34,6 +38,8 @@ class KerasRegressor(Estimator, bases.SKLearnRegressor):
         validation_split: Fraction of the data that `fit` validates on, for callbacks.
             Defaults to `0.0`.
         shuffle: Whether to shuffle before each epoch. Defaults to `True`.
+        run_eagerly: Whether the model runs step by step in Python. Defaults to `False`:
+            as it was compiled.
         warm_start: Whether `fit` continues with the model of the last fit. Defaults to
             `False`.
         random_state: Integer (or `RandomState`) that seeds weights and training, or
@@ -78,13 +84,14 @@ class KerasRegressor(Estimator, bases.SKLearnRegressor):
         tags.target_tags.multi_output = True
         return tags
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, **kwargs: Any) -> np.ndarray:
         """Returns the predicted values, in the shape of `y` in `fit`.
 
         Args:
             X: Samples, as in `fit`.
+            **kwargs: Further arguments of `model.predict`.
         """
-        outputs = np.asarray(self._outputs(X))
+        outputs = np.asarray(self._outputs(X, kwargs))
         return outputs.reshape(len(outputs), *self.target_shape_)
 
     def _learned(self) -> Mapping[str, Any]:

@@ -68,11 +68,24 @@ def compile_like(
 
 
 def loss_name(model: keras.Model) -> str:
-    """Name of the loss a model is compiled with, in lower case with underscores."""
-    loss = model.loss
-    return str(getattr(loss, "name", None) or getattr(loss, "__name__", loss)).lower()
+    """Names of the loss a model is compiled with and of its class, in lower case."""
+    loss = _single_loss(model)
+    name = str(getattr(loss, "name", None) or getattr(loss, "__name__", loss))
+    if isinstance(loss, keras.losses.Loss):  # whose name may be any
+        name = f"{name} {type(loss).__name__}"
+    return name.lower()
 
 
 def takes_logits(model: keras.Model) -> bool:
     """Whether the loss takes outputs before softmax or sigmoid."""
-    return bool(getattr(model.loss, "from_logits", False))
+    return bool(getattr(_single_loss(model), "from_logits", False))
+
+
+def _single_loss(model: keras.Model) -> Any:
+    """The loss of a model, also where it is the one in a list or dict."""
+    loss = model.loss
+    if isinstance(loss, Mapping):
+        loss = list(loss.values())
+    if isinstance(loss, (list, tuple)) and len(loss) == 1:
+        return loss[0]
+    return loss

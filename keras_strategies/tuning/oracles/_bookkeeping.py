@@ -91,7 +91,9 @@ class BookkeepingOracle(RequestsOracle):
 
     def _start(self, tuner_id: str, trial: Trial) -> Trial:
         self.ongoing_trials[tuner_id] = trial
-        # A trial that runs again begins from its first epoch.
+        # A trial that runs again begins from its first epoch, without the metrics
+        # that an interrupted `run_trial` may have reported itself.
+        trial.metrics = Trial(None).metrics
         self.curves.pop(trial.trial_id, None)
         self.pruned.pop(trial.trial_id, None)
         self._start_times[trial.trial_id] = time.time()
@@ -243,7 +245,12 @@ class BookkeepingOracle(RequestsOracle):
         self, trial_id: str, metrics: Mapping[str, float], step: int = 0
     ) -> Trial:
         """Records the metrics of a trial; `step` is its best epoch, from 0."""
-        trial = self.trials[trial_id]
+        return self.add_metrics(self.trials[trial_id], metrics, step)
+
+    def add_metrics(
+        self, trial: Trial, metrics: Mapping[str, float], step: int
+    ) -> Trial:
+        """Adds metrics to a trial, which need not be one of this oracle."""
         private.check_objective_reported(self, metrics)
         for name, value in metrics.items():
             if not trial.metrics.exists(name):

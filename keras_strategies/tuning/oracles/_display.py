@@ -40,7 +40,7 @@ class SearchDisplay:
         if self._console.is_terminal and self.verbose == 1:
             from rich.live import Live
 
-            self._live = Live(self._table(), console=self._console)
+            self._live = Live(self._fitting_table(), console=self._console)
             self._live.start()
 
     def on_search_end(self) -> None:
@@ -52,7 +52,7 @@ class SearchDisplay:
     def on_trial_begin(self, trial: Trial) -> None:
         self._running[trial.trial_id] = trial
         if self._live is not None:
-            self._live.update(self._table())
+            self._live.update(self._fitting_table())
         elif self._console is not None and self.verbose > 1:
             values = ", ".join(
                 f"{name} {format_value(value)}"
@@ -63,7 +63,7 @@ class SearchDisplay:
     def on_trial_end(self, trial: Trial) -> None:
         self._running.pop(trial.trial_id, None)
         if self._live is not None:
-            self._live.update(self._table())
+            self._live.update(self._fitting_table())
             return
         best = self.oracle.get_best_trials(1)
         text = f"trial {trial.trial_id}: {self._outcome(trial)}"
@@ -92,7 +92,20 @@ class SearchDisplay:
         lines = (trial.message or "").strip().splitlines() or ["no message"]
         return f"{trial.status.lower()}: {lines[-1]}"
 
-    def _table(self) -> Any:
+    def _fitting_table(self) -> Any:
+        """The table with as many of the last trials as the terminal has room for.
+
+        Rich cuts what is too high at its end, where the running trials are.
+        """
+        for count in range(_MAX_ROWS, -1, -1):
+            table = self._table(count)
+            lines = self._console.render_lines(table, pad=False)
+            if len(lines) < self._console.height:
+                break
+        return table
+
+    def _table(self, count: int = _MAX_ROWS) -> Any:
+        """The best trial, the last `count` that ended, and those that run."""
         from rich.table import Table
 
         oracle = self.oracle
@@ -104,7 +117,8 @@ class SearchDisplay:
         for column in ("trial", "result", "time", "values"):
             table.add_column(column, overflow="fold")
         ended = [oracle.trials[key] for key in oracle.end_order]
-        recent = [t for t in ended[-_MAX_ROWS:] if t.trial_id != best_id]
+        recent = [t for t in ended if t.trial_id != best_id]
+        recent = recent[max(len(recent) - count, 0) :]
         for trial in [*best, *recent, *self._running.values()]:
             is_running = trial.trial_id in self._running
             seconds = oracle.seconds.get(trial.trial_id, 0)

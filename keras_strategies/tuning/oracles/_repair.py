@@ -12,19 +12,26 @@ from typing import Any
 
 from keras_strategies._internal import checked_json
 
+# What the files of KerasTuner's oracles and trials have as well.
+ORACLE_KEYS = ("start_order", "end_order", "hyperparameters")
+TRIAL_KEYS = ("trial_id", "hyperparameters", "metrics", "status")
+
 # Key of a trial's file under which the oracle keeps what KerasTuner's trial lacks.
 RECORD = "search"
 
 
-def read_or_set_aside(path: str, consequence: str) -> dict[str, Any] | None:
+def read_or_set_aside(
+    path: str, consequence: str, keys: Collection[str]
+) -> dict[str, Any] | None:
     """Returns the content of a file; of a damaged one a warning, and `None`.
 
     Args:
         path: The file. That it is missing counts as damage.
         consequence: What is lost, for the warning.
+        keys: What the content must have, in a file without a checksum too.
     """
     try:
-        return checked_json.read(path)
+        return checked_json.read(path, keys)
     except checked_json.DamagedFileError as error:
         text = f"{error}."
         if os.path.exists(path):

@@ -136,12 +136,16 @@ class StoredOracle(private.OracleHooks):
         self.trials, records = {}, {}
         path = self._state_path()
         state = _repair.read_or_set_aside(
-            path, "The search goes on from the files of its trials."
+            path,
+            "The search goes on from the files of its trials.",
+            _repair.ORACLE_KEYS,
         )
         self._digest_on_disk = checked_json.digest_of(path)
         listed = (state or {}).get("start_order", [])
         for trial_id, path in self._trial_files(listed).items():
-            trial = _repair.read_or_set_aside(path, f"Trial {trial_id} will run again.")
+            trial = _repair.read_or_set_aside(
+                path, f"Trial {trial_id} will run again.", _repair.TRIAL_KEYS
+            )
             if trial is not None:
                 records[trial_id] = trial.pop(_repair.RECORD, {})
                 self.trials[trial_id] = _space.trial_from_state(trial)

@@ -276,6 +276,11 @@ def _slice_positions(
         return [axis.position(v) + d for v, d in zip(values, jitter, strict=True)]
     if axis.log:
         plot.set_xscale("log")
+        if axis.high < 100 * axis.low:  # too few decades for labels at 10 and 100
+            ticks = axis.tick_values()
+            plot.set_xticks([], minor=True)
+            plot.set_xticks(ticks, [axis.text(value) for value in ticks])
+            plot.set_xlim(axis.low / 1.1, axis.high * 1.1)
     elif axis.is_integer:
         plot.xaxis.get_major_locator().set_params(integer=True)
     return values

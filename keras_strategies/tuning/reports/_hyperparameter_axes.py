@@ -28,17 +28,23 @@ class NumericAxis:
         low, high = self.position(self.low), self.position(self.high)
         return 0.5 if high == low else (self.position(value) - low) / (high - low)
 
-    def ticks(self) -> list[tuple[float, str]]:
-        """Pairs of fraction and text for the ends and the middle."""
+    def tick_values(self) -> list[float]:
+        """The ends and the middle."""
         if self.log:
             middle = math.sqrt(self.low * self.high)
         else:
             middle = (self.low + self.high) / 2
-        if not self.is_integer:
-            values = [self.low, middle, self.high]
-            return [(self.fraction(v), f"{v:.3g}") for v in dict.fromkeys(values)]
-        values = [self.low, round(middle), self.high]
-        return [(self.fraction(v), str(v)) for v in dict.fromkeys(values)]
+        if self.is_integer:
+            middle = round(middle)
+        return list(dict.fromkeys([self.low, middle, self.high]))
+
+    def text(self, value: float) -> str:
+        """A value as the label of a tick."""
+        return str(value) if self.is_integer else f"{value:.3g}"
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Pairs of fraction and text for the ends and the middle."""
+        return [(self.fraction(v), self.text(v)) for v in self.tick_values()]
 
 
 class CategoricalAxis:

@@ -151,7 +151,7 @@ def _plot(
     draw(figure.subplots(), *args)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
-    return html_page.section(title, html_page.image(file.getvalue(), title))
+    return html_page.section(title, html_page.image(file.getvalue(), title, True))
 
 
 def ranked(rows: Rows, objectives: Objectives) -> list[_records.Row]:

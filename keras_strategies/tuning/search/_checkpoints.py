@@ -44,4 +44,6 @@ def read_weights(model: keras.Model, config_path: str, path: str) -> None:
     if not model.built:
         with open(config_path, encoding="utf-8") as file:
             model.build_from_config(json.load(file))
+    # Keras would leave out the state of an optimizer without variables, with a warning.
+    prepared_optimizer(model)
     model.load_weights(path)

@@ -10,6 +10,8 @@ from keras_strategies._internal import checked_json, checks
 
 # What the search is: see `_description`.
 _DESCRIPTION = "search.json"
+# What it must say: without it a search could not be compared with the one before.
+_DESCRIBED = ("objectives", "algorithm", "options", "declared")
 
 
 def check_writable(directory: str | os.PathLike[str] | None, project_name: str) -> str:
@@ -63,7 +65,7 @@ def read_description(folder: str) -> dict[str, Any] | None:
     if not os.path.exists(path):
         return None
     try:
-        return checked_json.read(path)
+        return checked_json.read(path, _DESCRIBED)
     except checked_json.DamagedFileError as error:
         name = checked_json.set_aside(path).name
         warnings.warn(

@@ -3,6 +3,7 @@
 import contextlib
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import keras_tuner
 from keras_tuner import errors
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_strategies._internal import checked_json, checks
+from keras_strategies._internal import checked_json, checks, signatures
 from keras_strategies.tuning import _distributed, _space
 from keras_strategies.tuning._distributed import IsolatedTrials, TrialError
 from keras_strategies.tuning._private import oracles as private_oracles
@@ -26,7 +27,10 @@ from keras_strategies.tuning.search._model_fits import (
     FIT_ARGUMENTS,
     ModelFits,
 )
-from keras_strategies.tuning.search._trial_metrics import reduce_results
+from keras_strategies.tuning.search._trial_metrics import (
+    reduce_results,
+    reported_metrics,
+)
 
 
 class TrialLoop(ModelFits):
@@ -147,7 +151,7 @@ class TrialLoop(ModelFits):
     def _budget(self, fit_kwargs: Mapping[str, Any]) -> Iterator[str]:
         """Lines about what the search will cost, before it starts."""
         oracle = self.oracle
-        name = getattr(oracle, "algorithm", type(oracle).__name__)
+        name = getattr(oracle, "algorithm", None) or type(oracle).__name__
         yield f"Search in {self.project_dir}: {name} ({self.algorithm_reason})"
         if isinstance(oracle, HyperbandOracle):
             trials, epochs = oracle.trials_and_epochs()
@@ -200,7 +204,9 @@ class TrialLoop(ModelFits):
     ) -> None:
         try:
             metrics, epoch = run()
-            self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
+            record = self.oracle.get_trial(trial.trial_id)
+            if not record.metrics.exists(self.oracle.objective.name):
+                self.oracle.update_trial(trial.trial_id, metrics, step=epoch)
             trial.status = TrialStatus.COMPLETED
         except errors.FatalError:
             raise
@@ -248,13 +254,32 @@ class TrialLoop(ModelFits):
         self, trial: Trial, *fit_args: Any, **fit_kwargs: Any
     ) -> tuple[dict[str, float], int]:
         """Runs a trial in this process; its metrics and its best epoch."""
+        if not signatures.accepts(self.run_trial, "verbose"):  # one of the user
+            fit_kwargs.pop("verbose", None)
         results = self.run_trial(trial, *fit_args, **fit_kwargs)
         space = _space.Space.of(trial.hyperparameters)
         space.check_expected()
         space.drop_unused()
         trial.hyperparameters = space
         objective, from_last = self.oracle.objective, self.oracle.continues_from_last
-        return reduce_results(results, objective, from_last)
+        reported = self._reported(trial)
+        return reported or reduce_results(results, objective, from_last)
+
+    def _reported(self, trial: Trial) -> tuple[dict[str, float], int] | None:
+        """What a `run_trial` of former times has told the oracle by itself."""
+        if type(self).run_trial is self._own_run_trial():
+            return None
+        record = self.oracle.get_trial(trial.trial_id)
+        reported = reported_metrics(record, self.oracle.objective)
+        if reported is not None:
+            warnings.warn(
+                "Calling `self.oracle.update_trial(trial_id, metrics)` in `run_trial` "
+                "is deprecated in KerasTuner. Return the metrics instead; what "
+                "`run_trial` returned now is ignored.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        return reported
 
     def _check_feasible(self, hp: keras_tuner.HyperParameters) -> None:
         if not self.oracle.is_feasible(hp.values):

@@ -1,13 +1,16 @@
 """Metrics of a trial from what its fits returned."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
 from keras_tuner import errors
 
+from keras_strategies._internal import checks
+from keras_strategies.tuning._private.oracles import is_default_objective
 from keras_strategies.tuning.search import _misuse
 
 
@@ -59,6 +62,14 @@ def _with_objective(metrics: Mapping[str, Any], objective: Any) -> dict[str, flo
     if objective.name not in numbers:
         if not objective.has_value(numbers):
             names = [o.name for o in getattr(objective, "objectives", [objective])]
+            if is_default_objective(objective):
+                raise errors.FatalTypeError(
+                    checks.message(
+                        "Without an `objective` a trial must return a single number",
+                        {"metrics": sorted(numbers)},
+                        'Name one: Tuner(objective="val_loss"), or return its value.',
+                    )
+                )
             raise errors.FatalValueError(_misuse.missing_objective(names, numbers))
         numbers[objective.name] = float(objective.get_value(numbers))
     return numbers
@@ -68,9 +79,19 @@ def _best_epoch(
     history: Mapping[str, Sequence[Any]], objective: Any
 ) -> tuple[dict[str, float], int]:
     epochs = range(max((len(values) for values in history.values()), default=0))
+    logs = ({n: v[k] for n, v in history.items() if k < len(v)} for k in epochs)
+    best = _best(zip(epochs, logs, strict=True), objective)
+    if best is None:
+        raise errors.FailedTrialError("`fit` trained for no epoch.")
+    return best
+
+
+def _best(
+    steps: Iterable[tuple[int, Mapping[str, Any]]], objective: Any
+) -> tuple[dict[str, float], int] | None:
+    """Metrics and number of the best of steps, `None` if there is none."""
     best: tuple[dict[str, float], int] | None = None
-    for epoch in epochs:
-        logs = {n: v[epoch] for n, v in history.items() if epoch < len(v)}
+    for step, logs in steps:
         metrics = _with_objective(logs, objective)
         value = metrics[objective.name]
         is_better = best is None or objective.better_than(
@@ -78,7 +99,23 @@ def _best_epoch(
         )
         # NaN is not worse than anything: a first epoch with it must not remain.
         if is_better or best is None or not math.isfinite(best[0][objective.name]):
-            best = metrics, epoch
-    if best is None:
-        raise errors.FailedTrialError("`fit` trained for no epoch.")
+            best = metrics, step
     return best
+
+
+def reported_metrics(
+    trial: keras_tuner.engine.trial.Trial, objective: Any
+) -> tuple[dict[str, float], int] | None:
+    """Returns what `run_trial` has told the oracle itself, `None` if nothing.
+
+    Args:
+        trial: The record of the oracle.
+        objective: The objective of the oracle.
+    """
+    steps: dict[int, dict[str, float]] = {}
+    for name in trial.metrics.metrics:
+        for observation in trial.metrics.get_history(name):
+            steps.setdefault(observation.step, {})[name] = observation.mean()
+    ordered = sorted(steps.items())
+    complete = [(step, logs) for step, logs in ordered if objective.has_value(logs)]
+    return _best(complete, objective)
