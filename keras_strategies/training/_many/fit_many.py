@@ -138,16 +138,7 @@ def fit_many(
     start = one_after_another.Start(draws, source.head)
     steps = epochs * len(members) * source.batches
     choice = _engine(engine, start, members, own, source, shuffle, steps)
-    notes, (timed, program) = choice.notes, choice.compiled
-    if not draws.is_recorded:
-        notes.append(
-            "`build_fn` was called for each member: what it draws cannot be drawn "
-            "again without it."
-        )
-    if start.own_programs is not None:
-        notes.append(
-            f"Each member was built and trained by itself: {start.own_programs}."
-        )
+    timed, program = choice.compiled
     fit = {
         "x": source.x,
         "y": source.y,
@@ -174,7 +165,7 @@ def fit_many(
             )
         trained.update(zip(numbers, results, strict=True))
     ordered = [trained[number] for number in range(len(members))]
-    return ManyResult(draws.model, ordered, choice.engine, notes)
+    return ManyResult(draws.model, ordered, choice.engine, choice.notes + start.notes)
 
 
 def _callbacks(make, variant: Variant) -> list[Any]:

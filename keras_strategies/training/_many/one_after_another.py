@@ -55,6 +55,20 @@ class Start:
             variables = [*draws.state, *self._optimizer]
             self.own_programs = audited_step(self.model, batch, variables)
 
+    @property
+    def notes(self) -> list[str]:
+        """What of the model makes its members train longer."""
+        notes = []
+        if not self.draws.is_recorded:
+            notes.append(
+                "`build_fn` was called for each member: what it draws cannot be drawn "
+                "again without it."
+            )
+        if self.own_programs is not None:
+            reason = self.own_programs
+            notes.append(f"Each member was built and trained by itself: {reason}.")
+        return notes
+
     def assign(self, variant: Variant) -> None:
         """Puts the model to where `build_fn` leaves it with the seed of a variant."""
         model = self.model
