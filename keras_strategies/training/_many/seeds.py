@@ -40,5 +40,5 @@ def _set_tensorflow_seed(seed: Any) -> None:
     """What `tf.random.set_seed` does, but for the kernels: no public function does."""
     from tensorflow.python.eager import context
 
-    current = context.context()
+    current: Any = context.context()
     current._seed, current._rng = seed, random.Random(seed)
