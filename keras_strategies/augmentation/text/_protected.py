@@ -49,7 +49,9 @@ _WORD = (
     r"(?<![\p{L}\p{N}])\p{L}(?:\.\p{L})+(?![\p{L}\p{N}\p{M}])\.?"
     rf"|(?:{_UNIT})++(?:['’‐-](?:{_UNIT})++)*+"
 )
-_ASCII_WORD = r"\b[^\W\d_](?:\.[^\W\d_])+\b\.?|[^\W_]+(?:['-][^\W_]+)*"
+_ASCII_WORD = (
+    r"[^\W_](?:(?:\.[^\W\d_]\b)+\.?|[^\W_]*(?:['-][^\W_]+)*)"  # the rare one fails fast
+)
 _ascii_words = re.compile(_ASCII_WORD)
 
 Splitter = Callable[[str], tuple[list[str], list[str], list[tuple[int, int] | None]]]
