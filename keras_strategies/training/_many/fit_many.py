@@ -291,6 +291,9 @@ def _engine(engine, start, members, callbacks, source, shuffle, steps):
         return _Choice(engine, [])
     if why_not:
         return _Choice("one_after_another", [f"One after another: {why_not}."])
+    if start.is_slow_in_loops:
+        note = "One after another: convolutions in a compiled loop are slow on a CPU."
+        return _Choice("one_after_another", [note])
     numbers = max(one_after_another.by_program(members), key=len)
     if len(numbers) < 2 or steps < one_after_another.MIN_STEPS_TO_MEASURE:
         return _Choice("one_after_another", ["One after another: few steps."])

@@ -15,7 +15,11 @@ from keras_strategies._internal.traversal import optimizer_variables
 from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.training._accelerate import accelerate
 from keras_strategies.training._blocks.fit_arguments import bind_arguments
-from keras_strategies.training._choice.choosing_fit import choosing_fit, forget_choice
+from keras_strategies.training._choice.choosing_fit import (
+    choosing_fit,
+    forget_choice,
+    has_convolutions,
+)
 from keras_strategies.training._choice.members_choice import MembersChoice
 from keras_strategies.training._many.initial_draws import InitialDraws
 from keras_strategies.training._many.member import Member
@@ -49,6 +53,11 @@ class Start:
         build_for(self.model, batch)
         self._optimizer = optimizer_variables(self.model.optimizer)
         self._values = host_values(self._optimizer)
+        devices = keras.distribution.list_devices()
+        #: Whether steps are slower in a compiled loop than one by one.
+        self.is_slow_in_loops: bool = has_convolutions(self.model) and all(
+            device.startswith("cpu") for device in devices
+        )
         #: Why each member needs a program of its own, `None` if it does not.
         self.own_programs: str | None = None
         if draws.has_own_code:
@@ -118,7 +127,7 @@ def train(
     ):
         is_long = is_array and steps >= MIN_STEPS_TO_MEASURE
         on_tensorflow = keras.backend.backend() == "tensorflow"
-        if is_long and not on_tensorflow:
+        if is_long and not on_tensorflow and not start.is_slow_in_loops:
             limit = min(max(steps / STEPS_PER_SECOND, 2), 20)
             accelerate(model, **data, time_limit=limit)
         make_choice, compiled = functools.partial(MembersChoice, steps), {}
