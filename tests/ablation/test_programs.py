@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies import ablation
+from keras_strategies import ablation, callbacks
 from keras_strategies.ablation._runs.execution import Runner
 from keras_strategies.ablation._runs.log import Log
 from keras_strategies.ablation._runs.programs import Programs
@@ -57,6 +57,20 @@ def test_results_are_those_of_single_trainings(calls):
     np.testing.assert_allclose(shared["parts"], single["parts"], atol=1e-5)
     for name, values in single["history"].items():
         np.testing.assert_allclose(shared["history"][name], values, atol=1e-5)
+
+
+@pytest.mark.skipif(not COMPILES, reason="Torch compiles nothing to be kept")
+def test_what_callbacks_of_ours_keep_in_a_model_is_no_other_model(calls):
+    def averaging():
+        return [callbacks.WeightAveraging("ema")]
+
+    changes = {"ema": ablation.Strategy("ema", callbacks=averaging)}
+    setup, programs = networks.setup(build, changes), Programs()
+    train(setup, Job(("ema",), 0), programs)
+    count = len(calls)
+    shared = train(setup, Job(("ema",), 1), programs)
+    assert len(calls) == count
+    assert shared["history"] == train(setup, Job(("ema",), 1))["history"]
 
 
 def test_what_cannot_share_trains_by_itself():

@@ -121,6 +121,17 @@ def test_times_of_an_earlier_run_choose_at_once():
     assert names != ["xla-epoch"]  # its compilation takes longer
 
 
+def test_members_know_from_earlier_what_a_compilation_takes():
+    times = {
+        "graph-epoch": CandidateTimes(1e-3, 0.3),
+        "xla-epoch": CandidateTimes(8e-4, 1.2),
+    }
+    for steps, name in ((1000, "graph-epoch"), (10_000, "xla-epoch")):
+        choice = MembersChoice(steps, NAMES, False, times)
+        choice.begin_fit(100)
+        assert choice.next_segment(10).name == name
+
+
 def test_many_fits_of_one_epoch_are_one_training():
     choice, machine, names = (
         OngoingChoice(NAMES, overhead=lambda: 1e-3),

@@ -7,6 +7,7 @@ import pytest
 from keras_strategies import export, training
 from keras_strategies.training._many import one_after_another
 from keras_strategies.training._many.initial_draws import InitialDraws
+from keras_strategies.training._many.seeds import Seeds
 
 kl = keras.layers
 IS_JAX = keras.backend.backend() == "jax"
@@ -193,6 +194,29 @@ def test_initial_values_of_a_seed_without_construction():
     assert after == (np.random.random(), keras.random.uniform(()))
     for mine, variable in zip(values, other.variables, strict=True):
         np.testing.assert_array_equal(mine, keras.ops.convert_to_numpy(variable))
+
+
+@pytest.mark.tensorflow
+def test_seeds_one_after_the_other_are_as_set_alone():
+    import tensorflow as tf
+
+    def drawn():
+        return [
+            float(tf.random.normal(())),
+            float(keras.random.normal(())),
+            next(iter(tf.data.Dataset.range(99).shuffle(99))).numpy(),
+            np.random.random(),
+        ]
+
+    def alone(seed):
+        keras.utils.set_random_seed(seed)
+        return drawn()
+
+    expected = {seed: alone(seed) for seed in (1, 2)}
+    seeds = Seeds()
+    for seed in (1, 2, 2, 1):
+        seeds.set(seed)
+        assert drawn() == expected[seed]
 
 
 def test_a_function_that_draws_otherwise_is_called_for_each_seed():

@@ -26,6 +26,9 @@ _OF_OPTIMIZERS = (
     *("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"),
     "_exclude_from_weight_decay_cache",
 )
+# What this package keeps in models and optimizers from fit to fit: compiled steps, and
+# parts of them that a callback takes again.
+_OURS = ("_kept_parts", "_traced_steps", "_ongoing_choice", "_execution_plan")
 
 
 def own_attributes(item: Any) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def own_attributes(item: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in getattr(item, "__dict__", {}).items()
-        if name not in names and not name.startswith("_self_")
+        if name not in (*names, *_OURS) and not name.startswith("_self_")
     }
 
 

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-from keras.src.backend.common import global_state
 from keras.src.initializers.random_initializers import RandomInitializer
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 #: Bounds of the seeds that Keras draws by `random.randint` where none is given:
@@ -89,12 +87,3 @@ def draw_as_first_fit(
         if not isinstance(batches, list | tuple):
             next(batches)
         break
-
-
-def has_global_generator() -> bool:
-    """Whether something has drawn from Keras's generator for what has no seed.
-
-    `keras.random` functions without a seed draw from one generator for all, whose
-    state is no variable of the model. Keras 3.12 to 3.15.
-    """
-    return global_state.get_global_attribute(GLOBAL_SEED_GENERATOR) is not None

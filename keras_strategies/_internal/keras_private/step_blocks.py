@@ -107,6 +107,10 @@ def packed_arrays(x, y, sample_weight, batch_size, class_weight, steps=None):
     return keras.tree.lists_to_tuples(arrays), rows, batch_size
 
 
+# The number of their orders is about 10**18.
+_MANY_ROWS = 20
+
+
 def row_orders_of_fit(rows, batch_size, shuffle):
     """Yields the order of the rows in each epoch of plain `fit`.
 
@@ -114,6 +118,10 @@ def row_orders_of_fit(rows, batch_size, shuffle):
     draws depend on the number of rows, and for `shuffle="batch"` on the batch size.
     No public function gives the order of an adapter. TensorFlow and JAX; Keras 3.12
     to 3.15.
+
+    On TensorFlow, after `keras.utils.set_random_seed`, each epoch has the same order:
+    the dataset begins anew with the seed of its operation. What begins anew is read no
+    more, as an iterator takes longer to make than some epochs.
     """
     numbers = np.arange(rows, dtype="int32")
     if shuffle != "batch":  # all rows at once: as one batch they are read quicker
@@ -121,11 +129,21 @@ def row_orders_of_fit(rows, batch_size, shuffle):
     adapter = ArrayDataAdapter(numbers, batch_size=batch_size, shuffle=shuffle)
     is_jax = backend.backend() == "jax"
     dataset = None if is_jax else adapter.get_tf_dataset()
+    order = None
     while True:
         batches = adapter.get_numpy_iterator() if is_jax else dataset
-        yield np.concatenate(
-            [np.asarray(keras.tree.flatten(batch)[0]) for batch in batches]
+        before, order = (
+            order,
+            np.concatenate(
+                [np.asarray(keras.tree.flatten(batch)[0]) for batch in batches]
+            ),
         )
+        yield order
+        # That two are the same by chance happens in none of 10**18 fits.
+        while (
+            rows >= _MANY_ROWS and before is not None and np.array_equal(before, order)
+        ):
+            yield order
 
 
 def is_dataset(x):

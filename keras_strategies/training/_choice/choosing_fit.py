@@ -136,6 +136,12 @@ def forget_choice(model: keras.Model) -> None:
     model.__dict__.pop(_ATTRIBUTE, None)
 
 
+def has_convolutions(model: keras.Model) -> bool:
+    """Returns whether a layer convolves: slow in loops that XLA compiles for a CPU."""
+    kinds = ("Conv", "SeparableConv", "DepthwiseConv")
+    return any(type(layer).__name__.startswith(kinds) for layer in all_layers(model))
+
+
 def _data(arguments):
     """The data of the fit, unread; `None` for what no plan takes."""
     if is_dataset(arguments["x"]):
@@ -208,11 +214,7 @@ def _choice(model, data, options, make_choice):
         for name, values in cache.load().items()
         if name in (PLAIN.name, *names)
     }
-    kinds = ("Conv", "SeparableConv", "DepthwiseConv")
-    has_convolutions = any(
-        type(layer).__name__.startswith(kinds) for layer in all_layers(model)
-    )
-    choice = make_choice(names, has_convolutions, times, step_overhead)
+    choice = make_choice(names, has_convolutions(model), times, step_overhead)
     # Not by setattr, which Keras tracks.
     model.__dict__[_ATTRIBUTE] = made_for, choice, cache, details
     return choice, cache, details

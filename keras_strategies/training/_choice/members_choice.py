@@ -11,8 +11,8 @@ from keras_strategies.training._choice.ongoing_choice import (
     Segment,
 )
 
-# The part of what a step takes beyond the overhead that the graph is hoped to save.
-HOPED_PART = 0.5
+# The part of a step in a graph that XLA is hoped to save.
+HOPED_PART = 0.3
 
 
 class MembersChoice(OngoingChoice):
@@ -20,10 +20,10 @@ class MembersChoice(OngoingChoice):
 
     A graph of an epoch computes what plain `fit` computes, without what surrounds each
     step, and is traced once where plain `fit` traces for each member: plain `fit`
-    cannot win, and its trial would be in vain. Where XLA may be slow (convolutions on
-    a CPU) the graph is taken unseen. Elsewhere XLA runs the first two epochs, and the
-    graph is tried too if the steps that remain could pay for it: a step takes at least
-    the overhead of Keras's loop, which is measured.
+    cannot win, and its trial would be in vain. So the graph runs the first two epochs.
+    XLA takes several times as long to compile and saves a third of a small model's
+    steps: it is tried if the steps that remain could pay for it, and nowhere where it
+    may be slow (convolutions on a CPU).
 
     Args:
         steps: Steps of all members.
@@ -47,8 +47,7 @@ class MembersChoice(OngoingChoice):
         others = [name for name in candidates if name not in graphs]
         if has_convolutions and graphs:
             others = []
-        # What compiles longer comes first: every epoch after it is faster.
-        self._candidates = others + graphs
+        self._candidates = graphs + others
 
     def next_segment(self, remaining: int) -> Segment:
         """Returns how to run the next of `remaining` epochs of this fit."""
@@ -62,15 +61,14 @@ class MembersChoice(OngoingChoice):
                 return Segment(name, 1)
         if not self._candidates:
             return Segment(PLAIN.name, remaining)
-        return Segment(self.best, remaining)
+        steps = self._total - self._done
+        best = min(self.times, key=lambda name: self._cost(name, steps))
+        return Segment(best, remaining)
 
     def _may_be_faster(self):
         """Whether another candidate may earn its compilation in what remains."""
         if not self.times:
             return True
-        if self._overhead is None:
-            self._overhead = self._measure_overhead()
         best = self.times[self.best]
-        saved = HOPED_PART * (best.seconds - self._overhead)
-        compilation = best.compile_seconds * COMPILATION["graph"] / COMPILATION["xla"]
-        return (self._total - self._done) * saved > compilation
+        compilation = best.compile_seconds * COMPILATION["xla"] / COMPILATION["graph"]
+        return (self._total - self._done) * HOPED_PART * best.seconds > compilation

@@ -138,16 +138,7 @@ def fit_many(
     start = one_after_another.Start(draws, source.head)
     steps = epochs * len(members) * source.batches
     choice = _engine(engine, start, members, own, source, shuffle, steps)
-    notes, (timed, program) = choice.notes, choice.compiled
-    if not draws.is_recorded:
-        notes.append(
-            "`build_fn` was called for each member: what it draws cannot be drawn "
-            "again without it."
-        )
-    if start.own_programs is not None:
-        notes.append(
-            f"Each member was built and trained by itself: {start.own_programs}."
-        )
+    timed, program = choice.compiled
     fit = {
         "x": source.x,
         "y": source.y,
@@ -174,7 +165,7 @@ def fit_many(
             )
         trained.update(zip(numbers, results, strict=True))
     ordered = [trained[number] for number in range(len(members))]
-    return ManyResult(draws.model, ordered, choice.engine, notes)
+    return ManyResult(draws.model, ordered, choice.engine, choice.notes + start.notes)
 
 
 def _callbacks(make, variant: Variant) -> list[Any]:
@@ -300,6 +291,9 @@ def _engine(engine, start, members, callbacks, source, shuffle, steps):
         return _Choice(engine, [])
     if why_not:
         return _Choice("one_after_another", [f"One after another: {why_not}."])
+    if start.is_slow_in_loops:
+        note = "One after another: convolutions in a compiled loop are slow on a CPU."
+        return _Choice("one_after_another", [note])
     numbers = max(one_after_another.by_program(members), key=len)
     if len(numbers) < 2 or steps < one_after_another.MIN_STEPS_TO_MEASURE:
         return _Choice("one_after_another", ["One after another: few steps."])

@@ -14,6 +14,7 @@ from keras_strategies._internal.keras_private.initial_draws import (
 )
 from keras_strategies._internal.traversal import all_variables, optimizer_variables
 from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies.training._many.seeds import Seeds
 from keras_strategies.training._programs.description import NotUnderstoodError
 from keras_strategies.training._programs.model_form import model_form
 from keras_strategies.training._programs.shared_program import assign_state
@@ -49,7 +50,8 @@ class InitialDraws:
         self._build_fn = build_fn
         self._drawn: list[Any] = []
         self._made: list[tuple[keras.Variable, Any]] = []
-        keras.utils.set_random_seed(seed)
+        self._seeds = Seeds()
+        self._seeds.set(seed)
         with recording_draws(self._drawn, self._made):
             self.model: keras.Model = checked_model(build_fn())
         left = _generators()
@@ -81,7 +83,7 @@ class InitialDraws:
         `set_random_seed(seed)` and `build_fn()`.
         """
         if self.is_recorded:
-            keras.utils.set_random_seed(seed)
+            self._seeds.set(seed)
             self._draw()
             return
         other = self.build(seed)
@@ -100,12 +102,12 @@ class InitialDraws:
 
     def build(self, seed: int) -> keras.Model:
         """Another model, as `build_fn` makes it after `set_random_seed`."""
-        keras.utils.set_random_seed(seed)
+        self._seeds.set(seed)
         return checked_model(self._build_fn())
 
     def _gives(self, seed, built, left):
         """Whether the recorded draws of a seed give what was built from it."""
-        keras.utils.set_random_seed(seed)
+        self._seeds.set(seed)
         self._draw()
         if _generators() != left:
             return False

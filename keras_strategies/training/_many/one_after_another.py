@@ -15,7 +15,11 @@ from keras_strategies._internal.traversal import optimizer_variables
 from keras_strategies._internal.variable_values import assign_values, host_values
 from keras_strategies.training._accelerate import accelerate
 from keras_strategies.training._blocks.fit_arguments import bind_arguments
-from keras_strategies.training._choice.choosing_fit import choosing_fit, forget_choice
+from keras_strategies.training._choice.choosing_fit import (
+    choosing_fit,
+    forget_choice,
+    has_convolutions,
+)
 from keras_strategies.training._choice.members_choice import MembersChoice
 from keras_strategies.training._many.initial_draws import InitialDraws
 from keras_strategies.training._many.member import Member
@@ -49,11 +53,30 @@ class Start:
         build_for(self.model, batch)
         self._optimizer = optimizer_variables(self.model.optimizer)
         self._values = host_values(self._optimizer)
+        devices = keras.distribution.list_devices()
+        #: Whether steps are slower in a compiled loop than one by one.
+        self.is_slow_in_loops: bool = has_convolutions(self.model) and all(
+            device.startswith("cpu") for device in devices
+        )
         #: Why each member needs a program of its own, `None` if it does not.
         self.own_programs: str | None = None
         if draws.has_own_code:
             variables = [*draws.state, *self._optimizer]
             self.own_programs = audited_step(self.model, batch, variables)
+
+    @property
+    def notes(self) -> list[str]:
+        """What of the model makes its members train longer."""
+        notes = []
+        if not self.draws.is_recorded:
+            notes.append(
+                "`build_fn` was called for each member: what it draws cannot be drawn "
+                "again without it."
+            )
+        if self.own_programs is not None:
+            reason = self.own_programs
+            notes.append(f"Each member was built and trained by itself: {reason}.")
+        return notes
 
     def assign(self, variant: Variant) -> None:
         """Puts the model to where `build_fn` leaves it with the seed of a variant."""
@@ -104,7 +127,7 @@ def train(
     ):
         is_long = is_array and steps >= MIN_STEPS_TO_MEASURE
         on_tensorflow = keras.backend.backend() == "tensorflow"
-        if is_long and not on_tensorflow:
+        if is_long and not on_tensorflow and not start.is_slow_in_loops:
             limit = min(max(steps / STEPS_PER_SECOND, 2), 20)
             accelerate(model, **data, time_limit=limit)
         make_choice, compiled = functools.partial(MembersChoice, steps), {}

@@ -135,7 +135,7 @@ class Description:
         array = np.asarray(value)
         if array.dtype.hasobject:
             return "array", str(array.shape), self.of(array.ravel().tolist(), path)
-        digest = hashlib.blake2b(np.ascontiguousarray(array), digest_size=16)
+        digest = hashlib.blake2b(array.tobytes(), digest_size=16)
         return "array", str(array.dtype), str(array.shape), digest.hexdigest()
 
     def _object(self, value, path):
