@@ -389,6 +389,7 @@ def outcome(case: Case, planned: bool) -> Outcome:
                 data = {name: given[name] for name in names if name in given}
                 training.accelerate(model, **data, candidates=[case.candidate])
             for number in range(case.fits):
+                _separate(model)
                 listed = [CALLBACKS[name](folder) for name in case.callbacks]
                 history = model.fit(**given, callbacks=listed)
                 values[f"history {number}"] = history.history
@@ -405,6 +406,17 @@ def outcome(case: Case, planned: bool) -> Outcome:
         values["files"] = sorted(os.listdir(folder))
         values["random"] = [random.random(), float(np.random.random())]
     return Outcome(values, None)
+
+
+def _separate(model):
+    """Gives each variable an array of its own.
+
+    `use_ema` of Keras ends a fit with weights that share the arrays of their averages,
+    which the next fit on JAX refuses to give away twice; that of a plan goes on.
+    """
+    if keras.backend.backend() == "jax":
+        for variable in model.optimizer.variables:
+            variable.assign(keras.ops.copy(variable.value))
 
 
 def _arrays(variables):

@@ -53,13 +53,13 @@ def _referents(item: Any) -> Iterable[Any]:
         used = inspect.getclosurevars(item)
         return [
             *used.nonlocals.values(),
-            *(() if _is_of_library(item) else used.globals.values()),
+            *(() if is_of_library(item) else used.globals.values()),
             *(item.__defaults__ or ()),
             *(item.__kwdefaults__ or {}).values(),
             *vars(item).values(),
         ]
     if isinstance(item, type):
-        if _is_of_library(item):
+        if is_of_library(item):
             return []
         return [*vars(item).values(), *item.__bases__]
     if isinstance(item, functools.partial | types.MethodType):
@@ -67,6 +67,7 @@ def _referents(item: Any) -> Iterable[Any]:
     return [type(item), *gc.get_referents(item)]
 
 
-def _is_of_library(item: Any) -> bool:
+def is_of_library(item: Any) -> bool:
+    """Returns whether a class or function is of a library, not of the user's."""
     package = str(getattr(item, "__module__", "")).partition(".")[0]
     return package in _LIBRARIES or package in sys.stdlib_module_names

@@ -4,7 +4,7 @@ from typing import Literal
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, power_iteration
+from keras_strategies._internal import bases, checks, keras_private, power_iteration
 from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
@@ -97,6 +97,9 @@ class ConvOrthogonal(bases.Regularizer):
         self.axis: int | tuple[int, ...] = checked_axis(axis)
 
     def __call__(self, x: Tensor) -> Tensor:
+        return keras_private.penalty_of_batch(self._penalty, x)
+
+    def _penalty(self, x: Tensor) -> Tensor:
         error = gram_error(to_matrix(as_float32(x), self.axis))
         if self.mode == "so":
             penalty = ops.sum(ops.square(error))

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks
+from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.kernel_axes import (
     absolute,
     as_float32,
@@ -98,6 +98,9 @@ class ElasticGroupLasso(bases.Regularizer):
         self.axis: int | tuple[int, ...] = checked_axis(axis)
 
     def __call__(self, x: Tensor) -> Tensor:
+        return keras_private.penalty_of_batch(self._penalty, x)
+
+    def _penalty(self, x: Tensor) -> Tensor:
         axis = positive_axes(self.axis, x.shape)
         penalty = elastic_group_lasso(x, self.factor, self.l1, self.l2, axis)
         return ops.cast(penalty, x.dtype)

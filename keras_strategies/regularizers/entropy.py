@@ -4,7 +4,7 @@ from typing import Literal
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks
+from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
@@ -85,6 +85,9 @@ class Entropy(bases.Regularizer):
         self.axis: int | tuple[int, ...] | None = checked_axis(axis, optional=True)
 
     def __call__(self, x: Tensor) -> Tensor:
+        return keras_private.penalty_of_batch(self._penalty, x)
+
+    def _penalty(self, x: Tensor) -> Tensor:
         sizes = magnitudes(as_float32(x), self.axis)
         masses = ops.square(sizes) if self.power == 2 else sizes
         return ops.cast(self.factor * entropy(masses), x.dtype)

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks
+from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
@@ -86,6 +86,9 @@ class GroupLasso(bases.Regularizer):
         self.axis: int | tuple[int, ...] = checked_axis(axis)
 
     def __call__(self, x: Tensor) -> Tensor:
+        return keras_private.penalty_of_batch(self._penalty, x)
+
+    def _penalty(self, x: Tensor) -> Tensor:
         penalty = group_lasso(x, positive_axes(self.axis, x.shape))
         return ops.cast(self.factor * penalty, x.dtype)
 

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks
+from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
@@ -87,6 +87,9 @@ class Hoyer(bases.Regularizer):
         self.axis: int | tuple[int, ...] | None = checked_axis(axis, optional=True)
 
     def __call__(self, x: Tensor) -> Tensor:
+        return keras_private.penalty_of_batch(self._penalty, x)
+
+    def _penalty(self, x: Tensor) -> Tensor:
         sizes = magnitudes(as_float32(x), self.axis)
         return ops.cast(self.factor * hoyer(sizes, self.squared), x.dtype)
 

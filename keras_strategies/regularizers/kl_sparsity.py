@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks
+from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.kernel_axes import as_float32, positive_axes
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
@@ -91,10 +91,13 @@ class KLSparsity(bases.Regularizer):
                 axis=self.axis,
                 shape=tuple(x.shape),
             )
-        x = as_float32(x)
         reduced = tuple(a for a in range(len(x.shape)) if a != axis)
-        penalty = self.factor * kl_sparsity(ops.mean(x, axis=reduced), self.target)
-        return penalty * ops.cast(ops.shape(x)[0], penalty.dtype)
+
+        def penalty(x: Tensor) -> Tensor:
+            value = kl_sparsity(ops.mean(x, axis=reduced), self.target)
+            return self.factor * value * ops.cast(ops.shape(x)[0], value.dtype)
+
+        return keras_private.penalty_of_batch(penalty, as_float32(x))
 
     def get_config(self) -> Config:
         return {"factor": self.factor, "target": self.target, "axis": self.axis}

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_strategies._internal import checks
+from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.regularizers._input_gradients import InputGradientPenalty
@@ -87,9 +87,8 @@ class R1(InputGradientPenalty):
         )
         if self.real is None:
             return ops.mean(squares) / 2
-        # The mean over real samples; `maximum` for a batch without any.
         is_real = ops.cast(self._targets(y) == self.real, "float32")
-        return ops.sum(is_real * squares) / ops.maximum(ops.sum(is_real), 1.0) / 2
+        return keras_private.batch_mean(squares, is_real) / 2
 
     def _targets(self, y: Tensors) -> Tensor:
         shape = getattr(y, "shape", None)

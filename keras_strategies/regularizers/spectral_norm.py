@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, power_iteration
+from keras_strategies._internal import bases, checks, keras_private, power_iteration
 from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
@@ -76,6 +76,9 @@ class SpectralNorm(bases.Regularizer):
         self.axis: int | tuple[int, ...] = checked_axis(axis)
 
     def __call__(self, x: Tensor) -> Tensor:
+        return keras_private.penalty_of_batch(self._penalty, x)
+
+    def _penalty(self, x: Tensor) -> Tensor:
         matrix = to_matrix(as_float32(x), self.axis)
         sigma = power_iteration.largest_singular_value(matrix, self.power_iterations)
         return ops.cast(self.factor * ops.square(sigma), x.dtype)

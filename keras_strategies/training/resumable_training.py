@@ -9,7 +9,9 @@ import keras
 
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import print_message
-from keras_strategies._internal.keras_private.process_group import active_group
+from keras_strategies._internal.keras_private.distribution.process_group import (
+    active_group,
+)
 from keras_strategies._internal.keras_private.resuming import (
     is_in_fit,
     running_fit,

@@ -6,7 +6,8 @@ its model is over the budget is measured on thousands of other samples of the sa
 
     scripts/benchmark compress_gate [--runs N] [--first SEED] [--rows FILE]
 
-With `--rows` each run is appended to a file, and the table is that of all runs in it.
+With `--rows` each run is appended to a file, those in it are not run again, and the
+table is that of all runs in it.
 """
 
 import argparse
@@ -102,7 +103,10 @@ def main():
     rows = []
     if args.rows is not None and args.rows.exists():
         rows = [json.loads(line) for line in args.rows.read_text().splitlines()]
+    done = {row["seed"] for row in rows}
     for seed in range(args.first, args.first + args.runs):
+        if seed in done:
+            continue
         kind = kinds[seed % len(kinds)]
         outcome = [bool(value) for value in one(seed, *kind)]
         rows.append({"seed": seed, "kind": list(kind), "outcome": outcome})

@@ -7,7 +7,7 @@ import pytest
 from keras_strategies._internal import keras_private, traversal
 from keras_strategies._internal.keras_private.compiled_step import (
     HeldNumber,
-    excludes_from_weight_decay,
+    decays,
 )
 
 
@@ -206,7 +206,8 @@ def test_a_held_number_is_a_number_that_is_never_zero():
 
 
 def test_what_is_excluded_from_weight_decay_is_seen():
+    weights = [keras.Variable(1.0, name=name) for name in ("kernel", "bias")]
+    assert decays(keras.optimizers.AdamW(0.1), weights) == [True, True]
     optimizer = keras.optimizers.AdamW(0.1)
-    assert not excludes_from_weight_decay(optimizer)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    assert excludes_from_weight_decay(optimizer)
+    assert decays(optimizer, weights) == [True, False]

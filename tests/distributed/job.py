@@ -39,6 +39,13 @@ class Kill(keras.callbacks.Callback):
         pass
 
 
+if "devices" in settings:
+    import tensorflow as tf
+
+    (processor,) = tf.config.list_physical_devices("CPU")
+    devices = [tf.config.LogicalDeviceConfiguration()] * settings["devices"]
+    tf.config.set_logical_device_configuration(processor, devices)
+
 rng = np.random.default_rng(0)
 x = rng.normal(size=(45, 6)).astype("float32")
 y = 2 * x[:, :1] + x[:, 1:2]

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies import compression, optimizers, training
+from keras_strategies import compression, optimizers, regularizers, training
 from keras_strategies.training import distributed
 from tests.cases import CALLBACKS
 from tests.contract import pool
@@ -187,6 +187,90 @@ def test_sharpness_aware():
             _run(build, list)
     else:
         _assert_same_on_two(build)
+
+
+@pytest.mark.parametrize("name", ["R1", "JacobianPenalty"])
+def test_gradients_by_the_inputs(name):
+    if name == "JacobianPenalty" and keras.backend.backend() == "tensorflow":
+        pytest.skip("replicas draw the same directions, each for its own samples")
+    options = {"seed": 3} if name == "JacobianPenalty" else {}
+
+    def build():
+        layers = [keras.layers.Dense(4, "tanh"), keras.layers.Dense(3)]
+        inner = keras.Sequential([keras.Input((6,)), *layers])
+        model = getattr(regularizers, name)(inner, factor=2.0, **options)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1), loss, metrics=["accuracy"])
+        return model
+
+    _assert_same_on_two(build)
+
+
+PENALTIES = {
+    "KLSparsity": {"factor": 0.5, "target": 0.2},
+    "Entropy": {"factor": 0.1, "power": 2},
+    "Hoyer": {"factor": 0.1},
+    "GroupLasso": {"factor": 0.1, "axis": -1},
+    "ElasticGroupLasso": {"factor": 0.1, "axis": -1},
+    "SpectralNorm": {"factor": 0.1, "power_iterations": 30},
+}
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_penalties_of_the_activations_of_a_batch(name):
+    def build():
+        penalty = getattr(regularizers, name)(**PENALTIES[name])
+        code = keras.layers.Dense(4, "sigmoid", activity_regularizer=penalty)
+        # KLSparsity is not for weights: it takes numbers from 0 to 1.
+        of_kernel = None if name == "KLSparsity" else penalty
+        head = keras.layers.Dense(3, "softmax", kernel_regularizer=of_kernel)
+        model = keras.Sequential([keras.Input((6,)), code, head])
+        model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+        return model
+
+    _assert_same_on_two(build)
+
+
+@pytest.mark.parametrize("penalty", ["L2", "Hoyer"])
+def test_losses_of_layers_stay_with_their_replica(penalty):
+    # Replicas take turns where they meet, as in BatchNormalization.
+    of_keras = {"L2": keras.regularizers.L2(0.1), "Hoyer": regularizers.Hoyer(0.1)}
+
+    def build():
+        options = {"activity_regularizer": of_keras[penalty]}
+        layers = [
+            keras.layers.Dense(4, "sigmoid", **options),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(4, "sigmoid", **options),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(3, "softmax", **options),
+        ]
+        model = keras.Sequential([keras.Input((6,)), *layers])
+        model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+        return model
+
+    _assert_same_on_two(build)
+
+
+@pytest.mark.parametrize(
+    ("kind", "teacher"),
+    [("logits", "model"), ("relational", "model"), ("logits", "ema")],
+)
+def test_distillation(kind, teacher):
+    def network(units):
+        layers = [keras.layers.Dense(units, "tanh"), keras.layers.Dense(3)]
+        return keras.Sequential([keras.Input((6,)), *layers])
+
+    def build():
+        taught_by = teacher if teacher == "ema" else network(8)
+        model = training.DistillationTrainer(
+            network(4), taught_by, kind, alpha=0.7, temperature=2.0
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1), loss)
+        return model
+
+    _assert_same_on_two(build)
 
 
 def test_plans_are_refused_and_fit_is_plain_fit():

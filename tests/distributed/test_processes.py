@@ -78,6 +78,13 @@ def test_each_process_may_read_its_own_records(tmp_path):
     _assert_close(two, one)
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_two_processes_with_two_devices_each(alone, tmp_path):
+    result, _ = _run(tmp_path, 2, devices=2)
+    _assert_close(result, alone)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return _run(tmp_path_factory.mktemp("whole"), 2, kill=(-1, 0, ""))[0]

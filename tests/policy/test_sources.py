@@ -45,7 +45,7 @@ def test_private_keras_only_in_its_file():
     problems = [
         f"{_id(path)} imports {module}"
         for path in python_files()
-        if path.parent != allowed
+        if not path.is_relative_to(allowed)
         for _, module in _imports(tree_of(path))
         if module.startswith("keras.src")
     ]

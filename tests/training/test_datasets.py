@@ -234,3 +234,62 @@ def test_one_call_takes_a_dataset():
         model, Batches(EVEN), epochs=1, candidates=["plain"], verbose=0
     )
     assert history.epoch == [0] and model._execution_plan.is_installed
+
+
+def _frames():
+    pandas = pytest.importorskip("pandas")
+    x, y = data()
+    return {"x": pandas.DataFrame(x), "y": pandas.Series(y), "batch_size": BATCH}
+
+
+def _sparse_rows():
+    sparse = pytest.importorskip("scipy.sparse")
+    x, y = data()
+    return {"x": sparse.csr_matrix(x), "y": y, "batch_size": BATCH}
+
+
+def _loader():
+    torch = pytest.importorskip("torch")
+    from torch.utils.data import DataLoader, TensorDataset
+
+    arrays = TensorDataset(*map(torch.from_numpy, data()))
+    return {"x": DataLoader(arrays, batch_size=BATCH)}
+
+
+def _endless_batches():
+    batches = Batches()
+
+    def generator():
+        while True:
+            yield from (batches[i] for i in range(batches.num_batches))
+
+    return {"x": generator(), "steps_per_epoch": batches.num_batches}
+
+
+OTHERS = {
+    "pandas": _frames,
+    "scipy.sparse": _sparse_rows,
+    "DataLoader": _loader,
+    "generator": _endless_batches,
+}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("source", OTHERS)
+def test_fit_takes_what_plain_fit_takes(source):
+    if source == "scipy.sparse" and BACKEND == "torch":
+        pytest.skip("nor does plain fit")
+    weights = []
+    for fit in (keras.Model.fit, training.fit):
+        keras.utils.set_random_seed(1)
+        model = small()
+        fit(model, **OTHERS[source](), epochs=2, shuffle=False, verbose=0)
+        weights.append([np.copy(keras.ops.convert_to_numpy(v)) for v in model.weights])
+    for plain, ours in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("source", ["scipy.sparse", "DataLoader", "generator"])
+def test_what_cannot_be_measured_is_told(source):
+    with pytest.raises((TypeError, ValueError), match="training.fit"):
+        training.accelerate(small(), OTHERS[source]()["x"])

@@ -220,6 +220,62 @@ def test_a_function_that_draws_constants_is_refused():
         training.fit_many(make, 2, (X, Y))
 
 
+class Noisy(kl.Layer):
+    """Multiplies by what a function draws, which Keras does not know of."""
+
+    def __init__(self, draw, **kwargs):
+        super().__init__(**kwargs)
+        self.draw = draw
+
+    def call(self, inputs):
+        return inputs * keras.ops.cast(self.draw(), inputs.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "draw": self.draw}
+
+
+def _numpy_draw():
+    return np.random.uniform
+
+
+def _tensorflow_draw():
+    import tensorflow as tf
+
+    return lambda: tf.random.normal(())
+
+
+def _generator_draw():
+    import tensorflow as tf
+
+    generator = tf.random.Generator.from_seed(7)
+    return lambda: generator.normal(())
+
+
+@pytest.mark.parametrize(
+    ("make_draw", "note"),
+    [
+        (_numpy_draw, "generator of NumPy"),
+        pytest.param(_tensorflow_draw, "Normal", marks=pytest.mark.tensorflow),
+        pytest.param(_generator_draw, None, marks=pytest.mark.tensorflow),
+    ],
+)
+def test_draws_that_keras_does_not_know_of_are_those_of_each_seed(make_draw, note):
+    def make():
+        return _compiled(
+            keras.Sequential([keras.Input((6,)), kl.Dense(1), Noisy(make_draw())])
+        )
+
+    fit = {"epochs": 2, "batch_size": 25, "shuffle": False}
+    result = training.fit_many(make, [{"seed": 1}, {"seed": 4}], (X, Y), **fit)
+    model, _ = alone({"seed": 4}, {"x": X, "y": Y, **fit}, make)
+    for mine, other in zip(
+        result.model(1).get_weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+    assert any("by itself" in text for text in result.notes) == (note is not None)
+    assert note is None or any(note in text for text in result.notes)
+
+
 def test_data_sets_and_the_progress_bar(capsys):
     class Batches(keras.utils.PyDataset):
         def __len__(self):

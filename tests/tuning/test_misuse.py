@@ -109,6 +109,20 @@ def test_metrics_without_an_objective_are_said(tmp_path):
         tuner.search(X, Y, validation_data=(X, Y), verbose=0)
 
 
+def test_the_tuner_may_replace_what_a_model_is_compiled_with(tmp_path):
+    class Seen(keras.callbacks.Callback):
+        rates = set()
+
+        def on_train_begin(self, logs=None):
+            Seen.rates.add(float(self.model.optimizer.learning_rate))
+
+    tuner = make(tmp_path, optimizer=keras.optimizers.SGD(0.125))
+    fit = {"validation_data": (X, Y), "verbose": 0, "callbacks": [Seen()]}
+    tuner.search(X, Y, **fit)
+    assert [row["status"] for row in tuner.results()] == ["COMPLETED"] * 2
+    assert Seen.rates == {0.125}
+
+
 def test_damaged_weights_are_said(tmp_path):
     tuner = make(tmp_path, max_trials=1)
     tuner.search(X, Y, validation_data=(X, Y), verbose=0)

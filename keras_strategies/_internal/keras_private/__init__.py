@@ -13,6 +13,18 @@ from keras_strategies._internal.keras_private.calls import (
     runs_in_tf_data,
     seeds_from,
 )
+from keras_strategies._internal.keras_private.distribution.global_gradients import (
+    are_gradients_global,
+    summed_first,
+)
+from keras_strategies._internal.keras_private.distribution.over_replicas import (
+    batch_mean,
+    max_over_replicas,
+    penalty_of_batch,
+    rows_of_batch,
+    sum_over_replicas,
+)
+from keras_strategies._internal.keras_private.distribution.shared_means import unscaled
 from keras_strategies._internal.keras_private.exponential_averages import (
     averages_deferred,
     has_averaged,
@@ -29,10 +41,6 @@ from keras_strategies._internal.keras_private.frozen_layers import (
     hold_at_inference,
     own_variables_of_layer,
     set_own_flag,
-)
-from keras_strategies._internal.keras_private.global_gradients import (
-    are_gradients_global,
-    summed_first,
 )
 from keras_strategies._internal.keras_private.gradients import (
     dense_gradient,
@@ -72,10 +80,6 @@ from keras_strategies._internal.keras_private.optimizers import (
     track_unsaved_state,
     untrack_unsaved_state,
     updated_variables,
-)
-from keras_strategies._internal.keras_private.over_replicas import (
-    max_over_replicas,
-    sum_over_replicas,
 )
 from keras_strategies._internal.keras_private.rebuilding import (
     is_built_for,
@@ -129,6 +133,7 @@ __all__ = [
     "assign_optimizer_variables",
     "averages_deferred",
     "backend_ops",
+    "batch_mean",
     "build_for_fit",
     "callback_list",
     "carries_mask",
@@ -175,11 +180,13 @@ __all__ = [
     "own_variables",
     "own_variables_of_layer",
     "owns",
+    "penalty_of_batch",
     "preserved_losses",
     "print_message",
     "raw_learning_rate",
     "rebuild_optimizer",
     "retrace_training",
+    "rows_of_batch",
     "running_epochs",
     "runs_in_tf_data",
     "seeds_from",
@@ -195,6 +202,7 @@ __all__ = [
     "track",
     "track_unsaved_state",
     "trusting_object_scope",
+    "unscaled",
     "untrack_unsaved_state",
     "unwatch_updates",
     "updated_variables",

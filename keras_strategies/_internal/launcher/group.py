@@ -18,7 +18,8 @@ class Group:
         engine: `"jax"` or `"tensorflow"`.
         addresses: `host:port` of each process, by rank.
         restarts: How often the group has been restarted.
-        seed: A seed that is the same in all processes and after each restart.
+        seed: A seed that is the same in all processes and after each restart; `None` if
+            the processes have yet to agree on one.
     """
 
     rank: int
@@ -27,7 +28,7 @@ class Group:
     engine: str
     addresses: tuple[str, ...]
     restarts: int
-    seed: int
+    seed: int | None
 
     @property
     def is_chief(self) -> bool:

@@ -4,6 +4,7 @@ The trainings of one arm differ in seed: initial weights, order of the data, dra
 trace and compile the step of each takes longer than many trainings do.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,8 @@ class Programs:
 
     def shared(self, arm: str, prepared: "Prepared") -> "Prepared":
         """The training with the kept model in the place of its own, if possible."""
-        from keras_strategies.training._many.shared_program import SharedProgram
+        from keras_strategies.training._programs.description import NotUnderstoodError
+        from keras_strategies.training._programs.shared_program import SharedProgram
 
         self._running = None
         if keras.backend.backend() == "torch" or arm in self._refused:
@@ -46,7 +48,10 @@ class Programs:
         program = self._kept.get(arm)
         if program is None:
             if self._has_room(prepared.model):
-                self._running = arm, SharedProgram(prepared.model)
+                try:
+                    self._running = arm, SharedProgram(prepared.model)
+                except NotUnderstoodError:
+                    self._refuse(arm)
             return prepared
         roots = [*prepared.callbacks, prepared.data]
         if program.obstacle(prepared.model, roots) is not None:
@@ -56,6 +61,12 @@ class Programs:
         self._running = arm, program
         return dataclasses.replace(prepared, model=program.model)
 
+    def fitting(self) -> contextlib.AbstractContextManager[None]:
+        """The block in which the training from `shared` runs."""
+        if self._running is None:
+            return contextlib.nullcontext()
+        return self._running[1].fitting()
+
     def ended(self, well: bool) -> None:
         """Keeps the model of the last training, unless it was interrupted."""
         if self._running is None:
@@ -63,11 +74,10 @@ class Programs:
         (arm, program), self._running = self._running, None
         if not well:
             self._kept.pop(arm, None)
-        elif arm not in self._kept:
-            if program.has_trained():
-                self._kept[arm] = program
-            else:
-                self._refuse(arm)
+        elif program.refusal is not None:
+            self._refuse(arm)
+        else:
+            self._kept[arm] = program
 
     def only(self, arms: Collection[str]) -> None:
         """Drops the models of all arms but these."""

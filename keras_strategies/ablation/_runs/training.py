@@ -135,7 +135,8 @@ def _train(setup, job, programs):
             plans.install(trained.model, job.plan)
         else:
             trained = programs.shared(arm_name(job.arm), trained)
-        history, seconds = trained.fit()
+        with programs.fitting():
+            history, seconds = trained.fit()
         model = trained.model
         record = {
             "seconds": round(seconds, 4),

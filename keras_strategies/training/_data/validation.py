@@ -47,6 +47,12 @@ def check_model(model: keras.Model) -> None:
         )
 
 
+_OTHER_SOURCES = (
+    "Give arrays of the same shapes to measure with, or train with training.fit, which "
+    "takes all that plain fit takes."
+)
+
+
 def checked_data(
     model: keras.Model, x: Any, y: Any, sample_weight: Any, batch_size: int
 ) -> Arrays | Dataset:
@@ -68,11 +74,12 @@ def _dense_arrays(x, y, sample_weight, batch_size):
             "`x`, `y` and `sample_weight` must be arrays or nests of arrays; only "
             "`x` may also be a `tf.data.Dataset` or a `PyDataset`",
             error=TypeError,
+            fix=_OTHER_SOURCES,
             x=type(x),
         )
     data = arrays_of_fit(x, y, sample_weight, batch_size)
     if data is None:
-        checks.fail("`x` and `y` must be dense arrays", x=type(x))
+        checks.fail("`x` and `y` must be dense arrays", fix=_OTHER_SOURCES, x=type(x))
     if not data.rows:
         checks.fail("`x` must have rows", rows=data.rows)
     return data

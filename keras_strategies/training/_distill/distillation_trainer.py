@@ -7,7 +7,7 @@ from typing import Literal
 import keras
 from keras import ops
 
-from keras_strategies._internal import bases, checks
+from keras_strategies._internal import bases, checks, keras_private
 from keras_strategies._internal.registration import serializable
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill import teachers, trainer_checks
@@ -243,8 +243,12 @@ class DistillationTrainer(bases.Model):
         distance = self._distance(x, y, outputs, features, sample_weight)
         if self.teacher_kind == "ema":
             teachers.move_average(self.teachers[0], self.student, self.ema_momentum)
-        self.student_loss_tracker.update_state(own)
-        self.distance_tracker.update_state(distance)
+        # Parts of the batch, as Keras's own loss is one: a replica has some of it.
+        rows = ops.shape(keras.tree.flatten(outputs)[0])[0]
+        whole = keras_private.unscaled(own)
+        self.student_loss_tracker.update_state(whole, sample_weight=rows)
+        self.distance_tracker.update_state(distance, sample_weight=rows)
+        distance = keras_private.additional_loss(self, distance)
         # Regularization is part of the own loss, and counts in full.
         return (1 - self.alpha) * own + self.alpha * (distance + added)
 

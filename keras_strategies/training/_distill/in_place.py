@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import keras
 
+from keras_strategies._internal import keras_private
 from keras_strategies._internal.interception import replacing
 from keras_strategies.training._distill import outputs as output_kinds
 from keras_strategies.training._distill import teachers
@@ -46,6 +47,7 @@ def distilling(
             flat(y),
             flat(sample_weight),
         )
+        distance = keras_private.additional_loss(student, distance)
         return (1 - alpha) * own + alpha * (distance + added)
 
     with replacing(student, "compute_loss", compute_loss):

@@ -128,7 +128,10 @@ class Objective:
     def _of_feature(self, name, student, teacher, projections, position):
         last = losses.channels_last()
         if name == "relational":
-            return losses.relational_loss(student, teacher, *self.relational)
+            return keras_private.rows_of_batch(
+                lambda *pair: losses.relational_loss(*pair, *self.relational),
+                *(student, teacher),
+            )
         student, teacher = losses.same_places(student, teacher, last)
         if name == "attention":
             return losses.attention_loss(student, teacher, last)

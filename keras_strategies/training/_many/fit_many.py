@@ -144,6 +144,10 @@ def fit_many(
             "`build_fn` was called for each member: what it draws cannot be drawn "
             "again without it."
         )
+    if start.own_programs is not None:
+        notes.append(
+            f"Each member was built and trained by itself: {start.own_programs}."
+        )
     fit = {
         "x": source.x,
         "y": source.y,
@@ -285,7 +289,7 @@ class _Choice(NamedTuple):
 
 
 def _engine(engine, start, members, callbacks, source, shuffle, steps):
-    why_not = one_program.obstacle(start.model, callbacks, source.has_arrays)
+    why_not = one_program.obstacle(start, callbacks, source.has_arrays)
     if engine == "one_program" and why_not:
         checks.fail(
             "`engine='one_program'` is not possible here",

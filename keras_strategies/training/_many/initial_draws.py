@@ -12,8 +12,11 @@ from keras_strategies._internal.keras_private.initial_draws import (
     SEED_BOUNDS,
     recording_draws,
 )
+from keras_strategies._internal.traversal import all_variables, optimizer_variables
 from keras_strategies._internal.variable_values import assign_values, host_values
-from keras_strategies.training._many.shared_program import description
+from keras_strategies.training._programs.description import NotUnderstoodError
+from keras_strategies.training._programs.model_form import model_form
+from keras_strategies.training._programs.shared_program import assign_state
 
 
 class InitialDraws:
@@ -38,6 +41,8 @@ class InitialDraws:
     Attributes:
         model: The model, with the values of `seed`.
         is_recorded: Whether other seeds need no construction.
+        state: All variables of the model but those of the optimizer.
+        has_own_code: Whether the model has code of the user's in it.
     """
 
     def __init__(self, build_fn: Callable[[], keras.Model], seed: int):
@@ -48,16 +53,26 @@ class InitialDraws:
         with recording_draws(self._drawn, self._made):
             self.model: keras.Model = checked_model(build_fn())
         left = _generators()
-        # Variables of other objects, such as those of the optimizer, are no draws.
-        ours = {id(variable) for variable in self.model.variables}
+        self._form: Any = _form(self.model)
+        slots = {id(v) for v in optimizer_variables(self.model.optimizer)}
+        self.has_own_code: bool = getattr(self._form, "has_own_code", True)
+        self.state: list[Any] = [
+            variable
+            for variable in (
+                all_variables(self.model)
+                if isinstance(self._form, str)
+                else self._form.state
+            )
+            if id(variable) not in slots
+        ]
+        ours = {id(variable) for variable in self.state}
         self._made = [pair for pair in self._made if id(pair[0]) in ours]
-        built = host_values(self.model.variables)
+        built = host_values(self.state)
         self.is_recorded: bool = len(self._made) == len(ours) and self._gives(
             seed, built, left
         )
         if not self.is_recorded:
-            assign_values(self.model.variables, built)
-            self._description = description(self.model)
+            assign_values(self.state, built)
 
     def assign(self, seed: int) -> None:
         """Gives the model the initial values of `seed`.
@@ -65,21 +80,28 @@ class InitialDraws:
         The generators of Python, NumPy and the backend are then as after
         `set_random_seed(seed)` and `build_fn()`.
         """
-        keras.utils.set_random_seed(seed)
         if self.is_recorded:
+            keras.utils.set_random_seed(seed)
             self._draw()
             return
-        other = checked_model(self._build_fn())
-        if description(other) != self._description:
+        other = self.build(seed)
+        form = _form(other)
+        if isinstance(form, str) or form.key != getattr(self._form, "key", None):
             checks.fail(
                 "`build_fn` must return the same architecture each time, with the same "
                 "numbers, arrays and functions: these are constants of the compiled "
                 "step",
                 first=self.model.name,
                 second=other.name,
+                **({"reason": form} if isinstance(form, str) else {}),
                 fix="Train such models by `fit` in a loop.",
             )
-        assign_values(self.model.variables, host_values(other.variables))
+        assign_state(self._form, form)
+
+    def build(self, seed: int) -> keras.Model:
+        """Another model, as `build_fn` makes it after `set_random_seed`."""
+        keras.utils.set_random_seed(seed)
+        return checked_model(self._build_fn())
 
     def _gives(self, seed, built, left):
         """Whether the recorded draws of a seed give what was built from it."""
@@ -87,7 +109,7 @@ class InitialDraws:
         self._draw()
         if _generators() != left:
             return False
-        values = host_values(self.model.variables)
+        values = host_values(self.state)
         return all(np.array_equal(a, b) for a, b in zip(built, values, strict=True))
 
     def _draw(self):
@@ -104,6 +126,14 @@ class InitialDraws:
             else:
                 value = initializer(tuple(variable.shape), dtype=variable.dtype)
                 variable.assign(value)
+
+
+def _form(model):
+    """The form of a model, or why it has none."""
+    try:
+        return model_form(model)
+    except NotUnderstoodError as reason:
+        return str(reason)
 
 
 def _generators():

@@ -24,6 +24,7 @@ from keras_strategies.training._many.variants import (
     constants_of,
     set_learning_rate,
 )
+from keras_strategies.training._programs.step_audit import audited_step
 from keras_strategies.training.execution_plan import installed_plan
 
 # Steps in all from which measuring plans for the first member can pay.
@@ -48,6 +49,11 @@ class Start:
         build_for(self.model, batch)
         self._optimizer = optimizer_variables(self.model.optimizer)
         self._values = host_values(self._optimizer)
+        #: Why each member needs a program of its own, `None` if it does not.
+        self.own_programs: str | None = None
+        if draws.has_own_code:
+            variables = [*draws.state, *self._optimizer]
+            self.own_programs = audited_step(self.model, batch, variables)
 
     def assign(self, variant: Variant) -> None:
         """Puts the model to where `build_fn` leaves it with the seed of a variant."""
@@ -80,6 +86,13 @@ def train(
         fit: Arguments of `model.fit`.
         bar: A progress bar over members, or `None`.
     """
+    if start.own_programs is not None:
+        members = []
+        for variant, own in zip(variants, callbacks, strict=True):
+            members.append(_alone(start.draws, variant, {**fit, "callbacks": own}))
+            if bar is not None:
+                bar.add(1)
+        return members
     model = start.model
     names = ("x", "y", "sample_weight", "batch_size")
     data = {name: fit[name] for name in names}
@@ -121,6 +134,15 @@ def train(
                 plan.remove()
             forget_choice(model)
     return members
+
+
+def _alone(draws, variant, fit):
+    """A member whose step nothing else can run: a model of its own."""
+    model = draws.build(variant.seed)
+    set_learning_rate(model, variant)
+    with constants_of(model, variant):
+        history = model.fit(**fit)
+    return Member(variant, dict(history.history), host_values(model.variables))
 
 
 def by_program(variants: Sequence[Variant]) -> list[list[int]]:

@@ -22,11 +22,14 @@ _BATCH_HOOKS = [
 
 
 def obstacle(
-    model: keras.Model, callbacks: Sequence[Sequence[Any]], arrays: bool
+    start: Start, callbacks: Sequence[Sequence[Any]], arrays: bool
 ) -> str | None:
     """Why members cannot be one program, `None` if they can."""
+    model = start.model
     if keras.backend.backend() != "jax":
         return "only JAX can map a whole training step over states"
+    if start.own_programs is not None:
+        return start.own_programs
     if not arrays:
         return "the data are no arrays"
     for name in ("train_step", "test_step"):

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_strategies._internal.keras_private.variables import raw_values
 from keras_strategies._internal.traversal import all_variables
 
 
@@ -154,9 +155,7 @@ def _jax(model, structure, arrays, kind):
     def program(arrays):
         # Inside fit the values live in the trainer; callbacks may predict as well.
         model.jax_state_sync()
-        outputs, after = run(
-            [v.value for v in trainable], [v.value for v in non_trainable], *arrays
-        )
+        outputs, after = run(raw_values(trainable), raw_values(non_trainable), *arrays)
         for index, value in zip(changed, after, strict=True):
             non_trainable[index].assign(value)
         return outputs

@@ -12,8 +12,12 @@ from keras_strategies._internal.keras_private import (
     compile_arguments,
     iterations_variable,
 )
-from keras_strategies._internal.keras_private.process_group import active_group
-from keras_strategies._internal.keras_private.replicated_values import replica_count
+from keras_strategies._internal.keras_private.distribution.process_group import (
+    active_group,
+)
+from keras_strategies._internal.keras_private.distribution.replicated_values import (
+    replica_count,
+)
 from keras_strategies._internal.traversal import all_layers, innermost_optimizer
 
 #: Parts that `allow` may name, with what they are.

@@ -13,11 +13,11 @@ from keras_strategies._internal.keras_private import (
     iterations_variable,
     sync_state,
 )
-from keras_strategies._internal.keras_private.fit_loop import build_all_state
-from keras_strategies._internal.keras_private.process_group import (
+from keras_strategies._internal.keras_private.distribution.process_group import (
     active_group,
     local_value,
 )
+from keras_strategies._internal.keras_private.fit_loop import build_all_state
 from keras_strategies._internal.keras_private.resuming import set_first_epoch
 from keras_strategies._internal.traversal import (
     base_optimizers,

@@ -8,8 +8,10 @@ import numpy as np
 from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private.process_group import whole_array
-from keras_strategies._internal.keras_private.replicated_values import (
+from keras_strategies._internal.keras_private.distribution.process_group import (
+    whole_array,
+)
+from keras_strategies._internal.keras_private.distribution.replicated_values import (
     assign_parts,
     differing_parts,
     local_parts,

@@ -1,6 +1,6 @@
 """Which process of the group this one is."""
 
-from keras_strategies._internal.launcher.group import current_group
+from keras_strategies.training.distributed._group import current_group
 
 
 def rank() -> int:

@@ -5,14 +5,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private.process_group import (
+from keras_strategies._internal.keras_private.distribution.process_group import (
     ProcessGroup,
     in_group,
     seed_once,
 )
-from keras_strategies._internal.launcher.group import Group, current_group
+from keras_strategies._internal.launcher.group import Group
+from keras_strategies.training.distributed._group import current_group
 
 
 @contextlib.contextmanager
@@ -24,9 +26,11 @@ def scope(
     A script that runs alone uses all devices of the machine: under
     `tf.distribute.MirroredStrategy` on TensorFlow, `keras.distribution.DataParallel` on
     JAX. The same script under `launch` uses those of all processes:
-    `MultiWorkerMirroredStrategy` and the processes of JAX. Make, compile, train,
-    evaluate and save the model inside; give `fit` what it takes anywhere: arrays, an
-    `IndexedDataset`, a `tf.data.Dataset`, with the size of the *whole* batch.
+    `MultiWorkerMirroredStrategy` and the processes of JAX, and so it does in processes
+    that another launcher has started, such as Ray's, which sets `TF_CONFIG` or calls
+    `jax.distributed.initialize`. Make, compile, train, evaluate and save the model
+    inside; give `fit` what it takes anywhere: arrays, an `IndexedDataset`, a
+    `tf.data.Dataset`, with the size of the *whole* batch.
 
     A step computes what one device would have computed of the whole batch, up to
     rounding. To that end this function repairs Keras while it is open: last batches
@@ -109,7 +113,7 @@ def _check(backend, group, devices, layout):
 
 @contextlib.contextmanager
 def _of_jax(group: Group | None, devices: Any, layout: Any) -> Iterator[Any]:
-    from keras_strategies._internal.keras_private import spread_jax
+    from keras_strategies._internal.keras_private.distribution import spread_jax
 
     processes = _joined(group, spread_jax.initialize_processes)
     if layout is not None:
@@ -133,7 +137,7 @@ def _of_jax(group: Group | None, devices: Any, layout: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _of_tensorflow(group: Group | None, devices: Any, layout: Any) -> Iterator[Any]:
-    from keras_strategies._internal.keras_private import spread_tensorflow
+    from keras_strategies._internal.keras_private.distribution import spread_tensorflow
 
     if group is None:
         names = list(devices or spread_tensorflow.local_devices())
@@ -153,8 +157,12 @@ def _joined(group, connect):
     if group is None:
         return None
     connect()
-    seed_once(group.seed)
-    return ProcessGroup(group.rank, group.size)
+    processes = ProcessGroup(group.rank, group.size)
+    seed = group.seed
+    if seed is None:
+        seed = int(processes.gather(np.random.default_rng().integers(2**31))[0])
+    seed_once(seed)
+    return processes
 
 
 def _in(processes):

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_strategies.training._reuse.compiled_models import CompiledModels
-from keras_strategies.training._reuse.held_numbers import runs_functions_eagerly
+from keras_strategies.training._programs.held_numbers import runs_functions_eagerly
+from keras_strategies.training._programs.program_cache import ProgramCache
 from keras_strategies.tuning.hypermodels._tuned_fit import TunedFit
 
 # Callbacks that keep, write or change more of a model than its variables.
@@ -31,7 +31,7 @@ class SharedModels:
     """
 
     def __init__(self) -> None:
-        self._models: CompiledModels | None = None
+        self._models: ProgramCache | None = None
         self._kinds: list[Any] = []
         self._builds, self._is_large = 0, False
         self.reason: str | None = None
@@ -76,7 +76,7 @@ class SharedModels:
             for part in keras.tree.flatten(data)
         ]
         if self._models is None or kinds != self._kinds:
-            self._models, self._kinds = CompiledModels(data), kinds
+            self._models, self._kinds = ProgramCache(data), kinds
 
     @contextlib.contextmanager
     def model_for(self, model: keras.Model) -> Iterator[keras.Model]:
@@ -89,9 +89,9 @@ class SharedModels:
         self._is_large = 4 * model.count_params() > _LARGE_MODEL_BYTES
         before = sum(models.reasons.values())
         with models.model_for(model) as compiled:
-            if sum(models.reasons.values()) > before:
-                self.reason = list(models.reasons)[-1]
             yield compiled
+        if sum(models.reasons.values()) > before:
+            self.reason = list(models.reasons)[-1]
 
     def forget(self) -> None:
         """Frees the memory of models and data, at the end of a search."""

@@ -117,6 +117,8 @@ def reported_metrics(
         for observation in trial.metrics.get_history(name):
             steps.setdefault(observation.step, {})[name] = observation.mean()
     complete = [
-        (step, logs) for step, logs in sorted(steps.items()) if objective.has_value(logs)
+        (step, logs)
+        for step, logs in sorted(steps.items())
+        if objective.has_value(logs)
     ]
     return _best(complete, objective)

@@ -122,7 +122,7 @@ class HyperNetwork(TunedFit):
         """On some devices a label out of range gives NaN, and no error."""
         count = self.outputs if self.task == "classification" else 2
         is_number = y.dtype.kind in "biuf"
-        if is_number and 0 <= y.min() and y.max() < count:
+        if is_number and y.min() >= 0 and y.max() < count:
             return
         labels = np.unique(y)
         shown = [str(label) for label in labels[:5]] + ["..."] * (len(labels) > 5)

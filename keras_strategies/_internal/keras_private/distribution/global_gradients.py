@@ -15,9 +15,11 @@ from typing import Any
 import keras
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
+from keras_strategies._internal.keras_private.distribution.over_replicas import replicas
+from keras_strategies._internal.keras_private.distribution.replaced_names import (
+    replaced,
+)
 from keras_strategies._internal.keras_private.optimizers import nested_optimizers
-from keras_strategies._internal.keras_private.over_replicas import replicas
-from keras_strategies._internal.keras_private.replaced_names import replaced
 
 # Of the thread of a replica: whether its gradients are summed up.
 _state = threading.local()

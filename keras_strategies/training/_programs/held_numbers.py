@@ -2,15 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import keras
 from keras import ops
 
 from keras_strategies._internal.interception import replacing
 from keras_strategies._internal.keras_private.compiled_step import HeldNumber
-from keras_strategies._internal.traversal import all_layers
-from keras_strategies.training._reuse.structure import regularizers_of
+from keras_strategies.training._programs.model_form import Number
 
 
 def can_hold_numbers() -> bool:
@@ -35,42 +33,38 @@ class HeldNumbers:
     """Variables in the place of the numbers of a model.
 
     Args:
-        model: The model, before anything of it is traced.
-        numbers: `{place: number}`, from `structure`.
+        numbers: `{place: number}` of a model of which nothing is traced yet.
     """
 
-    def __init__(self, model: keras.Model, numbers: Mapping[str, float]):
-        layers = all_layers(model)
-        self._targets: dict[str, tuple[Any, str, HeldNumber]] = {}
-        for place, number in numbers.items():
-            owner, _, attribute = place.rpartition(".")
-            held = HeldNumber(number, name=attribute)
-            if owner == "optimizer":
-                thing = model.optimizer
-            else:
-                position, _, kind = owner.partition(".")
-                layer = layers[int(position)]
-                thing = dict(regularizers_of(layer))[kind] if kind else layer
-            self._targets[place] = thing, attribute, held
+    def __init__(self, numbers: Mapping[str, Number]):
+        self._targets = {
+            place: (number, HeldNumber(number.value, name=number.attribute))
+            for place, number in numbers.items()
+        }
 
-    def assign(self, numbers: Mapping[str, float]) -> None:
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The variables, and the scales of what is a rate."""
+        held = [held for _, held in self._targets.values()]
+        return [*held, *(variable.scale for variable in held)]
+
+    def assign(self, numbers: Mapping[str, Number]) -> None:
         """Gives the model and its programs other numbers, of the same places."""
-        for place, number in numbers.items():
-            thing, attribute, held = self._targets[place]
+        for place, (own, held) in self._targets.items():
             # Not by setattr, which Keras tracks.
-            thing.__dict__[attribute] = number
-            held.assign_number(number)
+            own.owner.__dict__[own.attribute] = numbers[place].value
+            held.assign_number(numbers[place].value)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """The variables are in their places inside the block: a fit."""
         with contextlib.ExitStack() as stack:
-            for thing, attribute, held in self._targets.values():
-                if isinstance(thing, keras.layers.Dropout):
-                    call = _dropout(thing, held)
-                    stack.enter_context(replacing(thing, "call", call))
+            for (owner, attribute, _), held in self._targets.values():
+                if isinstance(owner, keras.layers.Dropout):
+                    call = _dropout(owner, held)
+                    stack.enter_context(replacing(owner, "call", call))
                 else:
-                    stack.enter_context(replacing(thing, attribute, held))
+                    stack.enter_context(replacing(owner, attribute, held))
             yield
 
 

@@ -11,7 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_strategies._internal.keras_private.process_group import active_group
+from keras_strategies._internal.keras_private.distribution.process_group import (
+    active_group,
+)
 
 
 def local_parts(variable: keras.Variable) -> list[Any]:

@@ -14,13 +14,15 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private.process_group import (
+from keras_strategies._internal.keras_private.distribution.process_group import (
     ProcessGroup,
     checksum,
     require_equal_weights,
     whole_array,
 )
-from keras_strategies._internal.keras_private.replaced_names import replaced
+from keras_strategies._internal.keras_private.distribution.replaced_names import (
+    replaced,
+)
 
 _ADVICE = (
     "Use data whose order depends on a seed alone, such as a training.IndexedDataset, "

@@ -26,16 +26,18 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.keras_private import shared_means
-from keras_strategies._internal.keras_private.global_gradients import (
+from keras_strategies._internal.keras_private.distribution import shared_means
+from keras_strategies._internal.keras_private.distribution.global_gradients import (
     all_optimizers_global,
 )
-from keras_strategies._internal.keras_private.optimizers import nested_optimizers
-from keras_strategies._internal.keras_private.process_group import (
+from keras_strategies._internal.keras_private.distribution.process_group import (
     ProcessGroup,
     checksum,
 )
-from keras_strategies._internal.keras_private.replaced_names import replaced
+from keras_strategies._internal.keras_private.distribution.replaced_names import (
+    replaced,
+)
+from keras_strategies._internal.keras_private.optimizers import nested_optimizers
 
 _strategies: dict[tuple[str, ...], Any] = {}
 
@@ -55,7 +57,8 @@ def strategy_repaired(group: ProcessGroup | None) -> Iterator[None]:
         (of_trainer, "_make_function", _make_function(of_trainer)),
         *shared_means.CHANGES,
     ]
-    with replaced(changes), all_optimizers_global():
+    losses = shared_means.losses_of_replicas()
+    with replaced(changes), losses, all_optimizers_global():
         yield
 
 

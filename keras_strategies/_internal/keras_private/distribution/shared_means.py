@@ -3,11 +3,17 @@
 Losses, masks and `BatchNormalization` of Keras take the mean over the samples of a
 replica, and then that of the replicas, which is another one where these have not the
 same number of samples, weights or valid positions. Here they divide by the number of
-all, inside the step of `shared_step`. Keras 3.12 to 3.15.
+all, inside the step of `shared_step`.
+
+Replicas are traced in threads that take turns where they meet, and a layer has one list
+of the losses that its calls add: a replica would forget or count those of another. Here
+each has its own. Keras 3.12 to 3.15.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -15,7 +21,8 @@ from keras import ops, tree
 from keras.src.losses import loss as loss_module
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
-_step = threading.local()  # of a replica: `.share` of the samples of the batch
+# Of a replica: `.share` of the samples of the batch, `.losses` of each layer.
+_step = threading.local()
 
 
 def shared_step(step_function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -28,12 +35,28 @@ def shared_step(step_function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         rows = tf.shape(leaf)[0]
         total = context.all_reduce("SUM", rows)
         _step.share = tf.cast(rows, "float32") / tf.cast(total, "float32")
+        _step.losses = weakref.WeakKeyDictionary()
         try:
             return step_function(data)
         finally:
-            _step.share = None
+            _step.share = _step.losses = None
 
     return step
+
+
+class _LossesOfReplica:
+    """The attribute `_losses` of layers: one list in each replica's step."""
+
+    def __get__(self, layer, owner=None):
+        if layer is None:
+            return self
+        if "_losses" not in vars(layer):
+            raise AttributeError("_losses")
+        lists = getattr(_step, "losses", None)
+        return vars(layer)["_losses"] if lists is None else lists.setdefault(layer, [])
+
+    def __set__(self, layer, losses):
+        vars(layer)["_losses"] = losses
 
 
 def _share():
@@ -64,6 +87,13 @@ def _unscale(value):
     if share is not None:
         return ops.divide_no_nan(value, ops.cast(share, value.dtype))
     return value * ops.cast(_replicas(), value.dtype)
+
+
+def unscaled(value: Any) -> Any:
+    """`value` such that it is itself after Keras has scaled it as a part of a loss."""
+    if keras.backend.backend() != "tensorflow":
+        return value
+    return loss_module.unscale_loss_for_distribution(value)
 
 
 _reduce_alone = loss_module.reduce_values
@@ -126,3 +156,16 @@ CHANGES: list[tuple[Any, str, Any]] = [
     (loss_module, "apply_mask", _apply_mask),
     (keras.layers.BatchNormalization, "_moments", _moments),
 ]
+
+
+@contextlib.contextmanager
+def losses_of_replicas() -> Iterator[None]:
+    """Gives each replica's step lists of its own for the losses that layers add."""
+    is_outermost = "_losses" not in vars(keras.Layer)
+    if is_outermost:  # instances have it, the class does not
+        setattr(keras.Layer, "_losses", _LossesOfReplica())  # noqa: B010
+    try:
+        yield
+    finally:
+        if is_outermost:
+            del keras.Layer._losses

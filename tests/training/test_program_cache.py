@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from keras_strategies.training._reuse.compiled_models import CompiledModels
-from keras_strategies.training._reuse.held_numbers import can_hold_numbers
-from keras_strategies.training._reuse.structure import NotUnderstoodError, structure
+from keras_strategies.training._programs.held_numbers import can_hold_numbers
+from keras_strategies.training._programs.model_form import model_form
+from keras_strategies.training._programs.program_cache import ProgramCache
 
 BACKEND = keras.backend.backend()
 RNG = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def check_equal(one, other):
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
 def test_models_that_differ_in_numbers_train_as_by_themselves():
-    models = CompiledModels((X, Y, None))
+    models = ProgramCache((X, Y, None))
     plans = [(FIRST, 1, 8, True), (SECOND, 2, 11, "batch")]
     for numbers, seed, batch_size, shuffle in plans:
         check_equal(
@@ -84,7 +84,7 @@ def test_models_that_differ_in_numbers_train_as_by_themselves():
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="what TensorFlow traces")
 def test_other_numbers_and_batch_sizes_are_not_traced_again():
-    models, traced = CompiledModels((X, Y, None)), []
+    models, traced = ProgramCache((X, Y, None)), []
 
     class Counted(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -112,48 +112,94 @@ def test_other_numbers_and_batch_sizes_are_not_traced_again():
 )
 def test_what_changes_the_program_is_another_structure(change):
     forms = [
-        structure(build(**{**FIRST, **values}), can_hold_numbers())
+        model_form(build(**{**FIRST, **values}), can_hold_numbers())
         for values in ({}, change)
     ]
     assert forms[0].key != forms[1].key
 
 
+class Own(keras.layers.Layer):
+    """Has a factor that no config tells."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factors = {"first": factor}
+
+    def call(self, inputs):
+        return inputs * self.factors["first"]
+
+
+def own_model(layer=None, loss="mse", optimizer="sgd", **kwargs):
+    layers = [keras.Input((6,)), layer or keras.layers.Dense(1), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile(optimizer, loss, **kwargs)
+    return model
+
+
+def own_loss(factor):
+    return lambda y_true, y_pred: factor * keras.ops.mean(y_pred, axis=-1)
+
+
+OWN = {
+    "layer": lambda n: own_model(Own(float(n))),
+    "lambda": lambda n: own_model(keras.layers.Lambda(lambda x: x * n)),
+    "activation": lambda n: own_model(keras.layers.Dense(2, lambda x: x * n)),
+    "loss": lambda n: own_model(loss=own_loss(n)),
+    "average": lambda n: own_model(
+        optimizer=keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.1 * n)
+    ),
+}
+
+
 @pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
-def test_parts_that_are_not_keras_own_are_not_understood():
-    class Own(keras.layers.Layer):
-        def call(self, inputs):
-            return inputs
+@pytest.mark.parametrize("kind", sorted(OWN))
+def test_parts_of_the_users_share_a_program_if_they_compute_the_same(kind):
+    models = ProgramCache((X, Y, None))
 
-    def own_loss(y_true, y_pred):
-        return keras.ops.mean(y_pred)
+    def fitted(seed, number, models):
+        keras.utils.set_random_seed(seed)
+        model = OWN[kind](number)
+        with models.model_for(model) as shared:
+            shared.fit(X, Y, batch_size=11, verbose=0, epochs=2)
+        return shared is model, model.get_weights()
 
-    def own_model(layer=None, loss="mse", optimizer="sgd", **kwargs):
-        layers = [keras.Input((2,)), layer or keras.layers.Dense(1)]
-        model = keras.Sequential(layers)
-        model.compile(optimizer, loss, **kwargs)
-        return model
-
-    average = keras.optimizers.SGD(use_ema=True)
-    for model, text in (
-        (own_model(Own()), "Own"),
-        (own_model(keras.layers.Lambda(lambda x: x)), "Lambda"),
-        (own_model(keras.layers.Dense(1, own_loss)), "function"),
-        (own_model(loss=own_loss), "own_loss"),
-        (own_model(optimizer=average), "averages"),
-        (own_model(run_eagerly=True), "eagerly"),
+    assert fitted(1, 2, models)[0]
+    assert not models.reasons
+    is_own, weights = fitted(2, 2, models)
+    assert not is_own
+    for one, other in zip(
+        weights, fitted(2, 2, ProgramCache((X, Y, None)))[1], strict=True
     ):
-        with pytest.raises(NotUnderstoodError, match=text):
-            structure(model, True)
-        models = CompiledModels((X, Y, None))
+        np.testing.assert_allclose(one, other, 1e-5, 1e-6)
+    assert fitted(1, 3, models)[0]  # what differs has a program of its own
+    assert len(models) == 2
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
+def test_what_is_not_run_by_one_compiled_step_is_fitted_as_it_is():
+    class OwnFit(keras.Sequential):
+        def fit(self, *args, **kwargs):
+            return super().fit(*args, **kwargs)
+
+    own_fit = OwnFit([keras.Input((6,)), keras.layers.Dense(1)])
+    own_fit.compile("sgd", "mse")
+    opaque = Own(2.0)
+    opaque.generator = np.random.default_rng(0)
+    for model, text in (
+        (own_model(run_eagerly=True), "eagerly"),
+        (own_fit, "`fit` of its own"),
+        (own_model(opaque), "a Generator in `generator`"),
+    ):
+        models = ProgramCache((X, Y, None))
         with models.model_for(model) as same:
             assert same is model
-        assert len(models.reasons) == 1
+        assert [text in reason for reason in models.reasons] == [True]
         assert len(models) == 0
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
 def test_the_model_that_was_built_is_trained_too():
-    models = CompiledModels((X, Y, None))
+    models = ProgramCache((X, Y, None))
     for _ in range(2):
         model = build(**FIRST)
         with models.model_for(model) as shared:
@@ -167,7 +213,7 @@ def test_the_model_that_was_built_is_trained_too():
 
 @pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
 def test_a_model_that_was_changed_or_has_failed_is_not_used_again():
-    models, first = CompiledModels((X, Y, None)), build(**FIRST)
+    models, first = ProgramCache((X, Y, None)), build(**FIRST)
     with models.model_for(first) as shared:
         shared.layers[0].trainable = False
     with models.model_for(build(**FIRST)) as shared:

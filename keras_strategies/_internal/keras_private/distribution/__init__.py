@@ -1,0 +1,1 @@
+"""Keras over several devices and processes: what it lacks, and what only it knows."""

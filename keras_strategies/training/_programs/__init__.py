@@ -1,0 +1,1 @@
+"""Compiled programs that train models which were built alike."""

@@ -1,1 +1,0 @@
-"""One compiled model in the place of many of the same structure."""
