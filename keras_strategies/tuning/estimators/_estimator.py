@@ -250,8 +250,8 @@ class Estimator(Building):
                     settings["validation_data"], inputs, learned, encode
                 )
             history = model.fit(
-                inputs,
-                encode(y),
+                x=inputs,
+                y=encode(y),
                 sample_weight=self._weights(y, learned, sample_weight),
                 **settings,
             )
@@ -364,7 +364,7 @@ class Estimator(Building):
         settings = {name: self._parameter(name) for name in ("batch_size", "verbose")}
         settings |= self._route("predict") | dict(kwargs or {})
         _features.use_all_samples(settings, inputs)
-        outputs = self.model_.predict(inputs, **settings)
+        outputs = self.model_.predict(x=inputs, **settings)
         return _features.single_output(outputs)
 
     def _weights(
