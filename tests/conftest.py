@@ -32,23 +32,26 @@ from tests import shortcuts
 
 TWO_DEVICES = os.environ.get("KERAS_STRATEGIES_TEST_DEVICES") == "2"
 
-# Files that take 15 seconds or more, the longest first: with `--no-loadscope-reorder`
+# Files that take ten seconds or more, the longest first: with `--no-loadscope-reorder`
 # they start first, so that no worker ends with one of them alone.
 LONGEST = (
     "contract/test_callbacks.py",
     "policy/test_docstrings.py",
+    "contract/test_rewriters.py",
+    "recipes/test_recipes.py",
+    "optimizers/test_gradient_transform.py",
     "ablation/test_study.py",
-    "distill/test_trainer.py",
-    "export/test_tflite_model.py",
     "export/test_matrix.py",
-    "_internal/test_freezing.py",
+    "distill/test_trainer.py",
+    "contract/test_training.py",
     "fine_tune/test_fine_tune.py",
+    "integration/test_run_notebooks.py",
+    "_internal/test_freezing.py",
+    "tuning/test_estimators.py",
+    "contract/test_saving.py",
     "compression/test_combinations.py",
     "compression/test_quantize_aware.py",
     "distill/test_distill.py",
-    "contract/test_rewriters.py",
-    "contract/test_training.py",
-    "contract/test_saving.py",
 )
 
 
@@ -95,13 +98,16 @@ def pytest_collection_finish(session):
         shortcuts.optimize_no_graphs()
 
 
-@pytest.fixture(autouse=True)
-def _short_ways(request, monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def _short_ways(request):
     import keras
 
     quick = not request.config.getoption("--full") and not TWO_DEVICES
-    if quick and keras.backend.backend() == "tensorflow":
-        shortcuts.trace_once(request.path, monkeypatch)
+    with pytest.MonkeyPatch.context() as patch:
+        if quick and keras.backend.backend() == "tensorflow":
+            shortcuts.trace_once(request.path, patch)
+            shortcuts.batch_at_once(patch)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

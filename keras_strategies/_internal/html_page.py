@@ -34,6 +34,7 @@ th { color: var(--soft); font-weight: 600; white-space: nowrap; }
 td.n, th.n { text-align: right; padding-right: 1rem; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 td.wide { width: 35%; min-width: 6rem; }
+td:last-child:not(.n, .wide) { min-width: 12rem; }
 .bar { background: var(--bar); height: .8rem; border-radius: 3px; min-width: 1px;
   margin-top: .35rem; }
 img { max-width: 100%; height: auto; background: #ffffff; border-radius: 8px; }

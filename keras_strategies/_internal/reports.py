@@ -263,7 +263,7 @@ class Report:
             html_page.warnings("Before you rely on it", self._warnings()),
             html_page.section("Table", self._html_table()),
             self._html_footer(),
-            self._picture(title),
+            self._pictures(title),
         ]
         return html_page.page(title, [], parts)
 
@@ -271,20 +271,25 @@ class Report:
         words = "".join(f" {c}" if c.isupper() else c for c in type(self).__name__)
         return words.strip().capitalize()
 
-    def _picture(self, title):
-        """The picture as an image, or nothing where there is none."""
+    def _pictures(self, title: str) -> str:
+        """The sections of the page with what `_draw` draws."""
+        return self._picture("Picture", title)
+
+    def _picture(self, heading: str, description: str) -> str:
+        """A section with the picture, or nothing where there is none."""
         try:
             module = require("matplotlib.figure", "the picture of a report")
         except ImportError:
             return ""
         figure = module.Figure(figsize=self._figure_size(), layout="constrained")
         try:
-            self.plot(ax=figure.subplots())
+            self._draw(figure.subplots())
         except NotImplementedError:
             return ""
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=110)
-        return html_page.section("Picture", html_page.image(data.getvalue(), title))
+        image = html_page.image(data.getvalue(), description, is_plot=True)
+        return html_page.section(heading, image)
 
 
 def report_path(path: str | os.PathLike[str]) -> pathlib.Path:

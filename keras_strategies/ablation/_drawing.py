@@ -76,4 +76,8 @@ def curves(result: Any, engine: Any, ax: "Axes", chosen: Sequence[str] | None) -
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("epoch")
     ax.set_ylabel(f"{result.metric} on the validation part")
-    ax.legend(loc="best", fontsize="small")
+    if ax.lines:
+        ax.legend(loc="best", fontsize="small")
+    else:
+        centre = {"ha": "center", "va": "center", "transform": ax.transAxes}
+        ax.text(0.5, 0.5, f"no training has recorded {key}", **centre)

@@ -174,11 +174,12 @@ class StudyResult(Report):
         else:
             _drawing.curves(self, self._engine, ax, self._chosen)
 
-    def _picture(self, title):
-        pictures = super()._picture("Differences")
+    def _pictures(self, title: str) -> str:
+        pictures = self._picture("Differences", "Differences from the baseline")
         self._kind = "curves"
         try:
-            return pictures + super()._picture("Learning curves")
+            curves = "Metric of each strategy by epoch"
+            return pictures + self._picture("Learning curves", curves)
         finally:
             self._kind = "forest"
 

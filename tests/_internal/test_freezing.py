@@ -49,7 +49,7 @@ OPTIMIZERS = {
 if keras.backend.backend() == "jax":
     # There Keras 3.15 cannot `fit` twice with `use_ema`: the averages are lost.
     del OPTIMIZERS["ema"]
-FAST = ("adam", "ema", "lookahead", "transforms")
+FAST = ("adam", "transforms")
 EACH = [
     pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow])
     for name in OPTIMIZERS

@@ -1,5 +1,7 @@
 """Studies whose trainings are drawn: what is trained, decided and confirmed."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -311,6 +313,9 @@ def test_table_picture_and_report(tmp_path):
     result.save_report(tmp_path / "study.html")
     page = (tmp_path / "study.html").read_text()
     assert page.count("data:image/png") == 2 and "mind the gap" in page
+    pictures = re.findall("base64,([A-Za-z0-9+/=]+)", page)
+    assert len(set(pictures)) == 2  # differences and learning curves
+    assert "<h2>Learning curves</h2>" in page
     result.save_report(tmp_path / "study.json")
     assert '"verdict": "helps"' in (tmp_path / "study.json").read_text()
     with pytest.raises(ValueError, match="`kind` must be one of"):

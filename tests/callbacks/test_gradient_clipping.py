@@ -8,20 +8,12 @@ import pytest
 
 from keras_strategies import optimizers
 from keras_strategies.callbacks import GradientClipping
+from tests.markers import compile_modes
 from tests.versions import need_multi_optimizer
 
-BACKEND = keras.backend.backend()
 BATCHES = 4
 # One weight w and the loss 300 w, then 400 v: the gradient is (300, 400), norm 500.
 GRADIENT = np.array([300.0, 400.0])
-
-
-def compile_modes():
-    modes = [{}]
-    if BACKEND != "torch":
-        modes += [{"jit_compile": True}, {"steps_per_execution": 4}]
-        modes += [{"jit_compile": True, "steps_per_execution": 4}]
-    return modes
 
 
 def linear(optimizer=None, two_variables=False, **arguments):
@@ -76,7 +68,7 @@ def assert_step(step, expected):
     np.testing.assert_allclose(step, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(steps=4), ids=str)
 def test_before_with_and_after_on_a_trained_model(arguments):
     model = linear(**arguments)
     clip = GradientClipping(clipvalue=350.0)
@@ -239,7 +231,7 @@ def transformed(**arguments):
     )
 
 
-@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(steps=4), ids=str)
 def test_adaptive_mode_limits_the_step_by_the_weights(arguments):
     model = transformed(**arguments)
     start = np.float32([[6.0], [8.0]])  # norm 10
@@ -253,7 +245,7 @@ def test_adaptive_mode_limits_the_step_by_the_weights(arguments):
     assert "passing" not in str(model.optimizer.get_config())
 
 
-@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(steps=4), ids=str)
 def test_percentile_mode_remembers_norms_from_fit_to_fit(arguments):
     model = transformed(**arguments)
     clip = GradientClipping(mode="percentile", percentile=50, window=100)

@@ -88,16 +88,22 @@ def test_layers_thaw_in_their_epochs(policy):
         assert moved.epochs == [*expected, expected[2]]
 
 
+def _slow(value, id):
+    """What selects is tested by itself too, in tests/_internal/test_select.py."""
+    return pytest.param(value, id=id, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "selector",
     [
-        lambda model: "^backbone$",
-        lambda model: "^backbone/",
-        lambda model: model.get_layer("backbone"),
-        lambda model: model.get_layer("backbone").layers,
-        lambda model: lambda layer: layer.name not in ("head",),
+        pytest.param(lambda model: "^backbone$", id="name"),
+        _slow(lambda model: "^backbone/", id="paths"),
+        _slow(lambda model: model.get_layer("backbone"), id="model"),
+        _slow(lambda model: model.get_layer("backbone").layers, id="layers"),
+        pytest.param(
+            lambda model: lambda layer: layer.name not in ("head",), id="function"
+        ),
     ],
-    ids=["name", "paths", "model", "layers", "function"],
 )
 def test_nothing_of_a_frozen_backbone_moves(selector):
     """Neither statistics of BatchNormalization nor states of Dropout."""

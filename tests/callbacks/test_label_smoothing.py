@@ -6,20 +6,13 @@ import pytest
 from keras import ops
 
 from keras_strategies.callbacks import LabelSmoothingScheduler
+from tests.markers import compile_modes
 
-BACKEND = keras.backend.backend()
 CLASSES = 3
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, CLASSES)).astype("float32")
 Y = RNG.integers(0, CLASSES, size=8)
 ONE_HOT = np.eye(CLASSES, dtype="float32")[Y]
-
-
-def compile_modes():
-    modes = [{}]
-    if BACKEND != "torch":
-        modes += [{"jit_compile": True}, {"steps_per_execution": 2}]
-    return modes
 
 
 def model_with(loss, activation="softmax", **arguments):
@@ -62,7 +55,7 @@ def crossentropy(smoothing):
     return -(target * np.log(softmax(X))).sum(-1).mean()
 
 
-@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(steps=2), ids=str)
 @pytest.mark.parametrize("kind", ["one_hot", "sparse"])
 def test_each_epoch_has_its_smoothing(kind, arguments):
     loss, y = "categorical_crossentropy", ONE_HOT

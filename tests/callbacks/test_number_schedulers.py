@@ -13,17 +13,11 @@ from keras_strategies.callbacks import (
     OneCycleScheduler,
     WeightDecayScheduler,
 )
+from tests.markers import compile_modes
 from tests.versions import need_multi_optimizer
 
 BACKEND = keras.backend.backend()
 BATCHES = 4
-
-
-def compile_modes():
-    modes = [{}]
-    if BACKEND != "torch":
-        modes += [{"jit_compile": True}, {"steps_per_execution": 2}]
-    return modes
 
 
 class Scalar(keras.layers.Layer):
@@ -75,7 +69,7 @@ def sgd(gradients, momenta, rate=0.1):
     return result
 
 
-@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(steps=2), ids=str)
 def test_weight_decay_of_each_epoch(arguments):
     model = scalar_model(keras.optimizers.SGD(0.5, weight_decay=0.01), **arguments)
     decays = [0.1, 0.2, 0.0]
@@ -100,7 +94,7 @@ def test_weight_decay_of_each_batch_by_a_schedule_object():
     assert model.optimizer.weight_decay is None
 
 
-@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(steps=2), ids=str)
 def test_momentum_of_each_epoch(arguments):
     model = scalar_model(keras.optimizers.SGD(0.1, momentum=0.9), **arguments)
     gradients = np.array([1.0, -2.0, 0.5, 3.0])
@@ -147,7 +141,7 @@ def test_other_optimizers_with_momentum(name):
     assert results[0] != pytest.approx(results[1], rel=1e-3) or name == "Lion"
 
 
-@pytest.mark.parametrize("arguments", compile_modes()[:2], ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
 def test_accumulation_changes_the_batches_of_an_update(arguments):
     optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
     model = scalar_model(optimizer, **arguments)

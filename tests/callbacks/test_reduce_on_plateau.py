@@ -8,9 +8,8 @@ from keras_strategies.callbacks import ReduceOnPlateau
 from keras_strategies.schedules import ScaledSchedule
 from tests.callbacks.keras_suites import run_keras_suite
 from tests.callbacks.probe import RateProbe
+from tests.markers import compile_modes
 from tests.versions import need_multi_optimizer
-
-BACKEND = keras.backend.backend()
 
 
 @pytest.mark.slow
@@ -32,17 +31,13 @@ class Script(keras.callbacks.Callback):
         logs["score"] = self.values[epoch]
 
 
-def modes():
-    return [{}] if BACKEND == "torch" else [{}, {"jit_compile": True}]
-
-
 def rates(probe, values, **arguments):
     plateau = ReduceOnPlateau("score", mode="max", **arguments)
     script = Script(values)
     return probe.fit(script, plateau, epochs=len(values))[:, -1]
 
 
-@pytest.mark.parametrize("arguments", modes(), ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
 def test_scales_a_schedule_without_a_new_trace(arguments):
     schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 40, 0.5)
     plain = RateProbe(optimizer=keras.optimizers.SGD(schedule), **arguments)

@@ -12,18 +12,12 @@ from keras_strategies.callbacks import (
     StepDecayScheduler,
 )
 from tests.callbacks.probe import RateProbe
+from tests.markers import compile_modes
 from tests.versions import need_multi_optimizer
 
 BACKEND = keras.backend.backend()
 SCHEDULERS = [StepDecayScheduler, ExponentialDecayScheduler, CosineDecayScheduler]
 close = pytest.approx
-
-
-def compile_modes():
-    modes = [{}]
-    if BACKEND != "torch":
-        modes.append({"jit_compile": True})
-    return modes
 
 
 def cosine(position, length, alpha=0.0):

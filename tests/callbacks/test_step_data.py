@@ -5,15 +5,7 @@ import numpy as np
 import pytest
 
 from keras_strategies.callbacks import ProgressiveResizing, SequenceLengthWarmup
-
-BACKEND = keras.backend.backend()
-
-
-def compile_modes():
-    modes = [{}]
-    if BACKEND != "torch":
-        modes += [{"jit_compile": True}, {"steps_per_execution": 2}]
-    return modes
+from tests.markers import compile_modes
 
 
 class Seen(keras.layers.Layer):
@@ -56,7 +48,7 @@ def trained_on(shapes):
     return list(dict.fromkeys(shape for training, shape in shapes if training))
 
 
-@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(steps=2), ids=str)
 def test_images_grow_and_validation_does_not_shrink(arguments):
     shapes = []
     model = image_model(shapes, **arguments)
@@ -99,7 +91,7 @@ def test_integer_images_and_targets_of_segmentation():
     assert np.isfinite(history["loss"]).all()
 
 
-@pytest.mark.parametrize("arguments", compile_modes(), ids=str)
+@pytest.mark.parametrize("arguments", compile_modes(steps=2), ids=str)
 def test_sequences_grow(arguments):
     shapes = []
     model = keras.Sequential(

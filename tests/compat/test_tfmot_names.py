@@ -61,6 +61,7 @@ def _has(path):
     return True
 
 
+@pytest.mark.slow  # the oracle needs seconds to be imported
 def test_public_names(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", LIST, "names.json"],

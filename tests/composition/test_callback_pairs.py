@@ -8,7 +8,7 @@ import pytest
 from tests.composition import callback_pairs
 
 CELLS = list(callback_pairs.cells())
-SAMPLE = random.Random(20261130).sample(CELLS, 30)
+SAMPLE = random.Random(20261130).sample(CELLS, 16)
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,18 @@ def _merged(x):
     return layers.Dense(3)(layers.Flatten()(keras.ops.relu(z[:, 1:5] * 0.5)))
 
 
+def _pooled_and_joined(x):
+    """A transition of DenseNet, then one of U-Net: kernels of one range, joined."""
+    pooled = layers.AveragePooling2D(2)(layers.Conv2D(4, 3, padding="same")(x))
+    y = layers.ReLU()(layers.BatchNormalization()(pooled))
+    y = layers.Concatenate()([pooled, layers.Conv2D(4, 3, padding="same")(y)])
+    up = layers.UpSampling2D(2, interpolation="bilinear")(y)
+    near = layers.UpSampling2D(2)(y)
+    return layers.Dense(3)(layers.Flatten()(layers.Concatenate()([up, near, x])))
+
+
 MODELS = {
+    "pooled and joined": lambda: functional(_pooled_and_joined),
     "residual": lambda: functional(_residual),
     "merged": lambda: functional(_merged),
     "mobile": lambda: sequential(

@@ -12,7 +12,8 @@ import pytest
 from keras_strategies import compression
 from keras_strategies.compression.clustering import _centroid_init
 
-pytestmark = pytest.mark.tensorflow
+# In every run test_clusters.py looks at the starts.
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 SEEDS = (0, 1, 2)
 WAYS = {"kmeans++": "KMEANS_PLUS_PLUS", "linear": "LINEAR"}
@@ -145,7 +146,6 @@ def test_centroids_start_where_tfmot_starts_them(tmp_path):
         np.testing.assert_allclose(got, theirs[theirs != 0], atol=tolerance)
 
 
-@pytest.mark.slow
 def test_as_few_values_and_as_accurate_as_tfmot(tmp_path):
     x, y, x_test, y_test = _digits()
     np.savez(

@@ -12,7 +12,8 @@ import pytest
 from keras_strategies import compression
 from tests.compression import tfmot_graphs
 
-pytestmark = pytest.mark.tensorflow
+# In every run test_tfmot.py compares the masks of single weights.
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 SPARSITY = 0.6
 
 ORACLE = """

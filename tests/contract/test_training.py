@@ -12,8 +12,8 @@ from tests.markers import slow_where_compiled
 PLAIN = "auto"
 
 
-def _fit(model, x, y, jit):
-    model.compile("adam", loss="mse", jit_compile=jit)
+def _fit(model, x, y, jit, eager=False):
+    model.compile("adam", loss="mse", jit_compile=jit, run_eagerly=eager)
     history = model.fit(x, y, batch_size=models.BATCH, epochs=2, verbose=0)
     return history.history["loss"]
 
@@ -40,9 +40,11 @@ def test_two_epochs_under_xla(policy, shape, build):
 @pytest.mark.parametrize(("shape", "build"), list(_builders()))
 def test_mixed_precision(shape, build):
     keras.config.set_dtype_policy("mixed_float16")
-    # Under XLA in every run on JAX, and on TensorFlow, where it takes long, above.
+    # Under XLA in every run on JAX, and on TensorFlow, where it takes long, above: a
+    # graph of all layers costs seconds, the four steps here a fraction of one.
     jit = keras.backend.backend() == "jax"
-    losses = _fit(build(), *models.regression_data(shape), jit)
+    eager = keras.backend.backend() == "tensorflow"
+    losses = _fit(build(), *models.regression_data(shape), jit, eager)
     assert np.isfinite(losses).all()
 
 
@@ -68,7 +70,11 @@ def test_two_epochs_have_finite_losses_and_the_same_seed_the_same(shape, build):
     np.testing.assert_allclose(runs[0], runs[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("jit", models.jit_modes())
+# Compiled as Keras compiles by itself; without XLA in scripts/test --full.
+JIT = [pytest.param(m, marks=pytest.mark.slow) for m in models.jit_modes()[:-1]]
+
+
+@pytest.mark.parametrize("jit", [*JIT, models.jit_modes()[-1]])
 @pytest.mark.parametrize("case", SCHEDULES, ids=lambda case: case.id)
 def test_schedule_in_an_optimizer(case, jit):
     model = models.mlp()

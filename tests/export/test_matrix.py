@@ -34,10 +34,15 @@ SLACK = dict.fromkeys(LOOPS, 0.35) | {
 DAMAGED = ("nested", "package_layers")
 
 
+# In every run each of these stands for its relatives: a network of dense layers, of
+# convolutions, of attention, a loop, and layers of Keras's and of ours inside.
+QUICK = ("dense", "convolutional", "transformer", "lstm", "package_layers")
+
+
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(kind, marks=[pytest.mark.slow] * (kind in LOOPS[1:]))
+        pytest.param(kind, marks=[pytest.mark.slow] * (kind not in QUICK))
         for kind in models.KINDS
     ],
 )

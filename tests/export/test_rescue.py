@@ -171,7 +171,9 @@ def test_high_biases_are_absorbed():
     )
 
 
-@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(
+    "per_channel", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_mean_errors_go_into_the_biases(model, per_channel):
     corrected = export.correct_bias(
         model, X, bits=4, per_channel=per_channel, method="empirical"
@@ -253,7 +255,9 @@ def _loss(weights, kernel, second):
     return float((error.T @ second @ error).squeeze())
 
 
-@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(
+    "per_channel", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_adaround_of_a_network(per_channel):
     keras.utils.set_random_seed(0)
     model = keras.Sequential(

@@ -249,7 +249,7 @@ def test_a_lookup_and_an_image_of_any_size(target):
     assert result.signature["inputs"]["image"]["shape"] == [None, None, None, 3]
 
 
-@pytest.mark.parametrize("mode", ["int8", "int4"])
+@pytest.mark.parametrize("mode", [pytest.param("int8", marks=pytest.mark.slow), "int4"])
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
 def test_models_that_keras_quantized(mode, target):
     model, shapes = models.dense()

@@ -554,7 +554,12 @@ found = model.evaluate(x, kinds, {"kind": ["accuracy"]}, verbose=0)
 assert found["kind_accuracy"] == 1, found
 print(keras.backend.backend(), model.benchmark(runs=2).runs)
 """
-INSTALLED = [name for name in ("jax", "torch") if importlib.util.find_spec(name)]
+BACKENDS = ("jax", pytest.param("torch", marks=pytest.mark.slow))
+INSTALLED = [
+    backend
+    for backend, name in zip(BACKENDS, ("jax", "torch"), strict=True)
+    if importlib.util.find_spec(name)
+]
 
 
 @pytest.mark.parametrize("backend", INSTALLED)

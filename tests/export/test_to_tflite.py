@@ -260,6 +260,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.slow  # in every run: the same of the bare worker, in test_client.py
 def test_stdout_is_clean_and_no_worker_outlives_its_parent(target):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(target)], capture_output=True, text=True

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -44,11 +45,21 @@ def test_every_page_is_in_the_navigation():
     assert sorted(navigation) == sorted(pages)
 
 
-# The tests run without the docs extra too; scripts/check installs it and builds.
+# The tests run without the docs extra too; scripts/check installs it, builds the site
+# and names its folder here. Building it anew takes ten seconds.
+BUILT = os.environ.get("KERAS_STRATEGIES_SITE")
+
+
+def of_the_site(test):
+    return pytest.mark.slow(test) if BUILT is None else test
+
+
 if importlib.util.find_spec("mkdocs") and importlib.util.find_spec("mkdocstrings"):
 
     @pytest.fixture(scope="module")
     def site(tmp_path_factory):
+        if BUILT is not None:
+            return Path(BUILT)
         folder = tmp_path_factory.mktemp("site")
         done = subprocess.run(
             [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)],
@@ -61,6 +72,7 @@ if importlib.util.find_spec("mkdocs") and importlib.util.find_spec("mkdocstrings
         assert done.returncode == 0, done.stderr[-3000:]
         return folder
 
+    @of_the_site
     def test_site_shows_every_symbol_with_its_arguments(site):
         for symbol in SYMBOLS:
             package = symbol.split(".")[1]
@@ -69,6 +81,7 @@ if importlib.util.find_spec("mkdocs") and importlib.util.find_spec("mkdocstrings
             # A section that was not understood would stand there as plain text.
             assert "Args:" not in page, package
 
+    @of_the_site
     def test_site_loads_nothing_from_elsewhere(site):
         loaded = re.compile(r'<(?:script|img|link)[^>]+(?:src|href)="?(https?:[^" >]+)')
         for page in site.rglob("*.html"):
@@ -89,6 +102,7 @@ if importlib.util.find_spec("mkdocs") and importlib.util.find_spec("mkdocstrings
             self.anchors |= {values.get("id"), values.get("name")}
             self.targets += [values[k] for k in ("href", "src") if values.get(k)]
 
+    @of_the_site
     def test_every_link_picture_and_anchor_of_the_site_is_there(site):
         pages = {}
         for path in site.rglob("*.html"):
@@ -108,6 +122,7 @@ if importlib.util.find_spec("mkdocs") and importlib.util.find_spec("mkdocstrings
                     broken.append(f"{path.relative_to(site)}: {link}")
         assert not broken
 
+    @of_the_site
     @pytest.mark.parametrize(
         ("word", "page"),
         [
@@ -132,6 +147,7 @@ if importlib.util.find_spec("mkdocs") and importlib.util.find_spec("mkdocstrings
         }
         assert page in hits
 
+    @of_the_site
     def test_pages_fit_a_phone(site):
         for path in site.rglob("index.html"):
             text = path.read_text(encoding="utf-8")

@@ -28,6 +28,7 @@ def test_import_is_quiet_and_light(measure, backend):
     assert measure.probe(backend) == nothing
 
 
+@pytest.mark.slow  # in every run the probe above finds what is heavy
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_import_keeps_its_budget(measure, backend):
     times = measure.import_times(backend, repeats=1)

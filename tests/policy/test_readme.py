@@ -39,7 +39,17 @@ def _names():
     }
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
+# A whole study: in every run tests/ablation has smaller ones.
+SLOW = [number for number, block in enumerate(BLOCKS) if "ablation.study" in block]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=[pytest.mark.slow] * (number in SLOW))
+        for number in range(len(BLOCKS))
+    ],
+)
 def test_block_runs(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     block = compile(BLOCKS[number], f"<README block {number + 1}>", "exec")

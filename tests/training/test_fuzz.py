@@ -10,7 +10,7 @@ from tests.training.models import BACKEND
 
 _PATH = pathlib.Path(__file__).parents[2] / "scripts" / "_fuzz_training.py"
 # Without XLA on TensorFlow, with small models.
-QUICK = {"tensorflow": (0, 9), "jax": (0,), "torch": ()}[BACKEND]
+QUICK = {"tensorflow": (0,), "jax": (0,), "torch": ()}[BACKEND]
 SEEDS = [
     pytest.param(seed, marks=[] if seed in QUICK else [pytest.mark.slow])
     for seed in range(20)

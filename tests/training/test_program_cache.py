@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_strategies.training._programs.description import NotUnderstoodError
 from keras_strategies.training._programs.held_numbers import can_hold_numbers
 from keras_strategies.training._programs.model_form import model_form
 from keras_strategies.training._programs.program_cache import ProgramCache
@@ -221,3 +222,11 @@ def test_a_model_that_was_changed_or_has_failed_is_not_used_again():
     with pytest.raises(RuntimeError), models.model_for(build(**FIRST)):
         raise RuntimeError
     assert len(models) == 0
+
+
+def test_metrics_of_another_compile_are_not_understood():
+    model = build(**FIRST)
+    model.evaluate(X, Y, verbose=0)
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=model.metrics)
+    with pytest.raises(NotUnderstoodError, match="CompileMetrics"):
+        model_form(model)

@@ -1,7 +1,5 @@
 """Fixtures of the searches."""
 
-import gc
-
 import keras
 import pytest
 
@@ -12,14 +10,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "tests/tuning" in item.path.as_posix():
             item.add_marker(pytest.mark.filterwarnings(IGNORED))
-
-
-@pytest.fixture(autouse=True)
-def _quick_collections():
-    """KerasTuner collects garbage twice a trial: leave what is loaded out of it."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +27,17 @@ def _eager(request):
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def graphs(_eager):
+    """Graphs after all, for what is about them or takes more than a hundred steps."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(False)
+    yield
+    tf.config.run_functions_eagerly(before)

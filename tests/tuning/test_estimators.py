@@ -411,6 +411,7 @@ def test_two_outputs_are_refused():
             cls(create).fit(x, y)
 
 
+@pytest.mark.usefixtures("graphs")
 def test_one_hot_and_multilabel_targets():
     x, y = _three_classes()
     rows = np.eye(3, dtype=int)[y]

@@ -105,7 +105,7 @@ def searched(oracle, value, trials):
     return found
 
 
-@pytest.mark.parametrize("beta", [None, 1.5])
+@pytest.mark.parametrize("beta", [None, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_a_mixed_space_with_conditions_is_searched_well(tmp_path, beta):
     hp = keras_tuner.HyperParameters()
     hp.Float("rate", 1e-5, 1.0, sampling="log")

@@ -9,21 +9,11 @@ from keras_strategies import tuning
 BACKEND = keras.backend.backend()
 X = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
 Y = (X[:, 0] > X[:, 1]).astype("int64")
-pytestmark = pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
-
-
-@pytest.fixture(autouse=True)
-def _graphs(_eager):
-    """What is shared are graphs: they are not run eagerly here."""
-    if BACKEND != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-
-    before = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(False)
-    yield
-    tf.config.run_functions_eagerly(before)
+# What is shared are graphs: they are not run eagerly here.
+pytestmark = [
+    pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing"),
+    pytest.mark.usefixtures("graphs"),
+]
 
 
 def build(hp):

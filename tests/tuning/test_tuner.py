@@ -171,7 +171,7 @@ def test_several_objectives_of_one_fit(tmp_path):
 
 def test_hyperband_trains_on_from_earlier_weights(tmp_path):
     Seen.calls.clear()
-    options = {"max_epochs": 4, "factor": 2}
+    options = {"max_epochs": 2, "factor": 2}
     made = tuner(
         tmp_path, algorithm="hyperband", algorithm_options=options, max_trials=None
     )

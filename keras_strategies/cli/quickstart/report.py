@@ -166,7 +166,7 @@ def render_page(
 the pruned Keras model were measured by running the files in the LiteRT interpreter.
 Bytes are those of the files, Keras's without optimizer; <em>1 image</em> is the median
 time of one inference.</p>
-<h2>Seed by seed</h2>{seeds}
+<h2>Seed by seed</h2><div class="wide">{seeds}</div>
 <p>The interval above covers the randomness of training, not the choice of the test
 images: one image is {100 / report["data"]["test"]:.2f} points.</p>
 {figure_html}

@@ -42,6 +42,8 @@ _RECURRENT = (_LAYERS.LSTM, _LAYERS.GRU, _LAYERS.SimpleRNN, _LAYERS.Bidirectiona
 _PASS_THROUGH = (
     _LAYERS.ActivityRegularization,
     _LAYERS.AlphaDropout,
+    _LAYERS.AveragePooling1D,  # LiteRT's has one range for input and output
+    _LAYERS.AveragePooling2D,
     _LAYERS.Cropping1D,
     _LAYERS.Cropping2D,
     _LAYERS.Cropping3D,
@@ -67,8 +69,6 @@ _PASS_THROUGH = (
 )
 _OUTPUT = (
     _LAYERS.Add,
-    _LAYERS.AveragePooling1D,
-    _LAYERS.AveragePooling2D,
     _LAYERS.Dot,
     _LAYERS.GlobalAveragePooling1D,
     _LAYERS.GlobalAveragePooling2D,

@@ -149,11 +149,12 @@ class _Reading:
             return [self._compiled(item, path) for item in value]
         if isinstance(value, keras.metrics.Metric) and is_of_library(type(value)):
             try:
-                config = {k: v for k, v in value.get_config().items() if k != "name"}
-            except NotImplementedError:  # `model.metrics`, given to `compile` again
-                raise NotUnderstoodError(
-                    f"{path} has a {type(value).__name__}"
-                ) from None
+                config = value.get_config()
+            except NotImplementedError as error:  # `model.metrics` given to `compile`
+                kind = type(value).__name__
+                reason = f"the model is compiled with {kind}"
+                raise NotUnderstoodError(reason) from error
+            config = {k: v for k, v in config.items() if k != "name"}
             return [text.of(type(value), path), text.of(config, path)]
         return text.of(value, path)
 

@@ -285,7 +285,7 @@ class Estimator(Building):
         return self
 
     def _checked(self, X, y, model, announced):
-        """Inputs, targets and what they teach; `model` is one to go on with."""
+        """Inputs, targets and what they teach, checked against a model that goes on."""
         _features.check_targets_are_there(self, y)
         inputs = _features.as_inputs(X)
         if model is not None:

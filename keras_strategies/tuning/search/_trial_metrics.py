@@ -116,9 +116,6 @@ def reported_metrics(
     for name in trial.metrics.metrics:
         for observation in trial.metrics.get_history(name):
             steps.setdefault(observation.step, {})[name] = observation.mean()
-    complete = [
-        (step, logs)
-        for step, logs in sorted(steps.items())
-        if objective.has_value(logs)
-    ]
+    ordered = sorted(steps.items())
+    complete = [(step, logs) for step, logs in ordered if objective.has_value(logs)]
     return _best(complete, objective)

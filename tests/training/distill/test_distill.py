@@ -24,9 +24,15 @@ def student(activation=None):
     "arguments",
     [
         {},
-        {"kind": "decoupled", "teacher_weights": [0.7, 0.3]},
+        pytest.param(
+            {"kind": "decoupled", "teacher_weights": [0.7, 0.3]},
+            marks=pytest.mark.slow,
+        ),
         {"kind": {"hints": 1.0, "logits": 1.0}, "layers": [("conv_2", "conv_2")]},
-        {"kind": "relational", "layers": [("embedding", "embedding")]},
+        pytest.param(
+            {"kind": "relational", "layers": [("embedding", "embedding")]},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_stored_answers_give_the_same_student(arguments):

@@ -24,7 +24,10 @@ def _network():
 
 
 @pytest.mark.parametrize(
-    "jit", [False] if keras.backend.backend() == "torch" else [False, True]
+    "jit",
+    [False]
+    if keras.backend.backend() == "torch"
+    else [pytest.param(False, marks=pytest.mark.slow), True],
 )
 def test_a_student_learns_its_teacher_and_not_the_labels(jit):
     x = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")

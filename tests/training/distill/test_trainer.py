@@ -21,6 +21,8 @@ KINDS = {
         "layers": [("embedding", "embedding")],
     },
 }
+# The loss of a step is compared for each kind, by `test_the_loss_of_a_step`.
+QUICK = ("logits", "several")
 CE = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
 
 
@@ -83,7 +85,13 @@ def test_class_weights_are_sample_weights():
     assert histories[0] == pytest.approx(histories[1], rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.slow] * (kind not in QUICK))
+        for kind in KINDS
+    ],
+)
 def test_the_student_trains_the_teacher_does_not_and_a_file_goes_on(kind, tmp_path):
     teacher, student = network(12), network(4, 1)
     flags = [v.trainable for v in teacher.weights]

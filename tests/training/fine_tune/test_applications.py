@@ -7,21 +7,14 @@ import pytest
 from keras_strategies import training
 from keras_strategies._internal.select import layer_targets
 from keras_strategies.training._fine_tune.plan import NORMALIZATIONS
-from tests.markers import slow_on_jax
 from tests.training.fine_tune.models import values
 from tests.training.fine_tune.test_attach_head import FAMILIES, network
 
 RNG = np.random.default_rng(0)
 
 
-@slow_on_jax
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name == "MobileNet" else [pytest.mark.slow])
-        for name in FAMILIES
-    ],
-)
+@pytest.mark.slow  # in every run test_fine_tune.py has both phases of small networks
+@pytest.mark.parametrize("name", FAMILIES)
 def test_both_phases(name):
     side = FAMILIES[name][1]
     body = network(name, side)

@@ -19,7 +19,7 @@ def frozen(model, name="body"):
     return model
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("dropout", [pytest.param(0.0, marks=pytest.mark.slow), 0.4])
 def test_the_head_is_the_same_as_without_the_cache(dropout):
     results, heads = [], []
     for cache in (True, False):
