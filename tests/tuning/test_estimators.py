@@ -651,8 +651,15 @@ def test_a_pickled_estimator_keeps_parts_of_a_script():
         estimator.set_params(shuffle=False).partial_fit(X, Y)
     assert copy.history_["m"] == pytest.approx(model.history_["m"])
     assert len(copy.history_["m"]) == 2
-    given = pickle.loads(pickle.dumps(KerasClassifier(with_own_parts()))).fit(X, Y)
+    given = clone(KerasClassifier(with_own_parts()))
+    given = pickle.loads(pickle.dumps(given)).fit(X, Y)
     assert isinstance(given.model_.layers[0], Doubled)
+    named = KerasClassifier(small, metrics=["mse", Missed(name="m")], batch_size=60)
+    for estimator in (named, clone(named), pickle.loads(pickle.dumps(named))):
+        estimator = pickle.loads(pickle.dumps(estimator.fit(X, Y))).partial_fit(X, Y)
+        assert {name: len(v) for name, v in estimator.history_.items()} == {
+            "loss": 2, "mse": 2, "m": 2
+        }  # fmt: skip
 
 
 def build_classifier(X, y):

@@ -110,7 +110,9 @@ def _make_metric(metric, settings, prefix):
     if isinstance(metric, (list, tuple)):  # several of one output
         return [_make_metric(member, settings, prefix) for member in metric]
     _refuse_settings(metric, settings, prefix)
-    return copy.deepcopy(metric)
+    if isinstance(metric, keras.metrics.Metric):  # which keeps state
+        return type(metric).from_config(metric.get_config())
+    return metric
 
 
 def _refuse_settings(member, settings, prefix):
