@@ -131,6 +131,8 @@ class Estimator(Building):
         # Keras's own clone drops parameters; scikit-learn's does not.
         from sklearn.base import BaseEstimator
 
+        if isinstance(self.model, keras.Model):
+            _pickling.build_optimizer(self.model)
         # Keras copies models, losses and metrics by the names of their classes.
         copied = [self.model, self.optimizer, self.loss, self.metrics]
         with trusting_object_scope(_pickling.objects_in(copied)):

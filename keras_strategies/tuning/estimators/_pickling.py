@@ -27,13 +27,20 @@ class PickledModel:
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         model = self.model
-        if model.compiled and model.built and not model.optimizer.built:
-            # Keras builds it when it loads, and would find no state in the file.
-            model.optimizer.build(model.trainable_variables)
+        build_optimizer(model)
         with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
             path = pathlib.Path(folder) / "model.keras"
             model.save(path)
             return unpickle_model, (path.read_bytes(), objects_of(model))
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Builds the optimizer of a model that has not trained, before it is copied.
+
+    Keras builds that of the copy, and would find no state for it, with a warning.
+    """
+    if model.compiled and model.built and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
 
 
 class PickledPart:
