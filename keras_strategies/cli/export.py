@@ -211,6 +211,12 @@ def _add_extras(parser):
         help="also write the file as a C array and its header",
     )
     group.add_argument(
+        "--c-interpreter",
+        action="store_true",
+        help="beside the C array, which it implies, a C++ header with the interpreter "
+        "for microcontrollers: resolver and arena",
+    )
+    group.add_argument(
         "--report", metavar="FILE", help="also save the figures as .html or .json"
     )
     common.add_unsafe(group)
@@ -255,10 +261,14 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             with steps:
                 result = export.to_tflite(model, arguments.output, **options)
+            if arguments.c_array or arguments.c_interpreter:
+                export.write_c_array(
+                    arguments.output,
+                    extras["c_array"],
+                    interpreter=arguments.c_interpreter,
+                )
         except export.ExportError as error:
             return _refused(error, arguments.output)
-        if arguments.c_array:
-            export.write_c_array(arguments.output, extras["c_array"])
         if arguments.report:
             result.save_report(arguments.report)
     if arguments.json:

@@ -67,7 +67,7 @@ def test_int8_with_everything_beside_it(use, folder):
     code, printed = use(
         "model.keras -o all.tflite --quantization int8 --representative train.npz "
         "--verify test.npz --labels test.npz --max-metric-drop 0.05 "
-        "--metadata metadata.json --c-array --report all.html"
+        "--metadata metadata.json --c-array --c-interpreter --report all.html"
     )
     assert code == 0
     assert "int8" in printed.out and "accuracy" in printed.out
@@ -75,6 +75,7 @@ def test_int8_with_everything_beside_it(use, folder):
     source = (folder / "all.cc").read_text()
     assert "alignas(16)" in source or "aligned(16)" in source
     assert (folder / "all.h").is_file()
+    assert "MicroMutableOpResolver" in (folder / "all_interpreter.h").read_text()
     assert "<html" in (folder / "all.html").read_text()
 
 

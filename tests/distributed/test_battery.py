@@ -151,13 +151,16 @@ def test_gradient_monitor_reads_the_gradient_of_the_batch():
         np.testing.assert_allclose(two[0].history["mean"][name], values, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["prune", "cluster", "quantize"])
+@pytest.mark.parametrize("kind", ["prune", "movement", "cluster", "quantize"])
 def test_compression(kind):
     def build():
         model = _compiled(keras.optimizers.SGD(0.05))
         if kind == "prune":
             half = compression.ConstantSparsity(0.5, begin_step=0)
             model = compression.prune(model, half)
+        elif kind == "movement":
+            rising = compression.PolynomialSparsity(0.0, 0.5, 1, 6, frequency=1)
+            model = compression.prune(model, rising, criterion="movement")
         elif kind == "cluster":
             model = compression.cluster(model, 4)
         else:

@@ -25,11 +25,14 @@ _KINDS = {
     ),
     "mention": (r"[@#]", r"(?<!\w)[@\#]\w+"),
     # Numbers with a decimal point, groups, a currency, a percent sign; times, dates and
-    # versions; with the unit that follows without a space.
+    # versions; with the unit that follows without a space. With a sign, an exponent, or
+    # behind a hyphen: 1e-3, 2026-11-30, 555-0100, COVID-19.
     "number": (
-        r"[0-9][.,:/][0-9]|[$€£¥₹%]",
+        r"[0-9][.,:/][0-9]|[$€£¥₹%]|[+−-][0-9]",
         r"(?<![\w.,])(?:[+−-]?[$€£¥₹][ ]?\d+(?:[.,]\d+)*\w*"
-        r"|[+−-]?[^\W\d_]*\d+(?:[.,:/]\d+)+(?:\w+|[ ]?[%€£])?|[+−-]?\d+[ ]?[%€£])",
+        r"|[+−-]?[^\W\d_]*\d+(?:[.,:/]\d+)+(?:[eE][+−-]\d+|\w+|[ ]?[%€£])?"
+        r"|[+−-]?\d+[ ]?[%€£]|[+−-]?\d+[eE][+−-]\d+"
+        r"|[^\W_]+(?:[−-]\d+\w*)+|[+−-]\d+\w*)",
     ),
 }
 PROTECT = tuple(_KINDS)
@@ -40,8 +43,15 @@ _may_name_site = re.compile(r"\.(?:com|org|net|edu|gov|io)").search
 # A letter or digit with its combining marks and joiners: most of what is written
 # together in Hindi, in Thai, and in text whose accents are characters of their own.
 _UNIT = r"[\p{L}\p{N}][\p{M}\u200c\u200d]*+"
-_WORD = rf"(?:{_UNIT})++(?:['’](?:{_UNIT})++)*+"
-_ASCII_WORD = r"[^\W_]+(?:'[^\W_]+)*"
+# Or letters with full stops between them, as in U.S.A.; a hyphen within a word is a
+# part of it.
+_WORD = (
+    r"(?<![\p{L}\p{N}])\p{L}(?:\.\p{L})+(?![\p{L}\p{N}\p{M}])\.?"
+    rf"|(?:{_UNIT})++(?:['’‐-](?:{_UNIT})++)*+"
+)
+_ASCII_WORD = (
+    r"[^\W_](?:(?:\.[^\W\d_]\b)+\.?|[^\W_]*(?:['-][^\W_]+)*)"  # the rare one fails fast
+)
 _ascii_words = re.compile(_ASCII_WORD)
 
 Splitter = Callable[[str], tuple[list[str], list[str], list[tuple[int, int] | None]]]
