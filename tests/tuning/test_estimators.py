@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from keras_strategies.tuning import KerasClassifier, KerasRegressor
+from keras_strategies.tuning.estimators import _routes
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 4)).astype("float32")
@@ -551,6 +552,13 @@ def test_a_loss_in_a_list_is_that_loss():
     create = functools.partial(softmax, loss=[loss], activation=None)
     model = KerasClassifier(create).fit(X, THREE)
     np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+    settings = {"loss__0__label_smoothing": 0.25, "loss__name": "smooth"}
+    model = KerasClassifier(small, loss=["bce"], **settings).fit(X, Y)
+    assert model.model_.loss[0].label_smoothing == 0.25
+    made = _routes.make_loss({"out": "bce"}, {"out__label_smoothing": 0.5})
+    assert made["out"].label_smoothing == 0.5
+    with pytest.raises(ValueError, match="loss__1__name"):
+        _routes.make_loss(["bce"], {"1__name": "other"})
 
 
 # Functions and habits of SciKeras
@@ -651,8 +659,15 @@ def test_a_pickled_estimator_keeps_parts_of_a_script():
         estimator.set_params(shuffle=False).partial_fit(X, Y)
     assert copy.history_["m"] == pytest.approx(model.history_["m"])
     assert len(copy.history_["m"]) == 2
-    given = pickle.loads(pickle.dumps(KerasClassifier(with_own_parts()))).fit(X, Y)
+    given = clone(KerasClassifier(with_own_parts()))
+    given = pickle.loads(pickle.dumps(given)).fit(X, Y)
     assert isinstance(given.model_.layers[0], Doubled)
+    named = KerasClassifier(small, metrics=["mse", Missed(name="m")], batch_size=60)
+    for estimator in (named, clone(named), pickle.loads(pickle.dumps(named))):
+        estimator = pickle.loads(pickle.dumps(estimator.fit(X, Y))).partial_fit(X, Y)
+        assert {name: len(v) for name, v in estimator.history_.items()} == {
+            "loss": 2, "mse": 2, "m": 2
+        }  # fmt: skip
 
 
 def build_classifier(X, y):

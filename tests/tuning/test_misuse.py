@@ -1,5 +1,7 @@
 """Misuse of a search: one clear error with its fix, before it costs trials."""
 
+import pathlib
+
 import keras
 import keras_tuner
 import numpy as np
@@ -76,6 +78,20 @@ def test_an_objective_that_the_model_lacks_names_the_nearest(tmp_path):
     assert text.endswith("Compile the model with this metric.")
 
 
+@pytest.mark.parametrize("labels", [Y + 1, Y - 1, np.array(["a", "b"] * 6)])
+def test_labels_that_are_no_numbers_of_classes_are_said(labels, tmp_path):
+    tuner = make(tmp_path, model=tuning.HyperMLP(input_shape=(2,), classes=3))
+    with pytest.raises(keras_tuner.errors.FatalError, match="0 to 2.*return_inverse"):
+        tuner.search(X, labels, validation_data=(X, labels), verbose=0)
+    assert not list(tmp_path.rglob("trial_*"))
+
+
+def test_a_model_in_place_of_a_function_is_said(tmp_path):
+    model = build(keras_tuner.HyperParameters())
+    with pytest.raises(TypeError, match=r"tuning.tune_model\(model\)"):
+        make(tmp_path, model=model)
+
+
 @pytest.mark.parametrize(
     ("arguments", "classes"), [({"classes": 3}, 3), ({"task": "binary"}, 2)]
 )
@@ -91,3 +107,28 @@ def test_metrics_without_an_objective_are_said(tmp_path):
     tuner = make(tmp_path, objective=None)
     with pytest.raises(keras_tuner.errors.FatalError, match="a single number"):
         tuner.search(X, Y, validation_data=(X, Y), verbose=0)
+
+
+def test_the_tuner_may_replace_what_a_model_is_compiled_with(tmp_path):
+    class Seen(keras.callbacks.Callback):
+        rates = set()
+
+        def on_train_begin(self, logs=None):
+            Seen.rates.add(float(self.model.optimizer.learning_rate))
+
+    tuner = make(tmp_path, optimizer=keras.optimizers.SGD(0.125))
+    fit = {"validation_data": (X, Y), "verbose": 0, "callbacks": [Seen()]}
+    tuner.search(X, Y, **fit)
+    assert [row["status"] for row in tuner.results()] == ["COMPLETED"] * 2
+    assert Seen.rates == {0.125}
+
+
+def test_damaged_weights_are_said(tmp_path):
+    tuner = make(tmp_path, max_trials=1)
+    tuner.search(X, Y, validation_data=(X, Y), verbose=0)
+    (trial,) = tuner.oracle.get_best_trials(1)
+    assert int(tuner.load_model(trial).optimizer.iterations) == 1
+    path = pathlib.Path(tuner.checkpoint_path(trial.trial_id))
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(OSError, match="the file is damaged"):
+        tuner.load_model(trial)

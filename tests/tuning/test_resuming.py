@@ -293,6 +293,26 @@ def test_a_damaged_file_costs_at_most_its_trial(algorithm, file, damage, tmp_pat
     assert len(make(tmp_path, algorithm, max_trials=6).results()) == 6
 
 
+def test_a_grid_that_is_used_up_tells_that_it_may_be_an_old_one(tmp_path):
+    class Searched(tuning.Tuner):
+        choices = (1, 2)
+
+        def run_trial(self, trial, *args, **kwargs):
+            return trial.hyperparameters.Choice("c", list(self.choices))
+
+    arguments = {"algorithm": "grid", "directory": tmp_path}
+    Searched(**arguments).search(verbose=0)
+    Searched.choices = (1, 2, 3)
+    with pytest.warns(UserWarning, match="not known before a trial runs"):
+        Searched(**arguments).search(verbose=0)
+    space = keras_tuner.HyperParameters()
+    space.Choice("c", [1, 2, 3])
+    for _ in range(2):
+        tuner = Searched(hyperparameters=space, **arguments)
+        tuner.search(verbose=0)
+        assert [row["value/c"] for row in tuner.results()] == [1, 2, 3]
+
+
 def test_a_file_tells_when_it_is_damaged(tmp_path):
     path = tmp_path / "a.json"
     assert checked_json.write(path, {}) and checked_json.read(path) == {}

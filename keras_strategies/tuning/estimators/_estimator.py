@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks, optional, signatures
-from keras_strategies.tuning.estimators import _features, _routes
+from keras_strategies._internal.keras_private import trusting_object_scope
+from keras_strategies.tuning.estimators import _features, _pickling, _routes
 from keras_strategies.tuning.estimators._building import Building
-from keras_strategies.tuning.estimators._pickling import PickledModel
 from keras_strategies.tuning.estimators._seeding import seeded
 
 # Prefixes of parameters that are not named in the constructor, by their receiver.
@@ -131,14 +131,16 @@ class Estimator(Building):
         # Keras's own clone drops parameters; scikit-learn's does not.
         from sklearn.base import BaseEstimator
 
-        return BaseEstimator.__sklearn_clone__(self)
+        if isinstance(self.model, keras.Model):
+            _pickling.build_optimizer(self.model)
+        # Keras copies models, losses and metrics by the names of their classes.
+        copied = [self.model, self.optimizer, self.loss, self.metrics]
+        with trusting_object_scope(_pickling.objects_in(copied)):
+            return BaseEstimator.__sklearn_clone__(self)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()  # type: ignore[misc]
-        return {
-            name: PickledModel(value) if isinstance(value, keras.Model) else value
-            for name, value in state.items()
-        }
+        return {name: _pickling.picklable(value) for name, value in state.items()}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
@@ -250,8 +252,8 @@ class Estimator(Building):
                     settings["validation_data"], inputs, learned, encode
                 )
             history = model.fit(
-                inputs,
-                encode(y),
+                x=inputs,
+                y=encode(y),
                 sample_weight=self._weights(y, learned, sample_weight),
                 **settings,
             )
@@ -364,7 +366,7 @@ class Estimator(Building):
         settings = {name: self._parameter(name) for name in ("batch_size", "verbose")}
         settings |= self._route("predict") | dict(kwargs or {})
         _features.use_all_samples(settings, inputs)
-        outputs = self.model_.predict(inputs, **settings)
+        outputs = self.model_.predict(x=inputs, **settings)
         return _features.single_output(outputs)
 
     def _weights(

@@ -27,13 +27,62 @@ class PickledModel:
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         model = self.model
-        if model.compiled and model.built and not model.optimizer.built:
-            # Keras builds it when it loads, and would find no state in the file.
-            model.optimizer.build(model.trainable_variables)
+        build_optimizer(model)
         with tempfile.TemporaryDirectory(prefix="keras_strategies_") as folder:
             path = pathlib.Path(folder) / "model.keras"
             model.save(path)
             return unpickle_model, (path.read_bytes(), objects_of(model))
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Builds the optimizer of a model that has not trained, before it is copied.
+
+    Keras builds that of the copy, and would find no state for it, with a warning.
+    """
+    if model.compiled and model.built and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+class PickledPart:
+    """Stands for a metric, loss or optimizer of a script among the parameters.
+
+    Args:
+        part: The object, whose class Keras would not find by its name.
+    """
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return type(self.part).from_config, (self.part.get_config(),)
+
+
+def picklable(value: Any) -> Any:
+    """Returns an attribute of an estimator as it is pickled, by what stands for it."""
+    if isinstance(value, keras.Model):
+        return PickledModel(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(picklable(item) for item in value)
+    if isinstance(value, dict):
+        return {name: picklable(item) for name, item in value.items()}
+    return PickledPart(value) if is_part(value) else value
+
+
+def is_part(value: Any) -> bool:
+    """Whether a value is a metric, loss or optimizer with a class of a script."""
+    kinds = keras.metrics.Metric, keras.losses.Loss, keras.optimizers.Optimizer
+    return isinstance(value, kinds) and bool(model_graph.by_name([type(value)]))
+
+
+def objects_in(values: Any) -> dict[str, Any]:
+    """Returns what Keras does not find by name of models and parts in a structure."""
+    objects: dict[str, Any] = {}
+    for value in keras.tree.flatten(values):
+        if isinstance(value, keras.Model):
+            objects |= objects_of(value)
+        elif is_part(value):
+            objects |= model_graph.by_name([type(value)])
+    return objects
 
 
 def unpickle_model(content: bytes, objects: Mapping[str, Any]) -> keras.Model:

@@ -91,6 +91,7 @@ def _make_members(
 
 
 _EXAMPLES = {
+    "loss": 'loss=["binary_crossentropy"], loss__0__label_smoothing=0.1',
     "callbacks": "callbacks=[EarlyStopping], callbacks__0__patience=3",
     "metrics": "metrics=[BinaryAccuracy], metrics__0__threshold=0.4",
 }
@@ -110,7 +111,9 @@ def _make_metric(metric, settings, prefix):
     if isinstance(metric, (list, tuple)):  # several of one output
         return [_make_metric(member, settings, prefix) for member in metric]
     _refuse_settings(metric, settings, prefix)
-    return copy.deepcopy(metric)
+    if isinstance(metric, keras.metrics.Metric):  # which keeps state
+        return type(metric).from_config(metric.get_config())
+    return metric
 
 
 def _refuse_settings(member, settings, prefix):
@@ -122,11 +125,18 @@ def _refuse_settings(member, settings, prefix):
 
 
 def make_loss(loss: Any, settings: Mapping[str, Any]) -> Any:
-    """Returns a loss with arguments changed: of a class, a name or an object."""
-    if isinstance(loss, (list, tuple)) and len(loss) == 1:
-        first = without_prefix(settings, "0")
-        common = {k: v for k, v in settings.items() if not k.startswith("0__")}
-        return [make_loss(loss[0], {**common, **first})]
+    """Returns a loss, or losses by output, with arguments changed.
+
+    Args:
+        loss: A class, a name or an object, or a list or dict of these.
+        settings: Arguments, as `_make_members` takes them for a list or dict.
+    """
+    if isinstance(loss, (Mapping, list, tuple)):  # by output
+        if settings:
+            loss = _with_classes(loss)
+        return _make_members(
+            loss, settings, "loss", lambda m, own, _: make_loss(m, own)
+        )
     if isinstance(loss, str) and settings:
         loss = _loss_class(loss)
     if isinstance(loss, type):
@@ -142,9 +152,19 @@ def make_loss(loss: Any, settings: Mapping[str, Any]) -> Any:
     return type(loss).from_config({**loss.get_config(), **settings})
 
 
+def _with_classes(losses):
+    if isinstance(losses, Mapping):
+        return dict(zip(losses, _with_classes([*losses.values()]), strict=True))
+    return [_loss_class(loss) if isinstance(loss, str) else loss for loss in losses]
+
+
 def _loss_class(name):
     key = name.replace("_", "").lower()
-    aliases = {"mse": "meansquarederror", "mae": "meanabsoluteerror"}
+    aliases = {
+        "mse": "meansquarederror",
+        "mae": "meanabsoluteerror",
+        "bce": "binarycrossentropy",
+    }
     key = aliases.get(key, key)
     classes = {
         attribute.lower(): value

@@ -112,7 +112,9 @@ def check_algorithm(value: Any) -> str | OracleBase:
         checks.fail(
             "`algorithm` must be a name or an oracle of keras_strategies.tuning",
             algorithm=value,
-            fix="Those of KerasTuner have repaired subclasses of the same name here.",
+            fix="Those of KerasTuner have repaired subclasses of the same name here. "
+            "For one of your own derive from RandomSearchOracle and override "
+            "`populate_space(trial_id)`.",
         )
     return checks.fail(
         "`algorithm` must be a name or an oracle", error=TypeError, algorithm=value

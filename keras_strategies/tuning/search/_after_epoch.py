@@ -79,10 +79,11 @@ class AfterEpoch(bases.Callback):
         self._save()
 
     def _save(self) -> None:
-        variables = self._variables()
-        if self.writes_at_end and _num_bytes(variables) <= _MAX_BYTES:
-            self._kept = host_values(variables)
-            return
+        if self.writes_at_end:
+            variables = self._variables()
+            if _num_bytes(variables) <= _MAX_BYTES:
+                self._kept = host_values(variables)
+                return
         self.model.save_weights(self.tuner.checkpoint_path(self.trial.trial_id))
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:

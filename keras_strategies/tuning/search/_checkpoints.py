@@ -5,6 +5,8 @@ import os
 
 import keras
 
+from keras_strategies._internal import checks
+
 
 def remove_checkpoint(path: str) -> None:
     if os.path.exists(path):
@@ -46,4 +48,13 @@ def read_weights(model: keras.Model, config_path: str, path: str) -> None:
             model.build_from_config(json.load(file))
     # Keras would leave out the state of an optimizer without variables, with a warning.
     prepared_optimizer(model)
-    model.load_weights(path)
+    try:
+        model.load_weights(path)
+    except OSError as error:
+        raise OSError(
+            checks.message(
+                "The weights of this trial cannot be read, the file is damaged",
+                {"file": path, "error": str(error)},
+                "Build the model anew from `trial.hyperparameters` and train it.",
+            )
+        ) from error

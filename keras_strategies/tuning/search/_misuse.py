@@ -8,6 +8,7 @@ import keras_tuner
 from keras_tuner.engine import metrics_tracking
 
 from keras_strategies._internal import checks
+from keras_strategies.tuning.hypermodels._tuned_fit import TunedFit
 
 # What users most often name; nearest names are looked for among these.
 _NAMES = (
@@ -89,6 +90,8 @@ def check_data(
 
     A hypermodel with a `fit` of its own may load its data itself.
     """
+    if isinstance(hypermodel, TunedFit):  # which checks them in each trial, too
+        hypermodel._check_targets(fit_kwargs.get("y", (*fit_args, None, None)[1]))
     if hypermodel is None or type(hypermodel).fit is not keras_tuner.HyperModel.fit:
         return
     if not fit_args and fit_kwargs.get("x") is None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import keras
 import keras_tuner
 
 from keras_strategies._internal import checks
@@ -34,6 +35,13 @@ def as_hypermodel(hypermodel: Any) -> keras_tuner.HyperModel | None:
     """A hypermodel around a build function; others are returned as they are."""
     if hypermodel is None or isinstance(hypermodel, keras_tuner.HyperModel):
         return hypermodel
+    if isinstance(hypermodel, keras.Model):
+        checks.fail(
+            "`hypermodel` must be a function that builds a model, not a model",
+            error=TypeError,
+            hypermodel=hypermodel.name,
+            fix="Pass tuning.tune_model(model) to search how it trains.",
+        )
     if not callable(hypermodel):
         checks.fail(
             "`hypermodel` must be a keras_tuner.HyperModel or a function `build(hp)`",

@@ -112,6 +112,7 @@ class TrialLoop(ModelFits):
 
     def _loop(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         self.on_search_begin()
+        before = len(self.oracle.end_order)
         while True:
             self.pre_create_trial()
             trial = self.oracle.create_trial(self.tuner_id)
@@ -123,7 +124,21 @@ class TrialLoop(ModelFits):
             self.on_trial_begin(trial)
             self._run_and_record(trial, *fit_args, **fit_kwargs)
             self.on_trial_end(trial)
+        if before == len(self.oracle.end_order):
+            self._warn_of_old_space()
         self.on_search_end()
+
+    def _warn_of_old_space(self) -> None:
+        """Says that a search used up the space of its folder, perhaps not today's."""
+        oracle = self.oracle
+        is_full = oracle.max_trials and len(oracle.trials) >= oracle.max_trials
+        if oracle.hyperparameters.unconfirmed and not is_full:
+            warnings.warn(
+                "No trial ran: the space of the trials in the folder is used up. What "
+                "`run_trial` would declare today is not known before a trial runs; if "
+                "it is more, pass it as `hyperparameters=`, or `overwrite=True`.",
+                stacklevel=4,
+            )
 
     def _check_outcome(self) -> None:
         """Raises if the search was ended by failures or no trial completed."""

@@ -5,6 +5,7 @@ from typing import Any, TypedDict, TypeVar
 
 import keras
 import keras_tuner
+import numpy as np
 from keras_tuner import errors
 
 from keras_strategies._internal import checks
@@ -114,6 +115,24 @@ class HyperNetwork(TunedFit):
                     'loss="categorical_crossentropy".',
                 )
             )
+        if is_class and isinstance(y, np.ndarray) and y.size:
+            self._check_labels(y)
+
+    def _check_labels(self, y: np.ndarray) -> None:
+        """On some devices a label out of range gives NaN, and no error."""
+        count = self.outputs if self.task == "classification" else 2
+        is_number = y.dtype.kind in "biuf"
+        if is_number and y.min() >= 0 and y.max() < count:
+            return
+        labels = np.unique(y)
+        shown = [str(label) for label in labels[:5]] + ["..."] * (len(labels) > 5)
+        raise errors.FatalValueError(
+            checks.message(
+                f"`y` must hold the numbers of the classes, 0 to {count - 1}",
+                {"y": ", ".join(shown)},
+                "Number them: classes, y = np.unique(y, return_inverse=True).",
+            )
+        )
 
     def _sample(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         values = self._sample_network(hp)
