@@ -53,10 +53,11 @@ class Start:
         build_for(self.model, batch)
         self._optimizer = optimizer_variables(self.model.optimizer)
         self._values = host_values(self._optimizer)
-        devices = keras.distribution.list_devices()
-        #: Whether steps are slower in a compiled loop than one by one.
-        self.is_slow_in_loops: bool = has_convolutions(self.model) and all(
-            device.startswith("cpu") for device in devices
+        #: Whether steps are slower in a compiled loop of JAX than one by one.
+        self.is_slow_in_loops: bool = (
+            keras.backend.backend() == "jax"
+            and has_convolutions(self.model)
+            and all(d.startswith("cpu") for d in keras.distribution.list_devices())
         )
         #: Why each member needs a program of its own, `None` if it does not.
         self.own_programs: str | None = None
