@@ -60,6 +60,12 @@ def add_parser(commands: common.Subparsers) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="delete an earlier search in DIR"
     )
+    parser.add_argument(
+        "--adopt",
+        action="store_true",
+        help="go on with an earlier search in DIR that was another one: its trials "
+        "count as far as they go",
+    )
     common.add_unsafe(parser)
     common.add_json(parser)
     parser.set_defaults(run=run, check=check)
@@ -184,7 +190,7 @@ def _run(arguments):
 def _tuner(arguments, model):
     from keras_strategies import tuning
 
-    with common.usage_errors():
+    with common.usage_errors(), _ways_out_as_options():
         return tuning.Tuner(
             model,
             _objectives(arguments.objective or ["val_loss"]),
@@ -193,12 +199,32 @@ def _tuner(arguments, model):
             pruner=arguments.pruner,
             directory=arguments.output,
             overwrite=arguments.overwrite,
+            on_change="adopt" if arguments.adopt else "check",
             seed=arguments.seed,
             cv=arguments.folds,
             time_limit=arguments.time_limit,
             trial_in_subprocess=arguments.isolate,
             algorithm_options=_options(arguments),
         )
+
+
+@contextlib.contextmanager
+def _ways_out_as_options():
+    """Says what to do about a changed search by options of this command."""
+    from keras_strategies.tuning._space import WAYS_OUT
+
+    try:
+        yield
+    except ValueError as error:
+        if WAYS_OUT not in str(error):
+            raise
+        options = (
+            "Give --overwrite to begin anew, another --output, or --adopt to go on "
+            "with the trials there as history."
+        )
+        raise UsageError(
+            common.one_line(str(error).replace(WAYS_OUT, options))
+        ) from error
 
 
 def _objectives(texts):

@@ -91,6 +91,11 @@ def test_search_leaves_model_table_and_report_and_goes_on(use, folder):
     assert [row["status"] for row in rows] == ["COMPLETED"] * 2
     page = (folder / "out" / "report.html").read_text()
     assert "<title>tuned_module:build</title>" in page
+    # Another search in the same folder: refused, with the options of this command.
+    code, printed = use(f"{line} --trials 3 --epochs 1 --objective loss")
+    assert code == 2
+    assert "--overwrite" in printed.err and "--adopt" in printed.err
+    assert "on_change" not in printed.err and "overwrite=" not in printed.err
     # More trials: those from before stay.
     code, printed = use(
         f"{line} --trials 3 --epochs 1 --batch-size 8 --no-report --json"
