@@ -13,6 +13,7 @@ from keras_strategies.cli import main as cli
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
+    keras.backend.clear_session(free_memory=False)  # names as of a new process
     folder = tmp_path_factory.mktemp("checkpoint")
     keras.utils.set_random_seed(0)
     layers = [keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dropout(0.1)]
