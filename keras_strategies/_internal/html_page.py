@@ -81,7 +81,7 @@ def warnings(title, lines):
     return f'<div class="warnings"><strong>{text(title)}</strong>{items}</div>'
 
 
-def image(png, description, is_plot=False):
+def image(png: bytes, description: str, is_plot: bool = False) -> str:
     """A picture; a plot stays readable on a narrow screen, where it scrolls."""
     data = base64.b64encode(png).decode("ascii")
     tag = f'<img alt="{text(description)}" src="data:image/png;base64,{data}">'

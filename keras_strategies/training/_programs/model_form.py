@@ -97,7 +97,7 @@ class _Reading:
         self.numbers: dict[str, Number] = {}
         self.text = Description(self._attribute)
 
-    def form(self):
+    def form(self) -> ModelForm:
         model, text = self.model, self.text
         layers = [model, *all_layers(model)]
         for number, layer in enumerate(layers):

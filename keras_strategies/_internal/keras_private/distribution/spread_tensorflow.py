@@ -90,21 +90,20 @@ def _divided(dataset, strategy, is_own_part):
     """Deals the batches out: to each replica a part, to all of them the whole."""
     workers = 1 if is_own_part else _workers(strategy)
     here = len(strategy.extended.worker_devices)
-    if here == 1:
-        # Every worker has a part of every batch, so none needs to hear from the others
-        # before each step whether they have data left, as iterators of the strategy do.
-        first = 0 if is_own_part else strategy.extended._id_in_cluster
-        return dataset.flat_map(
-            lambda *batch: _parts(batch, first, here, workers)
-        ).prefetch(2)
 
-    def of_worker(context):
-        first = 0 if is_own_part else context.input_pipeline_id * here
+    def of_worker(number):
+        first = 0 if is_own_part else number * here
         return dataset.flat_map(
             lambda *batch: _parts(batch, first, here, workers * here)
         ).prefetch(2 * here)
 
-    return strategy.distribute_datasets_from_function(of_worker)
+    if here == 1:
+        # Every worker has a part of every batch, so none needs to hear from the others
+        # before each step whether they have data left, as iterators of the strategy do.
+        return of_worker(strategy.extended._id_in_cluster)
+    return strategy.distribute_datasets_from_function(
+        lambda context: of_worker(context.input_pipeline_id)
+    )
 
 
 def _workers(strategy):
