@@ -4,7 +4,7 @@ from typing import Literal
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, keras_private, power_iteration
+from keras_strategies._internal import checks, power_iteration
 from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
@@ -12,6 +12,7 @@ from keras_strategies._internal.kernel_axes import (
 )
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.regularizers._batch_penalty import BatchPenalty
 
 
 def gram_error(matrix: Tensor) -> Tensor:
@@ -29,7 +30,7 @@ def gram_error(matrix: Tensor) -> Tensor:
 
 
 @serializable
-class ConvOrthogonal(bases.Regularizer):
+class ConvOrthogonal(BatchPenalty):
     """Penalizes the deviation of a kernel's filters from orthonormal ones (SRIP).
 
     Orthonormal filters differ from each other and preserve the norm of signals and
@@ -95,9 +96,6 @@ class ConvOrthogonal(bases.Regularizer):
             "power_iterations", power_iterations, low=1
         )
         self.axis: int | tuple[int, ...] = checked_axis(axis)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return keras_private.penalty_of_batch(self._penalty, x)
 
     def _penalty(self, x: Tensor) -> Tensor:
         error = gram_error(to_matrix(as_float32(x), self.axis))

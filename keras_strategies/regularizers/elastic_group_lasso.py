@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal import checks
 from keras_strategies._internal.kernel_axes import (
     absolute,
     as_float32,
@@ -11,6 +11,7 @@ from keras_strategies._internal.kernel_axes import (
 )
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.regularizers._batch_penalty import BatchPenalty
 from keras_strategies.regularizers.group_lasso import group_lasso
 
 
@@ -34,7 +35,7 @@ def elastic_group_lasso(
 
 
 @serializable
-class ElasticGroupLasso(bases.Regularizer):
+class ElasticGroupLasso(BatchPenalty):
     """Group lasso with an L1 and an L2 part: sparse across and within groups.
 
     The group lasso alone removes whole units or filters, but keeps every weight of the
@@ -96,9 +97,6 @@ class ElasticGroupLasso(bases.Regularizer):
         self.l1: float = checks.real("l1", l1, low=0)
         self.l2: float = checks.real("l2", l2, low=0)
         self.axis: int | tuple[int, ...] = checked_axis(axis)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return keras_private.penalty_of_batch(self._penalty, x)
 
     def _penalty(self, x: Tensor) -> Tensor:
         axis = positive_axes(self.axis, x.shape)

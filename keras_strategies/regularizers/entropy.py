@@ -4,7 +4,7 @@ from typing import Literal
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal import checks
 from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
@@ -12,6 +12,7 @@ from keras_strategies._internal.kernel_axes import (
 )
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.regularizers._batch_penalty import BatchPenalty
 
 
 def entropy(masses: Tensor) -> Tensor:
@@ -26,7 +27,7 @@ def entropy(masses: Tensor) -> Tensor:
 
 
 @serializable
-class Entropy(bases.Regularizer):
+class Entropy(BatchPenalty):
     """Penalizes the entropy of a kernel, to concentrate it in few weights.
 
     The magnitudes of the weights are interpreted as a distribution. Low entropy means
@@ -83,9 +84,6 @@ class Entropy(bases.Regularizer):
         self.factor: float = checks.real("factor", factor, low=0)
         self.power: int = checks.choice("power", power, (1, 2))
         self.axis: int | tuple[int, ...] | None = checked_axis(axis, optional=True)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return keras_private.penalty_of_batch(self._penalty, x)
 
     def _penalty(self, x: Tensor) -> Tensor:
         sizes = magnitudes(as_float32(x), self.axis)

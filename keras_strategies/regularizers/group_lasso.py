@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal import checks
 from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
@@ -11,6 +11,7 @@ from keras_strategies._internal.kernel_axes import (
 )
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.regularizers._batch_penalty import BatchPenalty
 
 
 def group_lasso(x: Tensor, axis: int | tuple[int, ...] = -1) -> Tensor:
@@ -29,7 +30,7 @@ def group_lasso(x: Tensor, axis: int | tuple[int, ...] = -1) -> Tensor:
 
 
 @serializable
-class GroupLasso(bases.Regularizer):
+class GroupLasso(BatchPenalty):
     """Penalizes the norms of whole units or filters, which drives them to zero.
 
     L1 makes single weights zero, which saves nothing in a dense kernel. The group lasso
@@ -84,9 +85,6 @@ class GroupLasso(bases.Regularizer):
     def __init__(self, factor: float = 0.01, axis: int | tuple[int, ...] = -1) -> None:
         self.factor: float = checks.real("factor", factor, low=0)
         self.axis: int | tuple[int, ...] = checked_axis(axis)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return keras_private.penalty_of_batch(self._penalty, x)
 
     def _penalty(self, x: Tensor) -> Tensor:
         penalty = group_lasso(x, positive_axes(self.axis, x.shape))

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal import checks
 from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
@@ -11,6 +11,7 @@ from keras_strategies._internal.kernel_axes import (
 )
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.regularizers._batch_penalty import BatchPenalty
 
 
 def hoyer(sizes: Tensor, squared: bool = True) -> Tensor:
@@ -27,7 +28,7 @@ def hoyer(sizes: Tensor, squared: bool = True) -> Tensor:
 
 
 @serializable
-class Hoyer(bases.Regularizer):
+class Hoyer(BatchPenalty):
     """Makes weights sparse without shrinking the remaining ones.
 
     L1 shrinks all weights equally, also large and useful ones. Hoyer's measure is
@@ -85,9 +86,6 @@ class Hoyer(bases.Regularizer):
         self.factor: float = checks.real("factor", factor, low=0)
         self.squared: bool = checks.boolean("squared", squared)
         self.axis: int | tuple[int, ...] | None = checked_axis(axis, optional=True)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return keras_private.penalty_of_batch(self._penalty, x)
 
     def _penalty(self, x: Tensor) -> Tensor:
         sizes = magnitudes(as_float32(x), self.axis)

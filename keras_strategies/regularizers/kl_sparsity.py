@@ -2,10 +2,11 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, keras_private
+from keras_strategies._internal import checks
 from keras_strategies._internal.kernel_axes import as_float32, positive_axes
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.regularizers._batch_penalty import BatchPenalty
 
 
 def kl_sparsity(mean: Tensor, target: float) -> Tensor:
@@ -25,7 +26,7 @@ def kl_sparsity(mean: Tensor, target: float) -> Tensor:
 
 
 @serializable
-class KLSparsity(bases.Regularizer):
+class KLSparsity(BatchPenalty):
     """Penalizes units whose mean activation differs from a small target.
 
     The penalty of sparse autoencoders: an L1 activity regularizer makes all activations
@@ -83,7 +84,7 @@ class KLSparsity(bases.Regularizer):
         )
         self.axis: int = checks.integer("axis", axis)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def _penalty(self, x: Tensor) -> Tensor:
         [axis] = positive_axes(self.axis, x.shape)
         if axis == 0:
             checks.fail(
@@ -91,13 +92,10 @@ class KLSparsity(bases.Regularizer):
                 axis=self.axis,
                 shape=tuple(x.shape),
             )
+        x = as_float32(x)
         reduced = tuple(a for a in range(len(x.shape)) if a != axis)
-
-        def penalty(x: Tensor) -> Tensor:
-            value = kl_sparsity(ops.mean(x, axis=reduced), self.target)
-            return self.factor * value * ops.cast(ops.shape(x)[0], value.dtype)
-
-        return keras_private.penalty_of_batch(penalty, as_float32(x))
+        penalty = self.factor * kl_sparsity(ops.mean(x, axis=reduced), self.target)
+        return penalty * ops.cast(ops.shape(x)[0], penalty.dtype)
 
     def get_config(self) -> Config:
         return {"factor": self.factor, "target": self.target, "axis": self.axis}

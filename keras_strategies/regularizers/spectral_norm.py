@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_strategies._internal import bases, checks, keras_private, power_iteration
+from keras_strategies._internal import checks, power_iteration
 from keras_strategies._internal.kernel_axes import (
     as_float32,
     checked_axis,
@@ -10,10 +10,11 @@ from keras_strategies._internal.kernel_axes import (
 )
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies.regularizers._batch_penalty import BatchPenalty
 
 
 @serializable
-class SpectralNorm(bases.Regularizer):
+class SpectralNorm(BatchPenalty):
     """Penalizes the spectral norm of a kernel.
 
     The spectral norm bounds how much a layer can amplify a change of its input. Weight
@@ -74,9 +75,6 @@ class SpectralNorm(bases.Regularizer):
             "power_iterations", power_iterations, low=1
         )
         self.axis: int | tuple[int, ...] = checked_axis(axis)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return keras_private.penalty_of_batch(self._penalty, x)
 
     def _penalty(self, x: Tensor) -> Tensor:
         matrix = to_matrix(as_float32(x), self.axis)
