@@ -45,8 +45,11 @@ def alone(variant, fit, make=build):
     for layer in model.layers:
         if isinstance(layer, kl.Dropout) and "dropout" in variant:
             layer.rate = variant["dropout"]
-        if getattr(layer, "kernel_regularizer", None) and "l2" in variant:
-            layer.kernel_regularizer.l2 = variant["l2"]
+        if getattr(layer, "kernel_regularizer", None):
+            for factor in {"l1", "l2"} & variant.keys():
+                setattr(layer.kernel_regularizer, factor, variant[factor])
+    if "weight_decay" in variant:
+        model.optimizer.weight_decay = variant["weight_decay"]
     return model, model.fit(**fit, verbose=0).history
 
 
@@ -81,6 +84,77 @@ def test_members_are_as_trained_alone(engine):
     assert rows[0]["val_loss"] == result.histories[0]["val_loss"][-1]
     best = result.best("val_accuracy")
     assert rows[best]["val_accuracy"] == max(row["val_accuracy"] for row in rows)
+
+
+def penalized(rate=0.25, layer=None):
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layer or kl.Dropout(rate),
+            kl.Dense(8, kernel_regularizer=keras.regularizers.L1L2(1e-3, 1e-3)),
+            kl.Dense(3, "softmax"),
+        ]
+    )
+    optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.1)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    return model
+
+
+NUMBERS = [
+    {"seed": 3, "dropout": 0.1, "l1": 1e-2, "l2": 0.3, "weight_decay": 0.2},
+    {"seed": 4, "dropout": 0.7, "l1": 3e-1, "l2": 0.1, "weight_decay": 0.7},
+    {"seed": 4, "dropout": 0.0, "l1": 3e-1, "l2": 0.1, "weight_decay": 0.7},
+    {"seed": 5, "dropout": 0.3, "l2": 0.2},
+]
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Torch traces nothing")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_members_of_other_numbers_share_a_program(engine, tmp_path):
+    traced = []
+
+    def make():
+        model = penalized()
+        layer, call = model.layers[1], model.layers[1].call
+
+        def counted(*args, **kwargs):
+            traced.append(1)
+            return call(*args, **kwargs)
+
+        layer.__dict__["call"] = counted
+        return model
+
+    class Saved(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(self.model.layers[0].rate)
+            self.model.save(tmp_path / f"{len(seen)}.keras")
+
+    fit = {"epochs": 1, "batch_size": 25, "shuffle": False}
+    result = training.fit_many(make, NUMBERS[:1], (X, Y), engine=engine, **fit)
+    once, seen = len(traced), []
+    traced.clear()
+    result = training.fit_many(
+        penalized, NUMBERS, (X, Y), engine=engine, callbacks=lambda _: [Saved()], **fit
+    )
+    for number, variant in enumerate(NUMBERS):
+        model, history = alone(variant, {"x": X, "y": Y, **fit}, penalized)
+        for mine, other in zip(
+            result.model(number).get_weights(), model.get_weights(), strict=True
+        ):
+            np.testing.assert_allclose(mine, other, atol=1e-5)
+        np.testing.assert_allclose(
+            result.histories[number]["loss"], history["loss"], rtol=1e-5
+        )
+    # Callbacks and files have numbers, and no variables in their place.
+    assert sorted(seen) == [0.0, 0.1, 0.3, 0.7]
+    loaded = keras.models.load_model(tmp_path / f"{seen.index(0.7) + 1}.keras")
+    assert loaded.layers[1].kernel_regularizer.l2 == 0.1
+    assert loaded.optimizer.weight_decay == 0.7
+    for mine, other in zip(
+        loaded.get_weights(), result.model(1).get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(mine, other)
+    assert once
 
 
 def test_members_are_the_same_by_the_way_that_is_chosen(monkeypatch):

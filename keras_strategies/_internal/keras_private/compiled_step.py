@@ -2,10 +2,13 @@
 
 import contextlib
 import functools
+import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
+
+from keras_strategies._internal.interception import replacing
 
 # What Keras keeps in an object beside what a bare object of its class has.
 _OF_MODELS = (
@@ -101,25 +104,62 @@ def watching_steps(
         yield
 
 
+@contextlib.contextmanager
+def state_with(
+    model: keras.Model, variables: Sequence[Any], slots: Sequence[Any]
+) -> Iterator[None]:
+    """Variables are part of a model's state in the block, and of none of its files.
+
+    A step of JAX takes the values of the variables that Keras lists as arguments, any
+    others as constants. Listed are variables of random generators, which neither
+    `weights` nor a file has, and those of the optimizer. Keras 3.12 to 3.15.
+
+    Args:
+        model: A built and compiled model.
+        variables: Variables that the forward pass and the losses use.
+        slots: Variables that the update of the optimizer uses.
+    """
+    generators = [types.SimpleNamespace(state=variable) for variable in variables]
+    optimizer, own = model.optimizer, model.optimizer._variables
+    with contextlib.ExitStack() as stack:
+        listed = [*model._seed_generators, *generators]
+        stack.enter_context(replacing(model, "_seed_generators", listed))
+        if slots:
+            stack.enter_context(replacing(optimizer, "_variables", [*own, *slots]))
+            for name in ("save_own_variables", "load_own_variables"):
+                method = functools.partial(
+                    _with_variables, optimizer, own, getattr(optimizer, name)
+                )
+                stack.enter_context(replacing(optimizer, name, method))
+        yield
+
+
+def _with_variables(optimizer, variables, method, store):
+    with replacing(optimizer, "_variables", variables):
+        method(store)
+
+
 class HeldNumber(keras.Variable):
     """A number that is a variable, in the place of a Python number.
 
     Keras asks its numbers `momentum != 0`, `rate > 0` or `l1 != 0.0` while a step is
     traced, to leave out what a 0 makes needless. That has to be answered by Python: a
-    held number is never 0. The inverse of what a dropout keeps is computed in double
-    precision, as Keras does. Keras 3.12 to 3.15.
+    held number is never 0. What a dropout keeps is computed in double precision, as
+    Keras does: `kept`, on TensorFlow its inverse. Keras 3.12 to 3.15.
     """
 
     def __init__(self, number, name):
-        super().__init__(number, dtype="float32", trainable=False, name=name)
+        # Not cast in mixed precision, where a draw is compared with all of its bits.
+        kind = {"dtype": "float32", "trainable": False, "autocast": False}
+        super().__init__(number, name=name, **kind)
         # Not by setattr: Keras tracks variables in attributes of variables.
-        scale = keras.Variable(_scale(number), dtype="float32", trainable=False)
-        self.__dict__["scale"] = scale
+        kept = keras.Variable(_kept(number), **kind)
+        self.__dict__["kept"] = kept
 
     def assign_number(self, number: float) -> None:
-        """Takes another value, and the scale that belongs to it as a rate."""
+        """Takes another value, and what belongs to it as a rate."""
         self.assign(number)
-        self.__dict__["scale"].assign(_scale(number))
+        self.__dict__["kept"].assign(_kept(number))
 
     def __eq__(self, other):
         return self is other
@@ -133,5 +173,7 @@ class HeldNumber(keras.Variable):
     __hash__ = keras.Variable.__hash__
 
 
-def _scale(rate):
-    return 1 / (1 - rate) if 0 <= rate < 1 else 1.0
+def _kept(rate):
+    if not 0 <= rate < 1:
+        return 1.0
+    return 1 / (1 - rate) if keras.backend.backend() == "tensorflow" else 1 - rate

@@ -53,8 +53,8 @@ def fit_many(
 
     For the seeds of a comparison, the folds of a small search, a deep ensemble. `fit`
     in a loop builds, traces and compiles for each member anew; here one model is
-    built, and members that differ in numbers which are no constants of the compiled
-    step (seed and learning rate) share its program. Each member is what
+    built, and members that differ in numbers share its program, which has them as
+    variables. Each member is what
 
         keras.utils.set_random_seed(variant["seed"])
         model = build_fn()
@@ -80,8 +80,10 @@ def fit_many(
             (defaults to `seed` plus the member's number), `"learning_rate"`,
             `"dropout"` (a rate in [0, 1) for every layer that has one, or a dict from
             layers to rates), `"l1"` and `"l2"` (factors of the regularizers that there
-            are, or dicts). Dropout and factors are constants of the compiled step:
-            members with others are compiled anew.
+            are, or dicts), `"weight_decay"` (of the optimizer). Members share a program
+            whatever their numbers, but a 0 is another program, and so is another rate
+            of a layer that is no plain `Dropout` (of noise, of a recurrent layer), or
+            another number where the model has code of yours, which may read it.
         data: `(x, y)` or `(x, y, sample_weight)` of arrays, or a `tf.data.Dataset` or
             `PyDataset`.
         epochs: Epochs of each member. Defaults to `1`.
@@ -137,7 +139,8 @@ def fit_many(
     check_applies(draws.model, members)
     start = one_after_another.Start(draws, source.head)
     steps = epochs * len(members) * source.batches
-    choice = _engine(engine, start, members, own, source, shuffle, steps)
+    groups = one_after_another.by_program(start, members)
+    choice = _engine(engine, start, groups, own, source, shuffle, steps)
     timed, program = choice.compiled
     fit = {
         "x": source.x,
@@ -151,19 +154,18 @@ def fit_many(
     }
     bar = keras.utils.Progbar(len(members), unit_name="member") if verbose else None
     trained: dict[int, Any] = {}
-    for numbers in one_after_another.by_program(members):
-        part = [members[number] for number in numbers]
-        calls = [own[number] for number in numbers]
+    for group in groups:
+        calls = [own[number] for number in group.members]
         if choice.engine == "one_program":
-            compiled = program if numbers == timed else None
-            results = one_program.train(start, part, calls, source, fit, compiled)
+            compiled = program if group is timed else None
+            results = one_program.train(start, group, calls, source, fit, compiled)
             if bar is not None:
-                bar.add(len(part))
+                bar.add(len(calls))
         else:
             results = one_after_another.train(
-                start, part, calls, steps, source.is_array, fit, bar
+                start, group, calls, steps, source.is_array, fit, bar
             )
-        trained.update(zip(numbers, results, strict=True))
+        trained.update(zip(group.members, results, strict=True))
     ordered = [trained[number] for number in range(len(members))]
     return ManyResult(draws.model, ordered, choice.engine, choice.notes + start.notes)
 
@@ -272,14 +274,14 @@ def _refuse_distribution(model):
 
 
 class _Choice(NamedTuple):
-    """The engine, why, and `(members, program)` that its measurement has compiled."""
+    """The engine, why, and `(group, program)` that its measurement has compiled."""
 
     engine: str
     notes: list[str]
     compiled: Any = (None, None)
 
 
-def _engine(engine, start, members, callbacks, source, shuffle, steps):
+def _engine(engine, start, groups, callbacks, source, shuffle, steps):
     why_not = one_program.obstacle(start, callbacks, source.has_arrays)
     if engine == "one_program" and why_not:
         checks.fail(
@@ -294,27 +296,29 @@ def _engine(engine, start, members, callbacks, source, shuffle, steps):
     if start.is_slow_in_loops:
         note = "One after another: convolutions in a compiled loop are slow on a CPU."
         return _Choice("one_after_another", [note])
-    numbers = max(one_after_another.by_program(members), key=len)
-    if len(numbers) < 2 or steps < one_after_another.MIN_STEPS_TO_MEASURE:
+    group = max(groups, key=lambda group: len(group.members))
+    if len(group.members) < 2 or steps < one_after_another.MIN_STEPS_TO_MEASURE:
         return _Choice("one_after_another", ["One after another: few steps."])
-    group = [members[number] for number in numbers]
-    one, _ = _seconds(start, group[:1], source, shuffle)
+    first = group._replace(variants=group.variants[:1])
+    count = len(group.members)
+    one, _ = _seconds(start, first, source, shuffle)
     many, program = _seconds(start, group, source, shuffle)
-    ratio = len(group) * one / many
-    text = f"one program is {ratio:.2f} times as fast as {len(group)} in a row"
+    ratio = count * one / many
+    text = f"one program is {ratio:.2f} times as fast as {count} in a row"
     if ratio > 1:
         notes = [f"One program: measured, {text}."]
-        return _Choice("one_program", notes, (numbers, program))
+        return _Choice("one_program", notes, (group, program))
     return _Choice("one_after_another", [f"One after another: measured, {text}."])
 
 
-def _seconds(start, variants, source, shuffle):
+def _seconds(start, group, source, shuffle):
     """`(seconds, program)`: the shorter of two short epochs, and what was compiled."""
-    with one_program.constants_of(start.model, variants[0]):
-        program = one_program.of_source(start, variants, source, shuffle)
+    count = len(group.variants)
+    with group.numbers.held(), start.constants.of(group.variants[0]):
+        program = one_program.of_source(start, group, source, shuffle)
         times = []
         for _ in range(3):
             begin = time.perf_counter()
-            program.epoch(np.ones(len(variants), bool), _TIMED_BATCHES)
+            program.epoch(np.ones(count, bool), _TIMED_BATCHES)
             times.append(time.perf_counter() - begin)
     return min(times[1:]), program

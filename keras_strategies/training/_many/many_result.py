@@ -35,6 +35,7 @@ class ManyResult(HistoryReport):
         Column("dropout"),
         Column("l1"),
         Column("l2"),
+        Column("weight_decay", form=".3g"),
         Column("epochs"),
     )
 

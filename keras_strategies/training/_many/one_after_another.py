@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -24,10 +24,12 @@ from keras_strategies.training._choice.members_choice import MembersChoice
 from keras_strategies.training._many.initial_draws import InitialDraws
 from keras_strategies.training._many.member import Member
 from keras_strategies.training._many.variants import (
+    Constants,
     Variant,
-    constants_of,
     set_learning_rate,
 )
+from keras_strategies.training._programs.held_numbers import HeldNumbers
+from keras_strategies.training._programs.model_form import model_form
 from keras_strategies.training._programs.step_audit import audited_step
 from keras_strategies.training.execution_plan import installed_plan
 
@@ -49,8 +51,10 @@ class Start:
 
     def __init__(self, draws: InitialDraws, batch: Any):
         self.draws, self.model = draws, draws.model
+        self.constants = Constants(self.model)
         # Metrics and optimizer are built without a step, that draws nothing.
         build_for(self.model, batch)
+        self.variables: list[Any] = list(self.model.variables)
         self._optimizer = optimizer_variables(self.model.optimizer)
         self._values = host_values(self._optimizer)
         #: Whether steps are slower in a compiled loop of JAX than one by one.
@@ -90,20 +94,69 @@ class Start:
         set_learning_rate(model, variant)
 
 
+class Group(NamedTuple):
+    """Members that share what is compiled.
+
+    Attributes:
+        members: Their numbers.
+        variants: What they differ in.
+        numbers: What of it the program has as variables.
+    """
+
+    members: list[int]
+    variants: list[Variant]
+    numbers: HeldNumbers
+
+
+def by_program(start: Start, variants: Sequence[Variant]) -> list[Group]:
+    """The groups of the variants, in order.
+
+    The numbers that differ are held as variables where only Keras's own code reads
+    them; others are constants of a program, which another value needs anew.
+    """
+    forms = {}
+    for variant in {variant.constants: variant for variant in variants}.values():
+        with start.constants.of(variant):
+            forms[variant.constants] = _form(start, variant)
+    members: dict[str, list[int]] = {}
+    for number, variant in enumerate(variants):
+        key, _ = forms[variant.constants]
+        members.setdefault(key, []).append(number)
+    groups = []
+    for numbers in members.values():
+        own = [variants[number] for number in numbers]
+        values = [forms[variant.constants][1] for variant in own]
+        differing = {
+            place: number
+            for place, number in values[0].items()
+            if any(other[place].value != number.value for other in values)
+        }
+        groups.append(Group(numbers, own, HeldNumbers(start.model, differing)))
+    return groups
+
+
+def _form(start, variant):
+    """The key of a variant's program and what may be its variables."""
+    if keras.backend.backend() == "torch" or start.draws.has_own_code:
+        return variant.constants, {}
+    form = model_form(start.model, holds_numbers=True)
+    return form.key, form.numbers
+
+
 def train(
     start: Start,
-    variants: Sequence[Variant],
+    group: Group,
     callbacks: Sequence[list[Any]],
     steps: int,
     is_array: bool,
     fit: dict[str, Any],
     bar: Any = None,
 ) -> list[Member]:
-    """Trains variants of one program.
+    """Trains members of one program.
 
     Args:
         start: The model at its beginning.
-        variants: What the members differ in.
+        group: The members.
         callbacks: The callbacks of each.
         steps: Steps of all members of all programs together.
         is_array: Whether the data are arrays, for which a plan may be measured.
@@ -112,7 +165,7 @@ def train(
     """
     if start.own_programs is not None:
         members = []
-        for variant, own in zip(variants, callbacks, strict=True):
+        for variant, own in zip(group.variants, callbacks, strict=True):
             members.append(_alone(start.draws, variant, {**fit, "callbacks": own}))
             if bar is not None:
                 bar.add(1)
@@ -122,7 +175,7 @@ def train(
     data = {name: fit[name] for name in names}
     members = []
     with (
-        constants_of(model, variants[0]),
+        group.numbers.held(),
         # What was compiled before has the constants of other members in it.
         training_settings(model, **dict.fromkeys(_FUNCTIONS)),
     ):
@@ -130,25 +183,28 @@ def train(
         on_tensorflow = keras.backend.backend() == "tensorflow"
         if is_long and not on_tensorflow and not start.is_slow_in_loops:
             limit = min(max(steps / STEPS_PER_SECOND, 2), 20)
-            accelerate(model, **data, time_limit=limit)
+            with start.constants.of(group.variants[0]):
+                accelerate(model, **data, time_limit=limit)
         make_choice, compiled = functools.partial(MembersChoice, steps), {}
         try:
-            for variant, own in zip(variants, callbacks, strict=True):
-                start.assign(variant)
-                draw_as_first_fit(**data, shuffle=fit["shuffle"])
-                arguments = {**fit, "callbacks": own}
-                history = None
-                if is_long and on_tensorflow:
-                    history = choosing_fit(
-                        model,
-                        bind_arguments("fit", model, (), arguments),
-                        {"memory_limit": 2**30, "seed": None},
-                        make_choice,
-                        compiled,
-                    )
-                if history is None:
-                    history = model.fit(**arguments)
-                values = host_values(model.variables)
+            for variant, own in zip(group.variants, callbacks, strict=True):
+                with start.constants.of(variant):
+                    start.assign(variant)
+                    group.numbers.take()
+                    draw_as_first_fit(**data, shuffle=fit["shuffle"])
+                    arguments = {**fit, "callbacks": own}
+                    history = None
+                    if is_long and on_tensorflow:
+                        history = choosing_fit(
+                            model,
+                            bind_arguments("fit", model, (), arguments),
+                            {"memory_limit": 2**30, "seed": None},
+                            make_choice,
+                            compiled,
+                        )
+                    if history is None:
+                        history = model.fit(**arguments)
+                values = host_values(start.variables)
                 members.append(Member(variant, dict(history.history), values))
                 if bar is not None:
                     bar.add(1)
@@ -164,14 +220,6 @@ def _alone(draws, variant, fit):
     """A member whose step nothing else can run: a model of its own."""
     model = draws.build(variant.seed)
     set_learning_rate(model, variant)
-    with constants_of(model, variant):
+    with Constants(model).of(variant):
         history = model.fit(**fit)
     return Member(variant, dict(history.history), host_values(model.variables))
-
-
-def by_program(variants: Sequence[Variant]) -> list[list[int]]:
-    """Numbers of the variants that share what is compiled, in order."""
-    groups: dict[str, list[int]] = {}
-    for number, variant in enumerate(variants):
-        groups.setdefault(variant.program, []).append(number)
-    return list(groups.values())

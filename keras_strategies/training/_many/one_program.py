@@ -11,8 +11,7 @@ from keras_strategies._internal.variable_values import assign_values, host_value
 from keras_strategies.training._blocks.loop_jax import like, rows_of_batch, to_device
 from keras_strategies.training._data.arrays import num_batches
 from keras_strategies.training._many.member import Member
-from keras_strategies.training._many.one_after_another import Start
-from keras_strategies.training._many.variants import Variant, constants_of
+from keras_strategies.training._many.one_after_another import Group, Start
 
 _BATCH_HOOKS = [
     f"on_{kind}{part}_{end}"
@@ -48,7 +47,7 @@ class OneProgram:
 
     Args:
         start: The model at its beginning.
-        variants: Variants that share what is compiled.
+        group: Members that share what is compiled; their numbers are held.
         data: `(x, y, sample_weight)` as arrays; `None` for what there is not.
         batch_size: Rows of a batch.
         validation: The same to evaluate on after each epoch, or `None`.
@@ -58,7 +57,7 @@ class OneProgram:
     def __init__(
         self,
         start: Start,
-        variants: Sequence[Variant],
+        group: Group,
         data: tuple[Any, ...],
         batch_size: int,
         validation: tuple[Any, ...] | None,
@@ -66,7 +65,8 @@ class OneProgram:
     ):
         import jax
 
-        self._jax, self.start, self.variants = jax, start, list(variants)
+        self._jax, self.start, self.variants = jax, start, group.variants
+        self._numbers = group.numbers
         self.model = start.model
         self._size, self._shuffle = batch_size, shuffle
         self._data = to_device(data)
@@ -86,6 +86,8 @@ class OneProgram:
         states = []
         for variant in self.variants:
             self.start.assign(variant)
+            with self.start.constants.of(variant):
+                self._numbers.take()
             states.append(self._state())
         self.states: Any = self._jax.tree.map(
             lambda *leaves: self._jax.numpy.stack(leaves), *states
@@ -221,7 +223,7 @@ class OneProgram:
             members[number] = Member(
                 self.variants[number],
                 dict(_history(own)),
-                host_values(self.model.variables),
+                host_values(self.start.variables),
             )
         return [members[number] for number in range(len(self.variants))]
 
@@ -231,7 +233,8 @@ class OneProgram:
             hook(*arguments)  # Of the history alone, which does not look at it.
             return
         state = self._assign(number)
-        hook(*arguments)
+        with self.start.constants.of(self.variants[number]):
+            hook(*arguments)
         self._take(number, state)
 
     def _assign(self, number):
@@ -266,31 +269,29 @@ def _history(callback_list):
 
 def train(
     start: Start,
-    variants: Sequence[Variant],
+    group: Group,
     callbacks: Sequence[list[Any]],
     source: Any,
     fit: dict[str, Any],
     program: OneProgram | None = None,
 ) -> list[Member]:
-    """Trains variants of one program side by side.
+    """Trains members of one program side by side.
 
-    With `program`, what was compiled for these variants to time it is used.
+    With `program`, what was compiled for these members to time it is used.
     """
-    with constants_of(start.model, variants[0]):
+    with group.numbers.held(), start.constants.of(group.variants[0]):
         if program is None:
-            program = of_source(start, variants, source, fit["shuffle"])
+            program = of_source(start, group, source, fit["shuffle"])
         else:
             program.begin()
         return program.train(fit["epochs"], callbacks)
 
 
-def of_source(
-    start: Start, variants: Sequence[Variant], source: Any, shuffle: bool
-) -> OneProgram:
-    """The program of these variants on the data of `fit_many`."""
+def of_source(start: Start, group: Group, source: Any, shuffle: bool) -> OneProgram:
+    """The program of these members on the data of `fit_many`."""
     return OneProgram(
         start,
-        variants,
+        group,
         source.arrays,
         source.batch_size,
         source.validation_arrays,

@@ -13,7 +13,7 @@ from keras_strategies._internal.interception import replacing
 from keras_strategies._internal.select import Selection, layer_targets
 from keras_strategies._internal.traversal import all_layers, base_optimizers
 
-_KEYS = ("seed", "learning_rate", "dropout", "l1", "l2")
+_KEYS = ("seed", "learning_rate", "dropout", "l1", "l2", "weight_decay")
 _REGULARIZERS = ("kernel", "bias", "recurrent", "embeddings", "activity", "depthwise")
 
 
@@ -28,6 +28,7 @@ class Variant:
             of its path to its rate.
         l1: Factor of all regularizers that have one, or a dict by layer.
         l2: The same for the square.
+        weight_decay: Weight decay of the optimizer.
     """
 
     seed: int
@@ -35,6 +36,7 @@ class Variant:
     dropout: Any = None
     l1: Any = None
     l2: Any = None
+    weight_decay: float | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -42,9 +44,9 @@ class Variant:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     @property
-    def program(self) -> str:
-        """Variants of one program: what is compiled as a constant is the same."""
-        return repr((self.dropout, self.l1, self.l2))
+    def constants(self) -> str:
+        """What a compiled step has as constants, unless they are held as variables."""
+        return repr((self.dropout, self.l1, self.l2, self.weight_decay))
 
 
 def checked_variants(variants: Any, seed: int) -> list[Variant]:
@@ -78,9 +80,10 @@ def _checked(number: int, item: Any, seed: int) -> Variant:
         low_open=True,
         optional=True,
     )
-    for key, high in (("dropout", 1), ("l1", None), ("l2", None)):
-        value = values.get(key)
-        rates = value.values() if isinstance(value, Mapping) else [value]
+    for key in _KEYS[2:]:
+        value, high = values.get(key), 1 if key == "dropout" else None
+        by_layer = isinstance(value, Mapping) and key != "weight_decay"
+        rates = value.values() if by_layer else [value]
         for rate in rates:
             checks.real(
                 f"{name}[{key!r}]",
@@ -95,8 +98,9 @@ def _checked(number: int, item: Any, seed: int) -> Variant:
 
 def check_applies(model: keras.Model, variants: Sequence[Variant]) -> None:
     """Checks that the model has what the variants set."""
+    constants = Constants(model)
     for variant in variants:
-        with constants_of(model, variant):
+        with constants.of(variant):
             pass
         if variant.learning_rate is not None:
             _rates(model)
@@ -122,18 +126,45 @@ def _rates(model):
     return optimizers
 
 
-@contextlib.contextmanager
-def constants_of(model: keras.Model, variant: Variant) -> Iterator[None]:
-    """Sets what is compiled as a constant inside the block: rates and factors."""
-    with contextlib.ExitStack() as stack:
-        for name, places, value in (
-            ("dropout", _dropouts(model), variant.dropout),
-            ("l1", _regularizers(model, "l1"), variant.l1),
-            ("l2", _regularizers(model, "l2"), variant.l2),
-        ):
-            for thing, attribute, rate in _chosen(model, name, places, value):
-                stack.enter_context(replacing(thing, attribute, rate))
-        yield
+class Constants:
+    """The numbers of a model that variants set, where they are when it is built.
+
+    Args:
+        model: The model with its own numbers.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._model = model
+        self._places = {
+            "dropout": _dropouts(model),
+            "l1": _regularizers(model, "l1"),
+            "l2": _regularizers(model, "l2"),
+        }
+        places = [place[1:] for part in self._places.values() for place in part]
+        for optimizer in base_optimizers(model.optimizer):
+            places.append((optimizer, "weight_decay"))
+        self._own = [
+            (thing, attribute, vars(thing)[attribute])
+            for thing, attribute in places
+            if attribute in vars(thing)
+        ]
+
+    @contextlib.contextmanager
+    def of(self, variant: Variant) -> Iterator[None]:
+        """Sets those of a variant inside the block, and the model's own beside."""
+        chosen = list(self._own)
+        chosen += [
+            item
+            for name, places in self._places.items()
+            for item in _chosen(self._model, name, places, getattr(variant, name))
+        ]
+        if variant.weight_decay is not None:
+            for optimizer in base_optimizers(self._model.optimizer):
+                chosen.append((optimizer, "weight_decay", variant.weight_decay))
+        with contextlib.ExitStack() as stack:
+            for thing, attribute, number in chosen:
+                stack.enter_context(replacing(thing, attribute, number))
+            yield
 
 
 def _dropouts(model):

@@ -64,7 +64,7 @@ class SharedProgram:
         self.form: ModelForm = model_form(model, holds_numbers)
         self.refusal: str | None = None
         self._holds = holds_numbers
-        self._numbers = HeldNumbers(self.form.numbers)
+        self._numbers = HeldNumbers(model, self.form.numbers)
         self._optimizer, self._function = model.optimizer, None
         self._audit = StepAudit(self._variables)
         self._has_trained = False
