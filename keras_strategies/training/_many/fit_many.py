@@ -30,8 +30,12 @@ from keras_strategies.training._many.variants import (
 
 Engine = Literal["auto", "one_after_another", "one_program"]
 _ENGINES = ("auto", "one_after_another", "one_program")
+# Steps in all from which one program pays for its compilation, longer than a step's.
+_MIN_STEPS_OF_ONE_PROGRAM = 1000
 # Batches of the epochs that the two engines are timed on.
-_TIMED_BATCHES = 64
+_TIMED_BATCHES = 16
+# The part of the time side by side that members are hoped to save one by one.
+_HOPED_PART = 0.3
 
 
 def fit_many(
@@ -156,8 +160,8 @@ def fit_many(
     trained: dict[int, Any] = {}
     for group in groups:
         calls = [own[number] for number in group.members]
-        if choice.engine == "one_program":
-            compiled = program if group is timed else None
+        compiled = program if group is timed else None
+        if compiled is not None or choice.engine == "one_program":
             results = one_program.train(start, group, calls, source, fit, compiled)
             if bar is not None:
                 bar.add(len(calls))
@@ -297,28 +301,32 @@ def _engine(engine, start, groups, callbacks, source, shuffle, steps):
         note = "One after another: convolutions in a compiled loop are slow on a CPU."
         return _Choice("one_after_another", [note])
     group = max(groups, key=lambda group: len(group.members))
-    if len(group.members) < 2 or steps < one_after_another.MIN_STEPS_TO_MEASURE:
-        return _Choice("one_after_another", ["One after another: few steps."])
-    first = group._replace(variants=group.variants[:1])
     count = len(group.members)
-    one, _ = _seconds(start, first, source, shuffle)
-    many, program = _seconds(start, group, source, shuffle)
+    if count < 2 or steps < _MIN_STEPS_OF_ONE_PROGRAM:
+        return _Choice("one_after_another", ["One after another: few steps."])
+    many, compilation, program = _seconds(start, group, source, shuffle)
+    remaining = many * steps / (count * min(_TIMED_BATCHES, source.batches))
+    if remaining * _HOPED_PART < compilation:
+        note = f"One program: {remaining:.1f} s of steps pay for no other compilation."
+        return _Choice("one_program", [note], (group, program))
+    first = group._replace(variants=group.variants[:1])
+    one, _, alone = _seconds(start, first, source, shuffle)
     ratio = count * one / many
     text = f"one program is {ratio:.2f} times as fast as {count} in a row"
     if ratio > 1:
         notes = [f"One program: measured, {text}."]
         return _Choice("one_program", notes, (group, program))
-    return _Choice("one_after_another", [f"One after another: measured, {text}."])
+    notes = [f"One after another: measured, {text}."]
+    return _Choice("one_after_another", notes, (group, alone))
 
 
 def _seconds(start, group, source, shuffle):
-    """`(seconds, program)`: the shorter of two short epochs, and what was compiled."""
-    count = len(group.variants)
+    """`(seconds, seconds of compilation, program)` of a short epoch: the shortest."""
+    active, times = np.ones(len(group.variants), bool), []
     with group.numbers.held(), start.constants.of(group.variants[0]):
         program = one_program.of_source(start, group, source, shuffle)
-        times = []
-        for _ in range(3):
+        for _ in range(4):
             begin = time.perf_counter()
-            program.epoch(np.ones(count, bool), _TIMED_BATCHES)
+            program.epoch(active, _TIMED_BATCHES)
             times.append(time.perf_counter() - begin)
-    return min(times[1:]), program
+    return min(times[1:]), times[0] - min(times[1:]), program

@@ -1,5 +1,6 @@
 """Members trained side by side as one JAX program: `vmap` over their states."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from keras_strategies.training._blocks.loop_jax import like, rows_of_batch, to_d
 from keras_strategies.training._data.arrays import num_batches
 from keras_strategies.training._many.member import Member
 from keras_strategies.training._many.one_after_another import Group, Start
+from keras_strategies.training._many.variants import Variant
 
 _BATCH_HOOKS = [
     f"on_{kind}{part}_{end}"
@@ -65,7 +67,7 @@ class OneProgram:
     ):
         import jax
 
-        self._jax, self.start, self.variants = jax, start, group.variants
+        self._jax, self.start = jax, start
         self._numbers = group.numbers
         self.model = start.model
         self._size, self._shuffle = batch_size, shuffle
@@ -74,24 +76,25 @@ class OneProgram:
         self._rows = len(jax.tree.leaves(data)[0])
         self.model.reset_metrics()
         self._reset_metrics = [v.value for v in self.model.metrics_variables]
-        self.begin()
+        self.begin(group.variants)
         order = 0 if shuffle else None
         # The old states are still needed for members that have stopped.
         self._train = jax.jit(jax.vmap(self._training_epoch, (0, None, order, None)))
         self._test = jax.jit(jax.vmap(self._evaluation, (0, None, None)))
         self._member = jax.jit(_member_of)
 
-    def begin(self) -> None:
-        """Puts all members at their beginning; what is compiled stays."""
+    def begin(self, variants: Sequence[Variant]) -> None:
+        """Puts so many members at their beginning; what is compiled stays."""
+        self.variants = list(variants)
         states = []
-        for variant in self.variants:
+        for variant in variants:
             self.start.assign(variant)
             with self.start.constants.of(variant):
                 self._numbers.take()
-            states.append(self._state())
-        self.states: Any = self._jax.tree.map(
-            lambda *leaves: self._jax.numpy.stack(leaves), *states
-        )
+            states.append(tuple(host_values(part) for part in self._variables))
+        # Stacked on the host, where no shape has to be compiled.
+        stacks = self._jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+        self.states: Any = self._jax.device_put(stacks)
         self._orders = [np.random.default_rng(v.seed) for v in self.variants]
 
     @property
@@ -128,24 +131,28 @@ class OneProgram:
         jax, size = self._jax, self._size
         full, rest = divmod(len(jax.tree.leaves(data)[0]), size)
 
-        def batch_step(number, state, rows):
+        # Compiled by itself, so that it is traced once for the shapes and the loop.
+        @functools.partial(jax.jit, static_argnames="rows")
+        def batch_step(number, state, data, order, rows):
             batch = rows_of_batch(jax, data, order, number * size, rows)
             logs, new = step(state, batch)
             return logs, like(jax, state, new)
 
         logs = {}
         if full:
-            shapes, _ = jax.eval_shape(lambda s: batch_step(0, s, size), state)
+            first = jax.ShapeDtypeStruct((), np.int32)
+            shape_of = functools.partial(batch_step, rows=size)
+            shapes, _ = jax.eval_shape(shape_of, first, state, data, order)
             empty = jax.tree.map(lambda s: jax.numpy.zeros(s.shape, s.dtype), shapes)
 
             def body(number, both):
-                logs, new = batch_step(number, both[1], size)
+                logs, new = batch_step(number, both[1], data, order, rows=size)
                 return like(jax, empty, logs), new
 
             steps = jax.numpy.minimum(full, most)
             logs, state = jax.lax.fori_loop(0, steps, body, (empty, state))
         if rest:
-            logs, state = batch_step(full, state, rest)
+            logs, state = batch_step(np.int32(full), state, data, order, rows=rest)
         return logs, state
 
     def epoch(
@@ -187,10 +194,8 @@ class OneProgram:
     def train(self, epochs: int, callbacks: Sequence[list[Any]]) -> list[Member]:
         """Trains all members; each stops by its own callbacks."""
         batches = num_batches(self._rows, self._size)
-        members: dict[int, Member] = {}
         lists = []
         for number, own in enumerate(callbacks):
-            state = self._assign(number)
             self.model.stop_training = False
             lists.append(
                 keras.callbacks.CallbackList(
@@ -202,8 +207,7 @@ class OneProgram:
                     verbose=0,
                 )
             )
-            lists[-1].on_train_begin()
-            self._take(number, state)
+            self._hook(callbacks, number, lists[-1].on_train_begin)
         active = np.ones(len(self.variants), bool)
         for epoch in range(epochs):
             if not active.any():
@@ -218,14 +222,21 @@ class OneProgram:
                 if self.model.stop_training:
                     active[number] = False
         for number, own in enumerate(lists):
-            self._assign(number)
-            own.on_train_end()
-            members[number] = Member(
-                self.variants[number],
-                dict(_history(own)),
-                host_values(self.start.variables),
+            self._hook(callbacks, number, own.on_train_end)
+        stacks = [leaf for part in self.states[:2] for leaf in map(np.asarray, part)]
+        of_variable = {
+            id(variable): stack
+            for variable, stack in zip(
+                [*self._variables[0], *self._variables[1]], stacks, strict=True
             )
-        return [members[number] for number in range(len(self.variants))]
+        }
+        values = [of_variable[id(variable)] for variable in self.start.variables]
+        return [
+            Member(variant, dict(_history(own)), [stack[number] for stack in values])
+            for number, (variant, own) in enumerate(
+                zip(self.variants, lists, strict=True)
+            )
+        ]
 
     def _hook(self, callbacks, number, hook, *arguments):
         """Calls a hook of a member with its state in the model."""
@@ -277,14 +288,18 @@ def train(
 ) -> list[Member]:
     """Trains members of one program side by side.
 
-    With `program`, what was compiled for these members to time it is used.
+    With `program`, what was compiled to time it is used: that of all these members, or
+    that of the first one, which then trains them one after another.
     """
     with group.numbers.held(), start.constants.of(group.variants[0]):
         if program is None:
             program = of_source(start, group, source, fit["shuffle"])
-        else:
-            program.begin()
-        return program.train(fit["epochs"], callbacks)
+        members, width = [], len(program.variants)
+        for number in range(0, len(group.variants), width):
+            program.begin(group.variants[number : number + width])
+            own = callbacks[number : number + width]
+            members += program.train(fit["epochs"], own)
+        return members
 
 
 def of_source(start: Start, group: Group, source: Any, shuffle: bool) -> OneProgram:
