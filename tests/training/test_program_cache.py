@@ -52,13 +52,14 @@ def trained(numbers, seed, models=None, batch_size=8, **kwargs):
 
     def results(model):
         history = model.fit(X, Y, batch_size=batch_size, **settings).history
-        return history, model.get_weights(), model.optimizer.variables
+        return history, model.get_weights()
 
     if models is None:
-        history, weights, slots = results(model)
+        history, weights = results(model)
     else:
         with models.model_for(model) as shared:
-            history, weights, slots = results(shared)
+            history, weights = results(shared)
+    slots = model.optimizer.variables
     return history, weights, [np.array(keras.ops.convert_to_numpy(s)) for s in slots]
 
 

@@ -28,7 +28,10 @@ from keras_strategies.training._many.variants import (
     Variant,
     set_learning_rate,
 )
-from keras_strategies.training._programs.held_numbers import HeldNumbers
+from keras_strategies.training._programs.held_numbers import (
+    HeldNumbers,
+    can_hold_numbers,
+)
 from keras_strategies.training._programs.model_form import model_form
 from keras_strategies.training._programs.step_audit import audited_step
 from keras_strategies.training.execution_plan import installed_plan
@@ -137,7 +140,7 @@ def by_program(start: Start, variants: Sequence[Variant]) -> list[Group]:
 
 def _form(start, variant):
     """The key of a variant's program and what may be its variables."""
-    if keras.backend.backend() == "torch" or start.draws.has_own_code:
+    if not can_hold_numbers() or start.draws.has_own_code:
         return variant.constants, {}
     form = model_form(start.model, holds_numbers=True)
     return form.key, form.numbers

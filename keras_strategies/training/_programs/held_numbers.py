@@ -20,9 +20,10 @@ def can_hold_numbers() -> bool:
     """Whether a compiled program takes variables that no layer owns as arguments.
 
     A program of TensorFlow refers to any variable. JAX takes the values of those that
-    Keras lists as arguments, and any other value as a constant.
+    Keras lists as arguments, and any other value as a constant: they are listed while a
+    model is fitted. Torch has no such program.
     """
-    return keras.backend.backend() == "tensorflow"
+    return keras.backend.backend() != "torch"
 
 
 def runs_functions_eagerly() -> bool:
