@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_strategies import augmentation
-from keras_strategies.augmentation._image import _distortions
-from keras_strategies.augmentation._image._blur_ops import kernels
+from keras_strategies.augmentation._image.geometry import distortions as _distortions
+from keras_strategies.augmentation._image.quality.blur_ops import kernels
 
 GEOMETRIC = {
     "RandomOpticalDistortion": lambda **a: augmentation.RandomOpticalDistortion(
