@@ -7,7 +7,8 @@ those of the accelerated one. `KERAS_BACKEND=jax` measures the JAX backend.
 
 `--callbacks` adds three that act at each step, to both. `--fit 1 5 30` measures
 `training.fit` instead: whole trainings of so many epochs, each with a new model, from
-its first step on, with nothing stored of earlier runs.
+its first step on, with nothing stored of earlier runs. `--bare` adds to the row of the
+MLP what its epoch takes in plain JAX, as one program without Keras.
 """
 
 import argparse
@@ -231,6 +232,20 @@ def compare(
     }
 
 
+def bare(row, given):
+    """Prints the epoch of the MLP in plain JAX."""
+    from _bare_scan import bare_epoch
+
+    x, y = data("mlp", given.samples)
+    seconds = bare_epoch(x, y, BATCH, given.callbacks, 4 * given.rounds)
+    faster, longer = row["plain"] / seconds, row["fast"] / seconds
+    print(
+        f"  plain JAX takes {seconds:.3f} s an epoch, {faster:.2f} times as fast as plain "
+        f"fit; the plan takes {longer:.2f} times as long as it",
+        flush=True,
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=tuple(MODELS), nargs="+", default=[*MODELS])
@@ -242,6 +257,7 @@ def main():
     parser.add_argument("--plans", action="store_true", help="print their tables")
     parser.add_argument("--callbacks", action="store_true", help="three at each step")
     parser.add_argument("--fit", type=int, nargs="+", help="epochs of training.fit")
+    parser.add_argument("--bare", action="store_true", help="the MLP in plain JAX too")
     given = parser.parse_args()
     os.environ["KERAS_STRATEGIES_CACHE"] = ""  # nothing of earlier runs
     if given.fit:
@@ -270,6 +286,8 @@ def main():
             f"({least:.2f} to {most:.2f}){target}",
             flush=True,
         )
+        if given.bare and name == "mlp":
+            bare(row, given)
         if given.plans:
             print(row["plan"].table(), row["plan"].explain(), sep="\n", flush=True)
 
