@@ -240,8 +240,8 @@ def bare(row, given):
     seconds = bare_epoch(x, y, BATCH, given.callbacks, 4 * given.rounds)
     faster, longer = row["plain"] / seconds, row["fast"] / seconds
     print(
-        f"  plain JAX takes {seconds:.3f} s an epoch, {faster:.2f} times as fast as plain "
-        f"fit; the plan takes {longer:.2f} times as long as it",
+        f"  plain JAX takes {seconds:.3f} s an epoch, {faster:.2f} times as fast as "
+        f"plain fit; the plan takes {longer:.2f} times as long as it",
         flush=True,
     )
 
