@@ -8,7 +8,7 @@ those of the accelerated one. `KERAS_BACKEND=jax` measures the JAX backend.
 `--callbacks` adds three that act at each step, to both. `--fit 1 5 30` measures
 `training.fit` instead: whole trainings of so many epochs, each with a new model, from
 its first step on, with nothing stored of earlier runs; `--processor` counts processor
-time there, which a busy machine does not change as much. `--bare` adds to the row of the
+time there, which a busy machine changes less. `--bare` adds to the row of the
 MLP what its epoch takes in plain JAX, as one program without Keras.
 """
 
