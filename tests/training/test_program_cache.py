@@ -120,6 +120,24 @@ def test_what_changes_the_program_is_another_structure(change):
     assert forms[0].key != forms[1].key
 
 
+class Reading(keras.layers.Layer):
+    """Computes with the rate of a dropout, which would be a constant of the trace."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.dropout = keras.layers.Dropout(rate)
+
+    def call(self, inputs, training=False):
+        return self.dropout(inputs, training=training) * (1 + self.dropout.rate)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Torch compiles nothing")
+def test_numbers_that_own_code_reads_are_no_variables():
+    forms = [model_form(own_model(Reading(rate)), True) for rate in (0.1, 0.2)]
+    assert forms[0].key != forms[1].key
+    assert not forms[0].numbers
+
+
 class Own(keras.layers.Layer):
     """Has a factor that no config tells."""
 

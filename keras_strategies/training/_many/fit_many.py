@@ -87,7 +87,7 @@ def fit_many(
             are, or dicts), `"weight_decay"` (of the optimizer). Members share a program
             whatever their numbers, but a 0 is another program, and so is another rate
             of a layer that is no plain `Dropout` (of noise, of a recurrent layer), or
-            another number where the model has code of yours, which may read it.
+            another number where code of yours in the model may read it.
         data: `(x, y)` or `(x, y, sample_weight)` of arrays, or a `tf.data.Dataset` or
             `PyDataset`.
         epochs: Epochs of each member. Defaults to `1`.

@@ -31,6 +31,7 @@ from keras_strategies.training._many.variants import (
     Variant,
     set_learning_rate,
 )
+from keras_strategies.training._programs.description import NotUnderstoodError
 from keras_strategies.training._programs.held_numbers import (
     HeldNumbers,
     can_hold_numbers,
@@ -118,7 +119,7 @@ def by_program(start: Start, variants: Sequence[Variant]) -> list[Group]:
     """The groups of the variants, in order.
 
     The numbers that differ are held as variables where only Keras's own code reads
-    them; others are constants of a program, which another value needs anew.
+    them; any others are constants of a program, and make another one.
     """
     forms = {}
     for variant in {variant.constants: variant for variant in variants}.values():
@@ -143,10 +144,13 @@ def by_program(start: Start, variants: Sequence[Variant]) -> list[Group]:
 
 def _form(start, variant):
     """The key of a variant's program and what may be its variables."""
-    if not can_hold_numbers() or start.draws.has_own_code:
-        return variant.constants, {}
-    form = model_form(start.model, holds_numbers=True)
-    return form.key, form.numbers
+    try:
+        if can_hold_numbers():
+            form = model_form(start.model, holds_numbers=True)
+            return form.key, form.numbers
+    except NotUnderstoodError:
+        pass  # then numbers are constants
+    return variant.constants, {}
 
 
 def train(

@@ -65,6 +65,8 @@ class Description:
         self.variables: list[Any] = []
         #: Whether code was met that is not of a library.
         self.has_own_code = False
+        #: Names of attributes and globals that this code uses.
+        self.own_names: set[str] = set()
         # Names that Keras numbers anew for each model, and what they are called here.
         self.names: dict[str, str] = {}
 
@@ -222,7 +224,9 @@ class Description:
         if is_of_library(function):
             return "function", name, *closed
         self.has_own_code = True
-        used = sorted(_names(code) & function.__globals__.keys())
+        names = _names(code)
+        self.own_names |= names
+        used = sorted(names & function.__globals__.keys())
         values = [
             (key, self.of(function.__globals__[key], f"{path}:{key}")) for key in used
         ]

@@ -22,7 +22,7 @@ from keras_strategies.training._programs.description import (
 )
 
 # Numbers of Keras's that a program can take as a variable, by class: these are read
-# while a step is traced, and nowhere else.
+# while a step is traced, and by Keras's own code nowhere else.
 _NUMBERS = {
     "Dropout": ("rate",),
     "L1": ("l1",),
@@ -35,6 +35,9 @@ _NUMBERS = {
     ),
 }
 _HELD = "<number>"
+# Names by which code of the user's may read them too, and compute with constants.
+_READERS = {name for names in _NUMBERS.values() for name in names}
+_READERS |= {"getattr", "vars", "__dict__"}
 
 
 class Number(NamedTuple):
@@ -75,7 +78,7 @@ def model_form(model: keras.Model, holds_numbers: bool = False) -> ModelForm:
     Args:
         model: The model.
         holds_numbers: Whether numbers may be variables of a program; else they belong
-            to the key.
+            to the key, as they do where code of the user's may read them.
 
     Raises:
         NotUnderstoodError: If a part could compute with anything; the message names it.
@@ -86,7 +89,11 @@ def model_form(model: keras.Model, holds_numbers: bool = False) -> ModelForm:
         raise NotUnderstoodError("training is distributed over devices")
     if not model.optimizer.built:  # built again, some make new variables
         model.optimizer.build(model.trainable_variables)
-    return _Reading(model, holds_numbers).form()
+    reading = _Reading(model, holds_numbers)
+    form = reading.form()
+    if form.numbers and reading.text.own_names & _READERS:
+        return _Reading(model, holds_numbers=False).form()
+    return form
 
 
 class _Reading:
