@@ -3,7 +3,8 @@
     scripts/benchmark fit_many [--epochs N] [--processor]
 
 Members differ in seed and learning rate and train for `N` epochs (10) on generated
-data: 8 dense networks of 784-128-10, 16 of 64-64-10, 8 small convolutional ones. Beside
+data: 8 dense networks of 784-128-10, 16 of 64-64-10, 8 small convolutional ones, and 8
+of 64-64-10 that differ in dropout rate and factor of L2 too. Beside
 them, the same members by plain `fit`, a new model for each, and by `accelerate` with a
 new model for each; three of them and one, counted as often as there are members.
 Figures are seconds and the ratio of each to `fit_many`, in one run. With `--processor`
@@ -40,6 +41,13 @@ def _convolutional():
     return _compiled([*layers, keras.layers.Dense(10, "softmax")])
 
 
+def _penalized():
+    penalty = keras.regularizers.L2(1e-3)
+    layers = [keras.Input((64,)), keras.layers.Dropout(0.5)]
+    layers += [keras.layers.Dense(64, "relu", kernel_regularizer=penalty)]
+    return _compiled([*layers, keras.layers.Dense(10, "softmax")])
+
+
 def _compiled(layers):
     model = keras.Sequential(layers)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -50,6 +58,7 @@ ROWS = {
     "8 x 784-128-10": (_dense(784, 128), 8, (784,)),
     "16 x 64-64-10": (_dense(64, 64), 16, (64,)),
     "8 x small CNN": (_convolutional, 8, (12, 12, 1)),
+    "8 x other dropout, L2": (_penalized, 8, (64,)),
 }
 
 WARM = np.zeros((32, 64), "float32"), np.zeros(32, "int32")
@@ -60,6 +69,10 @@ def _loop(build, variants, data, epochs, accelerated):
         keras.utils.set_random_seed(variant["seed"])
         model = build()
         model.optimizer.learning_rate = variant["learning_rate"]
+        if "dropout" in variant:
+            dropout, dense, _ = model.layers
+            dropout.rate = variant["dropout"]
+            dense.kernel_regularizer.l2 = variant["l2"]
         if accelerated:
             training.accelerate(model, *data)
         model.fit(*data, epochs=epochs, verbose=0)
@@ -77,6 +90,9 @@ def _row(name, epochs, clock):
     x = random.normal(size=(2000, *shape)).astype("float32")
     data = (x, random.integers(0, 10, 2000))
     variants = [{"seed": n, "learning_rate": 1e-3 * (1 + n % 3)} for n in range(count)]
+    if build is _penalized:
+        for n, variant in enumerate(variants):
+            variant |= {"dropout": 0.1 + 0.05 * n, "l2": 1e-4 * (1 + n)}
     ours, result = _seconds(
         lambda: training.fit_many(build, variants, data, epochs=epochs), clock
     )
