@@ -144,13 +144,14 @@ def by_program(start: Start, variants: Sequence[Variant]) -> list[Group]:
 
 def _form(start, variant):
     """The key of a variant's program and what may be its variables."""
+    alone = variant.constants, {}
+    if not can_hold_numbers():
+        return alone
     try:
-        if can_hold_numbers():
-            form = model_form(start.model, holds_numbers=True)
-            return form.key, form.numbers
+        form = model_form(start.model, holds_numbers=True)
     except NotUnderstoodError:
-        pass  # then numbers are constants
-    return variant.constants, {}
+        return alone
+    return form.key, form.numbers
 
 
 def train(
