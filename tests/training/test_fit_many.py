@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import export, training
-from keras_strategies.training._many import one_after_another
+from keras_strategies.training._many import fit_many, one_after_another
 from keras_strategies.training._many.initial_draws import InitialDraws
 from keras_strategies.training._many.seeds import Seeds
 
@@ -158,9 +158,19 @@ def test_members_of_other_numbers_share_a_program(engine, monkeypatch, tmp_path)
         np.testing.assert_array_equal(mine, other)
 
 
-def test_members_are_the_same_by_the_way_that_is_chosen(monkeypatch):
-    """However long members are: the limit is set so that a way is chosen here."""
+@pytest.mark.parametrize("best", [None, "alone"] if IS_JAX else [None])
+def test_members_are_the_same_by_the_way_that_is_chosen(best, monkeypatch):
+    """However long members are: the limits are set so that a way is chosen here."""
     monkeypatch.setattr(one_after_another, "MIN_STEPS_TO_MEASURE", 1)
+    monkeypatch.setattr(fit_many, "_MIN_STEPS_OF_ONE_PROGRAM", 1)
+    seconds = fit_many._seconds
+
+    def measured(start, group, *args):
+        program = seconds(start, group, *args)[2]
+        return float(len(group.variants) > 1), 0.0, program
+
+    if best == "alone":  # and another program is compiled, as it costs nothing
+        monkeypatch.setattr(fit_many, "_seconds", measured)
     traced = []
 
     class Counted(kl.Layer):
@@ -184,8 +194,10 @@ def test_members_are_the_same_by_the_way_that_is_chosen(monkeypatch):
     ):
         np.testing.assert_allclose(mine, other, atol=1e-5)
     np.testing.assert_allclose(result.histories[2]["loss"], history["loss"], atol=1e-5)
-    if IS_JAX:  # a program of one member and one of three, each traced once
-        assert calls <= 12
+    if IS_JAX:  # a program of three members, and one of a single one
+        engine = "one_program" if best is None else "one_after_another"
+        assert result.engine == engine
+        assert calls <= (6 if best is None else 12)
 
 
 def test_shuffled_rows_are_those_of_the_seed():

@@ -75,8 +75,9 @@ def fit_many(
       states. Rows are shuffled by NumPy, for each member in the order of its seed. It
       pays where a step of one member does not use the device, as small models on an
       accelerator; on a CPU it may be slower.
-    - `"auto"`: one program where it is possible and measured to be faster, else one
-      after another.
+    - `"auto"`: one program where it is possible and there are enough steps in all
+      (1,000), else one after another. A program of one member is compiled as well, and
+      used if it is measured to be faster, where the steps that remain may pay for it.
 
     Args:
         build_fn: Function without arguments that returns a built, compiled model.
