@@ -97,6 +97,7 @@ class ExecutionPlan(Report):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
+        """One dict a measured candidate, with its time beside that of plain `fit`."""
         plain = next(
             (item.seconds for item in self.measurements if item.name == PLAIN.name),
             None,
@@ -115,10 +116,12 @@ class ExecutionPlan(Report):
 
     @property
     def choice(self) -> str:
+        """The name of the chosen way to run training steps."""
         return self.choices["train"]
 
     @property
     def is_installed(self) -> bool:
+        """Whether a model runs its steps by this plan."""
         return self._interceptor is not None
 
     def install(self, model: keras.Model) -> "ExecutionPlan":

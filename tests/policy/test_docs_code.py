@@ -101,9 +101,6 @@ class _History:
 def _names(page, digits):
     names = {"__name__": "page", "keras": keras, "np": np, **digits}
     names["model"] = classifier()
-    if page == "getting_started.md":
-        inputs, outputs = names["model"].inputs, names["model"].outputs
-        keras.Model(inputs, outputs).save("model.keras")
     if page == "export.md":
         names["model"] = classifier("attention", "head", "detections")
     if page == "distillation.md":

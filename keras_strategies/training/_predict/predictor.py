@@ -75,6 +75,7 @@ class Predictor:
 
     @property
     def programs(self) -> dict[tuple[tuple[int, ...], ...], str]:
+        """The kind of each program, by the shapes of its inputs."""
         return {
             tuple(shape for shape, _ in key): kind
             for key, (kind, _) in self._programs.items()
