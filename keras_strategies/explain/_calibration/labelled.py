@@ -105,6 +105,8 @@ def labelled(
         checks.fail(rule, labels=[float(labels.min()), float(labels.max())])
     one_hot = is_full and classes > 1 and bool((labels.sum(axis=-1) == 1).all())
     if kind is None:
+        # Rows of probabilities that do not sum up to 1, or labels with several ones or
+        # none, are labels of their own.
         inside = values.min() >= 0 and values.max() <= 1 + 1e-3
         several = inside and not sum_to_one(values)
         kind = "sigmoid" if several or (is_full and not one_hot) else "softmax"
