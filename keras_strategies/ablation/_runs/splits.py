@@ -143,8 +143,13 @@ def _given(splits, rest, classes, count, runs):
         both = np.concatenate([training, test])
         if both.dtype.kind not in "iu" or both.min() < 0 or both.max() >= count:
             checks.fail("`splits` must hold positions of samples", samples=count)
-        if np.intersect1d(training, test).size:
-            checks.fail("training and test positions in `splits` must not overlap")
+        shared = np.intersect1d(training, test)
+        if shared.size:
+            checks.fail(
+                "training and test positions in `splits` must not overlap",
+                split=number,
+                positions_in_both=shared[:5].tolist(),
+            )
         training, test = (np.intersect1d(side, rest) for side in (training, test))
         if min(len(training), len(test)) < _FEWEST:
             checks.fail(

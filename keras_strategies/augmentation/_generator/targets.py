@@ -161,7 +161,14 @@ class Boxes:
             _check_count("labels", labels, count)
             self._labels, has_label = _padded(labels, (), "labels")
             if not np.array_equal(has_label, self._is_valid):
-                checks.fail("`boxes` must have one label a box")
+                differs = (has_label != self._is_valid).any(axis=1)
+                image = int(np.flatnonzero(differs)[0])
+                checks.fail(
+                    "`boxes` must have one label a box",
+                    image=image,
+                    boxes=int(self._is_valid[image].sum()),
+                    labels=int(has_label[image].sum()),
+                )
         self._size = shape[:2]
         bounds = {"low": 0, "high": 1}
         self._limits = (

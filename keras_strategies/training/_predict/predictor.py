@@ -279,7 +279,11 @@ class Predictor:
 
     def _without_rows(self, structure, arrays):
         if self._stateful:
-            raise ValueError("A model with state cannot predict for 0 rows.")
+            checks.fail(
+                "A model with state cannot predict for 0 rows: its answer would change "
+                "the state",
+                shapes=[array.shape for array in arrays],
+            )
         one = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
         outputs = keras.tree.flatten(self(_nested(structure, one)))
         return _nested(self._outputs, [output[:0] for output in outputs])
