@@ -13,10 +13,12 @@ from keras_strategies.tuning._private import oracles as private_oracles
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.reports import prepare_tensorboard
-from keras_strategies.tuning.search import _checkpoints, _folds, _misuse
-from keras_strategies.tuning.search._after_epoch import AfterEpoch, BestValue
-from keras_strategies.tuning.search._resuming import Resuming
-from keras_strategies.tuning.search._shared_models import SharedModels
+from keras_strategies.tuning.search._setup import misuse
+from keras_strategies.tuning.search._setup.resuming import Resuming
+from keras_strategies.tuning.search._trials import checkpoints
+from keras_strategies.tuning.search._trials import folds as _folds
+from keras_strategies.tuning.search._trials.after_epoch import AfterEpoch, BestValue
+from keras_strategies.tuning.search._trials.shared_models import SharedModels
 
 # Arguments of `fit` that can be searched.
 FIT_ARGUMENTS = ("batch_size", "epochs")
@@ -126,7 +128,7 @@ class ModelFits(Resuming):
         self._check_feasible(hp)  # of what the model has just declared
         has_plain_fit = type(self.hypermodel).fit is keras_tuner.HyperModel.fit
         if has_plain_fit:
-            _misuse.check_compiled(model)
+            misuse.check_compiled(model)
         for name in FIT_ARGUMENTS:
             # What a build function declares under these names is meant for `fit`.
             if name in hp.values and (has_plain_fit or name in self._fit_ranges):
@@ -138,7 +140,7 @@ class ModelFits(Resuming):
                 results = self.hypermodel.fit(hp, model, *args, **kwargs)
             self._note_plain(self._shared_models.reason)
         path = private.build_config_path(self, trial.trial_id)
-        _checkpoints.write_build_config(path, model)
+        checkpoints.write_build_config(path, model)
         return results
 
     def _build_model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -147,7 +149,7 @@ class ModelFits(Resuming):
         if earlier is None or self.oracle.fidelity == "data":
             return model
         # Hyperband and population based training go on from that trial.
-        rate = _checkpoints.prepared_optimizer(model)
+        rate = checkpoints.prepared_optimizer(model)
         try:
             self._load_weights(model, earlier)
         except ValueError as error:
@@ -161,7 +163,7 @@ class ModelFits(Resuming):
         return model
 
     def _load_weights(self, model: keras.Model, trial_id: str) -> None:
-        _checkpoints.read_weights(
+        checkpoints.read_weights(
             model,
             private.build_config_path(self, trial_id),
             self.checkpoint_path(trial_id),

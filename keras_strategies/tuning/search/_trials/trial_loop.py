@@ -21,13 +21,14 @@ from keras_strategies.tuning.oracles import (
     HyperbandOracle,
     PopulationBasedTrainingOracle,
 )
-from keras_strategies.tuning.search import _checkpoints, _misuse
 from keras_strategies.tuning.search._arguments import check_trial_limit
-from keras_strategies.tuning.search._model_fits import (
+from keras_strategies.tuning.search._setup import misuse
+from keras_strategies.tuning.search._trials import checkpoints
+from keras_strategies.tuning.search._trials.model_fits import (
     FIT_ARGUMENTS,
     ModelFits,
 )
-from keras_strategies.tuning.search._trial_metrics import (
+from keras_strategies.tuning.search._trials.trial_metrics import (
     reduce_results,
     reported_metrics,
 )
@@ -75,8 +76,8 @@ class TrialLoop(ModelFits):
     ) -> Iterator[None]:
         """Checks the arguments, shows the budget and then the progress."""
         if type(self).run_trial is self._own_run_trial():
-            _misuse.check_hypermodel(self.hypermodel)
-            _misuse.check_data(self.hypermodel, fit_args, fit_kwargs)
+            misuse.check_hypermodel(self.hypermodel)
+            misuse.check_data(self.hypermodel, fit_args, fit_kwargs)
         for name in FIT_ARGUMENTS:
             if name in self._fit_ranges and fit_kwargs.get(name) is not None:
                 checks.fail(
@@ -246,7 +247,7 @@ class TrialLoop(ModelFits):
         if self._isolated is None:
             return self.evaluate_remote(trial, *fit_args, **fit_kwargs)
         self._check_feasible(trial.hyperparameters)
-        _checkpoints.remove_checkpoint(self.checkpoint_path(trial.trial_id))
+        checkpoints.remove_checkpoint(self.checkpoint_path(trial.trial_id))
         return self._isolated.run(trial)
 
     def evaluate_remote(
@@ -262,7 +263,7 @@ class TrialLoop(ModelFits):
             **fit_kwargs: Keyword arguments of `fit`.
         """
         self._check_feasible(trial.hyperparameters)
-        _checkpoints.remove_checkpoint(self.checkpoint_path(trial.trial_id))
+        checkpoints.remove_checkpoint(self.checkpoint_path(trial.trial_id))
         return self._evaluate(trial, *fit_args, **fit_kwargs)
 
     def _evaluate(
@@ -314,4 +315,4 @@ class TrialLoop(ModelFits):
         best_ids = {t.trial_id for t in best}
         for trial_id in self.oracle.end_order:
             if trial_id not in best_ids:
-                _checkpoints.remove_checkpoint(self.checkpoint_path(trial_id))
+                checkpoints.remove_checkpoint(self.checkpoint_path(trial_id))

@@ -13,8 +13,8 @@ from keras_strategies.tuning._private import hyperparameters as private_space
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._private.tuners import trial_folder
 from keras_strategies.tuning._space import Trial
-from keras_strategies.tuning.oracles import _repair
-from keras_strategies.tuning.oracles._display import SearchDisplay
+from keras_strategies.tuning.oracles._search_state import repair
+from keras_strategies.tuning.oracles._search_state.display import SearchDisplay
 from keras_strategies.tuning.pruners import Pruner
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -99,7 +99,7 @@ class StoredOracle(private.OracleHooks):
     def _write_trial(self, trial: Trial) -> None:
         path = self._trial_path(trial.trial_id)
         checked_json.write(
-            path, {**trial.get_state(), _repair.RECORD: self._record(trial.trial_id)}
+            path, {**trial.get_state(), repair.RECORD: self._record(trial.trial_id)}
         )
 
     def _record(self, trial_id: str) -> dict[str, Any]:
@@ -135,26 +135,26 @@ class StoredOracle(private.OracleHooks):
         """
         self.trials, records = {}, {}
         path = self._state_path()
-        state = _repair.read_or_set_aside(
+        state = repair.read_or_set_aside(
             path,
             "The search goes on from the files of its trials.",
-            _repair.ORACLE_KEYS,
+            repair.ORACLE_KEYS,
         )
         self._digest_on_disk = checked_json.digest_of(path)
         listed = (state or {}).get("start_order", [])
         for trial_id, path in self._trial_files(listed).items():
-            trial = _repair.read_or_set_aside(
-                path, f"Trial {trial_id} will run again.", _repair.TRIAL_KEYS
+            trial = repair.read_or_set_aside(
+                path, f"Trial {trial_id} will run again.", repair.TRIAL_KEYS
             )
             if trial is not None:
-                records[trial_id] = trial.pop(_repair.RECORD, {})
+                records[trial_id] = trial.pop(repair.RECORD, {})
                 self.trials[trial_id] = _space.trial_from_state(trial)
         if state is None:
-            self.set_state(_repair.state_of_trials(records))
+            self.set_state(repair.state_of_trials(records))
             self._rebuild()
         else:
             missing = set(listed) - self.trials.keys()
-            self.set_state(_repair.without_trials(state, missing))
+            self.set_state(repair.without_trials(state, missing))
         self._requeue_unfinished()
         self._resumed_trials, self.ongoing_trials = self.ongoing_trials, {}
 
@@ -162,7 +162,7 @@ class StoredOracle(private.OracleHooks):
         """`{trial id: path}` of those in the folder and those that are listed."""
         folder = private.project_folder(self)
         paths = {key: self._trial_path(key) for key in listed}
-        return {**paths, **_repair.trial_files(folder)}
+        return {**paths, **repair.trial_files(folder)}
 
     def _trial_path(self, trial_id: str) -> str:
         return os.path.join(self.trial_folder(trial_id), "trial.json")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_strategies._internal import checks
-from keras_strategies.export.artifact._standard_metadata import (
+from keras_strategies.export.artifact._standard.standard_metadata import (
     ACTIVATIONS,
     TRANSFORMATIONS,
 )

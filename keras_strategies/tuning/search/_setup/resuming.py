@@ -11,7 +11,8 @@ from keras_strategies._internal.folder_lock import FolderLock
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning.oracles import OptunaStorageOracle
-from keras_strategies.tuning.search import _description, _folders
+from keras_strategies.tuning.search._setup import description as _description
+from keras_strategies.tuning.search._setup import folders
 
 OnChange = Literal["check", "adopt"]
 
@@ -33,7 +34,7 @@ class Resuming(private.TunerHooks):
         # KerasTuner looks for the file of the tuner, which may be lost alone.
         if isinstance(self.oracle, OptunaStorageOracle):
             self._join_storage()
-        elif _folders.has_search(str(self.project_dir)):
+        elif folders.has_search(str(self.project_dir)):
             self.reload()
         else:
             self._declared_space()
@@ -92,7 +93,7 @@ class Resuming(private.TunerHooks):
         declared = self._declared_space()
         oracle = self.oracle
         oracle.reload()
-        old = _folders.read_description(str(self.project_dir))
+        old = folders.read_description(str(self.project_dir))
         new = _description.describe(self, declared)
         if old is None:  # of KerasTuner, or lost
             self._check_metrics()
@@ -146,10 +147,10 @@ class Resuming(private.TunerHooks):
         folder = str(self.project_dir)
         with search_lock(folder):
             # Another process may have searched here since this tuner was made.
-            if _folders.has_search(folder) and not self.oracle.is_current():
+            if folders.has_search(folder) and not self.oracle.is_current():
                 self.reload()
             description = _description.describe(self, self._declared_space())
-            _folders.write_description(folder, description)
+            folders.write_description(folder, description)
             yield
 
 

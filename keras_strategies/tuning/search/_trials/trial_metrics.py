@@ -11,7 +11,7 @@ from keras_tuner import errors
 
 from keras_strategies._internal import checks
 from keras_strategies.tuning._private.oracles import is_default_objective
-from keras_strategies.tuning.search import _misuse
+from keras_strategies.tuning.search._setup import misuse
 
 
 def reduce_results(
@@ -70,7 +70,7 @@ def _with_objective(metrics: Mapping[str, Any], objective: Any) -> dict[str, flo
                         'Name one: Tuner(objective="val_loss"), or return its value.',
                     )
                 )
-            raise errors.FatalValueError(_misuse.missing_objective(names, numbers))
+            raise errors.FatalValueError(misuse.missing_objective(names, numbers))
         numbers[objective.name] = float(objective.get_value(numbers))
     return numbers
 

@@ -11,8 +11,8 @@ from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import hyperparameters as private_space
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._space import Trial
-from keras_strategies.tuning.oracles._requests import RequestsOracle
-from keras_strategies.tuning.oracles._stored import locked
+from keras_strategies.tuning.oracles._search_state.requests import RequestsOracle
+from keras_strategies.tuning.oracles._search_state.stored import locked
 from keras_strategies.tuning.pruners import OptunaPruner, Pruner
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from keras_strategies.tuning import _space, _studies
 from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning._studies import shared_trials as shared
-from keras_strategies.tuning.oracles._stored import locked
+from keras_strategies.tuning.oracles._search_state.stored import locked
 from keras_strategies.tuning.oracles.optuna_oracle import OptunaOracle
 
 

@@ -7,9 +7,11 @@ import re
 
 from keras_strategies._internal import checks, files
 from keras_strategies.export._common import ExportError
-from keras_strategies.export.artifact import _metadata_flatbuffer
-from keras_strategies.export.artifact._measure_arena import measure_arena
+from keras_strategies.export.artifact._micro.measure_arena import measure_arena
 from keras_strategies.export.artifact._micro.resolver_source import resolver_header
+from keras_strategies.export.artifact._standard import (
+    metadata_flatbuffer,
+)
 
 _SUFFIXES = (".c", ".cc", ".cpp")
 # Words of C and C++ that Python does not reserve; a name must be none of them.
@@ -91,7 +93,7 @@ def write_c_array(
     checks.instance("name", name, str, optional=True)
     name = _identifier(target.stem if name is None else name)
     content = source.read_bytes()
-    _metadata_flatbuffer.entries(content)  # raises unless it is a .tflite file
+    metadata_flatbuffer.entries(content)  # raises unless it is a .tflite file
     header = target.with_suffix(".h")
     if checks.boolean("interpreter", interpreter):
         text = _interpreter_header(name, header.name, source)

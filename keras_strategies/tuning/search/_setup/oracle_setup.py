@@ -25,8 +25,8 @@ from keras_strategies.tuning.oracles._registry import (
     make_oracle,
 )
 from keras_strategies.tuning.reports import objectives_of
-from keras_strategies.tuning.search import _folders
-from keras_strategies.tuning.search._warm_start import read_results
+from keras_strategies.tuning.search._setup import folders
+from keras_strategies.tuning.search._setup.warm_start import read_results
 
 DEFAULT_MAX_TRIALS = 10
 
@@ -122,7 +122,7 @@ class OracleSetup(private.TunerHooks):
         if algorithm == "auto":
             # A search ends with the algorithm it began with, even if `max_trials` has
             # grown since and another one would be chosen now.
-            stored = _folders.stored_algorithm(folder)
+            stored = folders.stored_algorithm(folder)
             if stored is not None:
                 algorithm, self.algorithm_reason = stored, "the search began with it"
             else:

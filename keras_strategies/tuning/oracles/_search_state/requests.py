@@ -8,8 +8,8 @@ from keras_tuner.engine.trial import TrialStatus
 from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import oracles as private
-from keras_strategies.tuning.oracles._stored import locked
-from keras_strategies.tuning.oracles._workers import WorkerOracle
+from keras_strategies.tuning.oracles._search_state.stored import locked
+from keras_strategies.tuning.oracles._search_state.workers import WorkerOracle
 
 #: A function of the values of a trial that says whether they are allowed.
 Constraints = Callable[[dict[str, Any]], bool]

@@ -5,8 +5,8 @@ from keras_tuner.engine.trial import TrialStatus
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._space import Trial
-from keras_strategies.tuning.oracles._adopting import AdoptingOracle
-from keras_strategies.tuning.oracles._stored import locked
+from keras_strategies.tuning.oracles._search_state.adopting import AdoptingOracle
+from keras_strategies.tuning.oracles._search_state.stored import locked
 
 # A trial whose worker has died so often has failed: it probably kills its process.
 MAX_ORPHANED = 3

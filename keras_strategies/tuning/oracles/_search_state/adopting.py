@@ -7,7 +7,7 @@ from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import hyperparameters as private_space
 from keras_strategies.tuning._private import oracles as private
 from keras_strategies.tuning._space import Trial
-from keras_strategies.tuning.oracles._stored import StoredOracle, locked
+from keras_strategies.tuning.oracles._search_state.stored import StoredOracle, locked
 
 
 class AdoptingOracle(StoredOracle):
