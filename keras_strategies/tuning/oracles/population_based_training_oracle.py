@@ -10,7 +10,7 @@ from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
-from keras_strategies.tuning.oracles._requests import own_values
+from keras_strategies.tuning.oracles._search_state.requests import own_values
 
 
 class PopulationBasedTrainingOracle(OracleBase):
