@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.executors import check_executor
 from keras_strategies._internal.metrics import metric_direction
+from keras_strategies._internal.processes.executors import check_executor
 from keras_strategies.ablation._designs import DESIGNS, hadamard
 from keras_strategies.ablation._engine import SCREEN_REPLICATES
 from keras_strategies.ablation._not_applicable import NotApplicable

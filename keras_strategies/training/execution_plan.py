@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_strategies._internal import checks, files
+from keras_strategies._internal import checks
 from keras_strategies._internal.reports import Column, Report
+from keras_strategies._internal.storage import files
 from keras_strategies.training._blocks.fit_interceptor import FitInterceptor
 from keras_strategies.training._candidates import BY_NAME, KINDS, PLAIN
 from keras_strategies.training._data.validation import check_model

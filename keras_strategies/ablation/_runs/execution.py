@@ -15,8 +15,9 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks, executors
+from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
+from keras_strategies._internal.processes import executors
 from keras_strategies.ablation._runs import plans
 from keras_strategies.ablation._runs.log import Log
 from keras_strategies.ablation._runs.programs import Programs

@@ -8,7 +8,8 @@ from typing import Literal
 
 import keras
 
-from keras_strategies._internal import checks, quantized
+from keras_strategies._internal import checks
+from keras_strategies._internal.weights import quantized
 from keras_strategies.export._common import (
     ExportError,
     InputData,

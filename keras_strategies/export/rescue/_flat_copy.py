@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_strategies._internal import quantized
 from keras_strategies._internal.model_graph import (
     Call,
     assemble,
@@ -16,6 +15,7 @@ from keras_strategies._internal.model_graph import (
     read,
     substitute,
 )
+from keras_strategies._internal.weights import quantized
 from keras_strategies.export.rescue import _kernels
 
 _LAYERS = keras.layers

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_strategies._internal import files
+from keras_strategies._internal.storage import files
 from keras_strategies.training._resume.storage import (
     MANIFEST,
     PREFIX,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_strategies._internal import files
+from keras_strategies._internal.storage import files
 from keras_strategies.export.convert._substitutes.substitutes import (
     SUBSTITUTES,
     Node,

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from keras_strategies._internal import checked_json, checks
+from keras_strategies._internal import checks
+from keras_strategies._internal.storage import checked_json
 
 # What the search is: see `_description`.
 _DESCRIPTION = "search.json"
