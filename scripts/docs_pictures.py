@@ -164,7 +164,7 @@ def scene(size=96):
     image = np.stack([90 + 60 * y, 150 + 50 * y, 235 - 30 * y], axis=-1)
     image[y > 0.72] = (70, 130, 60)
     image[(x - 0.8) ** 2 + (y - 0.2) ** 2 < 0.1**2] = (250, 210, 60)
-    image[(abs(x - 0.42) < 0.2) & (0.48 < y) & (y < 0.82)] = (215, 190, 160)
+    image[(abs(x - 0.42) < 0.2) & (y > 0.48) & (y < 0.82)] = (215, 190, 160)
     image[(y < 0.48) & (y > 0.24 + 0.9 * abs(x - 0.42))] = (160, 60, 45)
     image[(abs(x - 0.36) < 0.06) & (y > 0.62) & (y < 0.82)] = (90, 55, 35)
     image[(abs(x - 0.52) < 0.05) & (abs(y - 0.6) < 0.05)] = (120, 170, 200)
@@ -180,9 +180,10 @@ def augmentation():
     keras.utils.set_random_seed(0)
     range_ = {"value_range": (0, 255), "seed": 3}
     moves = {"rotation_factor": 0.08, "translation_width_factor": 0.15, "seed": 1}
+    moves |= {"shear_x_factor": 0.3, "fill_mode": "nearest"}
     layers = {
         "as it is": None,
-        "RandomAffine": a.RandomAffine(**moves, shear_x_factor=0.3, fill_mode="nearest"),
+        "RandomAffine": a.RandomAffine(**moves),
         "RandomGridDistortion": a.RandomGridDistortion(seed=4),
         "RandomColorAffine": a.RandomColorAffine(
             hue_factor=0.3, contrast_factor=0.5, **range_
