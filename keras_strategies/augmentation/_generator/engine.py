@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_strategies._internal.executors import available_processors
+from keras_strategies._internal.processes.executors import available_processors
 from keras_strategies.augmentation._generator.resampling import Resampling
 
 _BUFFER_BYTES = 1 << 18

@@ -77,7 +77,7 @@ def collect(folder: str) -> dict[str, Any]:
     """
     import psutil
 
-    from keras_strategies._internal.executors import available_processors
+    from keras_strategies._internal.processes.executors import available_processors
 
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(folder)
     requirements, home = _requirements(), os.path.expanduser("~")
