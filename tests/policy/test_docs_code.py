@@ -143,6 +143,8 @@ def few_epochs(page):
 )
 @pytest.mark.usefixtures("few_epochs")
 @pytest.mark.filterwarnings("ignore:Limiting epochs:UserWarning")
+# Elsewhere ignored: here a reader would copy what prunes nothing.
+@pytest.mark.filterwarnings("error:Pruning has reached a sparsity:UserWarning")
 # What `compress` says of the small data of its page, which prints the reason.
 @pytest.mark.filterwarnings("ignore:The budget is not met:UserWarning")
 def test_page_runs(page, digits, tmp_path, monkeypatch):

@@ -74,6 +74,7 @@ def test_docstring_names_every_argument(name):
         assert "Args:" in text
 
 
+@pytest.mark.filterwarnings("error:Pruning has reached a sparsity:UserWarning")
 @pytest.mark.parametrize(
     "name",
     [
