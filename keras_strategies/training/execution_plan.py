@@ -36,9 +36,9 @@ class ExecutionPlan(Report):
     Args:
         choices: Names of the chosen candidates: `{"train": ..., "test": ...,
             "predict": ...}`.
-        measurements: A `Measurement` for each candidate.
+        measurements: A `Measurement` for each candidate. Defaults to none.
         details: What the plan was made for: data, batch size, memory limit, seed,
-            model, environment and notes.
+            model, environment and notes. Defaults to `None`.
 
     Attributes:
         rows: One dict per candidate: `candidate`, `seconds_per_epoch`, `speedup` over
