@@ -239,6 +239,7 @@ def inspected(
     with applying.clean_keras(settings):
         model = applying.built(build_fn, data, 0)
         initial = fingerprint(model)
+        # Some rows are enough to see shapes, the metric's name and its direction.
         few = data.rows(np.arange(min(len(data), 32)))
         outputs = scoring.predictions(model, few.x)
         if metric is None:

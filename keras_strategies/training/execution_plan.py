@@ -36,9 +36,9 @@ class ExecutionPlan(Report):
     Args:
         choices: Names of the chosen candidates: `{"train": ..., "test": ...,
             "predict": ...}`.
-        measurements: A `Measurement` for each candidate.
+        measurements: A `Measurement` for each candidate. Defaults to none.
         details: What the plan was made for: data, batch size, memory limit, seed,
-            model, environment and notes.
+            model, environment and notes. Defaults to `None`.
 
     Attributes:
         rows: One dict per candidate: `candidate`, `seconds_per_epoch`, `speedup` over
@@ -98,6 +98,7 @@ class ExecutionPlan(Report):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
+        """One dict a measured candidate, with its time beside that of plain `fit`."""
         plain = next(
             (item.seconds for item in self.measurements if item.name == PLAIN.name),
             None,
@@ -116,10 +117,12 @@ class ExecutionPlan(Report):
 
     @property
     def choice(self) -> str:
+        """The name of the chosen way to run training steps."""
         return self.choices["train"]
 
     @property
     def is_installed(self) -> bool:
+        """Whether a model runs its steps by this plan."""
         return self._interceptor is not None
 
     def install(self, model: keras.Model) -> "ExecutionPlan":

@@ -270,7 +270,7 @@ def _worker_environment(workers: int) -> Iterator[None]:
     The main module is hidden meanwhile: `multiprocessing` would run the user's script
     again in each process, and what the study needs of it is pickled by value.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    threads = str(max(1, executors.available_processors() // workers))
     changes = {
         "KERAS_BACKEND": keras.backend.backend(),
         "OMP_NUM_THREADS": threads,

@@ -146,7 +146,7 @@ class LearningRateFinder(ResumableCallback):
         Args:
             model: The compiled and built model.
             x: Training inputs, or whatever `fit` takes.
-            y: Targets.
+            y: Targets. Defaults to `None`, for data sets.
             **fit_arguments: For `model.fit`: `batch_size`, `sample_weight`,
                 `steps_per_epoch`, ...
 

@@ -196,10 +196,14 @@ class _SpanJudgement:
         """Labels decide where the points lost on them are significant."""
         mean, error = points_lost(self._lost_answers())
         loss = largest(soft).value
+        # Two standard errors: then it is no chance that labels see more loss than is
+        # allowed.
         if mean - 2 * error > ACCURACY * self.limit:
             self.measures, self.by_labels = hard, True
             if largest(hard).value < loss:
                 self.measures = soft + hard
+        # The other way round only near the limit: probabilities judge by all samples,
+        # labels by the few answers that changed.
         elif (
             self.limit < loss < _LABELS_CLEAR * self.limit
             and self.limit >= 1
