@@ -54,7 +54,7 @@ class HeldNumbers:
         }
 
     @property
-    def variables(self) -> list[keras.Variable]:
+    def variables(self) -> list[Any]:
         """The variables, and what is kept by those that are rates."""
         return self._variables(lambda number: True)
 

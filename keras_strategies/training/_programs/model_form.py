@@ -36,8 +36,7 @@ _NUMBERS = {
 }
 _HELD = "<number>"
 # Names by which code of the user's may read them too, and compute with constants.
-_READERS = {name for names in _NUMBERS.values() for name in names}
-_READERS |= {"getattr", "vars", "__dict__"}
+_READERS = {"getattr", "vars", "__dict__", *sum(_NUMBERS.values(), ())}
 
 
 class Number(NamedTuple):
