@@ -200,6 +200,25 @@ def test_members_are_the_same_by_the_way_that_is_chosen(best, monkeypatch):
         assert calls <= (6 if best is None else 12)
 
 
+@pytest.mark.skipif(not IS_JAX, reason="only JAX trains members side by side")
+def test_draws_of_an_evaluation_are_kept_side_by_side():
+    """A recurrent layer draws for its dropout in an evaluation too."""
+
+    def make():
+        return _compiled(
+            keras.Sequential([keras.Input((3, 2)), kl.GRU(3, dropout=0.5), kl.Dense(1)])
+        )
+
+    fit = {"epochs": 2, "batch_size": 50, "shuffle": False}
+    fit["validation_data"] = data = X.reshape(50, 3, 2), Y
+    result = training.fit_many(make, 2, data, engine="one_program", **fit)
+    model, _ = alone({"seed": 1}, {"x": data[0], "y": Y, **fit}, make)
+    for mine, other in zip(
+        result.model(1).get_weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+
+
 def test_shuffled_rows_are_those_of_the_seed():
     result = training.fit_many(
         build, [{"seed": 1}, {"seed": 2}], (X, Y), epochs=2, engine="one_after_another"

@@ -117,10 +117,11 @@ class OneProgram:
         return logs, state
 
     def _evaluation(self, state, data, most):
-        # What evaluation changes, such as the metrics, is not kept.
         trainable, others, _, _ = state
         state = (trainable, others, self._reset_metrics)
-        return self._pass(self.model.test_step, state, data, None, most)[0]
+        logs, state = self._pass(self.model.test_step, state, data, None, most)
+        # Kept is what Keras keeps: recurrent layers draw for their dropout here too.
+        return logs, state[1]
 
     def _pass(self, step, state, data, order, most):
         """One pass over the rows: the logs of its end, and the state.
@@ -171,25 +172,31 @@ class OneProgram:
             )
             orders = jax.numpy.asarray(orders.astype("int32"))
         logs, states = self._train(self.states, self._data, orders, most)
-        if active.all():
-            self.states = states
-        else:
-            keep = jax.numpy.asarray(active)
-            self.states = jax.tree.map(
-                lambda new, old: jax.numpy.where(
-                    keep.reshape((-1,) + (1,) * (new.ndim - 1)), new, old
-                ),
-                states,
-                self.states,
-            )
+        self.states = self._of_active(active, states, self.states)
         logs = {name: np.asarray(value) for name, value in logs.items()}
         if self._validation is not None and batches is None:
-            tested = self._test(self.states, self._validation, most)
+            tested, others = self._test(self.states, self._validation, most)
+            trainable, before, *rest = self.states
+            others = self._of_active(active, others, before)
+            self.states = (trainable, others, *rest)
             logs |= {f"val_{name}": np.asarray(value) for name, value in tested.items()}
         return [
             {name: float(value[number]) for name, value in logs.items()}
             for number in range(len(self.variants))
         ]
+
+    def _of_active(self, active, new, old):
+        """The new states of the active members, the old ones of the others."""
+        if active.all():
+            return new
+        keep = self._jax.numpy.asarray(active)
+        return self._jax.tree.map(
+            lambda new, old: self._jax.numpy.where(
+                keep.reshape((-1,) + (1,) * (new.ndim - 1)), new, old
+            ),
+            new,
+            old,
+        )
 
     def train(self, epochs: int, callbacks: Sequence[list[Any]]) -> list[Member]:
         """Trains all members; each stops by its own callbacks."""
