@@ -127,6 +127,7 @@ def debug_quantization(
         allow_flex=False,
         calibration=_options.validate_calibration(calibration, percentile),
         uses_learned_ranges=False,
+        example=data,
         metadata=None,
         # The file is measured whatever its verdict is.
         criteria=Criteria(

@@ -20,8 +20,24 @@ _TEMPERATURE, _CLASS_BIAS, _ANSWER_BIAS, _LINE = 0.5, 0.2, 0.5, 0.2
 # Classes beyond which a bias for each of them is left out.
 _MAX_BIASED = 50
 _MAX_FITTED = 20_000
-_STEPS = 8
+_STEPS = 15
 _SMALLEST = 1e-7
+
+
+def correlation(values: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean over the channels of their correlation with the labels.
+
+    Near zero the labels are those of other samples, or the model knows nothing.
+
+    Args:
+        values: Values or probabilities, (positions, channels).
+        labels: Labels, one-hot for classes.
+    """
+    pair = [x - x.mean(axis=0) for x in (values, labels)]
+    scale = pair[0].std(axis=0) * pair[1].std(axis=0)
+    covariance = (pair[0] * pair[1]).mean(axis=0)
+    varies = scale > 0
+    return float((covariance[varies] / scale[varies]).mean()) if varies.any() else 0.0
 
 
 def calibrated_classes(p: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from keras_strategies.export.verify._calibrated_truth import (
     calibrated_answers,
     calibrated_classes,
     calibrated_values,
+    correlation,
 )
 from keras_strategies.export.verify._class_measures import (
     class_measures,
@@ -182,6 +183,8 @@ class _SpanJudgement:
 
     def _ask_labels(self):
         """Lets labels correct the truth near the limit, and refuse what they prove."""
+        if not self._has_fitting_labels():
+            return
         loss = largest(self.measures).value
         if _LABELS_FROM < loss < _LABELS_TO and self.limit >= 1:
             corrected = self._corrected_truth()
@@ -208,6 +211,23 @@ class _SpanJudgement:
             hard = self._measures(self.truth)
             if largest(hard).value <= self.limit:
                 self.measures, self.by_labels = hard, True
+
+    def _has_fitting_labels(self):
+        """Whether the labels go with the Keras model's outputs; a note if not."""
+        kind = self.span.kind
+        if kind in ("embedding", "integer"):
+            return True
+        values = self.reference if kind == "regression" else self.probabilities[0]
+        samples = int(self.samples[-1]) + 1
+        fit = correlation(values, self.truth)
+        if fit > 2 / samples**0.5:
+            return True
+        self.notes.append(
+            f"The labels hardly go with the Keras model's own output (correlation "
+            f"{fit:.2f} on {samples} samples): it was judged without them. Check that "
+            "they are those of the same samples, in the same order."
+        )
+        return False
 
     def _ask_values(self, loss):
         """What the labels of values prove, for or against."""

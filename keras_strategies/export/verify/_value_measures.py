@@ -49,10 +49,8 @@ def proven_loss(
     error = worse.std(axis=0) / max(len(worse), 1) ** 0.5 * scale
     least = mean - 2 * error
     worst = int(least.argmax())
-    text = (
-        f"channel {{channel}} explains {mean[worst] * VARIANCE:.3g} % less of the "
-        f"labels' variance, {least[worst] * VARIANCE:.3g} % at the least"
-    )
+    text = _explained(mean[worst] * VARIANCE)
+    text += f", give or take {2 * error[worst] * VARIANCE:.2g}"
     measure = Measure("labels", float(least[worst]), text, worst)
     return measure, float((mean + 2 * error).max())
 
@@ -91,11 +89,9 @@ def variance_measures(
     def measure(name, beginning):
         worst = int(share.argmax())
         text = f"the error of channel {{channel}} is {share[worst]:.3g} % of its "
-        if truth is not None:
-            text = f"channel {{channel}} explains {share[worst]:.3g} % less of the "
-        text = beginning + text + ("variance" if truth is None else "labels' variance")
+        text = text + "variance" if truth is None else _explained(share[worst])
         text += f" ({_bias_text(reference[:, worst], actual[:, worst])})"
-        return Measure(name, float(share[worst]) / allowed, text, worst)
+        return Measure(name, float(share[worst]) / allowed, beginning + text, worst)
 
     measures.append(measure("variance", ""))
     # Again without the outliers, whose spread would hide what happens to the rest.
@@ -106,6 +102,11 @@ def variance_measures(
     spread = denominators(np.where(is_central, scale, np.nan), is_shared)
     share = 100 * np.nanmean(np.where(is_central, error, np.nan), axis=0) / spread
     return [*measures, measure("central", "on the central 99 % of the values ")]
+
+
+def _explained(share):
+    text = f"{abs(share):.3g} % {'less' if share >= 0 else 'more'}"
+    return f"channel {{channel}} explains {text} of the labels' variance"
 
 
 def _bias_text(reference, actual):
