@@ -310,11 +310,14 @@ def draw(seed: int) -> Case:
         arguments["validation_data"] = True
         arguments["validation_freq"] = rng.choice([1, 2])
     policy = rng.choice(["float32"] * 4 + ["mixed_bfloat16"])
-    if backend == "jax" and policy != "float32":
-        jit = True  # each operation on its own rounds to fewer bits than a program
     optimizer = rng.choice(list(OPTIMIZERS))
     fits = rng.choice([1, 1, 2])
-    settings = (model, optimizer, tuple(names), source, rng.choice(candidates))
+    candidate = rng.choice(candidates)
+    if policy != "float32":
+        # Each operation on its own rounds to fewer bits than a program: both ways with
+        # XLA or both without.
+        jit = candidate.startswith("xla")
+    settings = (model, optimizer, tuple(names), source, candidate)
     return Case(*settings, arguments, rows, fits, policy, jit)
 
 

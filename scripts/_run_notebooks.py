@@ -1,6 +1,8 @@
 """Executes notebooks with this interpreter as their kernel; see run_notebooks."""
 
 import argparse
+import base64
+import io
 import os
 import shutil
 import subprocess
@@ -13,6 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # The step limit also cuts `evaluate` and `predict`, so it is wide enough for small
 # test sets: a prediction shorter than its labels would break a correct notebook.
 SMOKE = {"KERAS_MAX_EPOCHS": "2", "KERAS_MAX_STEPS_PER_EPOCH": "64"}
+
+# A notebook is to stay below 300 kB: its pictures, and the pixels they may be wide.
+PICTURE_CHARACTERS = 250_000
+PICTURE_WIDTHS = (900, 700, 560, 480, 420, 360, 300)
 
 _LIMITS = """
 import sys, keras
@@ -93,6 +99,43 @@ def drop_logs(notebook):
             cell.metadata.pop("execution", None)  # times of one machine
 
 
+def compress_pictures(notebook):
+    """Stores pictures as JPEGs, as large as they fit into `PICTURE_CHARACTERS`."""
+    outputs = [
+        (output["data"], kind)
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        for kind in ("image/png", "image/jpeg")
+        if kind in output.get("data", {})
+    ]
+    pages = [_on_white(data[kind]) for data, kind in outputs]
+    for width in PICTURE_WIDTHS:
+        encoded = [_as_jpeg(page, width) for page in pages]
+        if sum(map(len, encoded)) <= PICTURE_CHARACTERS:
+            break
+    for (data, kind), text in zip(outputs, encoded, strict=True):
+        if len(text) < len(data[kind]):
+            del data[kind]
+            data["image/jpeg"] = text
+
+
+def _on_white(encoded):
+    """A picture, where it is transparent on white."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGBA")
+    page = Image.new("RGB", image.size, "white")
+    page.paste(image, mask=image.getchannel("A"))
+    return page
+
+
+def _as_jpeg(page, width):
+    smaller, stored = page.copy(), io.BytesIO()
+    smaller.thumbnail((width, 4 * width))
+    smaller.save(stored, "JPEG", quality=70, optimize=True)
+    return base64.b64encode(stored.getvalue()).decode()
+
+
 def run(path, folder, options):
     """Executes one notebook in `folder`; returns whether every cell passed."""
     import nbformat
@@ -117,6 +160,7 @@ def run(path, folder, options):
         return False
     if options.write:
         drop_logs(notebook)
+        compress_pictures(notebook)
         nbformat.write(notebook, path)
     print(f"passed {path.name} ({time.monotonic() - start:.0f} s)", flush=True)
     return True

@@ -27,30 +27,41 @@ Tables: `SwapNoise`, `TabularMixUp` and `FeatureDropout` take `(batch, features)
 
 from typing import TYPE_CHECKING, Any
 
-from keras_strategies.augmentation._image.cut_mix import CutMix
-from keras_strategies.augmentation._image.mix_up import MixUp
-from keras_strategies.augmentation._image.random_box_dropout import RandomBoxDropout
-from keras_strategies.augmentation._image.random_box_safe_crop import RandomBoxSafeCrop
-from keras_strategies.augmentation._image.random_gaussian_noise import (
-    RandomGaussianNoise,
+from keras_strategies.augmentation._image.color.channel_shuffle import ChannelShuffle
+from keras_strategies.augmentation._image.color.random_color_affine import (
+    RandomColorAffine,
 )
-from keras_strategies.augmentation._image.random_grid_distortion import (
+from keras_strategies.augmentation._image.color.trivial_augment_wide import (
+    TrivialAugmentWide,
+)
+from keras_strategies.augmentation._image.erasing.grid_mask import GridMask
+from keras_strategies.augmentation._image.erasing.random_box_dropout import (
+    RandomBoxDropout,
+)
+from keras_strategies.augmentation._image.erasing.random_cutout import RandomCutout
+from keras_strategies.augmentation._image.geometry.random_affine import RandomAffine
+from keras_strategies.augmentation._image.geometry.random_box_safe_crop import (
+    RandomBoxSafeCrop,
+)
+from keras_strategies.augmentation._image.geometry.random_grid_distortion import (
     RandomGridDistortion,
 )
-from keras_strategies.augmentation._image.random_iso_noise import RandomISONoise
-from keras_strategies.augmentation._image.random_jpeg_compression import (
-    RandomJPEGCompression,
-)
-from keras_strategies.augmentation._image.random_motion_blur import RandomMotionBlur
-from keras_strategies.augmentation._image.random_optical_distortion import (
+from keras_strategies.augmentation._image.geometry.random_optical_distortion import (
     RandomOpticalDistortion,
 )
-from keras_strategies.augmentation.channel_shuffle import ChannelShuffle
-from keras_strategies.augmentation.grid_mask import GridMask
-from keras_strategies.augmentation.random_affine import RandomAffine
-from keras_strategies.augmentation.random_color_affine import RandomColorAffine
-from keras_strategies.augmentation.random_cutout import RandomCutout
-from keras_strategies.augmentation.random_mosaic import RandomMosaic
+from keras_strategies.augmentation._image.mixing.cut_mix import CutMix
+from keras_strategies.augmentation._image.mixing.mix_up import MixUp
+from keras_strategies.augmentation._image.mixing.random_mosaic import RandomMosaic
+from keras_strategies.augmentation._image.quality.random_gaussian_noise import (
+    RandomGaussianNoise,
+)
+from keras_strategies.augmentation._image.quality.random_iso_noise import RandomISONoise
+from keras_strategies.augmentation._image.quality.random_jpeg_compression import (
+    RandomJPEGCompression,
+)
+from keras_strategies.augmentation._image.quality.random_motion_blur import (
+    RandomMotionBlur,
+)
 from keras_strategies.augmentation.signal.random_jitter import RandomJitter
 from keras_strategies.augmentation.signal.random_magnitude_scale import (
     RandomMagnitudeScale,
@@ -63,12 +74,11 @@ from keras_strategies.augmentation.signal.spec_augment import SpecAugment
 from keras_strategies.augmentation.tabular.feature_dropout import FeatureDropout
 from keras_strategies.augmentation.tabular.swap_noise import SwapNoise
 from keras_strategies.augmentation.tabular.tabular_mix_up import TabularMixUp
-from keras_strategies.augmentation.trivial_augment_wide import TrivialAugmentWide
 
 if TYPE_CHECKING:
     from keras_strategies.augmentation import text as text
-    from keras_strategies.augmentation._distribute import distribute
-    from keras_strategies.augmentation._fuse import fuse
+    from keras_strategies.augmentation._pipeline.distribute import distribute
+    from keras_strategies.augmentation._pipeline.fuse import fuse
     from keras_strategies.augmentation.image_data_generator import ImageDataGenerator
     from keras_strategies.augmentation.text.back_translation import BackTranslation
     from keras_strategies.augmentation.text.embedding_thesaurus import (
@@ -96,8 +106,8 @@ _LAZY = {
     "TextAugmenter": "text.text_augmenter",
     "TypoNoise": "text.typo_noise",
     "WordNetThesaurus": "text.word_net_thesaurus",
-    "distribute": "_distribute",
-    "fuse": "_fuse",
+    "distribute": "_pipeline.distribute",
+    "fuse": "_pipeline.fuse",
 }
 
 __all__ = [

@@ -7,7 +7,9 @@ those of the accelerated one. `KERAS_BACKEND=jax` measures the JAX backend.
 
 `--callbacks` adds three that act at each step, to both. `--fit 1 5 30` measures
 `training.fit` instead: whole trainings of so many epochs, each with a new model, from
-its first step on, with nothing stored of earlier runs.
+its first step on, with nothing stored of earlier runs; `--processor` counts processor
+time there, which a busy machine changes less. `--bare` adds to the row of the
+MLP what its epoch takes in plain JAX, as one program without Keras.
 """
 
 import argparse
@@ -166,7 +168,7 @@ def seconds(model, x, y, epochs, listed=()):
     return (time.perf_counter() - begin) / epochs
 
 
-def whole(name, samples, epochs, rounds, with_callbacks):
+def whole(name, samples, epochs, rounds, with_callbacks, clock=time.perf_counter):
     """`(plain, training.fit)`: median seconds of a whole training, in turns."""
     x, y = data(name, samples)
     times = {"plain": [], "fit": []}
@@ -175,12 +177,12 @@ def whole(name, samples, epochs, rounds, with_callbacks):
             model = compiled(name)
             given = {"epochs": epochs, "batch_size": BATCH, "verbose": 0}
             given["callbacks"] = acting() if with_callbacks else []
-            begin = time.perf_counter()
+            begin = clock()
             if kind == "plain":
                 model.fit(x, y, **given)
             else:
                 training.fit(model, x, y, **given)
-            times[kind].append(time.perf_counter() - begin)
+            times[kind].append(clock() - begin)
     return [statistics.median(values) for values in times.values()]
 
 
@@ -231,6 +233,20 @@ def compare(
     }
 
 
+def bare(row, given):
+    """Prints the epoch of the MLP in plain JAX."""
+    from _bare_scan import bare_epoch
+
+    x, y = data("mlp", given.samples)
+    seconds = bare_epoch(x, y, BATCH, given.callbacks, 4 * given.rounds)
+    faster, longer = row["plain"] / seconds, row["fast"] / seconds
+    print(
+        f"  plain JAX takes {seconds:.3f} s an epoch, {faster:.2f} times as fast as "
+        f"plain fit; the plan takes {longer:.2f} times as long as it",
+        flush=True,
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=tuple(MODELS), nargs="+", default=[*MODELS])
@@ -242,6 +258,8 @@ def main():
     parser.add_argument("--plans", action="store_true", help="print their tables")
     parser.add_argument("--callbacks", action="store_true", help="three at each step")
     parser.add_argument("--fit", type=int, nargs="+", help="epochs of training.fit")
+    parser.add_argument("--bare", action="store_true", help="the MLP in plain JAX too")
+    parser.add_argument("--processor", action="store_true", help="--fit: its time")
     given = parser.parse_args()
     os.environ["KERAS_STRATEGIES_CACHE"] = ""  # nothing of earlier runs
     if given.fit:
@@ -250,7 +268,8 @@ def main():
         for name in given.only:
             for epochs in given.fit:
                 settings = (given.samples, epochs, given.rounds, given.callbacks)
-                slow, quick = whole(name, *settings)
+                clock = time.process_time if given.processor else time.perf_counter
+                slow, quick = whole(name, *settings, clock)
                 ratio = quick / slow
                 print(
                     f"{name:<12} {epochs:6} {slow:8.2f} {quick:15.2f}  {ratio:5.2f}",
@@ -270,6 +289,8 @@ def main():
             f"({least:.2f} to {most:.2f}){target}",
             flush=True,
         )
+        if given.bare and name == "mlp":
+            bare(row, given)
         if given.plans:
             print(row["plan"].table(), row["plan"].explain(), sep="\n", flush=True)
 

@@ -6,7 +6,10 @@ import pytest
 from keras import ops
 
 from keras_strategies.augmentation import RandomColorAffine
-from keras_strategies.augmentation._color_matrices import LUMA, color_matrices
+from keras_strategies.augmentation._image.color.color_matrices import (
+    LUMA,
+    color_matrices,
+)
 
 
 def _images():

@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from keras_strategies.augmentation import ChannelShuffle, GridMask, RandomCutout
-from keras_strategies.augmentation._mask_ops import grid, holes
+from keras_strategies.augmentation._image.erasing.mask_ops import grid, holes
 
 
 def _numpy(x):

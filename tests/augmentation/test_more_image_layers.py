@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from keras_strategies import augmentation
-from keras_strategies.augmentation._image import _distortions
-from keras_strategies.augmentation._image._blur_ops import kernels
+from keras_strategies.augmentation._image.geometry import distortions
+from keras_strategies.augmentation._image.quality.blur_ops import kernels
 
 GEOMETRIC = {
     "RandomOpticalDistortion": lambda **a: augmentation.RandomOpticalDistortion(
@@ -125,10 +125,10 @@ def test_lens_is_that_of_opencv(k):
     )
     y, x = np.mgrid[:height, :width].reshape(2, 1, -1).astype("float32")
     settings = _tensor(np.zeros((1, 1))), height, width, (k, k)
-    source = _distortions.lens_source(_tensor(x), _tensor(y), *settings)
+    source = distortions.lens_source(_tensor(x), _tensor(y), *settings)
     for got, expected in zip(source, maps, strict=True):
         np.testing.assert_allclose(_numpy(got)[0], expected.ravel(), atol=1e-3)
-    back = [_numpy(p) for p in _distortions.lens_target(*source, *settings)]
+    back = [_numpy(p) for p in distortions.lens_target(*source, *settings)]
     np.testing.assert_allclose(back, [x, y], atol=0.02)
 
 
@@ -138,14 +138,14 @@ def test_grid_lines_are_where_the_cells_end():
     x = np.tile(np.linspace(0, 60, 31, dtype="float32"), (5, 1))
     y = np.tile(np.linspace(0, 40, 31, dtype="float32"), (5, 1))
     settings = _tensor(numbers), 40, 60, 4, 0.5
-    source = _distortions.grid_source(_tensor(x), _tensor(y), *settings)
+    source = distortions.grid_source(_tensor(x), _tensor(y), *settings)
     for i in range(5):
         for axis, size, part in ((0, 60, ends[i, :4]), (1, 40, ends[i, 4:])):
             lines = np.concatenate([[0], np.cumsum(part) / part.sum() * size])
             even = np.linspace(0, size, 5)
             expected = np.interp((x, y)[axis][i], even, lines)
             np.testing.assert_allclose(_numpy(source[axis])[i], expected, atol=1e-3)
-    back = [_numpy(p) for p in _distortions.grid_target(*source, *settings)]
+    back = [_numpy(p) for p in distortions.grid_target(*source, *settings)]
     np.testing.assert_allclose(back, [x, y], atol=1e-3)
 
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_strategies.augmentation import RandomMosaic
-from keras_strategies.augmentation._mosaic_ops import layout
+from keras_strategies.augmentation._image.mixing.mosaic_ops import layout
 
 HEIGHT, WIDTH, BATCH = 8, 12, 5
 

@@ -6,7 +6,10 @@ from keras import ops
 from PIL import Image, ImageEnhance, ImageOps
 
 from keras_strategies.augmentation import TrivialAugmentWide
-from keras_strategies.augmentation._trivial_augment_ops import OPERATIONS, augment
+from keras_strategies.augmentation._image.color.trivial_augment_ops import (
+    OPERATIONS,
+    augment,
+)
 
 BINS = 31
 

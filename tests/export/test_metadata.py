@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from keras_strategies import export
-from keras_strategies.export.artifact import (
-    _flatbuffer,
-    _metadata,
-    _metadata_flatbuffer,
+from keras_strategies.export.artifact import _flatbuffer, _metadata
+from keras_strategies.export.artifact._standard import (
+    metadata_flatbuffer,
 )
 from tests.export import models
 
@@ -92,10 +91,10 @@ def test_every_length_is_aligned(tiny):
 def test_other_entries_stay_and_another_tools_rewrite_is_understood(tiny):
     from ai_edge_litert.tools import flatbuffer_utils
 
-    others = _metadata_flatbuffer.entries(tiny)
+    others = metadata_flatbuffer.entries(tiny)
     assert "min_runtime_version" in others
     content = _metadata.write(tiny, FULL)
-    present = _metadata_flatbuffer.entries(content)
+    present = metadata_flatbuffer.entries(content)
     assert present.pop("TFLITE_METADATA")[4:8] == b"M001"
     assert present == others | {
         "keras_strategies": json.dumps(FULL, ensure_ascii=False).encode()
@@ -105,15 +104,15 @@ def test_other_entries_stay_and_another_tools_rewrite_is_understood(tiny):
     assert _metadata.read(rewritten) == FULL
     changed = _metadata.write(rewritten, {"name": "new"})
     assert _metadata.read(changed) == {"name": "new"}
-    assert [*_metadata_flatbuffer.entries(changed)].count("keras_strategies") == 1
+    assert [*metadata_flatbuffer.entries(changed)].count("keras_strategies") == 1
     _equal(tiny, changed, x=X)
     removed = _metadata.write(rewritten, {})
     assert _metadata.read(removed) is None
-    assert _metadata_flatbuffer.entries(removed) == others
+    assert metadata_flatbuffer.entries(removed) == others
     # An entry put on top by another envelope hides ours from `unwrap`.
-    above = _metadata_flatbuffer.wrap(content, {"other": b"kept"})
+    above = metadata_flatbuffer.wrap(content, {"other": b"kept"})
     changed = _metadata.write(above, {"name": "new"})
-    assert _metadata_flatbuffer.entries(changed)["other"] == b"kept"
+    assert metadata_flatbuffer.entries(changed)["other"] == b"kept"
     assert _metadata.read(changed) == {"name": "new"}
     _equal(tiny, changed, x=X)
 
@@ -330,7 +329,7 @@ class _Table:
 
 def _standard(content):
     """The model's texts, its inputs and its outputs."""
-    data = _metadata_flatbuffer.entries(content)["TFLITE_METADATA"]
+    data = metadata_flatbuffer.entries(content)["TFLITE_METADATA"]
     assert data[4:8] == b"M001"
     root = _Table(data)
     [graph] = root.tables(3)
@@ -419,10 +418,10 @@ def test_pixels_as_they_are(images):
 
 
 def test_standard_metadata_of_another_tool_stay(tiny):
-    foreign = _metadata_flatbuffer.wrap(tiny, {"TFLITE_METADATA": b"0123M001"})
+    foreign = metadata_flatbuffer.wrap(tiny, {"TFLITE_METADATA": b"0123M001"})
     with pytest.warns(UserWarning, match="TFLITE_METADATA.*another tool"):
         content = _metadata.write(foreign, {"labels": list("abc")})
-    assert _metadata_flatbuffer.entries(content)["TFLITE_METADATA"] == b"0123M001"
+    assert metadata_flatbuffer.entries(content)["TFLITE_METADATA"] == b"0123M001"
     assert _metadata.read(content) == {"labels": list("abc")}
     # What is ours is replaced, also after another tool rewrote the file.
     from ai_edge_litert.tools import flatbuffer_utils
@@ -432,7 +431,7 @@ def test_standard_metadata_of_another_tool_stay(tiny):
     rewritten = bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
     assert _standard(_metadata.write(rewritten, {"name": "new"}))[0].text(0) == "new"
     removed = _metadata.write(rewritten, {})
-    assert "TFLITE_METADATA" not in _metadata_flatbuffer.entries(removed)
+    assert "TFLITE_METADATA" not in metadata_flatbuffer.entries(removed)
 
 
 def test_a_file_of_the_same_name_is_not_lost(tiny):

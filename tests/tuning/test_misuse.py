@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import tuning
-from keras_strategies.tuning.search import _misuse
+from keras_strategies.tuning.search._setup import misuse
 
 X = np.zeros((12, 2), "float32")
 Y = np.arange(12) % 3
@@ -74,7 +74,7 @@ def test_an_objective_that_the_model_lacks_names_the_nearest(tmp_path):
     objective = keras_tuner.Objective("val_acuracy", "max")
     with pytest.raises(keras_tuner.errors.FatalError, match="mean 'val_accuracy'"):
         make(tmp_path, objective).search(X, Y, validation_data=(X, Y), verbose=0)
-    text = _misuse.missing_objective(["f1"], ["loss"])
+    text = misuse.missing_objective(["f1"], ["loss"])
     assert text.endswith("Compile the model with this metric.")
 
 

@@ -13,7 +13,7 @@ import pytest
 from keras_strategies import tuning
 from keras_strategies._internal import checked_json, folder_lock
 from keras_strategies.tuning import _space
-from keras_strategies.tuning.search import _folders
+from keras_strategies.tuning.search._setup import folders
 
 ALGORITHMS = (
     "grid",
@@ -415,7 +415,7 @@ def test_the_folder_is_free_after_an_error(tmp_path):
 def test_overwriting_leaves_nothing_of_the_search(tmp_path):
     make(tmp_path, "random").search(X, X, verbose=0)
     make(tmp_path, "random", overwrite=True)
-    assert not _folders.has_search(str(tmp_path / "search"))
+    assert not folders.has_search(str(tmp_path / "search"))
 
 
 # Conditional parts by a plain `if`

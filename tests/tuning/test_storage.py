@@ -18,7 +18,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies import tuning
 from keras_strategies.tuning import _studies
-from keras_strategies.tuning.oracles._workers import MAX_ORPHANED
+from keras_strategies.tuning.oracles._search_state.workers import MAX_ORPHANED
 from tests.tuning import faults
 
 

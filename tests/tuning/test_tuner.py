@@ -19,7 +19,7 @@ from keras_strategies.tuning.oracles._registry import (
     PrunerName,
     choose_algorithm,
 )
-from keras_strategies.tuning.search import _folds
+from keras_strategies.tuning.search._trials import folds as _folds
 
 X = np.linspace(-1, 1, 40, dtype="float32").reshape(40, 1)
 Y = (3 * X + 1).astype("float32")

@@ -5,8 +5,8 @@ from typing import Any, Literal
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
-from keras_strategies.augmentation._factors import checked_factor, symmetric
-from keras_strategies.augmentation._random_layer import Draws, RandomLayer
+from keras_strategies.augmentation._base.factors import checked_factor, symmetric
+from keras_strategies.augmentation._base.random_layer import Draws, RandomLayer
 from keras_strategies.augmentation.signal._time_ops import take_steps, times
 
 _FILL_MODES = ("constant", "nearest", "wrap")

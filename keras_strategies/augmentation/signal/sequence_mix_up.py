@@ -5,13 +5,13 @@ from typing import Any
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
-from keras_strategies.augmentation._mixing import (
+from keras_strategies.augmentation._base.random_layer import Draws, RandomLayer
+from keras_strategies.augmentation._image.mixing.mixing import (
     check_labels,
     mix,
     permutation,
     symmetric_beta,
 )
-from keras_strategies.augmentation._random_layer import Draws, RandomLayer
 
 
 @serializable

@@ -5,7 +5,7 @@ from typing import Any
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
-from keras_strategies.augmentation._random_layer import Draws, RandomLayer
+from keras_strategies.augmentation._base.random_layer import Draws, RandomLayer
 from keras_strategies.augmentation.signal._time_ops import (
     bands,
     bent_times,

@@ -8,7 +8,7 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
-from keras_strategies.augmentation._random_layer import Draws, RandomLayer
+from keras_strategies.augmentation._base.random_layer import Draws, RandomLayer
 
 
 @serializable

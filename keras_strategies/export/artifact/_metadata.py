@@ -10,11 +10,11 @@ from typing import Any
 
 from keras_strategies._internal import checks
 from keras_strategies.export._common import ExportError
-from keras_strategies.export.artifact import (
-    _associated_files,
-    _metadata_flatbuffer,
-    _score_metadata,
-    _standard_metadata,
+from keras_strategies.export.artifact._standard import (
+    associated_files,
+    metadata_flatbuffer,
+    score_metadata,
+    standard_metadata,
 )
 
 ENTRY = "keras_strategies"
@@ -53,7 +53,7 @@ def validate(metadata: dict[str, Any]) -> dict[str, Any]:
         result["labels"] = _validate_labels(metadata["labels"])
     if "normalization" in metadata:
         result["normalization"] = _validate_normalization(metadata["normalization"])
-    result |= _score_metadata.validate(metadata)
+    result |= score_metadata.validate(metadata)
     if "extra" in metadata:
         result["extra"] = _validate_extra(metadata["extra"])
     return result
@@ -73,24 +73,24 @@ def write(
             them itself.
     """
     metadata = validate(metadata)
-    content, files = _associated_files.split(bytes(content))
+    content, files = associated_files.split(bytes(content))
     old = read(content)  # raises on garbage
-    graph = _standard_metadata.first_graph(content, INFERENCE_SIGNATURES)
+    graph = standard_metadata.first_graph(content, INFERENCE_SIGNATURES)
     if old and graph:
-        names = _standard_metadata.associated_files(old, graph[1])
+        names = standard_metadata.associated_files(old, graph[1])
         files = [entry for entry in files if entry[0].filename not in names]
-    content = _metadata_flatbuffer.unwrap(content, (_standard_metadata.ENTRY, ENTRY))
-    present = _metadata_flatbuffer.entries(content)
+    content = metadata_flatbuffer.unwrap(content, (standard_metadata.ENTRY, ENTRY))
+    present = metadata_flatbuffer.entries(content)
     sizes = output_sizes(content)
     if "labels" in metadata:
         _check_label_counts(metadata["labels"], sizes)
     if "score_calibration" in metadata:
-        _score_metadata.check_sizes(metadata["score_calibration"], sizes)
+        score_metadata.check_sizes(metadata["score_calibration"], sizes)
     # Rewritten by another tool, which leaves nothing to unwrap.
     is_rewritten = ENTRY in present
-    dropped = (ENTRY, _standard_metadata.ENTRY) if is_rewritten else ()
+    dropped = (ENTRY, standard_metadata.ENTRY) if is_rewritten else ()
     added = {}
-    is_foreign = _standard_metadata.ENTRY in present and not is_rewritten
+    is_foreign = standard_metadata.ENTRY in present and not is_rewritten
     if metadata and graph and is_foreign:
         warnings.warn(
             "The file has standard metadata (TFLITE_METADATA) of another tool, which "
@@ -98,21 +98,21 @@ def write(
             stacklevel=3,
         )
     elif metadata and graph:
-        standard = _standard_metadata.build(metadata, *graph, raw_inputs)
-        added[_standard_metadata.ENTRY] = standard
-        packed = _standard_metadata.associated_files(metadata, graph[1])
-        files = _associated_files.add(files, packed)
+        standard = standard_metadata.build(metadata, *graph, raw_inputs)
+        added[standard_metadata.ENTRY] = standard
+        packed = standard_metadata.associated_files(metadata, graph[1])
+        files = associated_files.add(files, packed)
     if metadata:  # behind the standard ones: `unwrap` cuts after the last entry
         text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
         added[ENTRY] = text.encode()
     if added or dropped:
-        content = _metadata_flatbuffer.wrap(content, added, dropped)
-    return _associated_files.join(content, files)
+        content = metadata_flatbuffer.wrap(content, added, dropped)
+    return associated_files.join(content, files)
 
 
 def read(content: bytes) -> dict[str, Any] | None:
     """Returns the metadata dict in `content`, or `None` if there is none."""
-    data = _metadata_flatbuffer.entries(content).get(ENTRY)
+    data = metadata_flatbuffer.entries(content).get(ENTRY)
     if data is None:
         return None
     try:

@@ -11,7 +11,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import oracles as private
-from keras_strategies.tuning.oracles._bookkeeping import BookkeepingOracle
+from keras_strategies.tuning.oracles._search_state.bookkeeping import BookkeepingOracle
 
 #: Name of a metric, `keras_tuner.Objective`, or a list of these.
 Objective: TypeAlias = (

@@ -18,9 +18,11 @@ from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning._studies import SamplerName
 from keras_strategies.tuning._studies import shared_trials as shared
 from keras_strategies.tuning.oracles._base import Objective
-from keras_strategies.tuning.oracles._shared_search import SharedSearchOracle
-from keras_strategies.tuning.oracles._stored import locked
-from keras_strategies.tuning.oracles._workers import MAX_ORPHANED
+from keras_strategies.tuning.oracles._search_state.shared_search import (
+    SharedSearchOracle,
+)
+from keras_strategies.tuning.oracles._search_state.stored import locked
+from keras_strategies.tuning.oracles._search_state.workers import MAX_ORPHANED
 
 if TYPE_CHECKING:
     import optuna

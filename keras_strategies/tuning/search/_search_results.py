@@ -9,7 +9,7 @@ from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.reports import SearchReport
-from keras_strategies.tuning.search._trial_loop import TrialLoop
+from keras_strategies.tuning.search._trials.trial_loop import TrialLoop
 
 
 class SearchResults(TrialLoop):

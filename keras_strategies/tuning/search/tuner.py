@@ -19,32 +19,33 @@ from keras_strategies.tuning.oracles._registry import (
     check_algorithm,
     make_pruner,
 )
-from keras_strategies.tuning.oracles._requests import Constraints
+from keras_strategies.tuning.oracles._search_state.requests import Constraints
 from keras_strategies.tuning.pruners import Pruner
-from keras_strategies.tuning.search import _folders, _folds
 from keras_strategies.tuning.search._arguments import (
     check_count,
     check_fit_ranges,
     check_oracle_arguments,
     check_positive,
 )
-from keras_strategies.tuning.search._misuse import check_objective_names
-from keras_strategies.tuning.search._model_fits import TrialCallbacks
-from keras_strategies.tuning.search._oracle_setup import (
+from keras_strategies.tuning.search._recipe import RecordsArguments
+from keras_strategies.tuning.search._search_results import SearchResults
+from keras_strategies.tuning.search._setup import folders
+from keras_strategies.tuning.search._setup.misuse import check_objective_names
+from keras_strategies.tuning.search._setup.oracle_setup import (
     Fidelity,
     OracleSetup,
     as_hypermodel,
     check_storage_search,
     fidelity_options,
 )
-from keras_strategies.tuning.search._recipe import RecordsArguments
-from keras_strategies.tuning.search._resuming import (
+from keras_strategies.tuning.search._setup.resuming import (
     OnChange,
     check_on_change,
     delete_search,
 )
-from keras_strategies.tuning.search._search_results import SearchResults
-from keras_strategies.tuning.search._warm_start import WarmStart
+from keras_strategies.tuning.search._setup.warm_start import WarmStart
+from keras_strategies.tuning.search._trials import folds as _folds
+from keras_strategies.tuning.search._trials.model_fits import TrialCallbacks
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -244,7 +245,7 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
         if storage is not None:
             checked = check_storage_search(checked, objective, overwrite)
             options |= {"storage": storage, "study_name": project_name}
-        folder = _folders.check_writable(directory, project_name)
+        folder = folders.check_writable(directory, project_name)
         if overwrite:
             delete_search(folder)
         hypermodel = as_hypermodel(hypermodel)
@@ -290,7 +291,7 @@ class Tuner(RecordsArguments, SearchResults, OracleSetup):
             TypeError: If `objective` is no function.
             ImportError: If Optuna is missing (extra `tuning`).
         """
-        from keras_strategies.tuning.search import _from_optuna
+        from keras_strategies.tuning.search._setup import from_optuna as _from_optuna
 
         return _from_optuna.make_tuner(objective, direction, directions, arguments)
 

@@ -1,1 +1,1 @@
-"""What LiteRT for Microcontrollers needs of a file: operations and memory."""
+"""Files for microcontrollers."""

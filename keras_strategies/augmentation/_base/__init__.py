@@ -1,0 +1,1 @@
+"""Bases of the layers, their random numbers and factors."""

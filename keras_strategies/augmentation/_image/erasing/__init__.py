@@ -1,0 +1,1 @@
+"""Layers that hide parts of images."""

@@ -1,0 +1,1 @@
+"""Layers that mix the images of a batch."""

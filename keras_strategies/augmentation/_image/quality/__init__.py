@@ -1,0 +1,1 @@
+"""Layers that spoil images as cameras and compression do."""

@@ -1,0 +1,1 @@
+"""Augmentation in pipelines: compiled, fused, on other machines."""

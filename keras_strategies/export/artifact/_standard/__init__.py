@@ -1,0 +1,1 @@
+"""Metadata as MediaPipe Tasks reads them."""

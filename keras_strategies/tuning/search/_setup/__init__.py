@@ -1,0 +1,1 @@
+"""What a search checks and prepares before its first trial."""
