@@ -144,9 +144,7 @@ def debug_quantization(
         verdicts = _verdicts(job)
     return QuantizationReport(
         rows=_rows(job, measured),
-        sensitivity=tuple(
-            sorted(measured["sensitivity"], key=lambda entry: entry["error_ratio"])
-        ),
+        sensitivity=_sorted_sensitivity(measured),
         **measured["outputs"],
         samples=measured["samples"],
         calibration=job.calibration_figures,
@@ -156,6 +154,10 @@ def debug_quantization(
         seconds=time.monotonic() - started,
         warnings=tuple(job.warnings),
     )
+
+
+def _sorted_sensitivity(measured):
+    return tuple(sorted(measured["sensitivity"], key=lambda row: row["error_ratio"]))
 
 
 def _rows(job, measured):
