@@ -72,5 +72,6 @@ class TwoArguments(keras.Model):
         self.embedding = keras.layers.Embedding(5, 3)
         self.dense = keras.layers.Dense(3)
 
-    def call(self, values, ids):
-        return self.dense(values) + self.embedding(ids)
+    def call(self, values, ids, scale=None):
+        hidden = self.dense(values) + self.embedding(ids)
+        return hidden if scale is None else hidden * scale

@@ -126,6 +126,10 @@ def test_subclassed_call_of_several_arguments(target):
         ValueError, match=r"call='\(values, ids\)'.*build\(self, values_"
     ):
         export.to_tflite(model, target)
+    # An argument that need not be given.
+    data["scale"] = rng.uniform(1, 2, size=(64, 1)).astype("float32")
+    result = export.to_tflite(model, target, verify=data)
+    assert result.passed and set(result.signature["inputs"]) == set(data)
 
 
 def test_the_model_is_left_as_it_was(target):

@@ -65,15 +65,13 @@ def input_specs(model: keras.Model, example: Any = None) -> tuple[Any, list[Spec
 
 def _complete_structure(model, structure, example):
     """The arguments of a call, those that Keras forgets from an example of them."""
-    names = _argument_names(model)
+    if isinstance(example, tuple) and len(example) == 2:
+        # Inputs and labels, unless both are arrays of inputs.
+        is_pair = isinstance(example[0], dict | list)
+        example = example[0] if is_pair else example
+    names = _argument_names(model, example)
     if len(names) <= len(structure):
         return structure
-    if (
-        isinstance(example, tuple)
-        and len(example) == 2
-        and isinstance(example[0], dict)
-    ):
-        example = example[0]  # inputs and labels
     arrays = None
     if isinstance(example, dict) and set(example) == set(names):
         arrays = [example[name] for name in names]
@@ -103,18 +101,23 @@ def keras_forgets_arguments(model: keras.Model, structure: Any) -> bool:
     return len(structure) > len(keras_private.input_signature(model))
 
 
-def _argument_names(model):
-    """Tensor arguments that a call of a subclassed model must have."""
+def _argument_names(model, example):
+    """Tensor arguments of a call of a subclassed model, optional ones if given."""
     if isinstance(model, keras.Sequential) or hasattr(model, "_inputs_struct"):
         return []
-    return [
-        parameter.name
+    parameters = [
+        parameter
         for parameter in inspect.signature(model.call).parameters.values()
         if parameter.kind
         in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        and parameter.default is parameter.empty
         and parameter.name not in ("training", "mask")
     ]
+    required = [x.name for x in parameters if x.default is x.empty]
+    if isinstance(example, dict) and len(example) > len(required):
+        names = [x.name for x in parameters[: len(example)]]
+        if set(names) == set(example):
+            return names
+    return required
 
 
 def _fed_dtype(model, array):
