@@ -351,11 +351,18 @@ def wilson(errors, count, z=1.96):
     return 100 * max(middle - half, 0.0), 100 * (middle + half)
 
 
+def _models(rows):
+    models = collections.defaultdict(list)
+    for row in rows:
+        models[row["seed"], row["task"]].append(row)
+    return models
+
+
 def _by_models(rows, name, kind, draws=2000):
     """The interval of a rate over draws of models, in per cent."""
     counts = []
-    for task in {row["task"] for row in rows}:
-        found = rates([row for row in rows if row["task"] == task])
+    for entries in _models(rows).values():
+        found = rates(entries)
         counts.append((found[name][kind == "good"], found[kind]))
     counts = np.array(counts, dtype=float)
     rng = np.random.default_rng(0)
@@ -411,7 +418,9 @@ def main() -> None:
         "--tasks", default=":", help="FROM:TO:STEP, a slice of the tasks"
     )
     parser.add_argument("--no-report", action="store_true")
-    parser.add_argument("--seed", type=int, default=0, help="shift of all seeds")
+    parser.add_argument(
+        "--seed", type=int, nargs="+", default=[0], help="shifts of all seeds"
+    )
     parser.add_argument("--rows", type=pathlib.Path, help="JSON file of all verdicts")
     parser.add_argument("--worst", type=int, default=0, help="list so many errors")
     parser.add_argument(
@@ -421,27 +430,27 @@ def main() -> None:
         help=f"samples of a verdict: up to {SAMPLES}, or {SAMPLES * DRAWS}",
     )
     arguments = parser.parse_args()
-    verdict_tasks.SHIFT = arguments.seed
-    if arguments.seed:
-        arguments.cache /= str(arguments.seed)
-    arguments.cache.mkdir(parents=True, exist_ok=True)
     ends = [int(x) if x else None for x in arguments.tasks.split(":")]
-    chosen = verdict_tasks.tasks()[slice(*ends)]
-    for task in chosen:
-        if not (arguments.cache / f"{task.name}.npz").exists():
-            make(task, arguments.cache)
-            print(f"made {task.name}", flush=True)
+    rows = []
+    for seed in arguments.seed:
+        verdict_tasks.SHIFT = seed
+        cache = arguments.cache / str(seed) if seed else arguments.cache
+        cache.mkdir(parents=True, exist_ok=True)
+        for task in verdict_tasks.tasks()[slice(*ends)]:
+            if not (cache / f"{task.name}.npz").exists():
+                make(task, cache)
+                print(f"made {task.name}", flush=True)
+            if not arguments.no_report:
+                found = judge(task, cache, arguments.samples)
+                rows += [{**row, "seed": seed} for row in found]
+                print(f"judged {task.name}", file=sys.stderr, flush=True)
     if arguments.no_report:
         return
-    rows = []
-    for task in chosen:
-        rows += judge(task, arguments.cache, arguments.samples)
-        print(f"judged {task.name}", file=sys.stderr, flush=True)
     if arguments.rows:
         arguments.rows.write_text(json.dumps(rows, default=float))
     print(
-        f"{len(chosen)} models, verdicts on {arguments.samples} samples: missed / "
-        "falsely refused, in per cent\n"
+        f"{len(_models(rows))} models, verdicts on {arguments.samples} samples: missed "
+        "/ falsely refused, in per cent\n"
     )
     _intervals(rows, "judge")
     _table("kind", rows, "kind")
