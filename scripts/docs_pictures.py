@@ -156,10 +156,85 @@ def use_export(model, train, test, folder):
     save(drawing, "use_export.png")
 
 
+def scene(size=96):
+    """A house under the sun, as an image in [0, 255]."""
+    import numpy as np
+
+    y, x = np.mgrid[:size, :size] / size
+    image = np.stack([90 + 60 * y, 150 + 50 * y, 235 - 30 * y], axis=-1)
+    image[y > 0.72] = (70, 130, 60)
+    image[(x - 0.8) ** 2 + (y - 0.2) ** 2 < 0.1**2] = (250, 210, 60)
+    image[(abs(x - 0.42) < 0.2) & (y > 0.48) & (y < 0.82)] = (215, 190, 160)
+    image[(y < 0.48) & (y > 0.24 + 0.9 * abs(x - 0.42))] = (160, 60, 45)
+    image[(abs(x - 0.36) < 0.06) & (y > 0.62) & (y < 0.82)] = (90, 55, 35)
+    image[(abs(x - 0.52) < 0.05) & (abs(y - 0.6) < 0.05)] = (120, 170, 200)
+    return image.astype("float32")
+
+
+def augmentation():
+    import keras
+    import numpy as np
+
+    from keras_strategies import augmentation as a
+
+    keras.utils.set_random_seed(0)
+    range_ = {"value_range": (0, 255), "seed": 3}
+    moves = {"rotation_factor": 0.08, "translation_width_factor": 0.15, "seed": 1}
+    moves |= {"shear_x_factor": 0.3, "fill_mode": "nearest"}
+    layers = {
+        "as it is": None,
+        "RandomAffine": a.RandomAffine(**moves),
+        "RandomGridDistortion": a.RandomGridDistortion(seed=4),
+        "RandomColorAffine": a.RandomColorAffine(
+            hue_factor=0.3, contrast_factor=0.5, **range_
+        ),
+        "TrivialAugmentWide": a.TrivialAugmentWide(**range_),
+        "GridMask": a.GridMask(factor=1.0, seed=2),
+        "RandomCutout": a.RandomCutout(0.35, 0.35, seed=2),
+        "RandomMotionBlur": a.RandomMotionBlur(seed=2),
+        "RandomISONoise": a.RandomISONoise(**range_),
+        "RandomJPEGCompression": a.RandomJPEGCompression((10, 20), **range_),
+    }
+    drawing, axes = figure(2, 5, height=3.2)
+    image = scene()[np.newaxis]
+    for ax, (name, layer) in zip(axes.flat, layers.items(), strict=True):
+        changed = image if layer is None else layer(image, training=True)
+        changed = keras.ops.convert_to_numpy(changed)[0]
+        ax.imshow(np.clip(changed, 0, 255).astype("uint8"))
+        ax.set_title(name, fontsize=7)
+        ax.set_axis_off()
+    save(drawing, "augmentation.png")
+
+
+def study(train):
+    from keras_strategies import ablation
+
+    catalog = ablation.catalog("image")
+    names = ("rmsprop", "dropout", "label_smoothing", "cosine_decay", "sam")
+    strategies = {name: catalog[name] for name in names}
+    x, y = train
+    result = ablation.study(
+        network,
+        (x[:400], y[:400]),
+        strategies,
+        metric="val_accuracy",
+        epochs=8,
+        seeds=3,
+        max_seeds=10,
+        seed=0,
+        verbose=0,
+    )
+    drawing, ax = figure(height=2.6)
+    result.plot(ax=ax)
+    save(drawing, "study.png")
+
+
 def main():
     train, validation, test = digits()
     IMAGES.mkdir(exist_ok=True)
     schedules()
+    augmentation()
+    study(train)
     model = use_callbacks(train, validation)
     with tempfile.TemporaryDirectory() as folder:
         use_export(model, train, test, folder)

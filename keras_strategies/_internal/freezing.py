@@ -16,7 +16,7 @@ import keras
 
 from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.select import Target, layer_targets
-from keras_strategies._internal.variable_values import host_value
+from keras_strategies._internal.weights.values import host_value
 
 _RECORD = "_frozen_record"
 

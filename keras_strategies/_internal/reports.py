@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from keras_strategies._internal import checks, files, html_page
+from keras_strategies._internal import checks, html_page
 from keras_strategies._internal.optional import require
+from keras_strategies._internal.storage import files
 
 if TYPE_CHECKING:
     import pandas

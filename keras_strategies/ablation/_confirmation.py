@@ -106,6 +106,8 @@ def _decide(rows, sign):
     for position, index in enumerate(order):
         row = rows[index]
         share = len(rows) - position
+        # Holm: after the first that does not pass none does. Half of the error rate, as
+        # the other side is not tested.
         passed = passed and share * row["p_value"] <= ALPHA / 2
         row["confirmed"] = passed
         row["p_value"] = min(1.0, 2 * share * row["p_value"])

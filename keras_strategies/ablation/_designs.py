@@ -76,6 +76,8 @@ def factorial(names: Sequence[str]) -> Design:
             arm: float(np.prod([1 if name in arm else -1 for name in factors]))
             for arm in arms
         }
+        # The mean of the half with it less that of the half without: weights of 2 /
+        # arms.
         return {arm: 2 * sign / len(arms) for arm, sign in signs.items()}
 
     pairs = itertools.combinations(names, 2)
@@ -180,6 +182,7 @@ def main_effects(
     from scipy import stats
 
     replicates = sorted({replicate for replicate, _, _ in rows})
+    # A mean for each replicate takes the difference between seeds out of the error.
     blocks = [[float(r == replicate) for replicate in replicates] for r, _, _ in rows]
     levels = [[float(name in arm) for name in names] for _, arm, _ in rows]
     design = np.hstack([np.reshape(blocks, (len(rows), -1)), levels])

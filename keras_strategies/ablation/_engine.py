@@ -96,6 +96,8 @@ class Engine:
 
     def _train(self, design, names, runs, remaining):
         jobs = [self.job(arm, run) for run in runs for arm in design.arms(names)]
+        # One training alone first: what cannot be trained is told before all workers
+        # try.
         if runs.start == 0 and jobs and self.runner.is_local:
             self.runner.run(jobs[:1])
             self._check_first(jobs[0])
@@ -170,6 +172,7 @@ class Engine:
                 continue
             failed = [a for a, record in records.items() if "error" in record]
             if failed:
+                # A failure of the baseline too says nothing about the strategy.
                 without = any(contrast[arm] < 0 for arm in failed)
                 failures += not without
                 message = records[failed[-1]]["error"]

@@ -25,7 +25,7 @@ class LearningCurve(Report):
         scores: Scores, one row a size and one column a seed, at least 2 seeds.
         metric: Name of the score.
         direction: `"max"` if more of it is better, else `"min"`.
-        seed: Seed of the resampling.
+        seed: Seed of the resampling. Defaults to `0`.
 
     Attributes:
         sizes: Numbers of training samples.

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.executors import check_executor
 from keras_strategies._internal.metrics import metric_direction
+from keras_strategies._internal.processes.executors import check_executor
 from keras_strategies.ablation._designs import DESIGNS, hadamard
 from keras_strategies.ablation._engine import SCREEN_REPLICATES
 from keras_strategies.ablation._not_applicable import NotApplicable
@@ -239,6 +239,7 @@ def inspected(
     with applying.clean_keras(settings):
         model = applying.built(build_fn, data, 0)
         initial = fingerprint(model)
+        # Some rows are enough to see shapes, the metric's name and its direction.
         few = data.rows(np.arange(min(len(data), 32)))
         outputs = scoring.predictions(model, few.x)
         if metric is None:

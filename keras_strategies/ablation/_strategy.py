@@ -37,10 +37,12 @@ class Strategy:
         model: Function `model -> model` of the baseline's compiled model, with its
             initial weights set. It may change the model in place and return `None`.
             An uncompiled model that it returns is compiled as the baseline is. An
-            argument called `x` is filled in with the training inputs.
+            argument called `x` is filled in with the training inputs. Defaults to
+            `None`.
         callbacks: Function that returns a list of new callbacks. Arguments called
-            `epochs` and `steps_per_epoch` are filled in.
+            `epochs` and `steps_per_epoch` are filled in. Defaults to `None`.
         optimizer: Function `optimizer -> optimizer` of the baseline's optimizer.
+            Defaults to `None`.
         data: Change of the training data, never of validation or test data: a
             function `(x, y) -> (x, y)`, or `(x, y, sample_weight)` where there are
             weights, that may also return a dataset of batches or a layer; a Keras
@@ -48,12 +50,14 @@ class Strategy:
             method `flow(x, y, batch_size=, seed=)`, such as
             `augmentation.ImageDataGenerator`; or a list of functions and layers.
             Layers that mix labels (MixUp, CutMix, RandomMosaic) are given these too.
-            If labels become one-hot, those of the validation part do too.
+            If labels become one-hot, those of the validation part do too. Defaults to
+            `None`.
         fit: Arguments of `fit` that replace those of the study, such as
-            `{"batch_size": 64}`.
-        why: What it does and why that may help, in one line.
-        source: Where it comes from: a paper, a page.
+            `{"batch_size": 64}`. Defaults to `None`.
+        why: What it does and why that may help, in one line. Defaults to `""`.
+        source: Where it comes from: a paper, a page. Defaults to `""`.
         group: Strategies of one group exclude each other, such as two optimizers.
+            Defaults to `None`.
         code: The same as Python lines for a script, for `StudyResult.code`: a dict
             of texts by the names of the parts above and `"imports"`, or a function
             `(model, epochs) -> dict` that is given the baseline's model. Defaults to

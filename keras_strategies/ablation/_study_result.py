@@ -150,9 +150,9 @@ class StudyResult(Report):
 
         Args:
             ax: The `Axes` to draw on. Defaults to those of a new figure.
-            kind: `"forest"`: differences with their intervals, seeds and test set
-                told apart. `"curves"`: the metric on the validation part after each
-                epoch, as mean and standard deviation over the runs.
+            kind: `"forest"`: differences with their intervals, seeds and test set told
+                apart. `"curves"`: the metric on the validation part after each epoch,
+                as mean and standard deviation over the runs. Defaults to `"forest"`.
             strategies: Names of the strategies in `"curves"`. Defaults to `None`:
                 those decided, at most six.
         """

@@ -36,7 +36,7 @@ def without_chatter() -> Iterator[None]:
     """Filters what is written to file descriptor 2, children included.
 
     Python's own `sys.stderr` goes past the filter, so that it can tell a terminal.
-    Nothing is filtered if `TF_CPP_MIN_LOG_LEVEL` is set, which is asking for these
+    Nothing is filtered if `TF_CPP_MIN_LOG_LEVEL` is 0 or 1, which is asking for these
     lines, or if standard error is no file.
     """
     try:
@@ -44,7 +44,9 @@ def without_chatter() -> Iterator[None]:
     except (AttributeError, OSError, ValueError):
         yield
         return
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    # 2 and 3, which many have in their shell, ask for silence: it leaves lines out that
+    # are written before TensorFlow reads it.
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1"):
         yield
         return
     sys.stderr.flush()

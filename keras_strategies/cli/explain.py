@@ -237,7 +237,7 @@ def _write(
 
     import numpy as np
 
-    from keras_strategies._internal import files
+    from keras_strategies._internal.storage import files
     from keras_strategies.explain import plot_attributions
 
     if not isinstance(found, np.ndarray):

@@ -148,7 +148,7 @@ def _draw(finder, path):
 
     from matplotlib.figure import Figure
 
-    from keras_strategies._internal import files
+    from keras_strategies._internal.storage import files
 
     figure = Figure(layout="constrained")
     finder.plot(figure.subplots(), methods=("valley", "steepest"))

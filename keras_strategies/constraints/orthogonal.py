@@ -3,14 +3,14 @@
 from keras import ops
 
 from keras_strategies._internal import bases
-from keras_strategies._internal.kernel_axes import (
+from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
+from keras_strategies._internal.weights.kernel_axes import (
     as_float32,
     checked_axis,
     from_matrix,
     to_matrix,
 )
-from keras_strategies._internal.registration import serializable
-from keras_strategies._internal.types import Config, Tensor
 
 
 def nearest_orthogonal(matrix: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.types import Tensor
+from keras_strategies._internal.weights.kernel_axes import as_float32
 
 
 def along_positions(mask: Tensor | None, rank: int, axis: int) -> Tensor | None:

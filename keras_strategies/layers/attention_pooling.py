@@ -7,9 +7,9 @@ import keras
 from keras import ops
 
 from keras_strategies._internal import bases, checks
-from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
+from keras_strategies._internal.weights.kernel_axes import as_float32
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -6,9 +6,9 @@ import keras
 from keras import initializers, ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Initializer, Shape, Tensor
+from keras_strategies._internal.weights.kernel_axes import as_float32
 from keras_strategies.layers import _axes, _masks
 from keras_strategies.layers._channel_weights import ChannelWeights
 

@@ -9,10 +9,10 @@ import numpy as np
 from keras import ops
 
 from keras_strategies._internal import bases, checks, keras_private
-from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Shape, Tensor
-from keras_strategies._internal.variable_values import host_value
+from keras_strategies._internal.weights.kernel_axes import as_float32
+from keras_strategies._internal.weights.values import host_value
 
 
 def norm(v: Tensor, axes: Sequence[int]) -> Tensor:

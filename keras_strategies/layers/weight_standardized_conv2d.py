@@ -6,9 +6,9 @@ from typing import Any
 from keras import ops
 
 from keras_strategies._internal import bases, checks
-from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies._internal.weights.kernel_axes import as_float32
 
 
 def standardize(kernel: Tensor, epsilon: float) -> Tensor:

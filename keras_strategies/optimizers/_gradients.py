@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from keras import ops
 
-from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.types import Tensor
+from keras_strategies._internal.weights.kernel_axes import as_float32
 
 __all__ = [
     "adaptive_clip",

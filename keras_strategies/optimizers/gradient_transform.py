@@ -11,7 +11,7 @@ from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.select import Selection, Selector, variable_targets
 from keras_strategies._internal.types import Config, Tensor
-from keras_strategies._internal.variable_values import tensor_copy
+from keras_strategies._internal.weights.values import tensor_copy
 from keras_strategies.optimizers._wrapper import OptimizerWrapper
 from keras_strategies.optimizers.transform import Transform
 

@@ -9,7 +9,7 @@ from keras import ops
 from keras_strategies._internal import checks, keras_private
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config
-from keras_strategies._internal.variable_values import host_value
+from keras_strategies._internal.weights.values import host_value
 from keras_strategies.optimizers._wrapper import OptimizerWrapper
 
 

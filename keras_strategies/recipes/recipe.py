@@ -23,7 +23,7 @@ class Recipe:
             the preprocessing. The model itself where there is none.
         preprocessing: `TextVectorization` or `FeatureSpace`, adapted to the training
             data; `None` where the network does it all. On JAX and Torch it is not
-            part of the model: apply it to new data first.
+            part of the model: apply it to new data first. Defaults to `None`.
 
     Example:
 

@@ -3,14 +3,14 @@
 from keras import ops
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.kernel_axes import (
+from keras_strategies._internal.registration import serializable
+from keras_strategies._internal.types import Config, Tensor
+from keras_strategies._internal.weights.kernel_axes import (
     as_float32,
     checked_axis,
     group_norms,
     positive_axes,
 )
-from keras_strategies._internal.registration import serializable
-from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.regularizers._batch_penalty import BatchPenalty
 
 

@@ -5,9 +5,9 @@ import math
 from keras import ops
 
 from keras_strategies._internal import bases, checks
-from keras_strategies._internal.kernel_axes import as_float32
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies._internal.weights.kernel_axes import as_float32
 
 
 def log_barrier(ratio: Tensor, margin: float = 0.01) -> Tensor:

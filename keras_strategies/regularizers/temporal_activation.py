@@ -5,9 +5,9 @@ import math
 from keras import ops
 
 from keras_strategies._internal import bases, checks
-from keras_strategies._internal.kernel_axes import as_float32, positive_axes
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
+from keras_strategies._internal.weights.kernel_axes import as_float32, positive_axes
 
 
 def temporal_activation(x: Tensor, alpha: float, beta: float, axis: int = 1) -> Tensor:

@@ -54,6 +54,8 @@ def one_cycle(
         The value, in the unit of `start`, `peak` and `end`.
     """
     up = warmup_fraction * total_steps
+    # Both are computed and one is taken: a condition would not compile. Clipped, so
+    # that the one that is not taken has no values out of its range.
     rising = xp.minimum(position / up, 1.0)
     falling = xp.minimum(xp.maximum(position - up, 0.0) / (total_steps - up), 1.0)
     return xp.where(

@@ -181,6 +181,8 @@ class _Replacement(_Fitting):
                 layer=new.name,
                 replaced=path,
             )
+        # A name that nobody chose gives way to the old one, by which files, losses and
+        # later selections know the layer.
         if not new.built and new.name.startswith(default_name(new)):
             new.name = layer.name
         self.new.append((layer, new))

@@ -17,7 +17,7 @@ from keras_strategies._internal.traversal import (
     all_variables,
     optimizer_variables,
 )
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 
 _ATTRIBUTES = (
     "history",

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_strategies._internal import checks, files
+from keras_strategies._internal import checks
 from keras_strategies._internal.reports import Column, Report
+from keras_strategies._internal.storage import files
 from keras_strategies.training._blocks.fit_interceptor import FitInterceptor
 from keras_strategies.training._candidates import BY_NAME, KINDS, PLAIN
 from keras_strategies.training._data.validation import check_model
@@ -35,9 +36,9 @@ class ExecutionPlan(Report):
     Args:
         choices: Names of the chosen candidates: `{"train": ..., "test": ...,
             "predict": ...}`.
-        measurements: A `Measurement` for each candidate.
+        measurements: A `Measurement` for each candidate. Defaults to none.
         details: What the plan was made for: data, batch size, memory limit, seed,
-            model, environment and notes.
+            model, environment and notes. Defaults to `None`.
 
     Attributes:
         rows: One dict per candidate: `candidate`, `seconds_per_epoch`, `speedup` over
@@ -97,6 +98,7 @@ class ExecutionPlan(Report):
 
     @property
     def rows(self) -> list[dict[str, Any]]:
+        """One dict a measured candidate, with its time beside that of plain `fit`."""
         plain = next(
             (item.seconds for item in self.measurements if item.name == PLAIN.name),
             None,
@@ -115,10 +117,12 @@ class ExecutionPlan(Report):
 
     @property
     def choice(self) -> str:
+        """The name of the chosen way to run training steps."""
         return self.choices["train"]
 
     @property
     def is_installed(self) -> bool:
+        """Whether a model runs its steps by this plan."""
         return self._interceptor is not None
 
     def install(self, model: keras.Model) -> "ExecutionPlan":

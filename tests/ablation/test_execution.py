@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import ablation
-from keras_strategies._internal.executors import (
+from keras_strategies._internal.processes.executors import (
     Heartbeat,
     as_executor,
     capacity_of,

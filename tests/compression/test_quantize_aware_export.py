@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import compression, export
-from keras_strategies._internal import quantized
+from keras_strategies._internal.weights import quantized
 
 pytestmark = pytest.mark.tensorflow
 

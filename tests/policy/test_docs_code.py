@@ -16,7 +16,7 @@ from tests.policy.sources import ROOT
 
 DOCS = ROOT / "docs"
 BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<reason>.+) -->\n)?^```python\n(?P<code>.*?)^```",
+    r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?^```python\n(?P<code>.*?)^```",
     re.M | re.S,
 )
 PAGES = sorted(
@@ -98,12 +98,31 @@ class _History:
         return {"val_loss": list(self.random.random(2))}
 
 
+def _searches(digits):
+    """A build function, and a tuner of it that has run a trial."""
+    tuning = keras_strategies.tuning
+
+    def build(hp):
+        hidden = [
+            keras.layers.Dense(hp.Int("units", 8, 64), activation="relu")
+            for _ in range(hp.Int("layers", 1, 2))
+        ]
+        head = [keras.layers.Flatten(), *hidden, keras.layers.Dense(10, "softmax")]
+        model = keras.Sequential([keras.Input((8, 8, 1)), *head])
+        rate = hp.Float("learning_rate", 1e-4, 1e-2, sampling="log")
+        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+        return model
+
+    tuner = tuning.Tuner(build, "val_loss", max_trials=1, project_name="earlier")
+    validation = digits["x_val"], digits["y_val"]
+    data = digits["x_train"], digits["y_train"]
+    tuner.search(*data, validation_data=validation, epochs=1, verbose=0)
+    return {"tuning": tuning, "build": build, "tuner": tuner, "earlier_tuner": tuner}
+
+
 def _names(page, digits):
     names = {"__name__": "page", "keras": keras, "np": np, **digits}
     names["model"] = classifier()
-    if page == "getting_started.md":
-        inputs, outputs = names["model"].inputs, names["model"].outputs
-        keras.Model(inputs, outputs).save("model.keras")
     if page == "export.md":
         names["model"] = classifier("attention", "head", "detections")
     if page == "distillation.md":
@@ -115,6 +134,8 @@ def _names(page, digits):
         names |= {"history": _History(), "loss": 0.5, "epoch": 1}
         names |= {"optuna": pytest.importorskip("optuna")}
         names["tuning"] = keras_strategies.tuning
+    if page == "tuning.md":
+        names |= {"optuna": pytest.importorskip("optuna"), **_searches(digits)}
     if page == "fine_tuning.md":
         body = [
             keras.layers.Conv2D(4, 3, padding="same", name="block_4"),
@@ -146,6 +167,8 @@ def few_epochs(page):
 )
 @pytest.mark.usefixtures("few_epochs")
 @pytest.mark.filterwarnings("ignore:Limiting epochs:UserWarning")
+# Elsewhere ignored: here a reader would copy what prunes nothing.
+@pytest.mark.filterwarnings("error:Pruning has reached a sparsity:UserWarning")
 # What `compress` says of the small data of its page, which prints the reason.
 @pytest.mark.filterwarnings("ignore:The budget is not met:UserWarning")
 def test_page_runs(page, digits, tmp_path, monkeypatch):

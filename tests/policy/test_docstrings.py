@@ -1,6 +1,8 @@
 """Public docstrings have their sections, and their examples run."""
 
+import ast
 import inspect
+import re
 
 import pytest
 
@@ -74,6 +76,36 @@ def test_docstring_names_every_argument(name):
         assert "Args:" in text
 
 
+ENTRY = re.compile(r"\n    (\w+): ((?:.|\n      )*)")
+TOLD = re.compile(r"Defaults? (?:to|is) `([^`]*)`")
+
+
+@pytest.mark.parametrize("name", sorted(SYMBOLS))
+def test_docstring_tells_the_defaults(name):
+    thing = SYMBOLS[name]
+    if not _constructed_by_users(thing) or inspect.ismodule(thing):
+        return
+    if name == "export.OutputVerdict":  # received, too
+        return
+    function = thing.__init__ if inspect.isclass(thing) else thing
+    _, _, text = inspect.getdoc(thing).partition("Args:")
+    text = re.split(r"\n[A-Z][a-z ]+:\n", text)[0]
+    parameters = inspect.signature(function).parameters
+    for argument, entry in ENTRY.findall(text):
+        parameter = parameters.get(argument)
+        if parameter is None or parameter.default is inspect.Parameter.empty:
+            continue
+        assert "efault" in entry, argument
+        told = TOLD.search(" ".join(entry.split()))
+        try:
+            value = ast.literal_eval(told[1]) if told else parameter.default
+        except (SyntaxError, ValueError):
+            continue  # an expression, such as `keras.config.image_data_format()`
+        both_nan = value != value and parameter.default != parameter.default
+        assert value == parameter.default or both_nan, argument
+
+
+@pytest.mark.filterwarnings("error:Pruning has reached a sparsity:UserWarning")
 @pytest.mark.parametrize(
     "name",
     [

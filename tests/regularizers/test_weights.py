@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_strategies._internal import keras_private
-from keras_strategies._internal.power_iteration import start_vector
+from keras_strategies._internal.weights.power_iteration import start_vector
 from keras_strategies.regularizers import (
     ConvOrthogonal,
     ElasticGroupLasso,

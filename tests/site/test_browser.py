@@ -52,6 +52,7 @@ def site(tmp_path_factory):
     ]
     yield f"http://127.0.0.1:{server.server_port}", sorted(pages)
     server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="module")

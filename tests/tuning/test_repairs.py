@@ -8,7 +8,7 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_strategies import tuning
-from keras_strategies._internal import checked_json
+from keras_strategies._internal.storage import checked_json
 from keras_strategies.tuning import _space
 
 ORACLES = {

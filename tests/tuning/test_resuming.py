@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_strategies import tuning
-from keras_strategies._internal import checked_json, folder_lock
+from keras_strategies._internal.storage import checked_json, folder_lock
 from keras_strategies.tuning import _space
 from keras_strategies.tuning.search._setup import folders
 

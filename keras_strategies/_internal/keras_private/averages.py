@@ -13,7 +13,7 @@ from keras_strategies._internal.keras_private.training import (
     compile_function,
     current_values,
 )
-from keras_strategies._internal.variable_values import host_values
+from keras_strategies._internal.weights.values import host_values
 
 
 class DeviceAverages:

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal.variable_values import host_value
+from keras_strategies._internal.weights.values import host_value
 
 # The weight that LoRA stands beside, and the two that it adds.
 _KINDS = {

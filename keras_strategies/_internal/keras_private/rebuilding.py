@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_strategies._internal.keras_private.optimizers import nested_optimizers
-from keras_strategies._internal.variable_values import host_value
+from keras_strategies._internal.weights.values import host_value
 
 # Lists of an optimizer that are no slots.
 _BOOKKEEPING = ("_variables", "_trainable_variables", "_inner_optimizers")

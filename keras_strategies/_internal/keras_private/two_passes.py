@@ -9,7 +9,7 @@ from keras import ops
 from keras.src.utils.module_utils import tensorflow as lazy_tensorflow
 
 from keras_strategies._internal.keras_private.gradients import dense_gradient
-from keras_strategies._internal.variable_values import assign_values, tensor_copy
+from keras_strategies._internal.weights.values import assign_values, tensor_copy
 
 
 def two_pass_step(model, args, moves):

@@ -156,6 +156,7 @@ def free_ports(address: str, count: int) -> list[int]:
     """Returns ports of an address of this host on which nobody listens."""
     sockets = []
     try:
+        # All are open at once: a port that is closed again may be given twice.
         for _ in range(count):
             found = socket.socket(_family(address), socket.SOCK_STREAM)
             sockets.append(found)
@@ -210,6 +211,8 @@ def is_own_address(host: str) -> bool:
     if host == socket.gethostname():
         return True
     try:
+        # What can be bound is an address of this machine; its own list of addresses no
+        # module of the standard library has.
         infos: list[Any] = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError:
         return False

@@ -50,6 +50,8 @@ class Member:
                 except ConnectionLost as error:
                     tell(f"The first host is lost ({error}); joining it again.")
                 finally:
+                    # Without the first host nobody restarts them: a training of half a
+                    # group would hang.
                     if self._local is not None:
                         self._local.stop(0.0)
                     connection.close()

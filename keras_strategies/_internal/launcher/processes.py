@@ -47,6 +47,8 @@ class LocalProcesses:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                # A group of its own: Ctrl-C reaches the launcher alone, which ends the
+                # processes in order, and `stop` can kill what they have started.
                 start_new_session=True,
             )
             self._processes[rank] = process

@@ -42,6 +42,7 @@ def clone_as(kind: type, layer: Any, config: dict[str, Any]) -> Any:
     """A layer of class `kind` from a config, with the code that `layer` holds."""
     with live_objects(layer):
         copy = kind.from_config(config)
+    # Not strict: a copy that is not built yet has fewer layers inside.
     for old, new in zip(parts(layer), parts(copy), strict=False):
         if type(old) is type(new) is keras.layers.Lambda:
             share_lambda_functions(old, new)
@@ -52,6 +53,7 @@ def copy_state(old: Any, new: Any) -> None:
     """Gives the built copy of a layer its weights, vocabularies and `trainable`."""
     for source, target in zip(parts(old), parts(new), strict=True):
         copy_variables(source, target)
+        # Vocabularies are no variables: Keras keeps them in files.
         if hasattr(source, "save_assets"):
             with tempfile.TemporaryDirectory() as folder:
                 source.save_assets(folder)

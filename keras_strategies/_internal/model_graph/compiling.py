@@ -57,8 +57,10 @@ def copy_optimizer_state(source: keras.Model, model: keras.Model) -> bool:
     same = len(source.trainable_variables) == len(model.trainable_variables)
     if not same or any(a.shape != b.shape for a, b in pairs):
         return False
+    # Slots do not exist before `build`: there would be nothing to assign to.
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
+    # Compared once more: another optimizer of the same weights has other slots.
     state, own = optimizer.variables, model.optimizer.variables
     if [v.shape for v in state] != [v.shape for v in own]:
         return False

@@ -138,6 +138,8 @@ class _Reader:
 
     def read(self, model, inputs, prefix, override):
         """Appends the calls of `model` on the tensors `inputs`; returns its outputs."""
+        # By identity: shared layers and nested models make tensors of equal names and
+        # shapes.
         known = {id(t): i for t, i in zip(model.inputs, inputs, strict=True)}
         # A nested model may be called on other shapes than it was built for.
         pairs = zip(model.inputs, inputs, strict=True)
@@ -162,12 +164,15 @@ class _Reader:
         if feeds is not None:
             entry = Call(operation, path, args, kwargs, feeds, results=[])
             self.graph.calls.append(entry)
+            # `training=False` of a nested model reaches the layers inside by way of its
+            # call, which an opened model has no more: it is noted at each of them.
             if kwargs.get("training") is not None:
                 override = {"training": kwargs["training"]}
             entry.results += self.read(operation, feeds, f"{path}/", override)
             return entry.results
         if override and isinstance(operation, _FOLLOWS_TRAINING):
             kwargs = override | kwargs
+        # The shapes in Keras's nodes are those of the first call of the nested model.
         if resized:
             outputs = _output_specs(operation, args, kwargs)
         makes = [Tensor(tensor.shape, tensor.dtype) for tensor in outputs]

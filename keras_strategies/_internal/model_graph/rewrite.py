@@ -136,6 +136,7 @@ class Rewriter:
             return make(model, prefix)
 
     def _step(self, layer, path):
+        # Once a layer, not once a call: a shared layer must not get two new neighbours.
         if id(layer) not in self._steps:
             self._steps[id(layer)] = (layer, self.step(layer, path))
         return self._steps[id(layer)][1]
@@ -153,6 +154,7 @@ class Rewriter:
         return copy
 
     def _functional(self, model, prefix):
+        # Nested models are one call here: `copied` rebuilds each as a model of its own.
         graph = read(model, open_nested=False)
         values, inputs = {}, []
         for layer, tensor in zip(input_layers(model), graph.inputs, strict=True):

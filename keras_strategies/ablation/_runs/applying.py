@@ -91,6 +91,7 @@ def apply_to_model(
         if model.compiled:
             arguments = compile_arguments(model)
         changed = True
+    # A strategy wraps the optimizer itself, not the loss scaling around it.
     optimizer = _inner(model.optimizer if model.compiled else arguments["optimizer"])
     for strategy in strategies:
         if strategy.optimizer is not None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks, executors
+from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
+from keras_strategies._internal.processes import executors
 from keras_strategies.ablation._runs import plans
 from keras_strategies.ablation._runs.log import Log
 from keras_strategies.ablation._runs.programs import Programs
@@ -269,7 +270,7 @@ def _worker_environment(workers: int) -> Iterator[None]:
     The main module is hidden meanwhile: `multiprocessing` would run the user's script
     again in each process, and what the study needs of it is pickled by value.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    threads = str(max(1, executors.available_processors() // workers))
     changes = {
         "KERAS_BACKEND": keras.backend.backend(),
         "OMP_NUM_THREADS": threads,

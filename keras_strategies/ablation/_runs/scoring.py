@@ -89,6 +89,8 @@ def score(
     if not math.isfinite(value):
         raise FloatingPointError(f"{name} is {value} on the test part")
     parts = _by_sample(name, judge, y, outputs, weight)
+    # Whether a metric is the mean over samples is seen by the numbers: names do not say
+    # it, and metrics of the user's have none that is known.
     if parts is not None and np.isclose(parts.mean(), value, rtol=1e-4, atol=1e-6):
         is_share = bool(np.isin(parts, (0, 1)).all())
         # The mean in double precision, so that equal samples give equal scores.

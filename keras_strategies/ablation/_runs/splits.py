@@ -94,6 +94,7 @@ def split(
 def _resampled(data, classes, splits, validation_split, runs, rng):
     """A split for each run: folds drawn anew in each round, or given ones."""
     everything = np.arange(len(data))
+    # As many samples are set aside for the confirmation as without folds.
     part = _TEST_PART * _CONFIRMED_BY
     rest, confirmation = divide(everything, classes, part, rng, "confirmation")
     if isinstance(splits, int) and not isinstance(splits, bool):
@@ -107,6 +108,7 @@ def _resampled(data, classes, splits, validation_split, runs, rng):
             outside, classes, validation_split, rng, "validation"
         )
         parts.append(Part(training, validation, test))
+    # Nadeau and Bengio's correction needs the ratio that the runs really have.
     overlap = np.mean([len(p.test) / len(p.training) for p in parts])
     return Splits(data, parts, confirmation, float(overlap))
 
@@ -115,6 +117,7 @@ def _folds(rows, classes, folds, runs, rng):
     pairs = []
     while len(pairs) < runs:
         remaining, tests = rows, []
+        # 1/k of all, then 1/(k - 1) of what remains, and so on: parts of one size.
         for number in range(folds, 1, -1):
             remaining, test = divide(remaining, classes, 1 / number, rng, "test")
             tests.append(test)
@@ -140,8 +143,13 @@ def _given(splits, rest, classes, count, runs):
         both = np.concatenate([training, test])
         if both.dtype.kind not in "iu" or both.min() < 0 or both.max() >= count:
             checks.fail("`splits` must hold positions of samples", samples=count)
-        if np.intersect1d(training, test).size:
-            checks.fail("training and test positions in `splits` must not overlap")
+        shared = np.intersect1d(training, test)
+        if shared.size:
+            checks.fail(
+                "training and test positions in `splits` must not overlap",
+                split=number,
+                positions_in_both=shared[:5].tolist(),
+            )
         training, test = (np.intersect1d(side, rest) for side in (training, test))
         if min(len(training), len(test)) < _FEWEST:
             checks.fail(

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_strategies import compression
-from keras_strategies._internal import files
+from keras_strategies._internal.storage import files
 from keras_strategies.ablation._runs import applying, plans, scoring
 from keras_strategies.ablation._runs.programs import Programs
 from keras_strategies.ablation._runs.samples import Samples

@@ -85,6 +85,7 @@ def evidence(
     alike = alike and not np.any(differences)
     alike = alike and (parts is None or not np.any(parts))
     variance = float(np.var(differences, ddof=1))
+    # Rounding to a multiple of 1 / m has the variance 1 / (12 m^2), here of two scores.
     if samples is not None and not alike:
         variance += 1 / (6 * samples**2)
     return Evidence(

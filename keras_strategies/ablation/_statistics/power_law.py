@@ -64,6 +64,7 @@ def fit(
 
     low = np.array([floor, 0.0, _EXPONENTS[0]])
     high = np.array([np.inf, np.inf, _EXPONENTS[-1]])
+    # The grid's exponent is refined; where that fails, its own cost is the smaller one.
     found = optimize.least_squares(
         residuals,
         np.clip(start, low, high),
@@ -182,6 +183,7 @@ def _resampled(sizes, scores, where, sign, best, rng):
     drawn_sizes, drawn_scores = [], []
     while len(drawn_sizes) < _RESAMPLES:
         rows = rng.integers(count, size=count)
+        # Fewer sizes than parameters fix no curve.
         if len(np.unique(rows)) < min(_FEWEST_SIZES, count):
             continue
         columns = rng.integers(seeds, size=(count, seeds))
@@ -195,6 +197,8 @@ def _resampled(sizes, scores, where, sign, best, rng):
 def _simulated(curve, points, scores, where, sign, best, rng):
     """Predictions from scores drawn around the curve."""
     fitted = curve(points)
+    # Three parameters were fitted. The variance is drawn too: that of few points is not
+    # known.
     freedom = max(1, len(points) - 3)
     squares = float(((scores.reshape(-1) - fitted) ** 2).sum())
     deviations = np.sqrt(squares / rng.chisquare(freedom, size=(_RESAMPLES, 1)))

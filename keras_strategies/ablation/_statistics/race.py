@@ -137,6 +137,8 @@ class Race:
                 standing.state = SAME
                 self.stop(name, "every training is the same as without it")
             elif self.tolerance is not None:
+                # Two one-sided tests (Schuirmann, 1987): each at the full error rate,
+                # as a difference cannot be beyond both ends of the tolerance.
                 reach = abs(seen.mean) + self.reach(number, seen, 2 * ALPHA, sides=1)
                 if reach <= self.tolerance:
                     standing.state = SAME
@@ -154,6 +156,8 @@ class Race:
             ]
             if not passed:
                 break
+            # One at a time: what it leaves over raises the level of the others, which
+            # may pass then.
             name = min(passed, key=lambda name: self.standings[name].p_value)
             self.standings[name].state = DIFFERENT
             self.standings[name].share = share
@@ -215,6 +219,8 @@ class Race:
         final, spread = self._at_the_end(number, seen)
         needed = self.reach(len(self.looks) - 1, final, ALPHA / standing.share)
         mean = abs(seen.mean)
+        # Conditional power: the chance that the last look decides if the difference is
+        # the one seen so far (Lan and Wittes, 1988).
         chance = stats.norm.cdf((mean - needed) / spread)
         if self.tolerance is not None:
             room = self.tolerance - self.reach(

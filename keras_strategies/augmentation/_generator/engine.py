@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_strategies._internal.processes.executors import available_processors
 from keras_strategies.augmentation._generator.resampling import Resampling
 
 _BUFFER_BYTES = 1 << 18
@@ -24,13 +25,6 @@ _VALUES_A_SLICE = 100_000
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     # `process` is part of the cache key: threads do not survive in a forked child.
     return ThreadPoolExecutor(threads, thread_name_prefix="augmentation")
-
-
-def available_threads() -> int:
-    """Returns the number of threads this process may run in parallel."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def run_slices(work: Callable[[int, int], Any], count: int, slices: int) -> None:
@@ -143,7 +137,7 @@ def fill_batch(
         options.get("standardize"),
         options.get("truncate", False),
     )
-    slices = options.get("threads") or available_threads()
+    slices = options.get("threads") or available_processors()
     if not options.get("heavy"):
         slices = min(slices, out.size // _VALUES_A_SLICE)
     run_slices(work, len(out), slices)

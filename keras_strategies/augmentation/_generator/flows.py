@@ -70,12 +70,14 @@ class Flows:
                 Defaults to `None`.
             masks: Segmentation masks `(images, height, width)`, with or without
                 channels, transformed with the images and read at the nearest pixel.
+                Defaults to `None`.
             boxes: Bounding boxes, an array `(images, n, 4)` or a list of `(n, 4)`:
                 left, top, right and bottom edge in pixels. Or a dict of `boxes` and
-                `labels`. In a batch they are clipped to the image; boxes outside of
-                it, and padding, are -1 with the label -1.
+                `labels`. In a batch they are clipped to the image; boxes outside of it,
+                and padding, are -1 with the label -1. Defaults to `None`.
             keypoints: Array `(images, n, 2)` of x and y, with pixel centers at
                 integers, or with a third column, which is 0 outside of the image.
+                Defaults to `None`.
             mask_cval: Value of masks outside for `fill_mode="constant"`. Defaults to
                 `0`.
             min_area: Smallest area of a box in pixels. Defaults to `1`.
@@ -231,12 +233,12 @@ class Flows:
             save_format: Suffix of these files. Defaults to `"png"`.
             subset: `"training"`, `"validation"` or `None`, see `validation_split`.
                 Defaults to `None`.
-            interpolation: See `flow_from_directory`.
+            interpolation: See `flow_from_directory`. Defaults to `"nearest"`.
             validate_filenames: Whether to drop rows of missing files, with a warning.
                 Defaults to `True`.
             keep_aspect_ratio: Whether to crop the center instead of distorting the
                 image. Defaults to `False`.
-            on_error: See `flow_from_directory`.
+            on_error: See `flow_from_directory`. Defaults to `"raise"`.
             **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
                 `keras.utils.PyDataset`.
         """

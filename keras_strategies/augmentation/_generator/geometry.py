@@ -44,6 +44,7 @@ def matrices(
     theta, tx, ty, shear, zx, zy, flip_x, flip_y = np.broadcast_arrays(*columns)
     theta, shear = np.deg2rad(theta), np.deg2rad(shear)
     cos, sin = np.cos(theta), np.sin(theta)
+    # Keras's shear is no pure one: it also shortens the other axis by the cosine.
     shear_y, shear_x = np.cos(shear), -np.sin(shear)
     maps = np.empty((len(theta), 2, 3))
     # The product of the linear parts, written out: no loop over images.

@@ -164,6 +164,7 @@ def outside(matrix: np.ndarray, height: int, width: int) -> np.ndarray:
         matrix, (width - 1, height - 1), strict=True
     ):
         start = row_slope * rows + offset
+        # The coordinate does not change along the row: all of it is inside or nothing.
         if abs(slope) < 1e-9:
             low[(start < -_EDGE_TOLERANCE) | (start > last + _EDGE_TOLERANCE)] = width
             continue

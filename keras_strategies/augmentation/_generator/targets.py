@@ -161,7 +161,14 @@ class Boxes:
             _check_count("labels", labels, count)
             self._labels, has_label = _padded(labels, (), "labels")
             if not np.array_equal(has_label, self._is_valid):
-                checks.fail("`boxes` must have one label a box")
+                counts = self._is_valid.sum(axis=1), has_label.sum(axis=1)
+                image = int((counts[0] != counts[1]).argmax())
+                checks.fail(
+                    "`boxes` must have one label a box",
+                    image=image,
+                    boxes=int(counts[0][image]),
+                    labels=int(counts[1][image]),
+                )
         self._size = shape[:2]
         bounds = {"low": 0, "high": 1}
         self._limits = (

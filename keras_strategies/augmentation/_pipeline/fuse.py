@@ -223,6 +223,7 @@ def _chains(graph):
     chains, ends = [], {}
     for call in graph.calls:
         usual = call.kwargs in ({}, {"training": True})
+        # A layer that is called twice draws twice, one fused layer would draw once.
         single = counts[id(call.operation)] == 1 and len(call.inputs) == 1
         if describe(call.operation) is None or not single or not usual:
             continue

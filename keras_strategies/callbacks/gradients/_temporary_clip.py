@@ -16,7 +16,7 @@ from keras_strategies._internal.keras_private import (
     untrack_unsaved_state,
     updated_variables,
 )
-from keras_strategies._internal.variable_values import host_value
+from keras_strategies._internal.weights.values import host_value
 from keras_strategies.callbacks._common.optimizers import ActedOn
 from keras_strategies.callbacks._common.siblings import are_in_one_fit
 from keras_strategies.optimizers.adaptive_clip import AdaptiveClip

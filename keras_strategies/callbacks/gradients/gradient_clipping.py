@@ -68,9 +68,12 @@ class GradientClipping(StatefulCallback):
       networks](https://arxiv.org/abs/1211.5063)
 
     Args:
-        clipnorm: Largest norm of the gradient of each weight, greater than 0.
-        clipvalue: Largest absolute value in a gradient, greater than 0.
+        clipnorm: Largest norm of the gradient of each weight, greater than 0. Defaults
+            to `None`.
+        clipvalue: Largest absolute value in a gradient, greater than 0. Defaults to
+            `None`.
         global_clipnorm: Largest norm of all gradients together, greater than 0.
+            Defaults to `None`.
         mode: `"adaptive"` or `"percentile"`. Defaults to `None`.
         clip_factor: Largest ratio of the norms of a unit's gradient and weights in
             mode `"adaptive"`, greater than 0. Defaults to `0.01`.

@@ -24,7 +24,7 @@ from keras_strategies._internal.optional import require
 from keras_strategies._internal.reports import text_table
 from keras_strategies._internal.select import Selection, Selector, weight_targets
 from keras_strategies._internal.traversal import base_optimizers, optimizer_paths
-from keras_strategies._internal.variable_values import host_value
+from keras_strategies._internal.weights.values import host_value
 from keras_strategies.callbacks._common.optimizers import ActedOn, need_built
 from keras_strategies.callbacks._common.resumable_callback import ResumableCallback
 from keras_strategies.callbacks.monitors._gradient_norms import (

@@ -11,7 +11,7 @@ from keras_strategies._internal import checks, optional
 from keras_strategies._internal.keras_private import steps_between_hooks
 from keras_strategies._internal.reports import text_table
 from keras_strategies._internal.traversal import optimizer_variables
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 from keras_strategies.callbacks._common.learning_rates import learning_rate_variables
 from keras_strategies.callbacks._common.optimizers import (
     ActedOn,
@@ -146,7 +146,7 @@ class LearningRateFinder(ResumableCallback):
         Args:
             model: The compiled and built model.
             x: Training inputs, or whatever `fit` takes.
-            y: Targets.
+            y: Targets. Defaults to `None`, for data sets.
             **fit_arguments: For `model.fit`: `batch_size`, `sample_weight`,
                 `steps_per_epoch`, ...
 

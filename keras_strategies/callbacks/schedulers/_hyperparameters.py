@@ -74,6 +74,8 @@ class HyperparameterVariables:
         # The step must be traced with the variables instead of the numbers.
         with changed_step(model, roots):
             for (optimizer, *outer), name in zip(paths, names, strict=True):
+                # The variable of an earlier fit, with which the step was traced:
+                # nothing is traced again.
                 kept = take_part(optimizer, (name, dtype), lambda: None)
                 variable = swap_in_variable(optimizer, name, outer, dtype, kept)
                 self._entries.append((optimizer, name, outer, variable))

@@ -82,6 +82,8 @@ class LearningRateCallback(PositionCallback, RateSetter):
         current = [read_learning_rate(variable) for variable in variables]
         is_continued = self._has_driven(variables)
         self._is_guessed = False
+        # The same object in a later fit: the rate in the optimizer is decayed and no
+        # initial one, unless somebody has set another.
         if is_continued and (self._resumed or self._is_unchanged(current)):
             base_rates = self._base_rates
         else:
@@ -117,6 +119,7 @@ class LearningRateCallback(PositionCallback, RateSetter):
     def _compute(self, position: int) -> list[float]:
         if position < self.warmup_steps:
             length = self.warmup_steps + 1
+            # From 1 / (n + 1) on: a first step at the rate 0 would train nothing.
             factor = curves.warmup_fraction(position + 1.0, length, xp=np)
         else:
             factor = self._factor(float(position - self.warmup_steps))

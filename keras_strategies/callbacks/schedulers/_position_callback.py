@@ -91,6 +91,8 @@ class PositionCallback(StatefulCallback):
     ) -> None:
         self._batches.begin(batch)
         if self.update == "batch":
+            # At the first batch in any case: something else may have set the value
+            # since.
             self._set(self._step + batch, unless_same=batch > 0)
 
     def on_train_batch_end(

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_strategies._internal import bases, checks
 from keras_strategies._internal.keras_private import print_message
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.traversal import all_layers
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 
 
 def need_data(model: keras.Model, batch_norm_data: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.final_weights import FinalWeights
 from keras_strategies.callbacks._common.metric_monitor import MetricMonitor

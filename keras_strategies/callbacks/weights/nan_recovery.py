@@ -12,7 +12,7 @@ from keras_strategies._internal.keras_private import (
     callback_list,
     print_message,
 )
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.learning_rates import scalable_learning_rates
 from keras_strategies.callbacks._common.optimizers import (

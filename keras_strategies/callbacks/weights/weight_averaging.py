@@ -16,7 +16,7 @@ from keras_strategies._internal.keras_private import (
     finish_hooks,
 )
 from keras_strategies._internal.keras_private.averages import DeviceAverages
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 from keras_strategies.callbacks._common import snapshots
 from keras_strategies.callbacks._common.batch_counter import BatchCounter
 from keras_strategies.callbacks._common.final_weights import FinalWeights

@@ -77,12 +77,14 @@ def collect(folder: str) -> dict[str, Any]:
     """
     import psutil
 
+    from keras_strategies._internal.processes.executors import available_processors
+
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(folder)
     requirements, home = _requirements(), os.path.expanduser("~")
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processors": _processors(),
+        "processors": available_processors(),
         "memory": {"free": memory.available, "total": memory.total},
         "disk": {"free": disk.free, "total": disk.total},
         "packages": _versions(requirements),
@@ -96,13 +98,6 @@ def collect(folder: str) -> dict[str, Any]:
         "has_nvidia_driver": os.path.exists("/proc/driver/nvidia/version"),
         "runtime": _runtime(),
     }
-
-
-def _processors():
-    # Containers and batch systems lend fewer than the machine has.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def version_of(name: str) -> str | None:

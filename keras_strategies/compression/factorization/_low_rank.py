@@ -58,6 +58,8 @@ class Factors:
 
     def kernels(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
         """The kernels of the two layers, with the singular values shared evenly."""
+        # Shared evenly, so that both factors have weights of one size: int8 rounds both
+        # alike.
         root = np.sqrt(self.values[:rank])
         shape = self.layer.kernel.shape
         first = (self.left[:, :rank] * root).reshape(*shape[:-1], rank)
@@ -94,6 +96,7 @@ def ranks_by_size(factors: Sequence[Factors], share: float) -> dict[str, int]:
             for part in factors
         )
 
+    # The size rises with the energy, in jumps: ranks are whole numbers.
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = (low + high) / 2

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks, quantized
+from keras_strategies._internal import checks
+from keras_strategies._internal.weights import quantized
 from keras_strategies.compression.quantization.range_report import RangeReport
 
 

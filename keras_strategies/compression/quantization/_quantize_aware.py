@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import keras
 
-from keras_strategies._internal import checks, quantized
+from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import (
     Call,
     Graph,
@@ -17,6 +17,7 @@ from keras_strategies._internal.model_graph import (
     read,
 )
 from keras_strategies._internal.select import Selection, Selector, Target
+from keras_strategies._internal.weights import quantized
 from keras_strategies.compression._common import compressible_weights
 from keras_strategies.compression.preservation import _plan
 from keras_strategies.compression.preservation._preserve import warn_of_loss

@@ -194,6 +194,7 @@ def t_bound(
         return mean_bounds(after - (1 + d / 100) * before)[1]
 
     low, high = -100.0, 100.0
+    # The end is not known: doubled until it is beyond, then bisected.
     while lower(high) > 0:
         low, high = high, 2 * high
         if high > 1e9:
@@ -220,16 +221,10 @@ def bootstrap_bound(
 
 
 def t_quantile(confidence: float, freedom: int) -> float:
-    """The quantile of Student's t, by its expansion around the normal quantile.
+    """The quantile of Student's t."""
+    from scipy import special
 
-    Reference: Abramowitz and Stegun, "Handbook of mathematical functions" (1964),
-    26.7.5; exact to three digits from ten degrees of freedom.
-    """
-    z = statistics.NormalDist().inv_cdf(confidence)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
+    return float(special.stdtrit(freedom, confidence))
 
 
 def _is_binary(values: np.ndarray) -> bool:
@@ -240,6 +235,7 @@ def _discordant(before: Any, after: Any, weight: Any) -> tuple[float, float, flo
     """`(lost, gained, samples)`; with weights those of as many equal ones."""
     if weight is None:
         weight = np.ones(len(before))
+    # Kish's effective number of samples: unequal weights tell less than equal ones.
     count = float(np.sum(weight) ** 2 / np.sum(np.square(weight)))
     shares = [
         float(np.sum(weight * part) / np.sum(weight))

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import keras
 
-from keras_strategies._internal import checks, quantized
+from keras_strategies._internal import checks
 from keras_strategies._internal.select import Selection
 from keras_strategies._internal.traversal import all_layers
+from keras_strategies._internal.weights import quantized
 from keras_strategies.compression._common import compressible_weights
 from keras_strategies.compression.search import _budget_decision, _samples
 from keras_strategies.compression.search._budget_metric import BudgetMetric

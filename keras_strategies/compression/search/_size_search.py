@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_strategies._internal.model_graph import clone_model
-from keras_strategies._internal.variable_values import host_value
+from keras_strategies._internal.weights.values import host_value
 from keras_strategies.compression._common.stripping import strip
 from keras_strategies.compression.clustering._cluster import cluster
 from keras_strategies.compression.pruning._prune import prune

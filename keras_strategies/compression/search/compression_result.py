@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 
 import keras
 
-from keras_strategies._internal import checks, files
+from keras_strategies._internal import checks
 from keras_strategies._internal.reports import Column, Report
+from keras_strategies._internal.storage import files
 from keras_strategies.compression.search import _pareto_plot
 
 

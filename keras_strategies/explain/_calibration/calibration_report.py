@@ -297,6 +297,8 @@ def _interval(error, confidences, outcomes, limits, level, resamples, seed):
     drawn, calibrated = errors.bootstrap(
         confidences, outcomes, numbers, bins, resamples, random
     )
+    # The basic bootstrap: a resampled error is above the measured one by about as much
+    # as that is above the true one, so the quantiles are mirrored at it.
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     interval = (max(0.0, 2 * error - float(high)), max(0.0, 2 * error - float(low)))
     return interval, float(np.quantile(calibrated, level))

@@ -70,7 +70,7 @@ def collect(predict: Any, data: Any, name: str, kind: str | None) -> Labelled:
         outputs.append(np.asarray(found, "float64"))
         labels.append(y)
     if not outputs:
-        checks.fail(f"`{name}` must have a batch")
+        checks.fail(f"`{name}` must have a batch", batches=0)
     return labelled(np.concatenate(outputs), np.concatenate(labels), name, kind)
 
 
@@ -86,7 +86,11 @@ def labelled(
     """Brings outputs and labels into their form; refuses what does not fit."""
     values = values[:, None] if values.ndim == 1 else values
     if not np.isfinite(values).all():
-        checks.fail("The outputs of the model must be finite")
+        checks.fail(
+            "The outputs of the model must be finite",
+            not_finite=int((~np.isfinite(values)).sum()),
+            samples=len(values),
+        )
     labels = np.asarray(labels)
     classes, shape = values.shape[-1], values.shape[:-1]
     if labels.shape == (*shape, 1) and classes > 1:
@@ -105,6 +109,8 @@ def labelled(
         checks.fail(rule, labels=[float(labels.min()), float(labels.max())])
     one_hot = is_full and classes > 1 and bool((labels.sum(axis=-1) == 1).all())
     if kind is None:
+        # Rows of probabilities that do not sum up to 1, or labels with several ones or
+        # none, are labels of their own.
         inside = values.min() >= 0 and values.max() <= 1 + 1e-3
         several = inside and not sum_to_one(values)
         kind = "sigmoid" if several or (is_full and not one_hot) else "softmax"

@@ -27,6 +27,8 @@ def grad_cam_plus_plus_map(features: np.ndarray, gradients: np.ndarray) -> np.nd
     """
     axes = _positions(features)
     squares, cubes = gradients**2, gradients**3
+    # For scores that are exponentials of y the second and third derivative are the
+    # square and the cube of the first (equation 19 of the paper).
     divisors = 2 * squares + features.sum(axis=axes, keepdims=True) * cubes
     ones = np.ones_like(divisors)
     alphas = np.where(
@@ -56,6 +58,8 @@ def eigen_cam_map(features: np.ndarray) -> np.ndarray:
     else:
         _, vectors = np.linalg.eigh(flat.swapaxes(1, 2) @ flat)
         projections = np.einsum("nic,nc->ni", flat, vectors[..., -1])
+    # A singular vector is one up to its sign: the one by which the map is mostly
+    # positive.
     signs = np.where(projections.sum(axis=1, keepdims=True) < 0, -1, 1)
     maps = np.maximum(signs * projections, 0)
     return maps.reshape(features.shape[:-1]).astype("float32")

@@ -117,6 +117,8 @@ def _last(model, graph, fitting, rank):
     if not candidates:  # one convolution, which makes the output
         rule = "A class activation map needs a convolution before the last layer"
         _refuse(rule, model, fitting)
+    # The last that all paths go through: of parallel branches one alone would show a
+    # part of what the model sees.
     for call in reversed(candidates):
         if graph is not None and _is_cut(graph, call):
             return call
@@ -224,6 +226,8 @@ def _calls_of_run(model, example):
     def note(position, call, args, kwargs):
         before = len(calls)
         result = call(*args, **kwargs)
+        # No call of another layer came in between: a leaf. Layers around leaves would
+        # be the same maps once more, or no maps.
         if len(calls) == before and hasattr(result, "shape"):
             kept.append(result)
             calls.append(_Call(targets[position], tuple(result.shape), False))

@@ -124,6 +124,8 @@ class Explained:
 
     def _embeddings(self, plan, reference):
         inputs = check_inputs(self.model, reference, "reference")
+        # Not by the constructor, which would check a target: only the output is asked
+        # for.
         other = object.__new__(Explained)
         other.model, other.inputs, other.plan = self.model, inputs, plan
         other.batch_size = self.batch_size
@@ -246,6 +248,7 @@ class Explained:
         for begin in range(0, count, self.batch_size):
             positions = np.arange(begin, min(begin + self.batch_size, count))
             size = len(positions)
+            # The last batch is filled up: another size would be compiled anew on JAX.
             if count > self.batch_size:
                 positions = np.resize(positions, self.batch_size)
             flat, rows = make(positions)

@@ -42,6 +42,8 @@ def program(
     programs = _PROGRAMS.setdefault(model, {})
     full_key = (key, tuple(id(variable) for variable in model.variables))
     if full_key not in programs:
+        # Variables have been exchanged since (a layer was built again, LoRA): it would
+        # compute with the old ones.
         for old in [other for other in programs if other[0] == key]:
             del programs[old]
         while len(programs) >= _MOST:

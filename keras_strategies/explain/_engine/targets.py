@@ -164,8 +164,12 @@ def _region(target, shape, count):
         )
     index = _indices(target.index, shape[-1], count)
     full = np.broadcast_to(mask, (count, *sizes)).astype("float32")
-    if not full.reshape(count, -1).any(axis=1).all():
-        checks.fail("The mask of a Region must have a positive entry for each sample")
+    has_entry = full.reshape(count, -1).any(axis=1)
+    if not has_entry.all():
+        checks.fail(
+            "The mask of a Region must have a positive entry for each sample",
+            samples_without=np.flatnonzero(~has_entry)[:5].tolist(),
+        )
     return Score("region", (index, full))
 
 

@@ -108,9 +108,12 @@ class Judge:
         random = np.random.default_rng(self.seed)
         ranks = measures.ranks_of_positions(self._by_position(maps), random)
         count = ranks.shape[1]
+        # Positions are ranked once; a step of the curve changes those below its limit.
         limits = np.round(np.linspace(0, count, steps + 1)).astype(int)
 
         def make(positions):
+            # One list of all samples and steps, so that batches of any size are cut
+            # from it.
             rows, numbers = np.divmod(positions, steps + 1)
             changed = ranks[rows] < limits[numbers][:, None]
             changed = changed.reshape(-1, *self.shape)

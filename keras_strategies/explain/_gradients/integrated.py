@@ -135,6 +135,7 @@ def refine(
         errors[rows] = completeness_errors(found, line.difference)[rows]
         if points is not None or count >= max_points:
             break
+        # Only the samples that do not add up yet get twice as many points.
         rows = np.flatnonzero(errors > tolerance)
         count = min(2 * count, max_points)
     return errors
@@ -154,6 +155,8 @@ def warn_of_errors(errors: np.ndarray, tolerance: float, max_points: int) -> Non
 
 def quadrature(count: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre points in [0, 1] and their weights, which add up to 1."""
+    # Exact for polynomials of degree 2 count - 1, where a Riemann sum is off by 1 /
+    # count.
     nodes, weights = np.polynomial.legendre.leggauss(count)
     return ((nodes + 1) / 2).astype("float32"), weights / 2
 
@@ -229,6 +232,8 @@ def completeness_errors(found: list[np.ndarray], difference: np.ndarray) -> np.n
     """The error of each sample relative to the difference of the scores."""
     flat = np.concatenate([x.reshape(len(x), -1) for x in found], axis=1)
     flat = flat.astype("float64")
+    # Attributions must add up to the difference of the scores (completeness,
+    # Sundararajan et al., 2017).
     scale = np.maximum(np.abs(difference), _FLOOR * np.abs(flat).sum(axis=1))
     missing = np.abs(flat.sum(axis=1) - difference)
     return np.where(scale > 0, missing / np.where(scale > 0, scale, 1), 0.0)

@@ -90,6 +90,8 @@ def smooth_grad(
     random = np.random.default_rng(checks.integer("seed", seed, low=0))
     explained = Explained(model, inputs, target, logits=logits, batch_size=batch_size)
     if target is None:
+        # The class of the samples themselves: noise may change which one is the
+        # highest.
         target = explained.indices
     elif isinstance(target, dict) and next(iter(target.values())) is None:
         target = dict.fromkeys(target, explained.indices)

@@ -121,6 +121,7 @@ def occlusion(
         part = _slices(corner, sides)
         covers[part] += 1
         total[(slice(None), *part)] += falls[:, index].reshape(-1, *[1] * len(shape))
+    # `covers` is above 0 everywhere: strides are at most as long as windows.
     means = over_channels((total / covers).astype("float32"), array)
     return np.ascontiguousarray(np.broadcast_to(means, array.shape))
 
@@ -133,6 +134,7 @@ def _slices(corner, sides):
 
 def _starts(size, side, step):
     starts = list(range(0, size - side + 1, step))
+    # The last window ends at the edge, or pixels beside it would never be hidden.
     return starts if starts[-1] == size - side else [*starts, size - side]
 
 

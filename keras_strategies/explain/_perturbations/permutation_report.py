@@ -192,6 +192,7 @@ def _metric(metric, targets, model, table):
     if metric == "r2":
         return metric, _r2
     [end] = final_activations(model, table[:1])
+    # A probability is on its class's side above 0.5, a logit above 0.
     threshold = 0.5 if end is not None and end.kind == "sigmoid" else 0.0
     return metric, functools.partial(_accuracy, threshold)
 

@@ -132,6 +132,8 @@ def random_masks(
     """Smooth random masks `(count, *shape)` in [0, 1], shifted within a cell."""
     grids = (random.random((count, *cells)) < keep).astype("float32")
     sizes = [-(-size // c) for size, c in zip(shape, cells, strict=True)]
+    # A cell more than needed, which the random shift takes off again (section 3.2 of
+    # the paper): the borders of the cells are elsewhere in each mask.
     larger = [(c + 1) * s for c, s in zip(cells, sizes, strict=True)]
     large = resize(grids, larger)
     shifts = np.stack([random.integers(0, s, count) for s in sizes], axis=1)

@@ -137,5 +137,7 @@ def _tables(explained, background):
             inputs=table.shape,
         )
     if not np.isfinite(rows).all():
-        checks.fail("`background` must be finite")
+        checks.fail(
+            "`background` must be finite", not_finite=int((~np.isfinite(rows)).sum())
+        )
     return table, rows

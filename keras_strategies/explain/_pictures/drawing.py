@@ -102,7 +102,9 @@ def _checked_pair(images, maps):
             maps=np.shape(maps),
         )
     if not np.isfinite(values).all():
-        checks.fail("`maps` must be finite")
+        checks.fail(
+            "`maps` must be finite", not_finite=int((~np.isfinite(values)).sum())
+        )
     values = values.sum(axis=-1) if values.ndim == 4 else values
     return as_bytes(pictures), values, single
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_strategies._internal import bases, checks, files
+from keras_strategies._internal import bases, checks
 from keras_strategies._internal.optional import require
+from keras_strategies._internal.storage import files
 from keras_strategies.explain._methods import method_of, name_of, run
 from keras_strategies.explain._pictures.drawing import plot_attributions
 

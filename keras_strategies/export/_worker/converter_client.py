@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_strategies._internal.process_exit import signal_name
+from keras_strategies._internal.processes.process_exit import signal_name
 from keras_strategies.export._common import ExportError
 from keras_strategies.export._worker.environment import subprocess_environment
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from typing import Any
 
-from keras_strategies._internal.process_exit import signal_name
+from keras_strategies._internal.processes.process_exit import signal_name
 from keras_strategies.export._common import ExportError, named_arrays
 from keras_strategies.export._worker.environment import subprocess_environment
 

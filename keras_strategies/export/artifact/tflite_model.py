@@ -144,6 +144,7 @@ class TFLiteModel:
             batch_size: Samples at once for an artifact of free batch size, at least
                 1; `None` means all samples of an array. Defaults to 32.
             verbose: 0 is silent, 1 and `"auto"` show a progress bar, 2 one line.
+                Defaults to `"auto"`.
         """
         batches = self._predict_batches(x, None, None, (), batch_size, verbose)
         outputs = sample_data.join_samples([outputs for outputs, _, _ in batches])
@@ -164,11 +165,13 @@ class TFLiteModel:
             x: Inputs as for `predict`; batches are `(inputs, targets)` or
                 `(inputs, targets, weights)`.
             y: Targets, samples first; for several outputs a dict by output name.
+                Defaults to `None`: they are in the batches of `x`.
             metrics: A Keras metric, its name or function, or a list of these; for
                 several outputs a dict by output name. `"accuracy"` is resolved by
                 the shapes, as in `Model.compile`. Given objects are reset first.
-            batch_size: As for `predict`.
-            verbose: As for `predict`.
+                Defaults to `("accuracy",)`.
+            batch_size: As for `predict`. Defaults to `32`.
+            verbose: As for `predict`. Defaults to `"auto"`.
             sample_weight: One weight for each sample. Defaults to `None`.
         """
         _, _, slots = self._slots()

@@ -234,6 +234,7 @@ class AutoQuantizationSearch:
         costs = [entry[self.cost] for entry in self.candidates if entry["kept"]]
         if int8["kept"] or "failed" in int8 or self.job.looping_layers:
             return
+        # int8 with layers in floating point only gets larger and slower.
         if costs and int8[self.cost] >= min(costs):
             return
         if not _options.is_quantizer_installed():
@@ -277,6 +278,8 @@ class AutoQuantizationSearch:
             "listing layers",
             "conversion",
         )
+        # An order needs fewer samples than a verdict, and each layer costs a
+        # conversion.
         samples = first_samples(self.samples, _RANKING_SAMPLES)
         expected = first_samples(self.reference, _RANKING_SAMPLES)
         errors = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_strategies._internal import quantized
+from keras_strategies._internal.weights import quantized
 from keras_strategies.export._common import (
     ExportError,
     NamedArrays,

@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeAlias
 
 import keras
 
-from keras_strategies._internal import checks, quantized
+from keras_strategies._internal import checks
 from keras_strategies._internal.select import Selection, Selector, layer_targets
+from keras_strategies._internal.weights import quantized
 from keras_strategies.export._calibration import layer_names, range_reducers
 from keras_strategies.export._calibration.rule_quantizer import STATIC_MODES
 from keras_strategies.export.rescue._apply import FOR_INT8_WEIGHTS, METHODS

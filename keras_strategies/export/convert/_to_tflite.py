@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import keras
 
-from keras_strategies._internal import checks, files
+from keras_strategies._internal import checks
 from keras_strategies._internal.select import Selector
+from keras_strategies._internal.storage import files
 from keras_strategies.export._common import (
     InputData,
     validate_model,

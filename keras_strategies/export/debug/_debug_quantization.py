@@ -8,7 +8,8 @@ from typing import Literal
 
 import keras
 
-from keras_strategies._internal import checks, quantized
+from keras_strategies._internal import checks
+from keras_strategies._internal.weights import quantized
 from keras_strategies.export._common import (
     ExportError,
     InputData,
@@ -62,7 +63,7 @@ def debug_quantization(
         data: Inputs as in use, in the forms of `to_tflite`'s `representative_data`.
             Of 40 or more, a fifth is held out for the verdict; the ranges come from
             the others.
-        quantization: Only `"int8"`.
+        quantization: Only `"int8"`, the default.
         samples: Number of inputs, from the first of those that the ranges come from,
             that errors are measured on, at least 1. Defaults to 64.
         calibration: Method that computes the ranges, as in `to_tflite`. Defaults to

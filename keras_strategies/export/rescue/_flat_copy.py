@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_strategies._internal import quantized
 from keras_strategies._internal.model_graph import (
     Call,
     assemble,
@@ -16,6 +15,7 @@ from keras_strategies._internal.model_graph import (
     read,
     substitute,
 )
+from keras_strategies._internal.weights import quantized
 from keras_strategies.export.rescue import _kernels
 
 _LAYERS = keras.layers
@@ -85,10 +85,12 @@ class FlatCopy:
         if not _kernels.is_weighted(layer) or not _is_linear(layer):
             return None
         [output] = call.outputs
+        # Another consumer, or the caller, needs the value before the normalization.
         if output.is_output or len(output.consumers) != 1:
             return None
         norm = output.consumers[0].operation
         is_norm = type(norm) is _LAYERS.BatchNormalization
+        # The folded kernel would be right for one of the calls only.
         is_shared = self.counts[id(layer)] > 1 or self.counts.get(id(norm), 0) > 1
         if not is_norm or is_shared:
             return None
@@ -164,6 +166,7 @@ def _affine(norm):
     """`(scale, offset)` of BatchNormalization at inference, by channel."""
     variance = keras.ops.convert_to_numpy(norm.moving_variance).astype("float64")
     mean = keras.ops.convert_to_numpy(norm.moving_mean).astype("float64")
+    # In float64, so that folding rounds once, when the kernel is assigned.
     scale = 1.0 / np.sqrt(variance + norm.epsilon)
     if norm.scale:
         scale = scale * keras.ops.convert_to_numpy(norm.gamma)

@@ -52,8 +52,8 @@ class SensitivityReport(Report):
         the bytes it saves, as long as the budget holds.
 
         Args:
-            max_loss: Largest sum of losses, in `unit`.
-            max_bytes: Most bytes of all kernels together.
+            max_loss: Largest sum of losses, in `unit`. Defaults to `None`.
+            max_bytes: Most bytes of all kernels together. Defaults to `None`.
 
         Raises:
             ValueError: If not exactly one budget is given, or no assignment keeps to

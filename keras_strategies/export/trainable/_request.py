@@ -43,10 +43,14 @@ def serialized_losses(
     if loss is None:
         if not getattr(model, "compiled", False) or model.loss is None:
             fix = 'Pass loss="sparse_categorical_crossentropy", for example.'
-            checks.fail("`loss` is needed, as the model is not compiled", fix=fix)
-        if (model.get_compile_config() or {}).get("loss_weights") is not None:
+            checks.fail(
+                "`loss` is needed, as the model is not compiled", fix=fix, loss=None
+            )
+        weights = (model.get_compile_config() or {}).get("loss_weights")
+        if weights is not None:
             fix = "Pass `loss` to say which losses to use, each of weight 1."
-            checks.fail("The model is compiled with `loss_weights`", fix=fix)
+            rule = "The model must not be compiled with `loss_weights`"
+            checks.fail(rule, fix=fix, loss_weights=weights)
         loss = model.loss
     named = _by_output(loss, outputs)
     return {
@@ -129,7 +133,8 @@ def check_targets(
     elif len(names) == 1:
         y = {names[0]: y}
     else:
-        checks.fail(f"`verify[1]` must be a dict with the keys {names}")
+        rule = f"`verify[1]` must be a dict with the keys {names}"
+        checks.fail(rule, type=type(y).__name__)
     targets = {}
     for name, (target, shape, dtype) in specs.items():
         value = np.asarray(y[name])

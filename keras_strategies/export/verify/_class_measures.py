@@ -29,6 +29,9 @@ def class_measures(
     is_soft = truth is p or bool((truth.max(axis=1) < 1).any())
     rows, classes = np.arange(len(p)), p.shape[1]
     top, new = p.argmax(axis=1), q.argmax(axis=1)
+    # Without labels `truth` is `p`: a changed answer costs as much as Keras's model
+    # holds the new class less probable than the old one, which is the expected loss of
+    # accuracy if its probabilities are right.
     lost = truth[rows, top] - truth[rows, new]
     flipped = top != new
     points = 100 * float(lost.mean())
@@ -50,6 +53,8 @@ def class_measures(
     # Losses and metrics scale probabilities to a sum of one; others read them as they
     # are. A file must be right for both.
     brier = max(_brier_lost(p, q, truth), _brier_lost(p, _scaled(q), truth))
+    # By the Brier score of one that always answers the frequencies, 1 - sum of their
+    # squares (Brier, 1950); the floor is for a class that hardly has another beside it.
     skill = 100 * brier / max(1 - float(np.square(base).sum()), 0.02)
     text = f"the probabilities lose {skill:.2f} points of Brier skill"
     return [*measures, Measure("brier", skill / BRIER, text)]
@@ -133,6 +138,8 @@ def scrambled_channels(reference: np.ndarray, actual: np.ndarray) -> list[Measur
     error = np.square(actual - reference).mean(axis=0)
     step = np.ptp(reference) / 255
     ratio = error / np.maximum(reference.var(axis=0), 1e-30)
+    # Half of its variance, and more than int8 may round: a channel that hardly varies
+    # has lost nothing by a step or two.
     is_lost = (ratio > 0.5) & (np.sqrt(error) > 4 * step)
     if not is_lost.any():
         return []

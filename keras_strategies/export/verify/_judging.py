@@ -197,6 +197,8 @@ class _SpanJudgement:
             return
         mean, error = points_lost(self._lost_answers())
         allowed = ACCURACY * self.limit
+        # Two standard errors: then it is no chance that labels see more loss than is
+        # allowed.
         if mean - 2 * error > allowed:
             self.measures, self.by_labels = (
                 self.measures + self._measures(self.truth),

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_strategies._internal import checks, files
+from keras_strategies._internal import checks
+from keras_strategies._internal.storage import files
 
 _FORMAT = 1
 

@@ -188,16 +188,20 @@ class DeviceRunner:
         if "tree" in buffer:
             tree = buffer["tree"]
             uniform = jax.random.uniform(key, (s.batch_size,))
+            # Stratified: one draw from each of as many equal parts of the sum (Schaul
+            # et al., 2016, appendix B.2.1).
             parts = (ops.arange(s.batch_size, dtype="float32") + uniform) / s.batch_size
             indices = _sum_tree_jax.find(tree, parts * tree[1])
             chances = tree[indices + len(tree) // 2] / tree[1]
             count = ops.cast(stored * s.num_envs, "float32")
             weights = (count * chances) ** -s.importance_exponent
+            # Only ever scaled down, so that a rare transition makes no giant step.
             weights = weights / ops.max(weights)
         else:
             count = stored * s.num_envs
             indices = jax.random.randint(key, (s.batch_size,), 0, count)
         rows, envs = indices // s.num_envs, indices % s.num_envs
+        # A window of n steps must not run over the newest row into the oldest one.
         oldest = ops.where(step > self._rows, step % self._rows, 0)
         ages = ((rows - oldest) % self._rows)[:, None] + ops.arange(s.n_steps)
         window = ((rows[:, None] + ops.arange(s.n_steps)) % self._rows, envs[:, None])

@@ -127,6 +127,8 @@ class GymnasiumEnvironments:
         # A copy: a vector environment may write into its own array.
         self.observation = np.array(shown, self.observation_dtype)
         ended = np.logical_or(terminated, truncated)
+        # The step behind an end only resets: its action was ignored, it is no
+        # transition.
         last, valid = self.observation, ~self._previous_end
         if self._same_step:
             valid = np.ones(self.num_envs, bool)

@@ -50,6 +50,8 @@ class HostRunner:
         while self.step < end:
             if deadline is not None and time.monotonic() > deadline:
                 break
+            # Kept as they are and read in blocks: each reading would wait for the
+            # device.
             losses += self._one_step()
             if len(losses) >= _LOSSES_HELD:
                 self.history.add_losses(self.step, np.array([float(x) for x in losses]))

@@ -42,6 +42,8 @@ class Learner:
     def loss_and_errors(self, online: Any, target: Any, batch: Any) -> tuple[Any, Any]:
         """Loss of a batch and its TD errors; `online(x, training)`, `target(x)`."""
         values = chosen(online(batch.observations, True), batch.actions)
+        # Double Q-learning (van Hasselt et al., 2016): the online network chooses, the
+        # target network values, so that noise is not maximized over.
         next_online = (
             online(batch.next_observations, False) if self.settings.double else None
         )
@@ -53,6 +55,8 @@ class Learner:
                 next_online,
             )
         )
+        # A last axis of one: Keras's losses take the mean over it, so that a number a
+        # sample is left.
         losses = self.loss(ops.expand_dims(targets, -1), ops.expand_dims(values, -1))
         loss = valid_mean(ops.reshape(losses, (-1,)), batch.weights)
         return loss, targets - values

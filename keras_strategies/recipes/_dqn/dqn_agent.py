@@ -228,6 +228,8 @@ class DQNAgent:
                 if target_return is not None and mean >= target_return:
                     break
         finally:
+            # JAX's state is outside of the models while training: also after an error
+            # they get it.
             self._learner.sync()
         return self.history
 

@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import Any
 
-from keras_strategies._internal import files
+from keras_strategies._internal.storage import files
 
 # The directory of the cache; empty for no cache.
 VARIABLE = "KERAS_STRATEGIES_CACHE"

@@ -280,6 +280,7 @@ class DistillationTrainer(bases.Model):
                 checks.fail(
                     'With teacher="cached" the inputs must carry its answers',
                     fix=f"Give a dict of {INPUTS!r} and {TEACHERS!r}, or use distill.",
+                    x=sorted(x) if isinstance(x, dict) else type(x).__name__,
                 )
             stop = ops.stop_gradient
             answers = Answers(

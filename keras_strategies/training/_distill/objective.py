@@ -94,6 +94,7 @@ class Objective:
             far = self._of_output(name, *pair, kind, logits, label)
             total = total + weighted_mean(far, sample_weights, position)
             used += 1
+        # The mean: `alpha` means the same for one output and for ten.
         return total / max(used, 1)
 
     def _of_output(self, name, student, teacher, kind, teacher_logits, labels):
@@ -162,6 +163,9 @@ def weighted_mean(values: Any, sample_weights: Sequence[Any], position: int | No
         if sample_weights[position] is None:
             return ops.mean(values)
         weights = [sample_weights[position]]
+    # Keras divides a weighted loss by the number of samples, not by the sum of the
+    # weights, and so does this. What belongs to no output takes the mean of the
+    # outputs' weights.
     means = [losses.by_sample(ops.cast(w, "float32")) for w in weights]
     return ops.mean(values * sum(means) / len(means))
 

@@ -55,6 +55,7 @@ class Run:
         settings, student = self.settings, self.student
         given = compile_arguments(student) if student.compiled else {}
         optimizer = settings.optimizer or given.get("optimizer") or "adam"
+        # A copy: an optimizer keeps the variables it was built for, and its moments.
         given["optimizer"] = _fresh(optimizer)
         if settings.loss is not None or "loss" not in given:
             _, y = settings.data.first()
@@ -142,6 +143,7 @@ class Run:
             arguments = settings.data.fit_arguments(size)
             arguments["x"] = stored.joined(arguments["x"], answers)
         else:
+            # Without rounds each epoch has images, and so answers, of its own.
             rounds = settings.augment_rounds or settings.epochs
             data = self._augmented(self.respondents, rounds)
             arguments = {"x": data, "shuffle": False}
@@ -151,6 +153,8 @@ class Run:
     def _why_not_stored(self):
         settings = self.settings
         must = settings.cache_teacher is True or self._has_file()
+        # First what can never be stored, then what the caller chose, then what would
+        # not pay.
         if isinstance(settings.teachers, str):
             return "a moving average changes in each step"
         if settings.cache_teacher is False and not self._has_file():

@@ -143,6 +143,8 @@ class AugmentedData(bases.PyDataset):
         if self.augment is None:
             return x
         for position, state in enumerate(self.generators):
+            # Set, not advanced: batches are asked for in any order and by several
+            # workers, and a stored answer must meet the same images again.
             words = np.random.SeedSequence([self.seed, number, index, position])
             state.assign(words.generate_state(2).astype(state.dtype))
         return keras.tree.map_structure(

@@ -78,6 +78,8 @@ def _put(layer, depth, found):
 def _behind(calls):
     """The longest path from the output of each operation to the end."""
     behind = {id(operation): 0 for operation, _ in calls}
+    # From the output back, in an order in which all consumers of an operation come
+    # first.
     for operation, parents in reversed(calls):
         before = behind[id(operation)] + _length(operation)
         for parent in parents:
@@ -104,6 +106,7 @@ def nearest_output(
 ) -> list[Any]:
     """The `fraction` of `layers` that is nearest to the output, nearest first."""
     order = sorted(layers, key=lambda layer: depth[id(layer)])
+    # 0.07 of 100 layers is 7, not the 8 that ceil(7.000000000000001) would give.
     return order[: math.ceil(fraction * len(order) - 1e-9)]
 
 

@@ -51,6 +51,7 @@ def preprocessing_mode(model: keras.Model) -> str | None:
     mode = _mode(names)
     if mode is None or " or " not in mode:
         return mode
+    # The same layers are there with and without the network's own scaling.
     inside, other = mode.split(" or ")
     return inside if _begins_with_scaling(network) else other
 

@@ -46,6 +46,9 @@ class Split:
         heavy, blocking = False, None
         for operation, args, kwargs, outputs in nodes:
             tensors = keras_tensors((args, kwargs))
+            # `still`: what is the same in every epoch, from the inputs on. The first
+            # operation that is not, and all that depend on it, belong to the part that
+            # trains.
             if all(id(t) in still for t in tensors) and is_still(operation):
                 still.update(id(tensor) for tensor in outputs)
                 heavy |= bool(getattr(operation, "weights", ()))

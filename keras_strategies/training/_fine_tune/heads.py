@@ -49,9 +49,9 @@ def attach_head(
             (`include_top=False`), KerasHub or your own, with `weights=None` or others;
             or the path of a `.keras` file.
         classes: Number of classes, at least 2: the head ends in that many
-            probabilities. Give this or `units`.
+            probabilities. Give this or `units`. Defaults to `None`.
         units: Number of values to predict, at least 1: the head ends in that many
-            numbers.
+            numbers. Defaults to `None`.
         pooling: What is made of a feature map or sequence: `"avg"` or `"max"` over all
             places, `"flatten"`, or `"attention"`, an average whose weights are
             learned (`layers.AttentionPooling`). Features without places are taken as

@@ -271,6 +271,7 @@ def _checked_optimizer(optimizer):
         keras.optimizers.Optimizer,
         fix='Give an optimizer or its name, for example "adamw".',
     )
+    # Rates by layer are put around it: two wrappers would scale twice.
     if hasattr(optimizer, "inner_optimizer") or hasattr(optimizer, "optimizers"):
         checks.fail(
             "`optimizer` must be a single optimizer, without another one inside",

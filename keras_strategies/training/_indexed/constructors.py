@@ -57,7 +57,7 @@ class FromFiles:
         Args:
             paths: One file or several, uncompressed.
             parse: From the bytes of a record to a tuple or dict of arrays.
-            transform: As in `IndexedDataset`, after `parse`.
+            transform: As in `IndexedDataset`, after `parse`. Defaults to `None`.
             **options: Further arguments of `IndexedDataset`.
         """
         source = SequenceSource(TFRecordFiles(paths, parse))
@@ -79,7 +79,7 @@ class FromFiles:
         Args:
             paths: One file or several.
             parse: From the bytes of a record to a tuple or dict of arrays.
-            transform: As in `IndexedDataset`, after `parse`.
+            transform: As in `IndexedDataset`, after `parse`. Defaults to `None`.
             **options: Further arguments of `IndexedDataset`.
         """
         source = SequenceSource(ArrayRecordFiles(paths, parse))

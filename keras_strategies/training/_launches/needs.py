@@ -59,6 +59,7 @@ def needs_of(callbacks: list[keras.callbacks.Callback]) -> Needs:
     for callback in callbacks:
         if not _has_batch_hooks(callback):
             continue
+        # What a class declares goes before what its code seems to do, which is a guess.
         if _declares(callback, "values_for_steps"):
             needs.scheduled.append(callback)
         elif _declares(callback, "averages_for_steps"):

@@ -90,6 +90,8 @@ class StepDriver:
         callbacks, state, number = self._callbacks, launched.state, self._position.last
         if state is not None:
             lay_down_state(self._model, state)
+        # The state of JAX's step is in arguments, where no hook would see it: it is
+        # laid down into the variables before the hooks and taken up behind them.
         self._hook("end")(number, launched.logs)
         if callbacks.needs.stops_at_nan:
             callbacks.finish()  # hooks in threads, which look at the loss
@@ -133,14 +135,19 @@ class StepDriver:
         needs = self._callbacks.needs
         if self._kind == "test":
             return 1 if needs.tested else count, StepProgram(), None
+        # The shortest launch that any callback asks for.
         for _, until in needs.bounded:
             allowed = until(start)
             count = count if allowed is None else min(count, allowed)
+        # A single step needs no program: the hooks around it are called by `run`
+        # anyway.
         if needs.stepwise or count == 1:
             return 1, StepProgram(), None
         pairs = [
             callback.values_for_steps(start, count) for callback in needs.scheduled
         ]
+        # A callback cannot say its values beforehand (yet): one step, with its own
+        # hooks.
         if any(pair is None for pair in pairs):
             return 1, StepProgram(), None
         flat = [item for pair in pairs for item in pair]
@@ -166,6 +173,8 @@ class StepDriver:
         return count, program, (tables, self._padded(weights))
 
     def _padded(self, values):
+        # As long for every launch: the shape of the table is part of the compiled
+        # program.
         table = np.zeros(self._capacity, "float32")
         table[: len(values)] = values
         return table
@@ -185,6 +194,7 @@ class StepDriver:
             return
         if needs.replays:
             logs = _rows(launched.records, steps) if needs.logged else None
+            # As plain `fit` orders them: the end of a step, then the begin of the next.
             with self._past_steps(needs):
                 for index in range(steps - 1):
                     for callback in needs.logged:
@@ -196,6 +206,7 @@ class StepDriver:
         if needs.scheduled and launched.state is not None:
             lay_down_state(self._model, launched.state)
         for callback in needs.scheduled:
+            # Once, for the last step: the program has assigned the values before it.
             callback.on_train_batch_begin(start + steps - 1, None)
 
     @contextlib.contextmanager

@@ -13,7 +13,7 @@ from keras_strategies._internal.keras_private.initial_draws import (
     recording_draws,
 )
 from keras_strategies._internal.traversal import all_variables, optimizer_variables
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 from keras_strategies.training._many.seeds import Seeds
 from keras_strategies.training._programs.description import NotUnderstoodError
 from keras_strategies.training._programs.model_form import model_form

@@ -10,7 +10,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.metrics import metric_direction
 from keras_strategies._internal.model_graph import clone_model
 from keras_strategies._internal.reports import Column
-from keras_strategies._internal.variable_values import assign_values
+from keras_strategies._internal.weights.values import assign_values
 from keras_strategies.training._history_report import HistoryReport
 from keras_strategies.training._many.ensemble import Ensemble
 from keras_strategies.training._many.member import Member

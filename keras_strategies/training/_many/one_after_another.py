@@ -12,7 +12,7 @@ from keras_strategies._internal.keras_private.step_blocks import (
     training_settings,
 )
 from keras_strategies._internal.traversal import optimizer_variables
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 from keras_strategies.training._accelerate import accelerate
 from keras_strategies.training._blocks.fit_arguments import bind_arguments
 from keras_strategies.training._choice.choosing_fit import (

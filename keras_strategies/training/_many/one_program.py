@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_strategies._internal.keras_private.step_blocks import has_stock_step
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 from keras_strategies.training._blocks.loop_jax import like, rows_of_batch, to_device
 from keras_strategies.training._data.arrays import num_batches
 from keras_strategies.training._many.member import Member

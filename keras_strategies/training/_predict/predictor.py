@@ -75,6 +75,7 @@ class Predictor:
 
     @property
     def programs(self) -> dict[tuple[tuple[int, ...], ...], str]:
+        """The kind of each program, by the shapes of its inputs."""
         return {
             tuple(shape for shape, _ in key): kind
             for key, (kind, _) in self._programs.items()
@@ -278,7 +279,11 @@ class Predictor:
 
     def _without_rows(self, structure, arrays):
         if self._stateful:
-            raise ValueError("A model with state cannot predict for 0 rows.")
+            checks.fail(
+                "A model with state cannot predict for 0 rows: its answer would change "
+                "the state",
+                shapes=[array.shape for array in arrays],
+            )
         one = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
         outputs = keras.tree.flatten(self(_nested(structure, one)))
         return _nested(self._outputs, [output[:0] for output in outputs])

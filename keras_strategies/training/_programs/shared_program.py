@@ -13,7 +13,7 @@ from keras_strategies._internal.traversal import (
     all_variables,
     optimizer_variables,
 )
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 from keras_strategies.training._blocks.fit_interceptor import FitInterceptor
 from keras_strategies.training._candidates import BY_NAME, PLAIN
 from keras_strategies.training._data.arrays import arrays_of_fit

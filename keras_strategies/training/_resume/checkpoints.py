@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_strategies._internal import files
+from keras_strategies._internal.storage import files
 from keras_strategies.training._resume.storage import (
     MANIFEST,
     PREFIX,
@@ -103,6 +103,7 @@ def write(storage: Storage, checkpoint: Checkpoint) -> None:
     def manifest(stream):
         stream.write(_manifest(checkpoint, entries))
 
+    # The manifest is written last, when `entries` has the sums of all others.
     writers = {
         ARRAYS: summed(ARRAYS, lambda s: _write_arrays(s, checkpoint.arrays)),
         STATE: summed(STATE, lambda s: s.write(_json(checkpoint.state))),

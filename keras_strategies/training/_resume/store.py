@@ -82,6 +82,8 @@ class CheckpointStore:
         """
         damaged = dict(self._damaged)
         chosen = None
+        # The newest first: numbers in names have leading zeros, so names sort like
+        # them.
         for name in sorted(self._known, reverse=True):
             if finished is not None and self._known[name]["finished"] != finished:
                 continue
@@ -149,6 +151,8 @@ class CheckpointStore:
         self._lock.check()
         checkpoints.write(self.storage, checkpoint)
         self._known[checkpoint.name] = checkpoint.info
+        # Removed when the new one is complete: a crash in between leaves one too many,
+        # never none.
         kept = checkpoints.to_keep(
             self._known, self._keep, self._keep_every, self._best_name()
         )

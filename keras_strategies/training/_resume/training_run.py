@@ -114,6 +114,7 @@ class TrainingRun:
             return None
         state = checkpoint.state
         self._allow = tuple(allow)
+        # Before anything is assigned: a refused checkpoint leaves the model as it is.
         self._refuse_differences(state["fingerprint"])
         if self.model.built:  # else as soon as it is
             groups = {"model": variables.variables_of(self.model)["model"]}
@@ -151,6 +152,9 @@ class TrainingRun:
     def _go_to(self, checkpoint):
         info = checkpoint.info
         epoch, step = info["epoch"], info["step"]
+        # Two random states: data drew from the first when the epoch began, the steps
+        # since from the second. An epoch that is read again from its begin must see
+        # both.
         before_data = checkpoint.state["epoch_random"] if step else None
         before_data = before_data and decode(before_data, checkpoint.arrays)
         before_step = decode(checkpoint.state["random"], checkpoint.arrays)
@@ -180,6 +184,7 @@ class TrainingRun:
             return step
         data = checkpoint.state["fingerprint"]["data"]
         size, now = data.get("batch_size"), self._fingerprint["data"].get("batch_size")
+        # The samples that were seen are what both sizes of batches have in common.
         if size and now:
             step = step * size // now
         return min(step, steps - 1)
@@ -231,6 +236,8 @@ class TrainingRun:
             return
         self.is_pending = False
         model, state, arrays = self.model, checkpoint.state, checkpoint.arrays
+        # Metrics and slots exist only after a step or `build`: until then their values
+        # have nowhere to go.
         build_all_state(model, self._fit["epoch_iterator"])
         for optimizer in variables.optimizers_of(model):
             if not optimizer.built and optimizer is model.optimizer:
@@ -323,6 +330,8 @@ class TrainingRun:
         self._save(self._epoch, 0, logs, finished=True, wait=True)
 
     def _save(self, epoch, step, logs, finished, wait=False):
+        # The thread that writes the last checkpoint may still read the arrays that
+        # `take` is about to fill.
         self.store.wait()
         sync_state(self.model)
         described, arrays = self._copies.take(variables.variables_of(self.model))

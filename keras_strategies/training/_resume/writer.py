@@ -28,11 +28,6 @@ class BackgroundWriter:
         except BaseException as error:  # raised again by `wait`
             self._error = error
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a job is running."""
-        return self._thread is not None and self._thread.is_alive()
-
     def wait(self) -> None:
         """Waits for the job, and raises what it raised."""
         if self._thread is not None:

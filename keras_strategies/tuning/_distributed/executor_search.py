@@ -9,7 +9,8 @@ from typing import Any
 
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_strategies._internal import checks, executors
+from keras_strategies._internal import checks
+from keras_strategies._internal.processes import executors
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._distributed import processes
 from keras_strategies.tuning._space import Trial

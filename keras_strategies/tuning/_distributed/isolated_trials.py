@@ -11,7 +11,7 @@ from typing import Any
 
 from keras_tuner import errors
 
-from keras_strategies._internal.files import write_json
+from keras_strategies._internal.storage.files import write_json
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._distributed import processes, rpc
 from keras_strategies.tuning._space import Trial

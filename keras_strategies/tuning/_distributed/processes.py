@@ -12,7 +12,7 @@ import keras
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.optional import require
-from keras_strategies._internal.process_exit import signal_name
+from keras_strategies._internal.processes.process_exit import signal_name
 
 # Environment variables beside those of KerasTuner.
 TOKEN = "KERAS_STRATEGIES_TOKEN"

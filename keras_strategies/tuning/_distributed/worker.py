@@ -60,7 +60,7 @@ def _load(path: str) -> tuple[dict[str, Any], Any]:
 def _run_trial(
     job_path: str, request_path: str, started_path: str, result_path: str
 ) -> None:
-    from keras_strategies._internal.files import write_json
+    from keras_strategies._internal.storage.files import write_json
     from keras_strategies.tuning import _space
     from keras_strategies.tuning._distributed import rpc
 

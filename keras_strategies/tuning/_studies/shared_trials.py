@@ -27,7 +27,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from keras_strategies._internal.files import python_scalar
+from keras_strategies._internal.storage.files import python_scalar
 from keras_strategies.tuning._studies.samplers import trial_state
 
 if TYPE_CHECKING:

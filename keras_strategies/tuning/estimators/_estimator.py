@@ -337,7 +337,8 @@ class Estimator(Building):
 
         if not sklearn.get_config().get("enable_metadata_routing"):
             raise RuntimeError(
-                "Metadata routing must be enabled. Call "
+                "Metadata routing must be enabled. Received: "
+                f"sample_weight={sample_weight!r}. Call "
                 "sklearn.set_config(enable_metadata_routing=True) before."
             )
         request = self.get_metadata_routing()

@@ -179,5 +179,7 @@ def sample_weights(sample_weight: Any) -> np.ndarray | None:
             shape=weights.shape,
         )
     if not weights.any():
-        checks.fail("`sample_weight` must have a weight that is not zero")
+        checks.fail(
+            "`sample_weight` must have a weight that is not zero", samples=len(weights)
+        )
     return weights

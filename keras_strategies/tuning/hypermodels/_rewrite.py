@@ -141,6 +141,8 @@ class _Rewriter(Rewriter):
             name = self._free_name("augmentation")
             affine = RandomAffine(name=name, **self.changes.augmentation)
             return Step(self.copied(layer, path), after=[affine])
+        # Layers of nested models stay as they are: a pretrained backbone is no place
+        # for other activations.
         inside = "/" in path or isinstance(layer, keras.Model)
         hidden = not inside and layer not in self.tail
         is_normalization = isinstance(layer, keras.layers.BatchNormalization)
@@ -157,6 +159,8 @@ class _Rewriter(Rewriter):
         where, before, after = self.changes.batch_normalization, [], []
         if where == "before" and isinstance(layer, _ACTIVATIONS):
             before.append(self._normalization(layer))
+        # The activation is inside the kernel's layer: it becomes linear (see `clone`)
+        # and the activation follows the normalization.
         elif where == "before":
             activation = self.changes.activation or layer.get_config()["activation"]
             after.append(self._normalization(layer))
@@ -193,6 +197,9 @@ class _Rewriter(Rewriter):
         if type(old) is not type(new):
             return
         for source, target in zip(parts(old), parts(new), strict=True):
+            # New weights, but not where they are data or were frozen on purpose:
+            # vocabularies, the mean and variance of Normalization, a pretrained
+            # backbone.
             holds_data = not source.trainable_weights and not isinstance(
                 source, keras.layers.BatchNormalization
             )

@@ -100,6 +100,8 @@ class GaussianProcess:
         loss = 0.5 * self._y @ alpha + np.log(np.diag(factor[0])).sum()
         # The derivative of the likelihood by the kernel, then by each parameter.
         outer = 0.5 * (inverse - np.outer(alpha, alpha))
+        # dk / d(r^2) = -5/6 (1 + sqrt(5) r) exp(-sqrt(5) r), and r^2 falls by twice its
+        # part when the logarithm of a scale grows.
         by_square = 5 / 3 * (1 + _SQRT5 * r) * decay * outer
         gradient = np.append(
             (by_square * parts).sum((1, 2)), np.exp(noise) * np.trace(outer)
@@ -131,6 +133,7 @@ class GaussianProcess:
     def _cross(self, x):
         weights = np.exp(-self.hyperparameters.scales)[self._groups]
         a, b = x * weights, self._x * weights
+        # One matrix product in place of all differences; rounding may make it negative.
         squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
         return self._kernel(np.maximum(squares, 0.0))
 

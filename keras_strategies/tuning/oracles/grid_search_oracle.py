@@ -28,7 +28,8 @@ class GridSearchOracle(OracleBase, bases.GridSearchOracle):
             `None`.
         levels: Number of points of a range without a step, at least 2. Defaults to
             `10`.
-        seed: Integer or `None`; the grid itself does not depend on it.
+        seed: Integer or `None`; the grid itself does not depend on it. Defaults to
+            `None`.
         hyperparameters: `keras_tuner.HyperParameters` to search, if known in advance.
             Defaults to `None`.
         allow_new_entries: Whether the model may declare further hyperparameters.

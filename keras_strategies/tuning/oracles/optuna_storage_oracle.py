@@ -51,6 +51,7 @@ class OptunaStorageOracle(SharedSearchOracle):
             Defaults to `None`: a trial returns the number to minimize.
         storage: Path of a journal file (on a disk that all processes see), URL of a
             database such as `"postgresql://host/name"`, or a storage of Optuna.
+            Needed: the default, `None`, is refused.
         sampler: `"tpe"`, `"gp"` (needs PyTorch), `"cmaes"`, `"nsga2"`, `"random"`, or
             a sampler of Optuna. Defaults to `"tpe"`.
         study_name: Name of the study in the storage. Defaults to `"search"`.

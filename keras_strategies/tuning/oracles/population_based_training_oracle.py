@@ -10,6 +10,7 @@ from keras_strategies._internal import checks
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._space import Trial
 from keras_strategies.tuning.oracles._base import Objective, OracleBase
+from keras_strategies.tuning.oracles._search_state.requests import own_values
 
 
 class PopulationBasedTrainingOracle(OracleBase):
@@ -136,7 +137,7 @@ class PopulationBasedTrainingOracle(OracleBase):
         parent, is_replaced = self._parent(previous, member)
         if parent is None:  # all of them have failed
             return {"status": TrialStatus.STOPPED, "values": None}
-        values = _own(parent.hyperparameters.values)
+        values = own_values(parent.hyperparameters.values)
         if is_replaced:
             values = self.perturbed(values, trial_id)
         return self._proposal(values, generation, member, parent.trial_id)
@@ -230,10 +231,6 @@ class PopulationBasedTrainingOracle(OracleBase):
         if parent is not None:
             entries["tuner/trial_id"] = parent
         return {"status": TrialStatus.RUNNING, "values": {**values, **entries}}
-
-
-def _own(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in values.items() if not k.startswith("tuner/")}
 
 
 def _multiplied(hp: Any, value: Any, factor: float) -> Any:

@@ -166,6 +166,8 @@ def _once(method: Callable[..., Any], group: ProcessGroup) -> Callable[..., Any]
                     _save_aside(method, self, filepath, args, kwargs)
             except Exception as caught:  # raised when the others know
                 error = caught
+        # Each waits for the others in any case: one that raised alone would leave them
+        # in the next collective for ever.
         failed = group.gather(np.array(error is not None, "int32"))
         if error is not None:
             raise error

@@ -116,6 +116,8 @@ def _apply_mask(sample_weight, mask, dtype, reduction):
     mask = ops.cast(mask, dtype)
     total = _all_sum(ops.cast(ops.prod(ops.shape(mask)), dtype))
     valid = _all_sum(ops.sum(mask))
+    # As Keras's own: the mean over valid positions is that over all of them times all /
+    # valid, here with the numbers of the whole batch.
     weights = mask * ops.divide_no_nan(total, valid)
     if sample_weight is None:
         return weights
@@ -143,6 +145,7 @@ def _moments(self, inputs, mask):
         weights = weights * ops.expand_dims(ops.cast(mask, inputs.dtype), axis=-1)
     count = total(weights)
     mean = ops.divide_no_nan(total(weights * inputs), count)
+    # Two passes: E[x^2] - E[x]^2 cancels where the mean is large.
     variance = ops.divide_no_nan(total(weights * ops.square(inputs - mean)), count)
     axes = self._reduction_axes
     return ops.squeeze(mean, axes), ops.squeeze(variance, axes)

@@ -40,6 +40,7 @@ def move_bounding_boxes(
     count, rows = ops.shape(boxes)[0], ops.shape(boxes)[1]
     flat = [ops.reshape(p, (count, rows * 4 * points)) for p in (x, y)]
     x, y = (ops.reshape(p, (count, rows, 4 * points)) for p in move(*flat))
+    # The box around the moved outline: after a bent map corners alone are not enough.
     sides = [ops.min(x, -1), ops.min(y, -1), ops.max(x, -1), ops.max(y, -1)]
     moved = {**bounding_boxes, "boxes": ops.stack(sides, axis=-1)}
     return keras.utils.bounding_boxes.clip_to_image_size(

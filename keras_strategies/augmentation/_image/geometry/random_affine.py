@@ -252,6 +252,7 @@ class RandomAffine(SpatialLayer):
         size = {k: transformation[k] for k in ("height", "width")}
         uniform = transformation["uniform"]
         parameters = draw_parameters(uniform, *self._ranges(), ops=ops)
+        # Maps say where an output pixel is read; boxes and points go the other way.
         maps = affine_maps(parameters, **size, ops=ops, order=self.order)
         return affine_move(invert_maps(maps), ops)
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal import checks, quantized
+from keras_strategies._internal import checks
 from keras_strategies._internal.model_graph import Rewriter, clone_layer
+from keras_strategies._internal.weights import quantized
 from keras_strategies.compat.tfmot._scopes import nested_scope
 from keras_strategies.compression.quantization._activation_layers import FakeQuantize
 

@@ -5,7 +5,8 @@ import os
 import pathlib
 import re
 
-from keras_strategies._internal import checks, files
+from keras_strategies._internal import checks
+from keras_strategies._internal.storage import files
 from keras_strategies.export._common import ExportError
 from keras_strategies.export.artifact._micro.measure_arena import measure_arena
 from keras_strategies.export.artifact._micro.resolver_source import resolver_header

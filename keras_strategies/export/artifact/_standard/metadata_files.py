@@ -4,7 +4,8 @@ import os
 import pathlib
 from typing import Any
 
-from keras_strategies._internal import checks, files
+from keras_strategies._internal import checks
+from keras_strategies._internal.storage import files
 from keras_strategies.export.artifact import _metadata
 
 

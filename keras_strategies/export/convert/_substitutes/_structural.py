@@ -40,6 +40,8 @@ def pool_3d(settings: Mapping[str, Any], is_max: bool) -> Any:
 
         pool = tf.nn.max_pool2d if is_max else tf.nn.avg_pool2d
         shape = tf.shape(x)
+        # Slices of all images as one batch, pooled in their plane; then rows of pooled
+        # pixels as the columns of an image, pooled along the depth.
         slices = tf.reshape(x, tf.concat([[shape[0] * shape[1]], shape[2:]], 0))
         slices = tf.ensure_shape(slices, [None, *x.shape[2:]])
         slices = pool(slices, (height, width), (step_h, step_w), padding)
@@ -110,6 +112,8 @@ def resize_weights(
     levels: int | None = None,
 ) -> np.ndarray:
     """Returns the weights of each old position in each new one, (new, old)."""
+    # Centers of pixels are at halves, as in `tf.image.resize` with
+    # `half_pixel_centers`.
     scale = size / new_size
     kernel_scale = max(scale, 1.0) if is_antialiased else 1.0
     radius = _RADIUS[kernel]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_strategies._internal import files
+from keras_strategies._internal.storage import files
 from keras_strategies.export.convert._substitutes.substitutes import (
     SUBSTITUTES,
     Node,
@@ -111,6 +111,8 @@ class _Replacement:
 
         substitute = SUBSTITUTES[node.op]
         is_elementwise = substitute.is_elementwise
+        # One function a kind of call, not one a call: a network has hundreds of the
+        # same.
         particulars = None if is_elementwise else _particulars(described)
         key = (node.op, tuple(described.dtypes), particulars)
         if key in self.functions:

@@ -57,7 +57,7 @@ class HyperCNN(HyperNetwork):
         input_shape: `(height, width, channels)`, in the order of Keras's
             `image_data_format`.
         classes: Number of classes, or of values for `task="regression"`, as in
-            `HyperMLP`.
+            `HyperMLP`. Defaults to `None`.
         task: `"classification"`, `"binary"` or `"regression"`; sets head, loss and
             metric, as in `HyperMLP`. Defaults to `"classification"`.
         blocks: Number of blocks, at least 1. Defaults to `(2, 4)`.

@@ -59,7 +59,7 @@ class HyperResNet(HyperNetwork):
         input_shape: `(height, width, channels)`, in the order of Keras's
             `image_data_format`.
         classes: Number of classes, or of values for `task="regression"`, as in
-            `HyperMLP`.
+            `HyperMLP`. Defaults to `None`.
         task: `"classification"`, `"binary"` or `"regression"`; sets head, loss and
             metric, as in `HyperMLP`. Defaults to `"classification"`.
         version: `"v1"`, `"v2"` or both. Defaults to `("v1", "v2")`.

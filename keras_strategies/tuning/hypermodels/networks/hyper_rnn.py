@@ -46,7 +46,7 @@ class HyperRNN(HyperNetwork):
         input_shape: `(length,)` for tokens, `(length, features)` for series. The
             length may be `None` for sequences padded to any length.
         classes: Number of classes, or of values for `task="regression"`, as in
-            `HyperMLP`.
+            `HyperMLP`. Defaults to `None`.
         task: `"classification"`, `"binary"` or `"regression"`; sets head, loss and
             metric, as in `HyperMLP`. Defaults to `"classification"`.
         vocabulary_size: Number of different tokens, 0 included, at least 2; needed

@@ -59,7 +59,7 @@ class HyperTransferLearning(HyperNetwork):
         input_shape: `(height, width, channels)`. Grey images are given to a network
             of `keras.applications` as three equal channels.
         classes: Number of classes, or of values for `task="regression"`, as in
-            `HyperMLP`.
+            `HyperMLP`. Defaults to `None`.
         task: `"classification"`, `"binary"` or `"regression"`; sets head, loss and
             metric, as in `HyperMLP`. Defaults to `"classification"`.
         backbone: Names of networks in `keras.applications`; or one Keras model

@@ -53,7 +53,7 @@ class HyperTransformer(HyperNetwork):
     Args:
         input_shape: `(length,)` for tokens, `(length, features)` for series.
         classes: Number of classes, or of values for `task="regression"`, as in
-            `HyperMLP`.
+            `HyperMLP`. Defaults to `None`.
         task: `"classification"`, `"binary"` or `"regression"`; sets head, loss and
             metric, as in `HyperMLP`. Defaults to `"classification"`.
         vocabulary_size: Number of different tokens, 0 included, at least 2; needed

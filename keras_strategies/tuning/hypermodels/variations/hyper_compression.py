@@ -57,12 +57,12 @@ class HyperCompression(TunedModel):
     Args:
         input_shape: Shape of one example for the default network, as in
             `HyperRegularization`. `None` with `model`.
-        classes: Number of classes, or of values for `task="regression"`. `None`
-            with `model`.
+        classes: Number of classes, or of values for `task="regression"`. `None` with
+            `model`. Defaults to `None`.
         task: `"classification"`, `"binary"` or `"regression"`, for the default
             network. Defaults to `"classification"`.
         width: Range of the fraction of filters and units, in (0, 1]. Defaults to
-            `(0.25, 1.0)`; with `model`, which keeps its width, to `None`.
+            `None`: `(0.25, 1.0)`, or none with `model`, which keeps its width.
         sparsity: Range of the fraction of zeros in prunable kernels, in [0, 1).
             Defaults to `(0.0, 0.9)`.
         learning_rate: Range of the learning rate, on a log scale, or `None` to keep

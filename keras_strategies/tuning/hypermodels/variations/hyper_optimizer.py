@@ -38,8 +38,8 @@ class HyperOptimizer(TunedModel):
         input_shape: Shape of one example for the default network: `(features,)`
             gives two dense layers, `(height, width, channels)` two convolutions and
             a dense layer. `None` with `model`.
-        classes: Number of classes, or of values for `task="regression"`. `None`
-            with `model`.
+        classes: Number of classes, or of values for `task="regression"`. `None` with
+            `model`. Defaults to `None`.
         task: `"classification"`, `"binary"` or `"regression"`, for the default
             network, as in `HyperMLP`. Defaults to `"classification"`.
         optimizer: Names of Keras optimizers to choose from. Defaults to

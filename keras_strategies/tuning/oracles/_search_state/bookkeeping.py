@@ -235,7 +235,8 @@ class BookkeepingOracle(RequestsOracle):
         if new and not self.allow_new_entries:
             raise RuntimeError(
                 "`allow_new_entries` is False, but the hypermodel asked for "
-                + ", ".join(hp.name for hp in new)
+                f"{', '.join(hp.name for hp in new)}. Declare them in "
+                "`hyperparameters`, or give allow_new_entries=True."
             )
         if self.tune_new_entries:
             self.hyperparameters.merge(new)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from keras_strategies._internal import checked_json
+from keras_strategies._internal.storage import checked_json
 
 # What the files of KerasTuner's oracles and trials have as well.
 ORACLE_KEYS = ("start_order", "end_order", "hyperparameters")

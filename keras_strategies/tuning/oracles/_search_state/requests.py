@@ -72,7 +72,7 @@ class RequestsOracle(WorkerOracle):
                     or not trial.hyperparameters.values
                 ):
                     continue
-                path = _own(trial.hyperparameters.values)
+                path = own_values(trial.hyperparameters.values)
                 names = tuple(sorted(path))
                 paths.setdefault(names, set()).add(_key(path, names))
             self._tried_paths = key, paths
@@ -191,15 +191,18 @@ def satisfies(constraints: Constraints | None, values: Mapping[str, Any]) -> boo
     if constraints is None:
         return True
     try:
-        return bool(
-            constraints({k: _space.from_label(v) for k, v in _own(values).items()})
-        )
+        own = own_values(values)
+        return bool(constraints({k: _space.from_label(v) for k, v in own.items()}))
     except KeyError:
         return True
 
 
-def _own(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values without Hyperband's own entries."""
+def own_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the hyperparameters alone, without the entries of the algorithm.
+
+    Hyperband and population based training add `tuner/epochs`, `tuner/trial_id` and
+    the like.
+    """
     return {k: v for k, v in values.items() if not k.startswith("tuner/")}
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
-from keras_strategies._internal import checked_json
+from keras_strategies._internal.storage import checked_json
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import hyperparameters as private_space
 from keras_strategies.tuning._private import oracles as private

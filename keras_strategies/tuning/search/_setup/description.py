@@ -111,6 +111,8 @@ def compare(
     _compare_algorithms(old, new, changes)
     if old.get("cv") != new["cv"]:
         _refuse(changes, "`cv` must be the folds of the search there", old, new, "cv")
+    # Another seed is another sequence of proposals, which does no harm; but it also
+    # makes other folds, on which old and new scores could not be compared.
     if None not in (new["seed"], old.get("seed")) and old["seed"] != new["seed"]:
         if new["cv"] is not None:
             rule = "`seed` must be that of the search there, since it makes the folds"

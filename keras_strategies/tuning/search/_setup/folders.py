@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from keras_strategies._internal import checked_json, checks
+from keras_strategies._internal import checks
+from keras_strategies._internal.storage import checked_json
 
-# What the search is: see `_description`.
+# What the search is: see `description`.
 _DESCRIPTION = "search.json"
 # What it must say: without it a search could not be compared with the one before.
 _DESCRIBED = ("objectives", "algorithm", "options", "declared")

@@ -7,7 +7,7 @@ import keras
 import keras_tuner
 
 from keras_strategies._internal import checks
-from keras_strategies._internal.executors import check_executor
+from keras_strategies._internal.processes.executors import check_executor
 from keras_strategies.tuning import _distributed
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning._private.oracles import local_oracle

@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from keras_strategies._internal import checked_json, checks
-from keras_strategies._internal.folder_lock import FolderLock
+from keras_strategies._internal import checks
+from keras_strategies._internal.storage import checked_json
+from keras_strategies._internal.storage.folder_lock import FolderLock
 from keras_strategies.tuning import _space
 from keras_strategies.tuning._private import tuners as private
 from keras_strategies.tuning.oracles import OptunaStorageOracle

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_strategies._internal import bases
 from keras_strategies._internal.traversal import optimizer_variables
-from keras_strategies._internal.variable_values import assign_values, host_values
+from keras_strategies._internal.weights.values import assign_values, host_values
 from keras_strategies.tuning._space import Trial
 
 # Of weights and optimizer, up to which a copy is kept in memory.

@@ -11,7 +11,8 @@ import keras_tuner
 from keras_tuner import errors
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_strategies._internal import checked_json, checks, signatures
+from keras_strategies._internal import checks, signatures
+from keras_strategies._internal.storage import checked_json
 from keras_strategies.tuning import _distributed, _space
 from keras_strategies.tuning._distributed import IsolatedTrials, TrialError
 from keras_strategies.tuning._private import oracles as private_oracles

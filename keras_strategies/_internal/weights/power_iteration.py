@@ -3,8 +3,8 @@
 import numpy as np
 from keras import ops
 
-from keras_strategies._internal.kernel_axes import safe_root
 from keras_strategies._internal.types import Tensor
+from keras_strategies._internal.weights.kernel_axes import safe_root
 
 _GOLDEN = (5**0.5 - 1) / 2
 

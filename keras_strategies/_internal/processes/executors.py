@@ -135,9 +135,17 @@ def load(digest: str, payload: bytes | str) -> Any:
     return _contents[digest]
 
 
+def available_processors() -> int:
+    """Returns the number of processors that this process may use."""
+    # Containers and batch systems lend fewer than the machine has.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def capacity_of(executor: Any) -> int:
     """How many trainings an executor runs at once, as far as it tells."""
     client = dask_client(executor)
     if client is not None:  # asked each time: workers come and go
         return max(1, sum(client.nthreads().values()))
-    return getattr(executor, "_max_workers", None) or os.cpu_count() or 1
+    return getattr(executor, "_max_workers", None) or available_processors()

@@ -9,7 +9,8 @@ from typing import Any, Self
 import filelock
 import psutil
 
-from keras_strategies._internal import checked_json, checks
+from keras_strategies._internal import checks
+from keras_strategies._internal.storage import checked_json
 
 
 class FolderLock:

@@ -15,7 +15,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from keras_strategies._internal import checks, files
+from keras_strategies._internal import checks
+from keras_strategies._internal.storage import files
 
 _KEY = "checksum"
 # The digest comes first and is that of all bytes behind it.

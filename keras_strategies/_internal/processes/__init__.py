@@ -1,0 +1,1 @@
+"""Processes and executors, and how they end."""
