@@ -1,14 +1,19 @@
 """The verdict of `to_tflite` against the true loss: missed and falsely refused files.
 
-    scripts/benchmark verdict [--seed N] [--tasks SLICE] [--no-report]
+    scripts/benchmark verdict [--seed N] [--tasks SLICE] [--samples N] [--no-report]
 
 Trains the models of `_verdict_tasks.py` once, exports each in several ways (sound ones,
 and int8 with ranges of other data), and damages it in others: weights, inputs and
 outputs, at several strengths. The true loss of an artifact is the largest fall of its
 task's scores, in points, on labelled samples of its own. Two other draws of 300 samples
 are judged, with and without their labels. Missed: passed with a loss above 2 points.
-Falsely refused: a loss below 0.2. The peer is the rule that one tolerance stands for a
-whole tensor: top-1 of distributions, else 15 % of the range, for 95 % of the samples.
+Falsely refused: a loss below 0.2. Two peers: the rule that one tolerance stands for a
+whole tensor (top-1 of distributions, else 15 % of the range, for 95 % of the samples),
+and the scores of the task itself on the labels of the judged samples, refused where one
+falls by more than a point.
+
+Intervals are Wilson's of 95 % for single verdicts, and those of 2,000 draws of whole
+models, as the artifacts of one model are alike.
 
 The limits of the verdict are those of the package, fixed before these models were made.
 """
@@ -276,28 +281,41 @@ def artifacts(task, cache):
     return reference, spans, [*named.items(), *_damages(reference, spans, seed)]
 
 
-def judge(task, cache):
-    """Yields one row an artifact and draw."""
+def judge(task, cache, samples=SAMPLES):
+    """Yields one row an artifact and draw.
+
+    Args:
+        task: The task.
+        cache: Folder of the artifacts' outputs.
+        samples: Samples of a verdict: at most `SAMPLES`, or all of the draws as one.
+    """
     reference, spans, entries = artifacts(task, cache)
     _, labels = _pool(task)
     test = slice(SAMPLES * DRAWS, None)
+    draws = [slice(d * SAMPLES, d * SAMPLES + samples) for d in range(DRAWS)]
+    if samples > SAMPLES:
+        draws = [slice(0, samples)]
 
     def part(arrays, rows):
         return {name: value[rows] for name, value in arrays.items()}
 
-    truth, own = part(labels, test), part(reference, test)
-    base = verdict_tasks.scores(task, truth, own, own)
-    for damage, outputs in entries:
-        found = verdict_tasks.scores(task, truth, part(outputs, test), own)
-        loss = max(
+    def lost(outputs, rows):
+        truth, own = part(labels, rows), part(reference, rows)
+        base = verdict_tasks.scores(task, truth, own, own)
+        found = verdict_tasks.scores(task, truth, part(outputs, rows), own)
+        return max(
             b - f for name in base for b, f in zip(base[name], found[name], strict=True)
         )
-        for draw in range(DRAWS):
-            rows = slice(draw * SAMPLES, (draw + 1) * SAMPLES)
+
+    for damage, outputs in entries:
+        loss = lost(outputs, test)
+        for rows in draws:
             pair = part(reference, rows), part(outputs, rows)
             row = {"task": task.name, "kind": task.kind, "loss": loss}
             row["damage"], _, row["strength"] = damage.partition(":")
             row["peer"] = _one_tolerance(*pair)
+            row["scores_loss"] = lost(outputs, rows)
+            row["scores"] = row["scores_loss"] <= 1.0
             for key, given in (("blind", None), ("labelled", part(labels, rows))):
                 criteria = Criteria(MODE_LIMITS["int8"], labels=given)
                 figures = _outputs.compare_outputs(*pair, spans, criteria)
@@ -306,36 +324,89 @@ def judge(task, cache):
             yield row
 
 
+JUDGES = {
+    "peer": "one tolerance",
+    "scores": "scores on the labels",
+    "blind": "without labels",
+    "labelled": "with labels",
+}
+
+
 def rates(rows):
-    """Returns counts and the rates of the three judges."""
+    """Returns counts, and of each judge `(errors, errors)`: missed and refused."""
     bad = [row for row in rows if row["loss"] > BAD]
     good = [row for row in rows if row["loss"] < GOOD]
     result = {"bad": len(bad), "good": len(good)}
-    for judge_name in ("peer", "blind", "labelled"):
-        missed = sum(row[judge_name] for row in bad)
-        false = sum(not row[judge_name] for row in good)
-        result[judge_name] = (
-            missed / len(bad) if bad else None,
-            false / len(good) if good else None,
-        )
+    for name in JUDGES:
+        missed = sum(row[name] for row in bad)
+        result[name] = missed, sum(not row[name] for row in good)
     return result
+
+
+def wilson(errors, count, z=1.96):
+    """Returns Wilson's interval of a rate, in per cent."""
+    rate, spread = errors / count, z * z / count
+    middle = (rate + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * np.sqrt(rate * (1 - rate) / count + spread / count / 4)
+    return 100 * max(middle - half, 0.0), 100 * (middle + half)
+
+
+def _models(rows):
+    models = collections.defaultdict(list)
+    for row in rows:
+        models[row["seed"], row["task"]].append(row)
+    return models
+
+
+def _by_models(rows, name, kind, draws=2000):
+    """The interval of a rate over draws of models, in per cent."""
+    counts = []
+    for entries in _models(rows).values():
+        found = rates(entries)
+        counts.append((found[name][kind == "good"], found[kind]))
+    counts = np.array(counts, dtype=float)
+    rng = np.random.default_rng(0)
+    picked = rng.integers(0, len(counts), size=(draws, len(counts)))
+    sums = counts[picked].sum(axis=1)
+    return 100 * np.quantile(sums[:, 0] / np.maximum(sums[:, 1], 1), [0.025, 0.975])
+
+
+def _intervals(rows, title):
+    """Prints one line a judge: both rates with both intervals."""
+    print(f"| {title} | missed | falsely refused |")
+    print("|---|---|---|")
+    found = rates(rows)
+    for name, label in JUDGES.items():
+        cells = []
+        for errors, kind in zip(found[name], ("bad", "good"), strict=True):
+            count = found[kind]
+            low, high = wilson(errors, count)
+            least, most = _by_models(rows, name, kind)
+            cells.append(
+                f"{100 * errors / count:.2f} % of {count} ({low:.2f} to {high:.2f}; "
+                f"by models {least:.2f} to {most:.2f})"
+            )
+        print(f"| {label} | {' | '.join(cells)} |")
+    print()
 
 
 def _table(title, rows, key):
     groups = collections.defaultdict(list)
     for row in rows:
         groups[row[key]].append(row)
-    print(f"| {title} | bad | good | one tolerance | without labels | with labels |")
-    print("|---|---|---|---|---|---|")
+    print(f"| {title} | bad | good | {' | '.join(JUDGES.values())} |")
+    print("|" + "---|" * (3 + len(JUDGES)))
     for name, entries in [*groups.items(), ("all", rows)]:
         found = rates(entries)
+        counts = found["bad"], found["good"]
         cells = [
             " / ".join(
-                "-" if x is None else f"{100 * x:.1f}" for x in found[judge_name]
+                f"{100 * errors / count:.1f}" if count else "-"
+                for errors, count in zip(found[judge_name], counts, strict=True)
             )
-            for judge_name in ("peer", "blind", "labelled")
+            for judge_name in JUDGES
         ]
-        print(f"| {name} | {found['bad']} | {found['good']} | {' | '.join(cells)} |")
+        print(f"| {name} | {counts[0]} | {counts[1]} | {' | '.join(cells)} |")
     print()
 
 
@@ -347,32 +418,41 @@ def main() -> None:
         "--tasks", default=":", help="FROM:TO:STEP, a slice of the tasks"
     )
     parser.add_argument("--no-report", action="store_true")
-    parser.add_argument("--seed", type=int, default=0, help="shift of all seeds")
+    parser.add_argument(
+        "--seed", type=int, nargs="+", default=[0], help="shifts of all seeds"
+    )
     parser.add_argument("--rows", type=pathlib.Path, help="JSON file of all verdicts")
     parser.add_argument("--worst", type=int, default=0, help="list so many errors")
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=SAMPLES,
+        help=f"samples of a verdict: up to {SAMPLES}, or {SAMPLES * DRAWS}",
+    )
     arguments = parser.parse_args()
-    verdict_tasks.SHIFT = arguments.seed
-    if arguments.seed:
-        arguments.cache /= str(arguments.seed)
-    arguments.cache.mkdir(parents=True, exist_ok=True)
     ends = [int(x) if x else None for x in arguments.tasks.split(":")]
-    chosen = verdict_tasks.tasks()[slice(*ends)]
-    for task in chosen:
-        if not (arguments.cache / f"{task.name}.npz").exists():
-            make(task, arguments.cache)
-            print(f"made {task.name}", flush=True)
+    rows = []
+    for seed in arguments.seed:
+        verdict_tasks.SHIFT = seed
+        cache = arguments.cache / str(seed) if seed else arguments.cache
+        cache.mkdir(parents=True, exist_ok=True)
+        for task in verdict_tasks.tasks()[slice(*ends)]:
+            if not (cache / f"{task.name}.npz").exists():
+                make(task, cache)
+                print(f"made {task.name}", flush=True)
+            if not arguments.no_report:
+                found = judge(task, cache, arguments.samples)
+                rows += [{**row, "seed": seed} for row in found]
+                print(f"judged {task.name}", file=sys.stderr, flush=True)
     if arguments.no_report:
         return
-    rows = []
-    for task in chosen:
-        rows += judge(task, arguments.cache)
-        print(f"judged {task.name}", file=sys.stderr, flush=True)
     if arguments.rows:
         arguments.rows.write_text(json.dumps(rows, default=float))
     print(
-        f"{len(chosen)} models, {len(rows) // DRAWS} artifacts, {DRAWS} draws of "
-        f"{SAMPLES} samples: missed / falsely refused, in per cent\n"
+        f"{len(_models(rows))} models, verdicts on {arguments.samples} samples: missed "
+        "/ falsely refused, in per cent\n"
     )
+    _intervals(rows, "judge")
     _table("kind", rows, "kind")
     _table("damage", rows, "damage")
     wrong = [

@@ -61,3 +61,17 @@ class Network(keras.Model):
 
     def call(self, inputs):
         return self.last(self.pool(self.second(self.first(inputs))))
+
+
+@keras.saving.register_keras_serializable(package="export_tests")
+class TwoArguments(keras.Model):
+    """Takes its two inputs as two arguments, of which Keras keeps one shape."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.embedding = keras.layers.Embedding(5, 3)
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, values, ids, scale=None):
+        hidden = self.dense(values) + self.embedding(ids)
+        return hidden if scale is None else hidden * scale

@@ -6,7 +6,7 @@ import pytest
 
 from keras_strategies import export
 from tests.export import models
-from tests.export.foreign import Halve, Subclassed
+from tests.export.foreign import Halve, Subclassed, TwoArguments
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() == "tensorflow",
@@ -68,6 +68,14 @@ def test_subclassed_model(target):
     result = export.to_tflite(model, target)
     assert set(result.outputs) == {"sum", "positive"}
     assert result.agreement == 1
+
+
+def test_subclassed_call_of_several_arguments_needs_a_build(target):
+    model = TwoArguments()
+    data = {"values": np.ones((4, 3), "float32"), "ids": np.ones(4, "int32")}
+    model(**data)
+    with pytest.raises(export.ExportError, match=r"build\(self, values_shape, ids_"):
+        export.to_tflite(model, target, verify=data)
 
 
 def test_mixed_precision(target):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from keras_strategies.export import ExportError
 from keras_strategies.export.artifact import _interpreter
-from keras_strategies.export.verify import _agreement, _outputs
+from keras_strategies.export.verify import _agreement, _outputs, _reference
 from keras_strategies.export.verify._criteria import MODE_LIMITS, Criteria
 from keras_strategies.export.verify._output_kinds import Span, output_spans
 
@@ -163,3 +163,17 @@ def test_a_bound_of_the_agreement_counts_beside_the_verdict():
     figures, criteria = _compare(reference, {"a": -reference["a"]}, min_agreement=0)
     _outputs.check(figures, criteria, "")
     assert "Refused, output 'a'" in _outputs.warnings(figures)[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((200, 5), 32),
+        ((200, 96, 96, 3), 100),
+        ((10, 8, 8, 1), 32),
+        ((99, 512, 512, 3), 32),
+    ],
+)
+def test_batches_of_the_reference(shape, size):
+    samples = {"x": np.broadcast_to(np.float32(0), shape)}
+    assert _reference._call_size(samples) == size

@@ -13,7 +13,12 @@ from keras_strategies import export
 from keras_strategies.export._common import model_signature, named_arrays
 from keras_strategies.export._worker import converter_client
 from tests.export import models
-from tests.export.foreign import CumulativeLogsumexp, Halve, Subclassed
+from tests.export.foreign import (
+    CumulativeLogsumexp,
+    Halve,
+    Subclassed,
+    TwoArguments,
+)
 
 pytestmark = pytest.mark.tensorflow
 L = keras.layers
@@ -95,6 +100,36 @@ def test_custom_subclassed_training_layers_and_file_route(tmp_path):
     np.testing.assert_allclose(
         found, layered.predict(x[:1], verbose=0), rtol=1e-4, atol=1e-6
     )
+
+
+def test_subclassed_call_of_several_arguments(target):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(64, 4)).astype("float32")
+    ids = rng.integers(0, 5, size=64)
+    model = TwoArguments()
+    model(values, ids)
+    data = {"values": values, "ids": ids}
+    result = export.to_tflite(model, target, verify=data)
+    inputs = {
+        k: (v["shape"], v["dtype"]) for k, v in result.signature["inputs"].items()
+    }
+    assert inputs == {"values": ([None, 4], "float32"), "ids": ([None], "int32")}
+    expected = keras.ops.convert_to_numpy(model(values[:3], ids[:3]))
+    [found] = _interpret(
+        target, {"values": values[:3], "ids": ids[:3].astype("int32")}
+    ).values()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    # The same without names, as representative data, and for a comparison.
+    export.to_tflite(model, target, representative_data=[values, ids])
+    assert export.compare(model, target, (data, np.zeros((64, 3)))).passed
+    with pytest.raises(
+        ValueError, match=r"call='\(values, ids\)'.*build\(self, values_"
+    ):
+        export.to_tflite(model, target)
+    # An argument that need not be given.
+    data["scale"] = rng.uniform(1, 2, size=(64, 1)).astype("float32")
+    result = export.to_tflite(model, target, verify=data)
+    assert result.passed and set(result.signature["inputs"]) == set(data)
 
 
 def test_the_model_is_left_as_it_was(target):

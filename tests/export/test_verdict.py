@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 
 from keras_strategies.export.verify import _measure
 from keras_strategies.export.verify._binary_measures import _average_precision
+from keras_strategies.export.verify._calibrated_truth import (
+    calibrated_answers,
+    calibrated_classes,
+    calibrated_values,
+)
 from keras_strategies.export.verify._class_measures import class_measures
 from keras_strategies.export.verify._judging import judge
 from keras_strategies.export.verify._output_kinds import output_spans
@@ -354,6 +360,88 @@ def test_labels_refuse_what_they_show_beyond_doubt():
     assert _judge(p, q, labels=None).loss < 1
     verdict = _judge(p, q, labels=labels)
     assert not verdict.passed and verdict.judged_by == "labels"
+
+
+def test_calibration_by_labels_against_an_optimizer():
+    """The posterior's mode, by Newton's method here and by BFGS there."""
+    rng = np.random.default_rng(1)
+    p, labels = _classes(400, classes=3, sharpness=2.0)
+    scores = np.log(p.astype("float64"))
+    sharp = _measure.softmax(2.0 * scores + [0.5, 0.0, -0.5])
+    one_hot = np.eye(3)[labels]
+    scores = np.log(np.clip(sharp, 1e-7, 1))
+    scores -= scores.mean(axis=1, keepdims=True)
+
+    def posterior(x):
+        q = _measure.softmax(np.exp(x[0]) * scores + x[1:])
+        prior = x[0] ** 2 / 0.5**2 + (x[1:] ** 2).sum() / 0.2**2
+        return -np.log((q * one_hot).sum(axis=1)).sum() + prior / 2
+
+    x = minimize(posterior, np.zeros(4)).x
+    expected = _measure.softmax(np.exp(x[0]) * scores + x[1:])
+    np.testing.assert_allclose(calibrated_classes(sharp, one_hot), expected, atol=1e-4)
+    # The labels were drawn from `p`: it is found again but for the priors' pull.
+    assert np.exp(x[0]) == pytest.approx(0.5, abs=0.12)
+
+    yes = (rng.random((500, 2)) < p[rng.integers(0, 400, 500), :2]).astype("float64")
+    answers = np.clip(0.2 + 0.5 * yes + 0.2 * rng.random((500, 2)), 0, 1)
+    z = np.log(answers) - np.log1p(-answers)
+
+    def channel_posterior(x, c):
+        u = np.exp(x[0]) * z[:, c] + x[1]
+        nll = (np.logaddexp(0, u) - yes[:, c] * u).sum()
+        return nll + (x**2).sum() / 0.5**2 / 2
+
+    found = calibrated_answers(answers, yes)
+    for c in (0, 1):
+        x = minimize(channel_posterior, np.zeros(2), args=(c,)).x
+        expected = _measure.sigmoid(np.exp(x[0]) * z[:, c] + x[1])
+        np.testing.assert_allclose(found[:, c], expected, atol=1e-4)
+
+
+def test_values_are_corrected_by_a_line():
+    rng = np.random.default_rng(2)
+    truth = rng.normal(size=(500, 2))
+    reference = truth * [1.0, 0.8] + [0.0, 5.0]
+    corrected = calibrated_values(reference, truth * [1.0, 1.0] + [0.0, 5.3])
+    # The second channel is off by a slope and by 0.3; without noise nothing is shrunk.
+    np.testing.assert_allclose(corrected[:, 1], truth[:, 1] + 5.3, atol=1e-6)
+    np.testing.assert_allclose(corrected[:, 0], truth[:, 0], atol=1e-6)
+    # Of labels that are noise alone little is taken over.
+    noise = calibrated_values(truth[:20], truth[:20] + 3 * rng.normal(size=(20, 2)))
+    assert np.abs(noise - truth[:20]).max() < 0.5
+
+
+def test_flattening_costs_an_overconfident_model_nothing():
+    p, labels = _classes(300, sharpness=2.0)
+    overconfident = _measure.softmax(1.8 * np.log(p.astype("float64")))
+    flattened = _measure.softmax(1.1 * np.log(p.astype("float64")))
+    assert not _judge(overconfident, flattened).passed
+    verdict = _judge(overconfident, flattened, labels=labels)
+    assert verdict.passed and verdict.judged_by == "labels"
+    # And what a calibrated one loses is still seen.
+    assert not _judge(p, _measure.softmax(0.6 * np.log(p)), labels=labels).passed
+
+
+def test_shuffled_labels_clear_nothing():
+    p, labels = _classes(300, sharpness=2.0)
+    values = RNG.normal(size=(300, 2))
+    damaged = values + [0.3, 0.0]
+    for reference, actual, truth in (
+        (p, _measure.softmax(0.6 * np.log(p)), RNG.permutation(labels)),
+        (values, damaged, RNG.permutation(values)),
+    ):
+        verdict = _judge(reference, actual, labels=truth)
+        assert not verdict.passed and verdict.judged_by == "Keras"
+        assert any("same order" in note for note in verdict.notes)
+
+
+def test_probabilities_are_judged_as_losses_scale_them():
+    """Rows that no longer sum to one, and all of them halved."""
+    p, _ = _classes(300, classes=20, sharpness=1.5)
+    coarse = np.round(p * 7) / 7
+    assert _judge(p, coarse).loss > _judge(p, coarse, kind="probabilities").limit
+    assert not _judge(p, 0.5 * p, kind="probabilities").passed
 
 
 def test_labels_that_do_not_fit_are_said():

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -27,14 +28,22 @@ def tensor_name(name: str) -> str:
     return text if text[:1].isalpha() else "arg_" + text
 
 
-def input_specs(model: keras.Model) -> tuple[Any, list[Spec]]:
+def input_specs(model: keras.Model, example: Any = None) -> tuple[Any, list[Spec]]:
     """Returns `(structure, specs)`: the call's arguments and their flat specs.
 
     The first axis of each shape is the batch, `None` unless the model fixes it.
     Unnamed inputs are called `input_0`, `input_1`, ... Half precision inputs
     become float32, which is what devices feed.
+
+    Args:
+        model: A built model.
+        example: Inputs of any size, a dict by input name or a list. They are needed for
+            a subclassed model whose `call` takes several arguments, of which Keras
+            keeps the shape of the first alone. Defaults to `None`.
     """
-    structure = keras_private.input_signature(model)
+    structure = _complete_structure(
+        model, keras_private.input_signature(model), example
+    )
     paths = keras.tree.flatten_with_path(structure)
     batch_size = fixed_batch(model)
     names: set[str] = set()
@@ -52,6 +61,71 @@ def input_specs(model: keras.Model) -> tuple[Any, list[Spec]]:
         dtype = "float32" if dtype in _HALF_PRECISION else dtype
         specs.append(Spec(name, (batch_size, *spec.shape[1:]), dtype))
     return structure, specs
+
+
+def _complete_structure(model, structure, example):
+    """The arguments of a call, those that Keras forgets from an example of them."""
+    if isinstance(example, tuple) and len(example) == 2:
+        # Inputs and labels, unless both are arrays of inputs.
+        is_pair = isinstance(example[0], dict | list)
+        example = example[0] if is_pair else example
+    names = _argument_names(model, example)
+    if len(names) <= len(structure):
+        return structure
+    arrays = None
+    if isinstance(example, dict) and set(example) == set(names):
+        arrays = [example[name] for name in names]
+    elif isinstance(example, list | tuple) and len(example) == len(names):
+        arrays = list(example)
+    if arrays is None or not all(hasattr(x, "shape") and len(x.shape) for x in arrays):
+        form = "{" + ", ".join(f"'{name}': array" for name in names) + "}"
+        shapes = ", ".join(f"{name}_shape" for name in names)
+        checks.fail(
+            "The shapes of all arguments of `model.call` must be known; Keras keeps "
+            "that of the first alone",
+            fix=f"Give the inputs as {form} where data are taken, or define "
+            f"build(self, {shapes}) in the model's class.",
+            model=model.name,
+            call=f"({', '.join(names)})",
+        )
+    return [
+        keras.layers.InputSpec(
+            shape=(None, *array.shape[1:]), dtype=_fed_dtype(model, array), name=name
+        )
+        for name, array in zip(names, arrays, strict=True)
+    ]
+
+
+def keras_forgets_arguments(model: keras.Model, structure: Any) -> bool:
+    """Whether `structure` has arguments that came from an example, not from Keras."""
+    return len(structure) > len(keras_private.input_signature(model))
+
+
+def _argument_names(model, example):
+    """Tensor arguments of a call of a subclassed model, optional ones if given."""
+    if isinstance(model, keras.Sequential) or hasattr(model, "_inputs_struct"):
+        return []
+    parameters = [
+        parameter
+        for parameter in inspect.signature(model.call).parameters.values()
+        if parameter.kind
+        in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.name not in ("training", "mask")
+    ]
+    required = [x.name for x in parameters if x.default is x.empty]
+    if isinstance(example, dict) and len(example) > len(required):
+        names = [x.name for x in parameters[: len(example)]]
+        if set(names) == set(example):
+            return names
+    return required
+
+
+def _fed_dtype(model, array):
+    """The type that a device feeds; integers of NumPy are longer than needed."""
+    dtype = keras.backend.standardize_dtype(array.dtype)
+    if "float" in dtype:
+        return model.input_dtype
+    return "int32" if dtype == "int64" else dtype
 
 
 def validate_inputs(specs: Iterable[Spec], batch_size: int | None) -> None:

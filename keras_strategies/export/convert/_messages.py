@@ -9,7 +9,13 @@ import numpy as np
 
 from keras_strategies._internal import traversal
 from keras_strategies.export._calibration import layer_names
-from keras_strategies.export._common import ExportError, Reason, exception_text, shorten
+from keras_strategies.export._common import (
+    ExportError,
+    Reason,
+    exception_text,
+    model_signature,
+    shorten,
+)
 from keras_strategies.export.convert._options import Quantization
 
 HALF_PRECISION_WARNING = (
@@ -197,6 +203,20 @@ def crash_hint(model: keras.Model) -> str:
         return f"{fix}, or export parts of the model to find the layer."
     classes = ", ".join(suspects[:3])
     return f"Most likely at fault: {classes}. {fix}, or the model without that layer."
+
+
+def forgotten_arguments_message(
+    model: keras.Model, specs: Sequence[model_signature.Spec]
+) -> str:
+    """Of a model that Keras cannot load, as it keeps the shape of one argument."""
+    shapes = ", ".join(f"{spec.name}_shape" for spec in specs)
+    return (
+        f"Model '{model.name}' takes {len(specs)} arguments, of which a .keras file "
+        f"keeps the shape of the first alone; exporting on the "
+        f"{keras.backend.backend()} backend needs such a file. Define "
+        f"build(self, {shapes}) in the model's class, or export on the TensorFlow "
+        "backend."
+    )
 
 
 def trace_failed_message(model: keras.Model, error: Exception) -> str:

@@ -46,6 +46,8 @@ class ModelConverter:
     calibration: dict[str, Any]
     time_limit: float
     uses_learned_ranges: bool
+    # Inputs that tell the shapes of arguments that Keras does not keep.
+    example: Any = dataclasses.field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         self.folder = pathlib.Path()
@@ -58,7 +60,9 @@ class ModelConverter:
         self.calibration_figures: dict[str, Any] | None = None
         self.representative: NamedArrays | None = None
         self.samples: NamedArrays = {}
-        self.structure, self.specs = model_signature.input_specs(self.model)
+        self.structure, self.specs = model_signature.input_specs(
+            self.model, self.example
+        )
         model_signature.validate_inputs(self.specs, self.batch_size)
         self._fix_batch()
 
@@ -105,7 +109,11 @@ class ModelConverter:
             try:
                 notes: list[str] = []
                 self.layers = _trace.write_saved_model(
-                    self.model, saved_model, self.batch_size, notes=notes
+                    self.model,
+                    saved_model,
+                    self.batch_size,
+                    notes=notes,
+                    signature=(self.structure, self.specs),
                 )
                 self._add_notes(notes)
             except Exception as error:
@@ -113,6 +121,9 @@ class ModelConverter:
                 raise ExportError(message, "trace") from error
             return
         # Other backends cannot write a SavedModel: the worker loads the model.
+        if model_signature.keras_forgets_arguments(self.model, self.structure):
+            message = _messages.forgotten_arguments_message(self.model, self.specs)
+            raise ExportError(message, "trace")
         arguments = model_transfer.save_for_worker(self.model, self.folder) | {
             "saved_model": str(saved_model),
             "batch_size": self.batch_size,

@@ -126,7 +126,10 @@ def to_tflite(
     calibration and leaving sensitive layers in float.
 
     Args:
-        model: A built `keras.Model`, or the path of a `.keras` file.
+        model: A built `keras.Model`, or the path of a `.keras` file. Of a subclassed
+            model whose `call` takes several arguments Keras keeps the shape of the
+            first alone: give `verify` or `representative_data` as a dict by argument
+            name, or define `build(self, first_shape, second_shape)` in its class.
         path: The file to write, ending in `.tflite`. Its folder must exist.
         quantization: One of the table, `"auto"`, or `{regex: mode}`. int4 weights
             and dicts need the extra `keras-strategies[quantizer]`. Defaults to
@@ -271,6 +274,7 @@ def to_tflite(
         metric_constraint=constraint,
         rescue=_options.validate_rescue(rescue, *inputs),
         uses_learned_ranges=_options.uses_learned_ranges(*inputs),
+        example=representative_data if isinstance(verify, bool | None) else verify,
     )
     config = _options.SearchConfig.from_arguments(parsed, objective, margin)
     job.prepare(representative_data, verify)

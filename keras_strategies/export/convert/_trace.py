@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 
@@ -24,18 +25,20 @@ def write_saved_model(
     batch_size: int | None = None,
     names: Sequence[str] | None = None,
     notes: list[str] | None = None,
+    signature: tuple[Any, list[model_signature.Spec]] | None = None,
 ) -> dict[str, str]:
     """Traces `model` at inference and writes a SavedModel into `folder`.
 
     Needs the TensorFlow backend. `batch_size=None` leaves the batch axis free,
     unless the model fixes it. `names` are the inputs' names where they are known: a
     model loaded from a file names unnamed inputs differently. Sentences on layers that
-    were traced otherwise are appended to `notes`.
+    were traced otherwise are appended to `notes`. `signature` is what `input_specs`
+    returned, where that took an example.
     Returns `{scope of the operations: layer class}`.
     """
     import tensorflow as tf
 
-    structure, specs = model_signature.input_specs(model)
+    structure, specs = signature or model_signature.input_specs(model)
     names = [spec.name for spec in specs] if names is None else names
     tensor_specs = [
         tf.TensorSpec(

@@ -128,6 +128,7 @@ def debug_quantization(
         allow_flex=False,
         calibration=_options.validate_calibration(calibration, percentile),
         uses_learned_ranges=False,
+        example=data,
         metadata=None,
         # The file is measured whatever its verdict is.
         criteria=Criteria(
@@ -144,9 +145,7 @@ def debug_quantization(
         verdicts = _verdicts(job)
     return QuantizationReport(
         rows=_rows(job, measured),
-        sensitivity=tuple(
-            sorted(measured["sensitivity"], key=lambda entry: entry["error_ratio"])
-        ),
+        sensitivity=_sorted_sensitivity(measured),
         **measured["outputs"],
         samples=measured["samples"],
         calibration=job.calibration_figures,
@@ -156,6 +155,10 @@ def debug_quantization(
         seconds=time.monotonic() - started,
         warnings=tuple(job.warnings),
     )
+
+
+def _sorted_sensitivity(measured):
+    return tuple(sorted(measured["sensitivity"], key=lambda row: row["error_ratio"]))
 
 
 def _rows(job, measured):

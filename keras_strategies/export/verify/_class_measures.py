@@ -23,9 +23,10 @@ def class_measures(
         q: The artifact's.
         is_image: Whether positions are pixels: the worst class is then judged by its
             IoU in place of its recall.
-        truth: One-hot labels. Defaults to `None`, `p`.
+        truth: One-hot labels, or probabilities. Defaults to `None`, `p`.
     """
     truth = p if truth is None else truth
+    is_soft = truth is p or bool((truth.max(axis=1) < 1).any())
     rows, classes = np.arange(len(p)), p.shape[1]
     top, new = p.argmax(axis=1), q.argmax(axis=1)
     # Without labels `truth` is `p`: a changed answer costs as much as Keras's model
@@ -46,19 +47,28 @@ def class_measures(
     if is_image:
         measures += iou_measures(_one_hot(top, classes), _one_hot(new, classes), truth)
     else:
-        group = top if truth is p else truth.argmax(axis=1)
+        group = top if is_soft else truth.argmax(axis=1)
         measures += _recall_measures(group, lost, flipped, classes)
     base = truth.mean(axis=0)
-    if truth is p:
-        brier = float(np.square(p - q).sum(axis=1).mean())
-    else:
-        worse = np.square(truth - q).sum(axis=1) - np.square(truth - p).sum(axis=1)
-        brier = float(worse.mean())
+    # Losses and metrics scale probabilities to a sum of one; others read them as they
+    # are. A file must be right for both.
+    brier = max(_brier_lost(p, q, truth), _brier_lost(p, _scaled(q), truth))
     # By the Brier score of one that always answers the frequencies, 1 - sum of their
     # squares (Brier, 1950); the floor is for a class that hardly has another beside it.
     skill = 100 * brier / max(1 - float(np.square(base).sum()), 0.02)
     text = f"the probabilities lose {skill:.2f} points of Brier skill"
     return [*measures, Measure("brier", skill / BRIER, text)]
+
+
+def _brier_lost(p, q, truth):
+    if truth is p:
+        return float(np.square(p - q).sum(axis=1).mean())
+    worse = np.square(truth - q).sum(axis=1) - np.square(truth - p).sum(axis=1)
+    return float(worse.mean())
+
+
+def _scaled(q):
+    return q / np.maximum(q.sum(axis=1, keepdims=True), 1e-9)
 
 
 def _one_hot(classes, count):

@@ -113,7 +113,7 @@ def compare(
     )
     artifact = TFLiteModel(path)
     model = validate_model(keras_model, safe_mode, name="keras_model")
-    structure, specs = model_signature.input_specs(model)
+    structure, specs = model_signature.input_specs(model, data)
     inputs, labels = _split_labels(data, len(specs))
     samples = sample_data.named_samples("data", inputs, specs)
     count = sample_data.num_samples(samples)

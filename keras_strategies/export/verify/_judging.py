@@ -8,6 +8,12 @@ import numpy as np
 
 from keras_strategies.export.verify import _channel_figures
 from keras_strategies.export.verify._binary_measures import binary_measures
+from keras_strategies.export.verify._calibrated_truth import (
+    calibrated_answers,
+    calibrated_classes,
+    calibrated_values,
+    correlation,
+)
 from keras_strategies.export.verify._class_measures import (
     class_measures,
     scrambled_channels,
@@ -32,16 +38,15 @@ from keras_strategies.export.verify._output_kinds import (
     num_channels,
 )
 from keras_strategies.export.verify._value_measures import (
-    label_error,
+    proven_loss,
     value_measures,
 )
 from keras_strategies.export.verify.output_verdict import OutputVerdict
 
-# Where labels decide for values: what is far from the limit needs none.
+# Losses without labels between which the labels are asked. What loses less needs none;
+# what loses more is refused whatever they say, as they may be those of other samples.
 _LABELS_FROM, _LABELS_TO = 0.1, 8.0
-# Largest standard error, in per cent of the variance, with which they do.
-_LABELS_ERROR = 1.5
-# Labels may clear answers up to this multiple of the limit.
+# Labels may clear integers up to this multiple of the limit.
 _LABELS_CLEAR = 1.5
 # Measures whose sentence explains more than that of a larger one.
 _TELLING = ("missing", "constant")
@@ -114,6 +119,9 @@ class _SpanJudgement:
         channels = num_channels(reference)
         positions = reference.size // max(channels, 1)
         self.rows_drawn = drawn_rows(positions, channels)
+        rows = np.arange(positions) if self.rows_drawn is None else self.rows_drawn
+        # The sample of each position.
+        self.samples = rows // max(positions // len(reference), 1)
         columns = slice(span.start, span.stop)
         self.reference, self.actual = (
             as_rows(x, channels, self.rows_drawn)[:, columns]
@@ -129,16 +137,9 @@ class _SpanJudgement:
 
     def decide(self, class_names):
         """Fills in the measures, those of the labels if these decide."""
-        kind = self.span.kind
-        soft, hard = self._measures(None), None
+        self.measures = self._measures(None)
         if self.truth is not None:
-            hard = self._measures(self.truth)
-        if hard and kind == "regression":
-            self._decide_values(soft, hard)
-        elif hard:
-            self._decide_answers(soft, hard)
-        else:
-            self.measures = soft
+            self._ask_labels()
         self.measures = [
             dataclasses.replace(
                 m,
@@ -156,7 +157,8 @@ class _SpanJudgement:
         kind, settings = self.span.kind, {"truth": truth}
         reference, actual = self.reference, self.actual
         if kind == "regression":
-            settings["is_shared"] = self.span.is_shared
+            labels = None if truth is None else self.truth
+            settings |= {"is_shared": self.span.is_shared, "labels": labels}
             return value_measures(reference, actual, **settings)
         if kind == "embedding":
             return embedding_measures(reference, actual, **settings)
@@ -179,56 +181,98 @@ class _SpanJudgement:
         }.get(self.span.kind, lambda x: np.clip(x, 0.0, 1.0))
         return change(self.reference), change(self.actual)
 
-    def _decide_values(self, soft, hard):
-        """Labels decide near the limit; a constant stays a constant."""
-        loss = largest(soft).value
-        is_near = _LABELS_FROM < loss < _LABELS_TO and self.limit >= 1
-        if is_near and not self.span.is_shared:
-            # A few extreme labels can outweigh all the others.
-            error = label_error(self.reference, self.actual, self.truth)
-            is_near = error <= _LABELS_ERROR
-        self.by_labels = is_near
-        if is_near:
-            hard = hard + [m for m in soft if m.name == "constant"]
-        self.measures = hard if is_near else soft
-
-    def _decide_answers(self, soft, hard):
-        """Labels decide where the points lost on them are significant."""
+    def _ask_labels(self):
+        """Lets labels correct the truth near the limit, and refuse what they prove."""
+        if not self._has_fitting_labels():
+            return
+        loss = largest(self.measures).value
+        if _LABELS_FROM < loss < _LABELS_TO and self.limit >= 1:
+            corrected = self._corrected_truth()
+            if corrected is not None:
+                self.measures, self.by_labels = self._measures(corrected), True
+        if self.span.kind == "embedding":
+            return
+        if self.span.kind == "regression":
+            self._ask_values(loss)
+            return
         mean, error = points_lost(self._lost_answers())
-        loss = largest(soft).value
+        allowed = ACCURACY * self.limit
         # Two standard errors: then it is no chance that labels see more loss than is
         # allowed.
-        if mean - 2 * error > ACCURACY * self.limit:
-            self.measures, self.by_labels = hard, True
-            if largest(hard).value < loss:
-                self.measures = soft + hard
-        # The other way round only near the limit: probabilities judge by all samples,
-        # labels by the few answers that changed.
+        if mean - 2 * error > allowed:
+            self.measures, self.by_labels = (
+                self.measures + self._measures(self.truth),
+                True,
+            )
         elif (
-            self.limit < loss < _LABELS_CLEAR * self.limit
+            self.span.kind == "integer"
+            and self.limit < loss < _LABELS_CLEAR * self.limit
             and self.limit >= 1
-            and mean + 2 * error < ACCURACY * self.limit
-            and largest(hard).value <= self.limit
+            and mean + 2 * error < allowed
         ):
-            self.measures, self.by_labels = hard, True
-        else:
-            self.measures = soft
+            hard = self._measures(self.truth)
+            if largest(hard).value <= self.limit:
+                self.measures, self.by_labels = hard, True
+
+    def _has_fitting_labels(self):
+        """Whether the labels go with the Keras model's outputs; a note if not."""
+        kind = self.span.kind
+        if kind in ("embedding", "integer"):
+            return True
+        values = self.reference if kind == "regression" else self.probabilities[0]
+        samples = int(self.samples[-1]) + 1
+        fit = correlation(values, self.truth)
+        if fit > 2 / samples**0.5:
+            return True
+        self.notes.append(
+            f"The labels hardly go with the Keras model's own output (correlation "
+            f"{fit:.2f} on {samples} samples): it was judged without them. Check that "
+            "they are those of the same samples, in the same order."
+        )
+        return False
+
+    def _ask_values(self, loss):
+        """What the labels of values prove, for or against."""
+        if self.span.is_shared or self.limit < 1:
+            return
+        least, most = proven_loss(self.reference, self.actual, self.truth)
+        if least.value > self.limit:
+            self.measures, self.by_labels = [*self.measures, least], True
+        elif self.limit < loss < _LABELS_TO and most < self.limit:
+            constant = [m for m in self.measures if m.name == "constant"]
+            self.measures, self.by_labels = [least, *constant], True
+
+    def _corrected_truth(self):
+        """Keras's outputs as the labels correct them; `None` where that is unknown."""
+        kind = self.span.kind
+        if kind == "regression":
+            # Of many equals each has its own noise, and the whole little to correct.
+            if self.span.is_shared:
+                return None
+            return calibrated_values(self.reference, self.truth)
+        if kind in ("probabilities", "logits"):
+            return calibrated_classes(self.probabilities[0], self.truth)
+        if kind.startswith("binary"):
+            return calibrated_answers(self.probabilities[0], self.truth)
+        return None
 
     def _lost_answers(self):
-        """Right answers of Keras less those of the artifact, by position."""
+        """Right answers of Keras less those of the artifact, mean of each sample."""
         truth = self.truth
-        if self.span.kind == "embedding":
-            # An answer is a neighbour, which changes with all the other samples.
-            return np.zeros(1)
         if self.span.kind == "integer":
             before, after = (x == truth for x in (self.reference, self.actual))
-            return (before * 1.0 - after).mean(axis=1)
-        p, q = self.probabilities
-        if self.span.kind.startswith("binary"):
-            right = [(x > 0.5) == (truth > 0.5) for x in (p, q)]
-            return (right[0] * 1.0 - right[1]).mean(axis=1)
-        rows = np.arange(len(p))
-        return truth[rows, p.argmax(axis=1)] - truth[rows, q.argmax(axis=1)]
+            lost = (before * 1.0 - after).mean(axis=1)
+        elif self.span.kind.startswith("binary"):
+            right = [(x > 0.5) == (truth > 0.5) for x in self.probabilities]
+            lost = (right[0] * 1.0 - right[1]).mean(axis=1)
+        else:
+            p, q = self.probabilities
+            rows = np.arange(len(p))
+            lost = truth[rows, p.argmax(axis=1)] - truth[rows, q.argmax(axis=1)]
+        # Pixels or steps of one sample are no independent evidence.
+        counts = np.bincount(self.samples)
+        sums = np.bincount(self.samples, lost)
+        return sums[counts > 0] / counts[counts > 0]
 
     def _truth(self, labels, shape, columns, is_mixed):
         """Labels as (positions, channels) of this span; None with a note if unfit."""

@@ -1,5 +1,6 @@
 """Reference outputs of the Keras model."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,10 @@ from keras_strategies.export._common import (
 )
 from keras_strategies.export.verify import _agreement
 
-_BATCH_SIZE = 32
+# An eager call of a deep network costs tens of milliseconds whatever its batch: images
+# are run in larger ones, as many as the memory of 32 usual ones (224 pixels) holds.
+_BATCH_SIZE, _MAX_BATCH_SIZE = 32, 128
+_MAX_VALUES = 32 * 224 * 224 * 3
 
 
 def reference_outputs(
@@ -44,7 +48,7 @@ def reference_outputs(
     """
     try:
         with model_state.preserved_state(model):
-            size = model_signature.fixed_batch(model) or _BATCH_SIZE
+            size = model_signature.fixed_batch(model) or _call_size(samples)
             outputs = _predict(model, structure, samples, size, batch_size or 1)
     except Exception as error:
         message = _predict_failed_message(model, error)
@@ -53,6 +57,17 @@ def reference_outputs(
     if names:
         raise ExportError(_non_finite_message(model, names), "reference")
     return outputs
+
+
+def _call_size(samples):
+    if any(values.ndim < 4 for values in samples.values()):
+        return _BATCH_SIZE  # few values of an input may stand for long attention
+    values = sum(int(np.prod(array.shape[1:])) for array in samples.values())
+    largest = min(_MAX_VALUES // max(values, 1), _MAX_BATCH_SIZE)
+    # Of one size, as the last batch is filled up.
+    count = sample_data.num_samples(samples)
+    size = math.ceil(count / math.ceil(count / max(largest, 1)))
+    return max(size, _BATCH_SIZE)
 
 
 def _predict(model, structure, samples, size, artifact_batch):

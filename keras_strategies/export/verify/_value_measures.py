@@ -16,6 +16,7 @@ def value_measures(
     actual: np.ndarray,
     *,
     truth: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
     is_shared: bool = False,
 ) -> list[Measure]:
     """Measures of values: each channel against its own spread.
@@ -23,34 +24,35 @@ def value_measures(
     Args:
         reference: The Keras model's values, (positions, channels).
         actual: The artifact's.
-        truth: Labels. Defaults to `None`, `reference`.
+        truth: What the reference would be if it were right. Defaults to `None`,
+            `reference`.
+        labels: Labels, whose spread then counts. Defaults to `None`.
         is_shared: Whether all channels are known to have one unit.
     """
-    if truth is None:
-        spread = constant_channels(reference, actual)
-        measures = variance_measures(reference, actual, VARIANCE, is_shared)
-        return [*measures, *spread]
-    worse = np.square(truth - actual) - np.square(truth - reference)
-    spread = denominators(truth, is_shared)
-    share = 100 * worse.mean(axis=0) / spread
-    worst = int(share.argmax())
-    text = (
-        f"channel {{channel}} explains {share[worst]:.2f} points less of the variance "
-        "of the labels"
+    measures = variance_measures(
+        reference, actual, VARIANCE, is_shared=is_shared, truth=truth, labels=labels
     )
-    if _are_equals(spread, is_shared):
-        # The worst of many channels would be that of the noisiest labels.
-        points = 100 * float(worse.mean() / truth.var(axis=0).mean())
-        text = f"all channels explain {points:.2f} points less of the labels' variance"
-        return [Measure("whole", points / VARIANCE, text)]
-    return [Measure("variance", float(share[worst]) / VARIANCE, text, worst)]
+    return measures + constant_channels(reference, actual)
 
 
-def label_error(reference: np.ndarray, actual: np.ndarray, truth: np.ndarray) -> float:
-    """Standard error of the points lost by the labels, in the worst channel."""
-    worse = np.square(truth - actual) - np.square(truth - reference)
-    error = worse.std(axis=0) / np.sqrt(len(worse)) / denominators(truth)
-    return 100 * float(error[int(worse.mean(axis=0).argmax())])
+def proven_loss(
+    reference: np.ndarray, actual: np.ndarray, labels: np.ndarray
+) -> tuple[Measure, float]:
+    """Returns what the worst channel loses by the labels alone, and the most it may.
+
+    The measure is what it loses at least, two standard errors below the mean; the
+    second value is as far above it, the largest of all channels, in the same units.
+    """
+    worse = np.square(labels - actual) - np.square(labels - reference)
+    scale = 100 / (denominators(labels) * VARIANCE)
+    mean = worse.mean(axis=0) * scale
+    error = worse.std(axis=0) / max(len(worse), 1) ** 0.5 * scale
+    least = mean - 2 * error
+    worst = int(least.argmax())
+    text = _explained(mean[worst] * VARIANCE)
+    text += f", give or take {2 * error[worst] * VARIANCE:.2g}"
+    measure = Measure("labels", float(least[worst]), text, worst)
+    return measure, float((mean + 2 * error).max())
 
 
 def _are_equals(spread, is_shared):
@@ -61,39 +63,50 @@ def variance_measures(
     reference: np.ndarray,
     actual: np.ndarray,
     allowed: float,
+    *,
     is_shared: bool = False,
+    truth: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
 ) -> list[Measure]:
-    """Error of the worst channel in per cent of its variance, by what is allowed."""
+    """Error of the worst channel in per cent of its variance, by what is allowed.
+
+    With a `truth` it is by how much the artifact's error is larger than Keras's, in
+    per cent of the variance of `labels`.
+    """
     error = np.square(actual - reference)
-    spread = denominators(reference, is_shared)
+    if truth is not None:
+        error = np.square(truth - actual) - np.square(truth - reference)
+    scale = reference if labels is None else labels
+    spread = denominators(scale, is_shared)
     share = 100 * error.mean(axis=0) / spread
     measures = []
     if _are_equals(spread, is_shared):
-        whole = 100 * float(error.mean() / max(reference.var(axis=0).mean(), 1e-30))
+        whole = 100 * float(error.mean() / max(scale.var(axis=0).mean(), 1e-30))
         text = f"the error of all channels is {whole:.3g} % of their variance"
         measures.append(Measure("whole", whole / allowed, text))
         allowed = allowed * CHANNEL_VARIANCE
-    worst = int(share.argmax())
-    text = (
-        f"the error of channel {{channel}} is {share[worst]:.3g} % of its variance "
-        f"({_bias_text(reference[:, worst], actual[:, worst])})"
-    )
-    measures.append(Measure("variance", float(share[worst]) / allowed, text, worst))
+
+    def measure(name, beginning):
+        worst = int(share.argmax())
+        text = f"the error of channel {{channel}} is {share[worst]:.3g} % of its "
+        text = text + "variance" if truth is None else _explained(share[worst])
+        text += f" ({_bias_text(reference[:, worst], actual[:, worst])})"
+        return Measure(name, float(share[worst]) / allowed, beginning + text, worst)
+
+    measures.append(measure("variance", ""))
     # Again without the outliers, whose spread would hide what happens to the rest.
     low, high = np.quantile(reference, [0.005, 0.995], axis=0)
     is_central = (reference >= low) & (reference <= high)
-    central = np.where(is_central, reference, np.nan)
     if len(reference) < 100 or not is_central.any(axis=0).all():
         return measures
-    error = np.where(is_central, error, np.nan)
-    share = 100 * np.nanmean(error, axis=0) / denominators(central, is_shared)
-    worst = int(share.argmax())
-    text = (
-        f"on the central 99 % of its values the error of channel {{channel}} is "
-        f"{share[worst]:.3g} % of their variance "
-        f"({_bias_text(reference[:, worst], actual[:, worst])})"
-    )
-    return [*measures, Measure("central", float(share[worst]) / allowed, text, worst)]
+    spread = denominators(np.where(is_central, scale, np.nan), is_shared)
+    share = 100 * np.nanmean(np.where(is_central, error, np.nan), axis=0) / spread
+    return [*measures, measure("central", "on the central 99 % of the values ")]
+
+
+def _explained(share):
+    text = f"{abs(share):.3g} % {'less' if share >= 0 else 'more'}"
+    return f"channel {{channel}} explains {text} of the labels' variance"
 
 
 def _bias_text(reference, actual):
