@@ -172,12 +172,7 @@ def train(
         bar: A progress bar over members, or `None`.
     """
     if start.own_programs is not None:
-        members = []
-        for variant, own in zip(group.variants, callbacks, strict=True):
-            members.append(_alone(start.draws, variant, {**fit, "callbacks": own}))
-            if bar is not None:
-                bar.add(1)
-        return members
+        return _by_themselves(start.draws, group.variants, callbacks, fit, bar)
     model = start.model
     names = ("x", "y", "sample_weight", "batch_size")
     data = {name: fit[name] for name in names}
@@ -224,10 +219,16 @@ def train(
     return members
 
 
-def _alone(draws, variant, fit):
-    """A member whose step nothing else can run: a model of its own."""
-    model = draws.build(variant.seed)
-    set_learning_rate(model, variant)
-    with Constants(model).of(variant):
-        history = model.fit(**fit)
-    return Member(variant, dict(history.history), host_values(model.variables))
+def _by_themselves(draws, variants, callbacks, fit, bar):
+    """Members whose step nothing else can run: each is a model of its own."""
+    members = []
+    for variant, own in zip(variants, callbacks, strict=True):
+        model = draws.build(variant.seed)
+        set_learning_rate(model, variant)
+        with Constants(model).of(variant):
+            history = model.fit(**{**fit, "callbacks": own})
+        values = host_values(model.variables)
+        members.append(Member(variant, dict(history.history), values))
+        if bar is not None:
+            bar.add(1)
+    return members
