@@ -106,6 +106,7 @@ def test_hanging_cell_fails(folder):
     assert "FAILED slow.ipynb" in done.stderr
 
 
+@pytest.mark.slow  # scripts/check runs all notebooks in this mode
 def test_smoke_mode_cuts_fits_short(folder):
     path = write(
         folder / "fit.ipynb",
