@@ -71,3 +71,19 @@ def is_of_library(item: Any) -> bool:
     """Returns whether a class or function is of a library, not of the user's."""
     package = str(getattr(item, "__module__", "")).partition(".")[0]
     return package in _LIBRARIES or package in sys.stdlib_module_names
+
+
+def names_in(code: types.CodeType) -> set[str]:
+    """Returns the names that a function uses, and those that are defined in it."""
+    inner = [
+        names_in(item) for item in code.co_consts if isinstance(item, types.CodeType)
+    ]
+    return set(code.co_names).union(*inner)
+
+
+def cell_value(cell: types.CellType) -> Any:
+    """Returns what a function closes over, `None` where it is not assigned yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None

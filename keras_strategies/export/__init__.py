@@ -13,12 +13,12 @@ Import public names from `keras_strategies.export` only.
 """
 
 from keras_strategies.export._common import ExportError
-from keras_strategies.export.artifact._micro.c_array import write_c_array
-from keras_strategies.export.artifact._micro.measure_arena import measure_arena
-from keras_strategies.export.artifact._standard.metadata_files import (
+from keras_strategies.export.artifact._metadata_files import (
     read_metadata,
     write_metadata,
 )
+from keras_strategies.export.artifact._micro.c_array import write_c_array
+from keras_strategies.export.artifact._micro.measure_arena import measure_arena
 from keras_strategies.export.artifact.arena_report import ArenaReport
 from keras_strategies.export.artifact.benchmark_result import BenchmarkResult
 from keras_strategies.export.artifact.tflite_model import TFLiteModel

@@ -17,10 +17,12 @@ def test_input_signature_of_every_model_kind():
     left, right = keras.Input((3,), name="b"), keras.Input((4,), name="a")
     joined = keras.layers.Concatenate()([left, right])
     functional = keras.Model([left, right], joined)
+    assert keras_private.has_input_structure(functional)
     [structure] = keras_private.input_signature(functional)
     assert [spec.name for spec in structure] == ["b", "a"]
     assert [tuple(spec.shape) for spec in structure] == [(None, 3), (None, 4)]
     sequential = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
+    assert keras_private.has_input_structure(sequential)
     [spec] = keras_private.input_signature(sequential)
     assert tuple(spec.shape) == (None, 5)
 
@@ -31,6 +33,7 @@ def test_input_signature_of_a_subclassed_model():
             return inputs["first"] + inputs["second"]
 
     model = Sum()
+    assert not keras_private.has_input_structure(model)
     with pytest.raises(ValueError, match="must have been called once"):
         keras_private.input_signature(model)
     ones = np.ones((2, 3), "float32")

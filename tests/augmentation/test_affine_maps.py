@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras import ops
 from scipy import ndimage
 
-from keras_strategies.augmentation._image.geometry import affine_maps as affine
+from keras_strategies.augmentation._common import affine_maps as affine
 
 SCIPY_MODES = {
     "constant": "grid-constant",

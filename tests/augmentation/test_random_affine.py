@@ -274,7 +274,7 @@ def test_gradient_reaches_the_images_through_the_compiled_resample():
 def test_auto_compiles_batches_of_known_size_only():
     import tensorflow as tf
 
-    from keras_strategies.augmentation._pipeline.compiled import fits_xla
+    from keras_strategies.augmentation._common.compiled import fits_xla
 
     assert fits_xla(tf.zeros((2, 4, 4, 1)), "tensorflow")
     assert not fits_xla(tf.zeros((1, 4, 4, 1)), "tensorflow")

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from keras_strategies.augmentation import tabular
-from keras_strategies.augmentation._image.mixing.mixing import symmetric_beta
+from keras_strategies.augmentation._common.mixing import symmetric_beta
 
 X = np.random.default_rng(0).normal(size=(400, 5)).astype("float32")
 LAYERS = {

@@ -36,6 +36,15 @@ def default_name(layer):
     return naming.to_snake_case(type(layer).__name__)
 
 
+def has_input_structure(model):
+    """Whether a model is Functional or Sequential, so that Keras knows all its inputs.
+
+    A subclass of `Model` that was built of inputs and outputs counts too; public Keras
+    does not tell. Keras 3.12 to 3.15.
+    """
+    return isinstance(model, keras.Sequential) or hasattr(model, "_inputs_struct")
+
+
 def input_signature(model):
     """The arguments of a call of `model` as a list of structures of `InputSpec`.
 
@@ -44,7 +53,7 @@ def input_signature(model):
     loaded from a file is accepted too: its shapes are known although it was never
     called. Keras 3.12 to 3.15.
     """
-    if isinstance(model, keras.Sequential) or hasattr(model, "_inputs_struct"):
+    if has_input_structure(model):
         return export_utils.get_input_signature(model)
     signature = export_utils._infer_input_signature_from_model(model)
     if not signature:

@@ -8,7 +8,7 @@ import keras
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.types import Tensor
 from keras_strategies.augmentation._base.image_layer import ImageLayer
-from keras_strategies.augmentation._image.geometry import boxes as _boxes
+from keras_strategies.augmentation._common import boxes as _boxes
 
 
 class SpatialLayer(ImageLayer):

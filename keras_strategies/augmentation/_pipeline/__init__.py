@@ -1,1 +1,1 @@
-"""Augmentation in pipelines: compiled, fused, on other machines."""
+"""Augmentation in pipelines: fused, and on other machines."""

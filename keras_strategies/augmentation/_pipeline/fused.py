@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_strategies._internal.types import Config
-from keras_strategies.augmentation._image.geometry.affine_maps import ORDER
+from keras_strategies.augmentation._common.affine_maps import ORDER
 from keras_strategies.augmentation._image.geometry.random_affine import RandomAffine
 
 

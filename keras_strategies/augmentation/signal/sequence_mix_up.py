@@ -6,7 +6,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._base.random_layer import Draws, RandomLayer
-from keras_strategies.augmentation._image.mixing.mixing import (
+from keras_strategies.augmentation._common.mixing import (
     check_labels,
     mix,
     permutation,

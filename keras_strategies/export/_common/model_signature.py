@@ -103,7 +103,7 @@ def keras_forgets_arguments(model: keras.Model, structure: Any) -> bool:
 
 def _argument_names(model, example):
     """Tensor arguments of a call of a subclassed model, optional ones if given."""
-    if isinstance(model, keras.Sequential) or hasattr(model, "_inputs_struct"):
+    if keras_private.has_input_structure(model):
         return []
     parameters = [
         parameter

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.references import cell_value, names_in
+
 # Names in the code of a hook that acts on the training or measures the time of a step.
 _ACTING = frozenset(
     (
@@ -58,10 +60,10 @@ def _only_reads(callback, function, seen):
     if code in seen:
         return True
     seen.add(code)
-    names = _names(code)
+    names = names_in(code)
     if names & _ACTING:
         return False
-    cells = [_contents(cell) for cell in function.__closure__ or ()]
+    cells = [cell_value(cell) for cell in function.__closure__ or ()]
     named = [function.__globals__[n] for n in names if n in function.__globals__]
     attributes = getattr(callback, "__dict__", {})
     own = [attributes[name] for name in names if name in attributes]
@@ -79,22 +81,6 @@ def _only_reads(callback, function, seen):
         if item.__module__ == function.__module__
         or item.__module__.startswith(("keras.", "keras_strategies."))
     )
-
-
-def _names(code):
-    """The names in a function, and in those that are defined in it."""
-    names = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names |= _names(constant)
-    return names
-
-
-def _contents(cell):
-    try:
-        return cell.cell_contents
-    except ValueError:  # not assigned yet
-        return None
 
 
 def _acts(value: Any, depth: int = 0) -> bool:

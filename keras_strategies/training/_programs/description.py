@@ -19,7 +19,11 @@ from keras_strategies._internal.keras_private.graphs import (
     graph_nodes,
     output_structure,
 )
-from keras_strategies._internal.references import is_of_library
+from keras_strategies._internal.references import (
+    cell_value,
+    is_of_library,
+    names_in,
+)
 
 # So many objects are looked at; what has more is not described.
 _MOST_OBJECTS = 50_000
@@ -216,7 +220,7 @@ class Description:
         if hasattr(function, "__wrapped__"):
             name = name, self.of(function.__wrapped__, path)
         closed = [
-            (key, self.of(_content(cell), f"{path}:{key}"))
+            (key, self.of(cell_value(cell), f"{path}:{key}"))
             for key, cell in zip(
                 code.co_freevars, function.__closure__ or (), strict=True
             )
@@ -224,7 +228,7 @@ class Description:
         if is_of_library(function):
             return "function", name, *closed
         self.has_own_code = True
-        names = _names(code)
+        names = names_in(code)
         self.own_names |= names
         used = sorted(names & function.__globals__.keys())
         values = [
@@ -238,25 +242,10 @@ def _parts(method):
     return method.__func__, method.__self__
 
 
-def _content(cell):
-    try:
-        return cell.cell_contents
-    except ValueError:  # not assigned yet
-        return None
-
-
 def _slots(kind):
     slots = [vars(base).get("__slots__", ()) for base in kind.__mro__]
     names = [name for own in slots for name in ([own] if isinstance(own, str) else own)]
     return [name for name in names if name not in ("__dict__", "__weakref__")]
-
-
-def _names(code):
-    """Names that a function and the functions inside it use."""
-    inner = [
-        _names(item) for item in code.co_consts if isinstance(item, types.CodeType)
-    ]
-    return set(code.co_names).union(*inner)
 
 
 def _code(code):

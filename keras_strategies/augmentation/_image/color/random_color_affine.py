@@ -16,8 +16,8 @@ from keras_strategies.augmentation._base.image_layer import (
     check_color_channels,
     checked_value_range,
 )
+from keras_strategies.augmentation._common.compiled import apply
 from keras_strategies.augmentation._image.color.color_matrices import jitter
-from keras_strategies.augmentation._pipeline.compiled import apply
 
 
 @serializable

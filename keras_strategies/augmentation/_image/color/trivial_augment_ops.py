@@ -11,12 +11,12 @@ from typing import Any
 import keras
 
 from keras_strategies._internal.types import Tensor
+from keras_strategies.augmentation._common.affine_maps import affine_maps, warp
 from keras_strategies.augmentation._image.color.color_matrices import (
     LUMA,
     apply_matrices,
     saturate,
 )
-from keras_strategies.augmentation._image.geometry.affine_maps import affine_maps, warp
 
 OPERATIONS = (
     "identity",

@@ -12,15 +12,15 @@ from keras_strategies.augmentation._base.image_layer import (
     checked_value_range,
 )
 from keras_strategies.augmentation._base.spatial_layer import SpatialLayer
+from keras_strategies.augmentation._common.affine_maps import invert_maps
+from keras_strategies.augmentation._common.boxes import affine_move
+from keras_strategies.augmentation._common.compiled import apply
 from keras_strategies.augmentation._image.color.trivial_augment_ops import (
     augment,
     draw,
     maps,
     transform_masks,
 )
-from keras_strategies.augmentation._image.geometry.affine_maps import invert_maps
-from keras_strategies.augmentation._image.geometry.boxes import affine_move
-from keras_strategies.augmentation._pipeline.compiled import apply
 
 
 @serializable

@@ -11,8 +11,8 @@ from keras_strategies.augmentation._base.factors import (
     symmetric,
 )
 from keras_strategies.augmentation._base.image_layer import ImageLayer
+from keras_strategies.augmentation._common.compiled import apply
 from keras_strategies.augmentation._image.erasing.mask_ops import erase, grid
-from keras_strategies.augmentation._pipeline.compiled import apply
 
 
 @serializable

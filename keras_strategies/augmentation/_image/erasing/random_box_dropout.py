@@ -9,8 +9,8 @@ from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._base.factors import checked_factor, constant
+from keras_strategies.augmentation._base.given_boxes import pixel_boxes
 from keras_strategies.augmentation._base.image_layer import ImageLayer
-from keras_strategies.augmentation._image.geometry.given_boxes import pixel_boxes
 
 
 @serializable

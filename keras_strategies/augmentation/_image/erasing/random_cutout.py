@@ -7,8 +7,8 @@ from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._base.factors import checked_factor
 from keras_strategies.augmentation._base.image_layer import ImageLayer
+from keras_strategies.augmentation._common.compiled import apply
 from keras_strategies.augmentation._image.erasing.mask_ops import erase, holes
-from keras_strategies.augmentation._pipeline.compiled import apply
 
 
 @serializable

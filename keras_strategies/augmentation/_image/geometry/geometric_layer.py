@@ -9,8 +9,8 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._base.spatial_layer import SpatialLayer
-from keras_strategies.augmentation._image.geometry.affine_maps import sample
-from keras_strategies.augmentation._pipeline.compiled import apply
+from keras_strategies.augmentation._common.affine_maps import sample
+from keras_strategies.augmentation._common.compiled import apply
 
 _FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 

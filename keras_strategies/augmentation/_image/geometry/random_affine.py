@@ -9,14 +9,14 @@ from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor
 from keras_strategies.augmentation._base.factors import checked_factor, symmetric
 from keras_strategies.augmentation._base.spatial_layer import SpatialLayer
-from keras_strategies.augmentation._image.geometry.affine_maps import (
+from keras_strategies.augmentation._common.affine_maps import (
     ORDER,
     affine_maps,
     draw_parameters,
     invert_maps,
 )
-from keras_strategies.augmentation._image.geometry.boxes import affine_move
-from keras_strategies.augmentation._pipeline.compiled import apply, resample
+from keras_strategies.augmentation._common.boxes import affine_move
+from keras_strategies.augmentation._common.compiled import apply, resample
 
 _FLIP_MODES = (
     None,

@@ -8,12 +8,12 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
+from keras_strategies.augmentation._base.given_boxes import pixel_boxes
 from keras_strategies.augmentation._image.geometry.distortions import (
     crop_source,
     crop_target,
 )
 from keras_strategies.augmentation._image.geometry.geometric_layer import GeometricLayer
-from keras_strategies.augmentation._image.geometry.given_boxes import pixel_boxes
 
 
 @serializable

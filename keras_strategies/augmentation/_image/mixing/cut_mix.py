@@ -8,15 +8,15 @@ from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._base.factors import checked_pair
 from keras_strategies.augmentation._base.spatial_layer import SpatialLayer
-from keras_strategies.augmentation._image.erasing.patch_ops import (
-    boxes_around_patch,
-    draw_patch,
-    inside_patch,
-)
-from keras_strategies.augmentation._image.mixing.mixing import (
+from keras_strategies.augmentation._common.mixing import (
     check_labels,
     mix,
     permutation,
+)
+from keras_strategies.augmentation._image.mixing.patch_ops import (
+    boxes_around_patch,
+    draw_patch,
+    inside_patch,
 )
 
 

@@ -7,7 +7,7 @@ from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._base.image_layer import ImageLayer
-from keras_strategies.augmentation._image.mixing.mixing import (
+from keras_strategies.augmentation._common.mixing import (
     check_labels,
     mix,
     permutation,

@@ -8,14 +8,14 @@ from keras_strategies._internal.registration import serializable
 from keras_strategies._internal.types import Config, Tensor, Tensors
 from keras_strategies.augmentation._base.factors import checked_pair
 from keras_strategies.augmentation._base.spatial_layer import SpatialLayer
-from keras_strategies.augmentation._image.mixing.mixing import check_labels
+from keras_strategies.augmentation._common.compiled import apply
+from keras_strategies.augmentation._common.mixing import check_labels
 from keras_strategies.augmentation._image.mixing.mosaic_ops import (
     area_fractions,
     assemble,
     gather_boxes,
     layout,
 )
-from keras_strategies.augmentation._pipeline.compiled import apply
 
 
 @serializable

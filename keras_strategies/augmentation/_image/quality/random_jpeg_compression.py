@@ -11,8 +11,8 @@ from keras_strategies.augmentation._base.image_layer import (
     check_color_channels,
     checked_value_range,
 )
+from keras_strategies.augmentation._common.compiled import apply
 from keras_strategies.augmentation._image.quality.jpeg_ops import compress
-from keras_strategies.augmentation._pipeline.compiled import apply
 
 
 @serializable

@@ -11,8 +11,8 @@ from keras_strategies.augmentation._base.factors import (
     symmetric,
 )
 from keras_strategies.augmentation._base.image_layer import ImageLayer
+from keras_strategies.augmentation._common.compiled import apply
 from keras_strategies.augmentation._image.quality.blur_ops import motion_blur
-from keras_strategies.augmentation._pipeline.compiled import apply
 
 
 @serializable

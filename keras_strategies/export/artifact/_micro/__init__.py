@@ -1,1 +1,1 @@
-"""Files for microcontrollers."""
+"""What LiteRT for Microcontrollers needs of a file: operations, memory, C sources."""

@@ -10,9 +10,7 @@ from keras_strategies._internal.storage import files
 from keras_strategies.export._common import ExportError
 from keras_strategies.export.artifact._micro.measure_arena import measure_arena
 from keras_strategies.export.artifact._micro.resolver_source import resolver_header
-from keras_strategies.export.artifact._standard import (
-    metadata_flatbuffer,
-)
+from keras_strategies.export.artifact._standard import metadata_flatbuffer
 
 _SUFFIXES = (".c", ".cc", ".cpp")
 # Words of C and C++ that Python does not reserve; a name must be none of them.

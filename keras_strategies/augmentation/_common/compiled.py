@@ -14,7 +14,7 @@ from keras import ops as keras_ops
 
 from keras_strategies._internal.keras_private import backend_ops
 from keras_strategies._internal.types import Tensor
-from keras_strategies.augmentation._image.geometry.affine_maps import (
+from keras_strategies.augmentation._common.affine_maps import (
     affine_maps,
     draw_parameters,
     warp,

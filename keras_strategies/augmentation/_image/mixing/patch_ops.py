@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from keras_strategies._internal.types import Tensor, Tensors
-from keras_strategies.augmentation._image.mixing.mixing import symmetric_beta
+from keras_strategies.augmentation._common.mixing import symmetric_beta
 
 
 def draw_patch(

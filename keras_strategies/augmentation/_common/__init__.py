@@ -1,0 +1,1 @@
+"""Maps, mixtures and boxes that layers of several families compute with."""
