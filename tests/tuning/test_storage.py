@@ -31,9 +31,9 @@ class Clock:
         return self.now
 
 
-def oracle(storage, trials=4, seed=1):
+def oracle(storage, trials=4, seed=1, largest=9):
     space = keras_tuner.HyperParameters()
-    space.Int("x", 0, 9)
+    space.Int("x", 0, largest)
     space.Choice("kind", ["a", "b"])
     objective = keras_tuner.Objective("score", "max")
     made = tuning.OptunaStorageOracle(
@@ -128,7 +128,10 @@ def test_threads_share_the_places_and_try_nothing_twice(tmp_path):
 
 def test_places_go_by_number_until_the_last(tmp_path):
     """A trial that is numbered but not yet taken keeps the later ones waiting."""
-    first, second = (oracle(tmp_path / "search.log", 1, seed) for seed in (1, 2))
+    # Of two that draw the same combination one gives way: here none does by chance.
+    first, second = (
+        oracle(tmp_path / "search.log", 1, seed, largest=10**9) for seed in (1, 2)
+    )
     undecided = first.study.ask()
     late = []
     thread = threading.Thread(target=lambda: late.append(second.create_trial("b")))
