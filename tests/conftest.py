@@ -96,6 +96,7 @@ def pytest_collection_finish(session):
     quick = not session.config.getoption("--full") and not TWO_DEVICES
     if quick and keras.backend.backend() == "tensorflow":
         shortcuts.optimize_no_graphs()
+        shortcuts.record_no_stacks()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -107,7 +108,10 @@ def _short_ways(request):
         if quick and keras.backend.backend() == "tensorflow":
             shortcuts.trace_once(request.path, patch)
             shortcuts.batch_at_once(patch)
+            shortcuts.keep_kernels(patch)
         yield
+    if quick and keras.backend.backend() == "tensorflow":
+        shortcuts.forget_kernels()
 
 
 @pytest.fixture(autouse=True, scope="module")
