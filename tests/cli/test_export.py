@@ -114,7 +114,7 @@ def test_a_failed_gate_keeps_the_file_aside(use, folder):
         ("model.keras -o none/a.tflite", "folder of `path` must exist"),
         ("model.keras", "required: -o/--output"),
         ("model.keras -o a.tflite --quantization int9", "must be one of"),
-        ("model.keras -o a.tflite --quantization int8", "needs `representative_data`"),
+        ("model.keras -o a.tflite --quantization int8", "needs `--representative`"),
         ("model.keras -o a.tflite --layer conv", "must be REGEX=MODE"),
         (
             "model.keras -o a.tflite --layer conv=int8 --quantization int8",

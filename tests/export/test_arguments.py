@@ -33,7 +33,7 @@ def _tiny():
         (
             {"quantization": "int8"},
             ValueError,
-            r"needs `representative_data`.*representative_data=x_train\[:200\]",
+            r"needs `representative_data`.*such as x_train\[:200\]",
         ),
         ({"input_type": "int8"}, ValueError, '`input_type` other than "float32"'),
         ({"output_type": "uint8"}, ValueError, "`output_type` other than"),

@@ -62,6 +62,8 @@ class ExportJob(ModelConverter):
     def prepare(self, representative_data: Any, verify: Any) -> None:
         """Checks the data and runs the Keras model; starts no worker."""
         model = self.model
+        if names := model_signature.float8_layers(model):
+            raise ExportError(_messages.float8_message(names), "conversion")
         normalization = (self.metadata or {}).get("normalization")
         if representative_data is not None:
             self.representative = sample_data.named_samples(
@@ -103,6 +105,8 @@ class ExportJob(ModelConverter):
             # The reference itself has outputs of 11 bits or fewer.
             limits = limits.loosened(loosest(["float16"]))
             self.warnings.append(_messages.HALF_PRECISION_WARNING)
+        if model_signature.computes_in_float64(model):
+            self.warnings.append(_messages.FLOAT64_WARNING)
         if model_signature.rounds_activations(model):
             limits = limits.loosened(loosest(["dynamic"]))
         self.criteria = dataclasses.replace(

@@ -173,8 +173,9 @@ def _artifact_outputs(artifact, samples, specs, reference):
         )
         if not fits:
             raise ExportError(
-                f"The file takes '{names[spec.name]}' of shape {taken}, the Keras model "
-                f"'{spec.name}' of shape {list(spec.shape)}: it is of another model.",
+                f"The file takes '{names[spec.name]}' of shape {taken}, the Keras "
+                f"model '{spec.name}' of shape {list(spec.shape)}: it is of another "
+                "model.",
                 "disagreement",
             )
     # In the batches of the reference: outputs without a batch axis and the state of a

@@ -1,6 +1,8 @@
 """Operations on axes that LiteRT lacks: shifts, pooling, resizing, products."""
 
+import functools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,7 +72,7 @@ def resize(
 
     Args:
         sizes: New height and width.
-        kernel: A key of the table of radii.
+        kernel: A key of the table of radii, or `"area"`.
         is_antialiased: Whether the kernel widens where the image shrinks.
         levels: Steps between two pixels that positions are rounded to, as
             `ResizeBicubic` does. Defaults to `None`, exact positions.
@@ -115,6 +117,8 @@ def resize_weights(
     # Centers of pixels are at halves, as in `tf.image.resize` with
     # `half_pixel_centers`.
     scale = size / new_size
+    if kernel == "area":
+        return _overlaps(size, new_size)
     kernel_scale = max(scale, 1.0) if is_antialiased else 1.0
     radius = _RADIUS[kernel]
     weights = np.zeros((new_size, size))
@@ -133,6 +137,16 @@ def resize_weights(
         if abs(total) > 1e-9:
             weights[row] /= total
     return weights.astype("float32")
+
+
+def _overlaps(size, new_size):
+    """Parts of each new interval that the old ones cover, (new, old)."""
+    edges = np.arange(new_size + 1) * (size / new_size)
+    old = np.arange(size)
+    low = np.maximum(edges[:-1, None], old)
+    high = np.minimum(edges[1:, None], old + 1)
+    covered = np.maximum(high - low, 0)
+    return (covered / covered.sum(axis=1, keepdims=True)).astype("float32")
 
 
 def _kernel(kernel, x):
@@ -221,10 +235,55 @@ def einsum(equation: str) -> Any:
             kept = [label for label in term if label in result]
             x = tf.reduce_sum(x, summed) if summed else x
             return tf.transpose(x, [kept.index(label) for label in result])
-        terms = ",".join(term for _, term in pairs)
-        return tf.einsum(f"{terms}->{result}", *(x for x, _ in pairs))
+        # As a matrix product of whatever has axes in one operand alone: the converter
+        # takes no einsum of an outer product over a batch.
+        (x, x_term), (y, y_term) = (
+            _summed(x, term, result + other)
+            for (x, term), other in zip(pairs, (pairs[1][1], pairs[0][1]), strict=True)
+        )
+        common = [label for label in x_term if label in y_term]
+        batch = [label for label in common if label in result]
+        inner = [label for label in common if label not in result]
+        left = [label for label in x_term if label not in y_term]
+        right = [label for label in y_term if label not in x_term]
+        x, x_sizes = _ordered(x, x_term, batch + left + inner)
+        y, y_sizes = _ordered(y, y_term, batch + inner + right)
+        sizes = {**y_sizes, **x_sizes}
+
+        def shape(*groups):
+            return [sizes[label] for label in batch] + [
+                functools.reduce(operator.mul, [sizes[label] for label in group], 1)
+                for group in groups
+            ]
+
+        product = tf.matmul(
+            tf.reshape(x, shape(left, inner)), tf.reshape(y, shape(inner, right))
+        )
+        made = batch + left + right
+        product = tf.reshape(product, [sizes[label] for label in made])
+        return tf.transpose(product, [made.index(label) for label in result])
 
     return function
+
+
+def _summed(x, term, needed):
+    """The operand without the axes that nothing else has."""
+    import tensorflow as tf
+
+    axes = [axis for axis, label in enumerate(term) if label not in needed]
+    kept = "".join(label for label in term if label in needed)
+    return (tf.reduce_sum(x, axes) if axes else x), kept
+
+
+def _ordered(x, term, order):
+    """The operand with its axes in this order, and their sizes by label."""
+    import tensorflow as tf
+
+    sizes = {
+        label: tf.shape(x)[axis] if x.shape[axis] is None else int(x.shape[axis])
+        for axis, label in enumerate(term)
+    }
+    return tf.transpose(x, [term.index(label) for label in order]), sizes
 
 
 def _without_repeated(x, term):

@@ -96,7 +96,7 @@ def _pool_3d(is_max):
 def _image_sizes(node):
     shape, sizes = node.shapes[0], node.constants[1]
     if shape is None or None in shape[1:] or sizes is None:
-        raise NotReplaceable("the size of its images is not fixed")
+        raise NotReplaceable("the size of its images is not fixed in the graph")
     return [int(size) for size in sizes]
 
 
@@ -104,6 +104,12 @@ def _bicubic(node):
     if not node.attributes["half_pixel_centers"] or node.attributes["align_corners"]:
         raise NotReplaceable("it aligns corners")
     return _structural.resize(_image_sizes(node), "keyscubic", False, levels=1024)
+
+
+def _area(node):
+    if node.attributes["align_corners"]:
+        raise NotReplaceable("it aligns corners")
+    return _structural.resize(_image_sizes(node), "area", False)
 
 
 def _scale_and_translate(node):
@@ -133,8 +139,10 @@ def _transposed_convolution(node):
 def _einsum(node):
     equation = node.attributes["equation"].decode()
     terms = equation.partition("->")[0].replace(" ", "").split(",")
-    if "." in equation or all(len(set(term)) == len(term) for term in terms):
+    if "." in equation or "->" not in equation:
         raise NotReplaceable(f"its equation is {equation}")
+    if any(shape is None for shape in node.shapes):
+        raise NotReplaceable("the number of its axes is not known")
     for term, shape in zip(terms, node.shapes, strict=True):
         repeated = [i for i, label in enumerate(term) if term.count(label) > 1]
         if repeated and (shape is None or any(shape[i] is None for i in repeated)):
@@ -246,6 +254,7 @@ SUBSTITUTES: dict[str, Substitute] = {
     "MatrixDeterminant": Substitute(_determinant, tolerance=1e-5),
     "MaxPool3D": Substitute(_pool_3d(True)),
     "RGBToHSV": Substitute(lambda node: _structural.rgb_to_hsv, 0.0, 1.0),
+    "ResizeArea": Substitute(_area, 0.0, 1.0, 1e-5),
     "ResizeBicubic": Substitute(_bicubic, 0.0, 1.0, 1e-5),
     "Roll": Substitute(_roll, tolerance=0.0),
     "ScaleAndTranslate": Substitute(_scale_and_translate, 0.0, 1.0, 1e-5),
