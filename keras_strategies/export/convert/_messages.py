@@ -49,8 +49,8 @@ _FLEX_FIXES = {
     "Roll": "give shift and axis as constants, or join slices with "
     "keras.ops.concatenate",
     "ScaleAndTranslate": _FIXED_IMAGES,
-    "SpaceToBatchND": "dilate images only: in three dimensions use dilation_rate=1 with "
-    "a larger kernel or with strides",
+    "SpaceToBatchND": "dilate images only: in three dimensions use no dilation, "
+    "a larger kernel or strides",
     "SparseCross": "cross the features outside of the model",
     "StatelessRandom": "leave what is drawn at random out at inference, or give it to "
     "the model as an input",

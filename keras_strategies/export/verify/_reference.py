@@ -60,7 +60,9 @@ def reference_outputs(
         raise ExportError(message, "reference") from error
     names = _agreement.non_finite(outputs)
     if names:
-        raise ExportError(_non_finite_message(model, names), "reference")
+        has_nan = any(np.isnan(outputs[name]).any() for name in names)
+        message = _non_finite_message(model, names, has_nan)
+        raise ExportError(message, "reference")
     return outputs
 
 
@@ -115,17 +117,21 @@ def _predict_failed_message(model, error):
     )
 
 
-def _non_finite_message(model, names):
+def _non_finite_message(model, names, has_nan):
     broken = [
         variable.path
         for variable in model.weights
         if "float" in variable.dtype and not _is_finite(variable)
     ]
     weights = f" These weights are not finite: {broken[:5]}." if broken else ""
-    return (
-        f"The Keras model itself gives NaN or infinity in {names}.{weights} Restore "
-        "finite weights, or check the verification data, before exporting."
+    text = (
+        f"The Keras model itself gives {'NaN or ' if has_nan else ''}infinity in "
+        f"{names}.{weights} Restore finite weights, or check the verification data, "
+        "before exporting."
     )
+    if not has_nan and not broken:
+        text += " Where it means infinity, as for a masked score, write -1e9."
+    return text
 
 
 def _is_finite(variable):
