@@ -96,11 +96,12 @@ def need_modules(purpose: str, *modules: str) -> None:
         raise UsageError(message)
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Adds the option `--json`."""
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object instead of a table"
-    )
+def add_json(
+    parser: argparse.ArgumentParser,
+    text: str = "print one JSON object instead of a table",
+) -> None:
+    """Adds the option `--json`, which `text` explains."""
+    parser.add_argument("--json", action="store_true", help=text)
 
 
 def add_unsafe(parser: Any) -> None:
