@@ -229,9 +229,9 @@ def is_stdout_closed() -> bool:
 
 def _discard_stdout() -> None:
     """Sends all further output nowhere: `| head` has seen enough."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    os.close(devnull)
+    from keras_strategies._internal.processes import closed_pipe
+
+    closed_pipe.discard(sys.stdout)
 
 
 def console(stderr: bool = False) -> "Console":

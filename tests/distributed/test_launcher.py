@@ -133,6 +133,20 @@ def test_json_is_all_of_standard_output(script):
     assert done.stderr.count("a line") == 4
 
 
+def test_a_reader_that_left_does_not_end_the_training(script, tmp_path):
+    path = script(
+        "if rank: time.sleep(1000)\n"
+        "for i in range(30_000): print('line', i)\n"
+        f"open({str(tmp_path / 'done')!r}, 'w').close()\n"
+        "sys.exit(5)\n"
+    )
+    with _started(path, "--max-restarts", "0") as process:
+        process.stdout.readline()
+        process.stdout.close()
+    assert process.returncode == 5
+    assert (tmp_path / "done").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
 def test_a_launcher_that_is_killed_leaves_nothing(script):
     path = script("print(os.getpid())\ntime.sleep(1000)\n")
