@@ -86,7 +86,10 @@ class ExportJob(ModelConverter):
             names = quantized.unset_ranges(model)
             self.warnings += _messages.unset_ranges_warnings(names)
         if self.metric_constraint is not None:
-            self.metric_constraint.check_size(sample_data.num_samples(self.samples))
+            self.metric_constraint = self.metric_constraint.validate(
+                sample_data.num_samples(self.samples), self.reference
+            )
+        self.criteria.check_names(list(self.reference))
         self.spans = output_spans(model, self.reference, self.criteria.output_kind)
         self._look_at_pixels()
         labels = labels_by_output(

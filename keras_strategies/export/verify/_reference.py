@@ -33,7 +33,8 @@ def reference_outputs(
 
     The model's state is afterwards what it was: the file starts from it, too. An output
     without a batch axis, such as a mean over the batch or a constant, depends on the
-    batch: it is computed in the artifact's batches, one row each.
+    batch: it is computed in the artifact's batches, one row each. So are the outputs of
+    a model whose calls change its state.
 
     Args:
         model: The model.
@@ -47,9 +48,13 @@ def reference_outputs(
             are not finite.
     """
     try:
-        with model_state.preserved_state(model):
+        with model_state.preserved_state(model) as restore:
             size = model_signature.fixed_batch(model) or _call_size(samples)
             outputs = _predict(model, structure, samples, size, batch_size or 1)
+            if restore() and size != (batch_size or 1):
+                # A counter or a running mean counts calls: those of the artifact.
+                size = batch_size or 1
+                outputs = _predict(model, structure, samples, size, size)
     except Exception as error:
         message = _predict_failed_message(model, error)
         raise ExportError(message, "reference") from error
