@@ -96,11 +96,12 @@ def need_modules(purpose: str, *modules: str) -> None:
         raise UsageError(message)
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Adds the option `--json`."""
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object instead of a table"
-    )
+def add_json(
+    parser: argparse.ArgumentParser,
+    text: str = "print one JSON object instead of a table",
+) -> None:
+    """Adds the option `--json`, which `text` explains."""
+    parser.add_argument("--json", action="store_true", help=text)
 
 
 def add_unsafe(parser: Any) -> None:
@@ -235,9 +236,9 @@ def is_stdout_closed() -> bool:
 
 def _discard_stdout() -> None:
     """Sends all further output nowhere: `| head` has seen enough."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    os.close(devnull)
+    from keras_strategies._internal.processes import closed_pipe
+
+    closed_pipe.discard(sys.stdout)
 
 
 def console(stderr: bool = False) -> "Console":

@@ -33,7 +33,8 @@ class InitialDraws:
     values of the first seed are computed again, and unless they and the state of the
     generators are what the construction left, `build_fn` is called for each seed. It
     must then differ in the values of variables only: what else a function draws, such
-    as the factor of a loss, is a constant of the compiled step.
+    as the factor of a loss, is a constant of the compiled step. Variables that it did
+    not make itself are set back before each call.
 
     Args:
         build_fn: Function without arguments that returns a compiled and built model.
@@ -73,6 +74,8 @@ class InitialDraws:
         self.is_recorded: bool = len(self._made) == len(ours) and self._gives(
             seed, built, left
         )
+        # What a function makes once and puts into each model is trained with it.
+        self._first: list[Any] | None = None if self.is_recorded else built
         if not self.is_recorded:
             assign_values(self.state, built)
 
@@ -101,9 +104,22 @@ class InitialDraws:
         assign_state(self._form, form)
 
     def build(self, seed: int) -> keras.Model:
-        """Another model, as `build_fn` makes it after `set_random_seed`."""
+        """Another model, as `build_fn` makes it after `set_random_seed`.
+
+        Layers that all models share, such as a backbone that was loaded before, have
+        the values again with which `build_fn` returned them first.
+        """
+        if self._first is not None:
+            assign_values(self.state, self._first)
         self._seeds.set(seed)
-        return checked_model(self._build_fn())
+        other = checked_model(self._build_fn())
+        if other is self.model:
+            checks.fail(
+                "`build_fn` must return a new model each time",
+                returned=other.name,
+                fix="Construct and compile the model inside of the function.",
+            )
+        return other
 
     def _gives(self, seed, built, left):
         """Whether the recorded draws of a seed give what was built from it."""
