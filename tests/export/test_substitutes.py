@@ -6,6 +6,7 @@ import pytest
 
 from keras_strategies import export
 from keras_strategies.export.convert._substitutes import (
+    _einsum,
     _elementwise,
     _structural,
     graph_calls,
@@ -297,7 +298,7 @@ def test_einsums_as_matrix_products(equation, shapes, is_free):
         for term, shape in zip(terms, shapes, strict=True)
     ]
     specs = [tf.TensorSpec(s) for s in (free if is_free else shapes)]
-    function = tf.function(_structural.einsum(equation), specs, autograph=False)
+    function = tf.function(_einsum.einsum(equation), specs, autograph=False)
     expected = np.einsum(equation, *operands)
     np.testing.assert_allclose(function(*operands), expected, atol=1e-5)
 

@@ -100,7 +100,16 @@ class ExportJob(ModelConverter):
             list(self.reference),
             sample_data.num_samples(self.samples),
         )
-        limits = self.criteria.limits
+        self.criteria = dataclasses.replace(
+            self.criteria,
+            limits=self._limits(),
+            labels=labels,
+            class_names=(self.metadata or {}).get("labels") or (),
+        )
+
+    def _limits(self):
+        """The limits of the mode, loosened by how the Keras model itself computes."""
+        model, limits = self.model, self.criteria.limits
         if model_signature.computes_in_half_precision(model):
             # The reference itself has outputs of 11 bits or fewer.
             limits = limits.loosened(loosest(["float16"]))
@@ -109,12 +118,7 @@ class ExportJob(ModelConverter):
             self.warnings.append(_messages.FLOAT64_WARNING)
         if model_signature.rounds_activations(model):
             limits = limits.loosened(loosest(["dynamic"]))
-        self.criteria = dataclasses.replace(
-            self.criteria,
-            limits=limits,
-            labels=labels,
-            class_names=(self.metadata or {}).get("labels") or (),
-        )
+        return limits
 
     def _look_at_pixels(self):
         """Notes which inputs take pixels as they are, as readers need to know."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_strategies.export.convert._substitutes import (
+    _einsum,
     _elementwise,
     _erf,
     _structural,
@@ -136,7 +137,7 @@ def _transposed_convolution(node):
     return _structural.transposed_convolution(node.attributes)
 
 
-def _einsum(node):
+def _products(node):
     equation = node.attributes["equation"].decode()
     terms = equation.partition("->")[0].replace(" ", "").split(",")
     if "." in equation or "->" not in equation:
@@ -147,7 +148,7 @@ def _einsum(node):
         repeated = [i for i, label in enumerate(term) if term.count(label) > 1]
         if repeated and (shape is None or any(shape[i] is None for i in repeated)):
             raise NotReplaceable("the size of its diagonal is not fixed")
-    return _structural.einsum(equation)
+    return _einsum.einsum(equation)
 
 
 def _left_shift(node):
@@ -245,7 +246,7 @@ SUBSTITUTES: dict[str, Substitute] = {
     "Conv2DBackpropInput": Substitute(_transposed_convolution, tolerance=1e-5),
     "Cosh": _function(_elementwise.cosh),
     "Cumprod": Substitute(_cumulative_product, tolerance=1e-5),
-    "Einsum": Substitute(_einsum, tolerance=1e-5),
+    "Einsum": Substitute(_products, tolerance=1e-5),
     "Erf": _function(_erf.erf),
     "Erfc": _function(_erf.erfc),
     "ImageProjectiveTransformV3": Substitute(_projected_image, 0.0, 1.0, 1e-4),
