@@ -271,7 +271,8 @@ def run(arguments: argparse.Namespace) -> int:
                     interpreter=arguments.c_interpreter,
                 )
         except export.ExportError as error:
-            return _refused(error, arguments.output)
+            common.print_error(error)
+            return 1
         if arguments.report:
             result.save_report(arguments.report)
     if arguments.json:
@@ -378,11 +379,3 @@ def _progress(arguments: argparse.Namespace) -> Iterator[Any]:
     with bar:
         task = bar.add_task("loading the model", total=None)
         yield report_steps(lambda text: bar.update(task, description=text))
-
-
-def _refused(error, output):
-    common.print_error(error)
-    rejected = pathlib.Path(f"{output}.rejected")
-    if error.reason in ("disagreement", "non-finite") and rejected.is_file():
-        print(f"The refused file is {rejected}.", file=sys.stderr)  # noqa: T201
-    return 1

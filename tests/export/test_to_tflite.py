@@ -248,6 +248,9 @@ def test_a_non_finite_artifact_is_refused_and_kept_aside(target, monkeypatch):
     with pytest.raises(export.ExportError, match="NaN or infinity") as caught:
         export.to_tflite(models.tiny(), target, keep_rejected=True, min_agreement=0)
     assert caught.value.reason == "non-finite"
+    assert str(caught.value).endswith(
+        f"The refused file is kept as '{target}.rejected'."
+    )
     assert os.listdir(target.parent) == ["model.tflite.rejected"]
     rejected = target.with_name("model.tflite.rejected")
     _interpret(rejected.rename(target), {"x": np.ones((1, 4), "float32")})

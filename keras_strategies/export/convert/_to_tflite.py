@@ -14,6 +14,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.select import Selector
 from keras_strategies._internal.storage import files
 from keras_strategies.export._common import (
+    ExportError,
     InputData,
     validate_model,
     validate_path,
@@ -305,4 +306,13 @@ def _run_job(job, config, target, keep_rejected):
         if keep_rejected:
             rejected = target.with_name(target.name + ".rejected")
             files.replace(rejected, rejection.content)
+            raise _kept_as(rejected, rejection.error) from None
         raise rejection.error from None
+
+
+def _kept_as(path, error):
+    """The error, with the path of the refused file."""
+    text = str(error).replace(" Nothing was written.", "")
+    return ExportError(
+        f"{text} The refused file is kept as '{path}'.", error.reason, error.details
+    )

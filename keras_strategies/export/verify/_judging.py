@@ -94,7 +94,7 @@ def judge(
             for m in sorted(entry.measures, key=lambda m: -m.value)[:12]
         ),
         channels=tuple(row for entry in parts for row in entry.rows(class_names))[:32],
-        notes=tuple(note for entry in parts for note in entry.notes),
+        notes=tuple(dict.fromkeys(note for entry in parts for note in entry.notes)),
         picture=part.picture(class_names),
     )
 

@@ -30,17 +30,18 @@ def embedding_measures(
         truth: Class of each sample. Defaults to `None`, without.
     """
     reference, actual, truth = random_rows(MAX_NEIGHBOURS, reference, actual, truth)
-    measures = _norm_measures(reference, actual)
+    lengths = _norm_measures(reference, actual)
     reference, actual = _normalized(reference), _normalized(actual)
     if len(reference) < 3:
         lost = 1 - float((reference * actual).sum(axis=1).mean())
         text = f"the cosine to Keras's embeddings is {1 - lost:.4f}"
-        return [*measures, Measure("cosine", lost / 0.02, text)]
+        return [Measure("cosine", lost / 0.02, text), *lengths]
     similarity = reference @ reference.T
     rows = np.arange(len(reference))
     nearest = _nearest(similarity)
     best = similarity[rows, nearest]
     distance = max(float((1 - best).mean()), 1e-6)
+    measures = []
     galleries = {"its own": actual @ actual.T, "Keras's": actual @ reference.T}
     for name, scores in galleries.items():
         chosen = _nearest(scores)
@@ -56,7 +57,7 @@ def embedding_measures(
             drop = 100 * float(points[0].mean() - points[1].mean())
             text = f"{drop:.2f} points fewer nearest neighbours are of the same class"
             measures.append(Measure("retrieval", drop / ACCURACY, text))
-    return measures
+    return measures + lengths
 
 
 def _norm_measures(reference, actual):
