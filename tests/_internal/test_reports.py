@@ -109,12 +109,12 @@ def test_a_long_cell_is_not_cut():
 @pytest.mark.parametrize("width", [30, 80])
 def test_a_terminal_that_is_narrow_cuts_neither_numbers_nor_headings(width):
     names = [f"difference {i} allowed" for i in range(6)]
-    rows = [{name: 1234567 + i for i, name in enumerate(names)}]
+    rows = [{name: str(1234567 + i) for i, name in enumerate(names)}]
     out = io.StringIO()
     rich.console.Console(file=out, width=width).print(PlainReport(rows))
     text = " ".join(out.getvalue().split())
     assert text.count("difference") == text.count("allowed") == 6
-    assert all(str(value) in text for value in rows[0].values())
+    assert all(value in text for value in rows[0].values())
 
 
 @pytest.mark.parametrize("width", [40, 200])
