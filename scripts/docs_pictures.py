@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 RESULTS = ROOT / "scripts" / "benchmarks" / "results"
 STEPS = 100
+# Inches: the letters of a picture this wide can be read on a phone.
+NARROW = 4.4
 BLUE, RED, GREY = "#3f51b5", "#d81b60", "#9e9e9e"
 
 
@@ -250,7 +252,7 @@ def run(*arguments, killed=False):
 def resume(folder):
     """The loss of a training that is killed, by Keras's callback and by ours."""
     names = {"keras": "BackupAndRestore", "ours": "ResumableTraining"}
-    drawing, axes = figure(1, 2, height=2.6, sharey=True)
+    drawing, axes = figure(2, 1, width=NARROW, height=4.4, sharex=True, sharey=True)
     for ax, (kind, name) in zip(axes, names.items(), strict=True):
         paths = [f"{folder}/{kind}-{way}" for way in ("whole", "killed")]
         run("resume", kind, paths[0], paths[0] + ".txt", "-1")
@@ -264,9 +266,9 @@ def resume(folder):
         )
         ax.plot(*zip(*both[before:], strict=True), color=RED, label="run again")
         ax.axvline(47, color="black", lw=0.8, ls=":")
-        ax.set_xlabel("step", fontsize=8)
         ax.set_title(name, fontsize=9)
-    axes[0].set_ylabel("mean loss of the epoch")
+    axes[1].set_xlabel("step", fontsize=9)
+    drawing.supylabel("mean loss of the epoch", fontsize=9)
     axes[1].legend(fontsize=8)
     save(drawing, "resume.png")
 
@@ -281,7 +283,7 @@ def distributed():
 
     one = np.array(run("distributed", "one"))
     names = {"plain": "plain tf.distribute", "scope": "distributed.scope()"}
-    drawing, ax = figure(width=5.6, height=2.6)
+    drawing, ax = figure(width=NARROW, height=2.8)
     for (way, name), color in zip(names.items(), (RED, BLUE), strict=True):
         apart = np.linalg.norm(np.array(run("distributed", way)) - one, axis=1)
         ratio = apart / np.linalg.norm(one, axis=1)
@@ -295,7 +297,7 @@ def distributed():
 
 def accelerated():
     """Recorded rounds of the benchmarks of plans and of the predictor."""
-    drawing, axes = figure(1, 2, height=2.4)
+    drawing, axes = figure(2, 1, width=NARROW, height=4.2)
     names = {"training": "training steps / plain fit", "predictor": "calls / predict"}
     for ax, (benchmark, label) in zip(axes, names.items(), strict=True):
         record = json.loads((RESULTS / f"{benchmark}.json").read_text())
@@ -364,19 +366,20 @@ def compression(train, validation, test, folder):
         sizes.append(len(gzip.compress(Path(file.path).read_bytes())) / 1024)
         shares.append((correct / len(test[1]), interval.low, interval.high))
         print(f"{name}: {sizes[-1]:.1f} kB, {shares[-1][0]:.3f}")
-    drawing, (left, right) = figure(1, 2, height=2.4, sharey=True)
+    drawing, (top, bottom) = figure(2, 1, width=NARROW, height=4.2)
     places = range(len(rows))
-    left.barh(places, sizes, color=BLUE)
-    left.bar_label(left.containers[0], fmt="%.1f", fontsize=8, padding=2)
-    left.set_yticks(places, rows, fontsize=8)
-    left.invert_yaxis()
-    left.set_xlim(0, max(sizes) * 1.2)
-    left.set_xlabel("kB, gzipped", fontsize=8)
+    top.barh(places, sizes, color=BLUE)
+    top.bar_label(top.containers[0], fmt="%.1f", fontsize=8, padding=2)
+    for ax in (top, bottom):
+        ax.set_yticks(places, rows, fontsize=8)
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+    top.set_xlim(0, max(sizes) * 1.2)
+    top.set_xlabel("kB, gzipped", fontsize=8)
     for place, (share, low, high) in zip(places, shares, strict=True):
-        right.plot([100 * low, 100 * high], [place] * 2, color=BLUE)
-        right.plot(100 * share, place, "o", color=BLUE)
-    right.set_xlabel(f"accuracy of the file on {len(test[1])} digits, %", fontsize=8)
-    right.grid(alpha=0.3)
+        bottom.plot([100 * low, 100 * high], [place] * 2, color=BLUE)
+        bottom.plot(100 * share, place, "o", color=BLUE)
+    bottom.set_xlabel(f"accuracy of the file on {len(test[1])} digits, %", fontsize=8)
+    bottom.grid(alpha=0.3)
     save(drawing, "compression.png")
 
 
@@ -399,26 +402,26 @@ def recipe_pictures():
     truth = np.stack([series[start : start + ahead] for start in starts])
     forecasts = recipe.model.predict(windows[..., None], verbose=0)[..., 0]
     stay = np.repeat(windows[:, -1:], ahead, axis=1)
-    drawing, (left, right) = figure(1, 2, height=2.5)
+    drawing, (top, bottom) = figure(2, 1, width=NARROW, height=4.4)
     shown = steps[seen - 24 : seen + ahead]
-    left.plot(shown, series[shown], color=GREY, label="series")
-    left.plot(range(seen, seen + ahead), forecasts[0], color=RED, label="forecast")
-    left.axvline(seen, color="black", lw=0.8, ls=":")
-    left.set_xlabel("step", fontsize=8)
-    left.legend(fontsize=8)
+    top.plot(shown, series[shown], color=GREY, label="series")
+    top.plot(range(seen, seen + ahead), forecasts[0], color=RED, label="forecast")
+    top.axvline(seen, color="black", lw=0.8, ls=":")
+    top.set_xlabel("step", fontsize=8)
+    top.legend(fontsize=8)
     for name, values, color in (
         ("nothing changes", stay, GREY),
         ("recipe", forecasts, RED),
     ):
         error = np.abs(values - truth).mean(axis=0)
-        right.plot(range(1, ahead + 1), error, "o-", ms=3, color=color, label=name)
-    right.axhline(
+        bottom.plot(range(1, ahead + 1), error, "o-", ms=3, color=color, label=name)
+    bottom.axhline(
         0.15 * np.sqrt(2 / np.pi), color="black", lw=0.8, ls=":", label="noise"
     )
-    right.set_xlabel("steps ahead", fontsize=8)
-    right.set_ylabel("mean absolute error", fontsize=8)
-    right.set_ylim(0)
-    right.legend(fontsize=8)
+    bottom.set_xlabel("steps ahead", fontsize=8)
+    bottom.set_ylabel("mean absolute error", fontsize=8)
+    bottom.set_ylim(0)
+    bottom.legend(fontsize=8)
     print(f"recipe: {len(history['loss'])} epochs")
     save(drawing, "recipe.png")
 

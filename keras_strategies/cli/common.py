@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 # Characters of an error message that are shown.
 _MESSAGE_LENGTH = 600
+# Keras writes its errors in bold, also into a file.
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -155,8 +158,15 @@ def load_model(path: str, unsafe: bool, **options: Any) -> "keras.Model":
         unsafe: Run the code in it.
         **options: Further arguments of `keras.models.load_model`.
     """
+    import zipfile
+
     import keras
 
+    if os.path.isfile(path) and not zipfile.is_zipfile(path):
+        # Keras says "File not found" of a file that it cannot unpack.
+        raise UsageError(
+            f"{path} is no .keras file, or it is damaged: save or copy it again."
+        )
     with usage_errors(), refused_code(path):
         return keras.models.load_model(path, safe_mode=not unsafe, **options)
 
@@ -202,7 +212,7 @@ def open_artifact(path: str | os.PathLike[str]) -> "TFLiteModel":
 def one_line(error: Any) -> str:
     """Returns an error's message on one line of limited length."""
     # Converters and parsers report over many lines.
-    text = " ".join(str(error).split())
+    text = " ".join(_ESCAPES.sub("", str(error)).split())
     return text if len(text) <= _MESSAGE_LENGTH else text[:_MESSAGE_LENGTH] + " ..."
 
 
@@ -261,13 +271,12 @@ def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Prints a table; columns that start with `>` are numbers."""
-    from keras_strategies._internal.reports import rich_table
+    from keras_strategies._internal.reports import TerminalTable
 
-    table = rich_table(
+    table = TerminalTable(
         [column.lstrip(">") for column in columns],
         [[str(value) for value in row] for row in rows],
         [not column.startswith(">") for column in columns],
-        wrap=True,
     )
     screen = console()
     screen.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)

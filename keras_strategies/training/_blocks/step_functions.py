@@ -133,6 +133,13 @@ class StepFunctions:
         self._traced_with: Any = None
         self._variants: list[Any] = []
 
+    @property
+    def steps_per_execution(self) -> int:
+        """What the model was compiled with, also during a session."""
+        if self._sessions:
+            return self._original["steps_per_execution"]
+        return self.model.steps_per_execution
+
     @contextlib.contextmanager
     def blocks(
         self,

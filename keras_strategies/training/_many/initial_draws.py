@@ -44,6 +44,7 @@ class InitialDraws:
         model: The model, with the values of `seed`.
         is_recorded: Whether other seeds need no construction.
         state: All variables of the model but those of the optimizer.
+        key: The key of its form, `None` if it has none.
         has_own_code: Whether the model has code of the user's in it.
     """
 
@@ -58,6 +59,7 @@ class InitialDraws:
         left = _generators()
         self._form: Any = _form(self.model)
         slots = {id(v) for v in optimizer_variables(self.model.optimizer)}
+        self.key: str | None = getattr(self._form, "key", None)
         self.has_own_code: bool = getattr(self._form, "has_own_code", True)
         self.state: list[Any] = [
             variable
@@ -91,7 +93,7 @@ class InitialDraws:
             return
         other = self.build(seed)
         form = _form(other)
-        if isinstance(form, str) or form.key != getattr(self._form, "key", None):
+        if isinstance(form, str) or form.key != self.key:
             checks.fail(
                 "`build_fn` must return the same architecture each time, with the same "
                 "numbers, arrays and functions: these are constants of the compiled "

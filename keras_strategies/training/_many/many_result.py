@@ -70,8 +70,8 @@ class ManyResult(HistoryReport):
         """
         checks.integer("member", member, low=0, high=len(self) - 1)
         own = self._members[member]
-        with self._constants.of(own.variant):
-            copy = clone_model(self._model)
+        copy = clone_model(self._model)
+        self._constants.copy_to(copy, own.variant)
         set_learning_rate(copy, own.variant)
         assign_values(copy.variables, own.values)
         return copy

@@ -59,8 +59,11 @@ class Start:
     def __init__(self, draws: InitialDraws, batch: Any):
         self.draws, self.model = draws, draws.model
         self.constants = Constants(self.model)
-        # Metrics and optimizer are built without a step, that draws nothing.
-        build_for(self.model, batch)
+        #: Whether Python runs each step, with no trace of it.
+        self.is_eager: bool = runs_eagerly(self.model)
+        if not (self.is_eager and draws.has_own_code):
+            # Metrics and optimizer are built without a step, that draws nothing.
+            build_for(self.model, batch)
         self.variables: list[Any] = list(self.model.variables)
         self._optimizer = optimizer_variables(self.model.optimizer)
         self._values = host_values(self._optimizer)
@@ -70,8 +73,6 @@ class Start:
             and has_convolutions(self.model)
             and all(d.startswith("cpu") for d in keras.distribution.list_devices())
         )
-        #: Whether Python runs each step, with no trace of it.
-        self.is_eager: bool = runs_eagerly(self.model)
         #: Why each member needs a program of its own, `None` if it does not.
         self.own_programs: str | None = None
         if draws.has_own_code:
@@ -84,6 +85,8 @@ class Start:
         if not self.is_eager:
             variables = [*self.draws.state, *self._optimizer]
             reason = audited_step(self.model, batch, variables)
+            if reason is None and self.form_key() != self.draws.key:
+                return "its code changes it when it is called"
         if reason is None and (self.is_eager or keras.backend.backend() == "torch"):
             return "its code runs at each step, and may keep what it likes"
         return reason

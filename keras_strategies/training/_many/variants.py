@@ -149,6 +149,14 @@ class Constants:
             if attribute in vars(thing)
         ]
 
+    def copy_to(self, other: keras.Model, variant: Variant) -> None:
+        """Gives a copy of the model the numbers of a variant, to keep."""
+        with self.of(variant):
+            numbers = [vars(thing)[attribute] for thing, attribute, _ in self._own]
+        places = Constants(other)._own
+        for (thing, attribute, _), number in zip(places, numbers, strict=True):
+            setattr(thing, attribute, number)
+
     @contextlib.contextmanager
     def of(self, variant: Variant) -> Iterator[None]:
         """Sets those of a variant inside the block, and the model's own beside."""
