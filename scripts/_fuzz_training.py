@@ -43,6 +43,7 @@ class Case(NamedTuple):
         fits: How many fits follow each other.
         policy: Dtype policy.
         jit_compile: Argument of `compile`.
+        steps_per_execution: Argument of `compile`.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Case(NamedTuple):
     fits: int
     policy: str
     jit_compile: Any
+    steps_per_execution: int = 1
 
 
 class OwnStep(keras.Model):
@@ -84,6 +86,19 @@ class Penalty(kl.Layer):
         return inputs
 
 
+class Noise(kl.Layer):
+    """Draws from a generator that is no attribute of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.seeds = [{"noise": keras.random.SeedGenerator(5)}]
+
+    def call(self, inputs, training=None):
+        seed = self.seeds[0]["noise"]
+        noise = keras.random.normal(keras.ops.shape(inputs), stddev=0.1, seed=seed)
+        return inputs + noise if training else inputs
+
+
 def dense():
     inputs = keras.Input((6,))
     return keras.Model(inputs, kl.Dense(3)(kl.Dense(8, activation="tanh")(inputs)))
@@ -98,6 +113,11 @@ def normalized():
 def dropout():
     inputs = keras.Input((6,))
     return keras.Model(inputs, kl.Dense(3)(kl.Dropout(0.3, seed=1)(inputs)))
+
+
+def noisy():
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, kl.Dense(3)(Noise()(inputs)))
 
 
 def penalized():
@@ -160,6 +180,7 @@ MODELS = {
         dense,
         normalized,
         dropout,
+        noisy,
         penalized,
         recurrent,
         transformer,
@@ -172,6 +193,7 @@ MODELS = {
     )
 }
 TOKENS = ("recurrent", "transformer")
+RANDOM = ("dropout", "noisy")
 
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.1, momentum=0.9),
@@ -234,6 +256,43 @@ class Stopper(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+class Raiser(keras.callbacks.Callback):
+    """Ends a training within an epoch, without a look at the model."""
+
+    seen = ()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3:
+            raise RuntimeError(f"at {batch}")
+
+
+class Controller:
+    """A part of the training in an object that is no part of it."""
+
+    def __init__(self, variable):
+        self.variables = [variable]
+
+    def update(self, loss):
+        self.variables[0].assign(0.1 / (1.0 + loss))
+
+
+class Controlled(keras.callbacks.Callback):
+    """Sets the rate from the loss, through an object."""
+
+    seen = ()
+
+    def on_train_begin(self, logs=None):
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", None)
+        optimizer = optimizer or self.model.optimizer
+        self.controller = None
+        if isinstance(optimizer._learning_rate, keras.Variable):
+            self.controller = Controller(optimizer._learning_rate)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.controller is not None:
+            self.controller.update(float(logs["loss"]))
+
+
 CALLBACKS = {
     "cosine": lambda folder: kc.CosineDecayScheduler(
         0.1, decay_steps=40, update="batch"
@@ -260,7 +319,11 @@ CALLBACKS = {
     ),
     "log": lambda folder: keras.callbacks.CSVLogger(os.path.join(folder, "log.csv")),
     "early": lambda folder: keras.callbacks.EarlyStopping("loss", patience=1),
+    "raiser": lambda folder: Raiser(),
+    "controlled": lambda folder: Controlled(),
 }
+# Drawn apart, so that a seed draws what it drew before there were these.
+LATER = ("noisy", "raiser", "controlled")
 
 
 class Batches(keras.utils.PyDataset):
@@ -284,12 +347,18 @@ def draw(seed: int) -> Case:
     backend = keras.backend.backend()
     graph = ["graph-block", "graph-epoch", "xla-epoch", "xla-block"]
     source = rng.choice(["arrays"] * 3 + ["tf.data", "PyDataset"])
-    model = rng.choice(list(MODELS))
-    names = rng.sample(list(CALLBACKS), rng.randrange(4))
+    later = random.Random(f"after {seed}")
+    model = rng.choice([name for name in MODELS if name not in LATER])
+    callbacks = [name for name in CALLBACKS if name not in LATER]
+    names = rng.sample(callbacks, rng.randrange(4))
+    if later.random() < 0.15:
+        names.insert(later.randrange(len(names) + 1), later.choice(LATER[1:]))
+    if model == "dropout" and later.random() < 0.4:
+        model = "noisy"
     jit = rng.choice([False, False, True])
     # Random numbers differ between compilers: the same one for both.
     candidates = graph if backend == "tensorflow" else ["xla-epoch", "xla-block"]
-    if backend == "tensorflow" and model == "dropout":
+    if backend == "tensorflow" and model in RANDOM:
         candidates = graph[2:] if jit else graph[:2]
     if source != "arrays":
         candidates = [name for name in candidates if name.endswith("block")]
@@ -318,7 +387,8 @@ def draw(seed: int) -> Case:
         # XLA or both without.
         jit = candidate.startswith("xla")
     settings = (model, optimizer, tuple(names), source, candidate)
-    return Case(*settings, arguments, rows, fits, policy, jit)
+    steps = later.choice([1, 1, 1, 1, 1, 3])
+    return Case(*settings, arguments, rows, fits, policy, jit, steps)
 
 
 def data_of(case: Case, rows: int, seed: int) -> tuple[Any, Any]:
@@ -366,7 +436,13 @@ def compiled(case: Case) -> keras.Model:
         if case.model == "branched":
             loss, metrics = {"kind": loss, "size": "mse"}, {"kind": ["accuracy"]}
         optimizer = OPTIMIZERS[case.optimizer]()
-        model.compile(optimizer, loss, metrics=metrics, jit_compile=case.jit_compile)
+        model.compile(
+            optimizer,
+            loss,
+            metrics=metrics,
+            jit_compile=case.jit_compile,
+            steps_per_execution=case.steps_per_execution,
+        )
     finally:
         keras.config.set_dtype_policy(with_policy)
     return model
@@ -402,6 +478,8 @@ def outcome(case: Case, planned: bool) -> Outcome:
                     values[f"hooks {name} {number}"] = [item[:2] for item in seen]
                     values[f"seen {name} {number}"] = [item[2] for item in seen]
         except Exception as error:
+            if isinstance(error, RuntimeError) and str(error).startswith("at "):
+                values["weights"] = model.get_weights()  # up to that step
             return Outcome(values, f"{type(error).__name__}: {error}"[:300])
         values["weights"] = model.get_weights()
         values["optimizer"] = [np.array(v) for v in _arrays(model.optimizer.variables)]

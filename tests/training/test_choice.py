@@ -253,3 +253,24 @@ def test_what_cannot_be_parted_trains_as_in_plain_fit():
     assert is_plain(small(), x, y, callbacks=[Acting()])
     with pytest.raises(ValueError, match="batch_size"):
         training.fit(small(), x, y, batch_size=0)
+
+
+@pytest.mark.tensorflow
+def test_strings_train_as_in_plain_fit():
+    import tensorflow as tf
+
+    words = keras.layers.StringLookup(vocabulary=["a", "b", "c"])
+    model = keras.Sequential(
+        [
+            keras.Input((1,), dtype="string"),
+            words,
+            keras.layers.Embedding(4, 2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile("sgd", "mse")
+    x, y = tf.constant([["a"], ["b"], ["c"]] * 4), np.ones(12)
+    assert training.fit(model, x, y, epochs=2, verbose=0).epoch == [0, 1]
+    with pytest.raises(ValueError, match="dense arrays of numbers"):
+        training.accelerate(model, x, y)

@@ -446,6 +446,68 @@ def test_an_interrupt_leaves_the_newest_weights(monkeypatch):
         assert np.isfinite(_model().get_weights()[0]).all()
 
 
+class Perplexity(keras.callbacks.Callback):
+    """Puts something into the logs of each step, for the callbacks behind it."""
+
+    batch_logs = True
+
+    def on_train_batch_begin(self, batch, logs):
+        logs["begun"] = batch
+
+    def on_train_batch_end(self, batch, logs=None):
+        logs["perplexity"] = float(np.exp(logs["loss"]))
+
+
+class Behind(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.seen.append((batch, float(logs["begun"]), []))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append((batch, logs["perplexity"], sorted(logs)))
+
+
+class StopsBefore(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.stop_training = epoch == 1
+
+
+@pytest.mark.parametrize("kinds", [[Perplexity, Behind], [StopsBefore]])
+def test_logs_of_a_step_are_shared_and_a_stop_makes_one_step(kinds):
+    assert_same(lambda: [kind() for kind in kinds], rows=data(40))
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_the_hook_behind_the_last_step_has_its_number():
+    """Keras calls it once more where it does not know how many batches there are."""
+    tf = pytest.importorskip("tensorflow")
+    x, y = data(40)
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH)
+    batches = batches.filter(lambda x, y: True)
+
+    def rates(planned):
+        model, reader = _model(), Losses()
+        plan = None
+        if planned:
+            plan = plan_for(
+                model, {"x": batches, "y": None}, EPOCH.replace("epoch", "block")
+            )
+        rate = callbacks.CosineDecayScheduler(0.1, decay_steps=9, update="batch")
+        given = {"epochs": 2, "verbose": 0, "shuffle": False}
+        history = model.fit(batches, callbacks=[rate, reader], **given)
+        if plan is not None:
+            plan.remove()
+        numbers = [item for item in reader.seen if isinstance(item, int)]
+        return numbers, history.history["learning_rate"]
+
+    expected, found = rates(False), rates(True)
+    assert found[0] == expected[0] == [*range(6)] * 2
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+
+
 def test_hooks_every_few_steps():
     """`steps_per_execution` is as in plain `fit`, where hooks depend on it."""
     x, y = data(40)

@@ -74,7 +74,8 @@ def packed_arrays(x, y, sample_weight, batch_size, class_weight, steps=None):
 
     Returns `(arrays, rows, batch_size)`: a structure of NumPy arrays with class
     weights turned into sample weights and floats cast to Keras's default, `None`
-    in the place of `arrays` if they are sparse or ragged. Raises what `fit` raises.
+    in the place of `arrays` if they are sparse, ragged or strings. Raises what `fit`
+    raises.
     The functions that do it have no public names. Keras 3.12 to 3.15.
     """
     adapter = ArrayDataAdapter(
@@ -104,6 +105,11 @@ def packed_arrays(x, y, sample_weight, batch_size, class_weight, steps=None):
         ),
         sliceables,
     )
+    if any(
+        leaf is not None and leaf.dtype.kind in "OSU"
+        for leaf in keras.tree.flatten(arrays)
+    ):
+        return None, rows, batch_size
     return keras.tree.lists_to_tuples(arrays), rows, batch_size
 
 

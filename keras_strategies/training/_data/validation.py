@@ -79,7 +79,9 @@ def _dense_arrays(x, y, sample_weight, batch_size):
         )
     data = arrays_of_fit(x, y, sample_weight, batch_size)
     if data is None:
-        checks.fail("`x` and `y` must be dense arrays", fix=_OTHER_SOURCES, x=type(x))
+        checks.fail(
+            "`x` and `y` must be dense arrays of numbers", fix=_OTHER_SOURCES, x=type(x)
+        )
     if not data.rows:
         checks.fail("`x` must have rows", rows=data.rows)
     return data

@@ -68,6 +68,7 @@ class LaunchCallbackList(keras.callbacks.CallbackList):
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
+        batch = self._number("train", batch)
         self.positions["train"].next = batch
         super().on_train_batch_begin(batch, logs)
 
@@ -81,6 +82,7 @@ class LaunchCallbackList(keras.callbacks.CallbackList):
     def on_test_batch_begin(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
+        batch = self._number("test", batch)
         self.positions["test"].next = batch
         super().on_test_batch_begin(batch, logs)
 
@@ -88,6 +90,16 @@ class LaunchCallbackList(keras.callbacks.CallbackList):
         if not self._is_ended("test"):
             last = self.positions["test"].last if self.is_driven else batch
             super().on_test_batch_end(last, logs)
+
+    def _number(self, kind, batch):
+        """The number of the step that comes next.
+
+        Keras counts in blocks. At the end of data of unknown length it calls the hook
+        once more, for a step that is not made, and the last block may be a short one.
+        """
+        if not batch or not self.is_driven:
+            return batch
+        return self.positions[kind].last + 1
 
     def _is_ended(self, kind):
         position = self.positions[kind]

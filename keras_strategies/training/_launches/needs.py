@@ -48,6 +48,8 @@ class Needs(NamedTuple):
         stepwise: They may act on the model at each step.
         stops_at_nan: Whether a program has to end where the loss is not finite.
         tested: Whether there are hooks for the batches of a validation.
+        replays: Those of `averaging` and `logged`, in the order of the list: their
+            hooks are called for each step afterwards.
     """
 
     scheduled: list[Any]
@@ -57,18 +59,14 @@ class Needs(NamedTuple):
     stepwise: list[Any]
     stops_at_nan: bool
     tested: bool
-
-    @property
-    def replays(self) -> list[Any]:
-        """Those whose hooks are called for each step afterwards."""
-        return [*self.averaging, *self.logged]
+    replays: list[Any]
 
 
 def needs_of(callbacks: list[keras.callbacks.Callback]) -> Needs:
     """Sorts callbacks by what they need of launches."""
     tested = any(has_batch_hooks(callback, "test") for callback in callbacks)
     stops = any(_stops_at_nan(callback) for callback in callbacks)
-    needs = Needs([], [], [], [], [], stops, tested)
+    needs = Needs([], [], [], [], [], stops, tested, [])
     for callback in callbacks:
         if not _has_batch_hooks(callback):
             continue
@@ -87,6 +85,8 @@ def needs_of(callbacks: list[keras.callbacks.Callback]) -> Needs:
             needs.logged.append(callback)
         else:
             needs.stepwise.append(callback)
+    replayed = {id(callback) for callback in [*needs.averaging, *needs.logged]}
+    needs.replays.extend(item for item in callbacks if id(item) in replayed)
     return needs
 
 

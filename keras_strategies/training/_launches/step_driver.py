@@ -48,6 +48,7 @@ class StepDriver:
     ):
         self._model, self._callbacks, self._kind = model, callbacks, kind
         self._position = callbacks.positions[kind]
+        self._stop = "stop_training" if kind == "train" else "stop_evaluating"
         # A power of two, so that blocks of similar lengths share their programs.
         self._capacity = 1 << max(0, capacity - 1).bit_length()
 
@@ -96,8 +97,7 @@ class StepDriver:
         self._hook("end")(number, launched.logs)
         if callbacks.needs.stops_at_nan:
             callbacks.finish()  # hooks in threads, which look at the loss
-        stop = "stop_training" if self._kind == "train" else "stop_evaluating"
-        if getattr(self._model, stop, False):
+        if getattr(self._model, self._stop, False):
             # Keras would call the hook that was called here.
             self._position.is_ended = True
         else:
@@ -139,6 +139,9 @@ class StepDriver:
     def _prepared(self, start, count):
         """`(steps, program, its inputs)` of the next launch."""
         needs = self._callbacks.needs
+        # Asked to stop before the first step of an epoch, Keras makes one more.
+        if getattr(self._model, self._stop, False):
+            return 1, StepProgram(), None
         if self._kind == "test":
             return 1 if needs.tested else count, StepProgram(), None
         # The shortest launch that any callback asks for.
@@ -203,17 +206,17 @@ class StepDriver:
             # As plain `fit` orders them: the end of a step, then the begin of the next.
             with self._past_steps(needs):
                 for index in range(steps - 1):
-                    for callback in needs.logged:
-                        callback.on_train_batch_end(start + index, dict(logs[index]))
-                    for callback in needs.averaging:
-                        callback.on_train_batch_end(start + index, None)
+                    # One dict for all, in which they see what others have put.
+                    row, begun = logs[index] if logs else {}, {}
                     for callback in needs.replays:
-                        callback.on_train_batch_begin(start + index + 1, None)
+                        callback.on_train_batch_end(start + index, row)
+                    for callback in needs.replays:
+                        callback.on_train_batch_begin(start + index + 1, begun)
         if needs.scheduled and launched.state is not None:
             lay_down_state(self._model, launched.state)
         for callback in needs.scheduled:
             # Once, for the last step: the program has assigned the values before it.
-            callback.on_train_batch_begin(start + steps - 1, None)
+            callback.on_train_batch_begin(start + steps - 1, {})
 
     @contextlib.contextmanager
     def _past_steps(self, needs) -> Iterator[None]:
