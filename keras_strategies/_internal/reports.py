@@ -6,7 +6,7 @@ import io
 import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -76,7 +76,8 @@ def rich_table(
         headings: Headings of the columns.
         rows: Texts of the cells.
         left: Whether a column stands on the left.
-        wrap: Whether columns on the left may be wrapped, as on a terminal.
+        wrap: Whether columns may be wrapped, as on a terminal: one that is not would
+            be cut where the terminal ends, and a number with it.
         padding: Spaces on either side of a cell, beside those between columns.
     """
     # Imported here: the package is imported far more often than a table is shown.
@@ -95,12 +96,47 @@ def rich_table(
         table.add_column(
             rich.text.Text(heading),
             justify="left" if is_left else "right",
-            no_wrap=not (wrap and is_left),
+            no_wrap=not wrap,
             overflow="fold",
         )
     for row in rows:
         table.add_row(*(rich.text.Text(str(cell)) for cell in row))
     return table
+
+
+class TerminalTable:
+    """A table for `rich.print` that a narrow terminal does not cut.
+
+    Where headings and numbers do not fit side by side, each row is a block of lines,
+    a heading and a value in each.
+
+    Args:
+        headings: Headings of the columns.
+        rows: Texts of the cells.
+        left: Whether a column stands on the left.
+    """
+
+    def __init__(
+        self,
+        headings: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        left: Sequence[bool],
+    ):
+        self._headings, self._rows, self._left = headings, rows, left
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        import rich.measure
+
+        table = rich_table(self._headings, self._rows, self._left, wrap=True)
+        wide = options.update_width(10_000)
+        needed = rich.measure.Measurement.get(console, wide, table).minimum
+        if needed <= options.max_width or not any(self._headings):
+            yield table
+            return
+        for row in self._rows:
+            pairs = list(zip(self._headings, row, strict=True))
+            yield rich_table(["", ""], pairs, [True, True], wrap=True)
+            yield ""
 
 
 def text_table(
@@ -179,7 +215,7 @@ class Report:
         import rich.text
 
         lines = [rich.text.Text(line) for line in self._footer()]
-        return rich.console.Group(rich_table(*self._cells(), wrap=True), *lines)
+        return rich.console.Group(TerminalTable(*self._cells()), *lines)
 
     def __str__(self) -> str:
         return self.table()

@@ -1,6 +1,7 @@
 """Model and data of `keras-strategies tune`, data of `keras-strategies study`."""
 
 import argparse
+import os
 from typing import Any
 
 from keras_strategies.cli import common
@@ -52,6 +53,11 @@ def read_arrays(path: str) -> dict[str, Any]:
 
     import numpy as np
 
+    if os.path.isfile(path) and not zipfile.is_zipfile(path):
+        # NumPy takes any other file for a pickle, and says how to load it unsafely.
+        raise UsageError(
+            f"`--data` must be a .npz file of numbers. Received: {path}, which is none"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -70,14 +76,33 @@ def read_arrays(path: str) -> dict[str, Any]:
 
 
 def training_pair(arrays: dict[str, Any], path: str) -> tuple[Any, Any]:
-    """Returns the examples to train on, which the file must have."""
+    """Returns the examples to train on, which the file must have.
+
+    Numbers that are not finite are said: ReLU on a CPU makes zeros of them, so that the
+    loss may look as if nothing were wrong.
+    """
     pair = pair_of(arrays, path, ("x", "y"), ("x_train", "y_train"))
     if pair is None:
         raise UsageError(
             f"`--data` must hold x and y, or x_train and y_train. Received: {path} "
             f"with {', '.join(arrays) or 'nothing'}"
         )
+    for array in pair:
+        count = _count_non_finite(array)
+        if count:
+            common.print_error(
+                f"note: {count:,} of {array.size:,} numbers of one array in {path} are "
+                "NaN or infinite"
+            )
     return pair
+
+
+def _count_non_finite(array):
+    import numpy as np
+
+    if array.dtype.kind not in "fc":
+        return 0
+    return int(array.size - np.isfinite(array).sum())
 
 
 def pair_of(

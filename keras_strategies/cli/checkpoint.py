@@ -1,6 +1,7 @@
 """`keras-strategies checkpoint`: the checkpoints of `training.ResumableTraining`."""
 
 import argparse
+import pathlib
 from typing import Any
 
 from keras_strategies.cli import common
@@ -46,8 +47,7 @@ def add_parser(commands: common.Subparsers) -> None:
             action.add_argument(
                 "-o", "--output", required=True, metavar="MODEL.keras", help="the file"
             )
-        else:
-            common.add_json(action)
+        common.add_json(action)
         action.set_defaults(run=run)
 
 
@@ -102,6 +102,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    from keras_strategies._internal.storage import files
     from keras_strategies.training._inspect_checkpoint import locate, model_of
     from keras_strategies.training._resume import checkpoints
 
@@ -111,6 +112,15 @@ def _export(arguments: argparse.Namespace) -> int:
         storage, names = locate(arguments.path)
         content = checkpoints.read(storage, names[-1])
         model = model_of(content)
-        model.save(arguments.output)
-    print(f"{content.name} -> {arguments.output}")  # noqa: T201
+        path = pathlib.Path(arguments.output)
+        with files.aside(path, ".keras") as aside:
+            model.save(aside)
+        size = path.stat().st_size
+    if arguments.json:
+        names = ("epoch", "step", "iterations", "finished", "logs")
+        record = {name: content.info.get(name) for name in names}
+        record = {"checkpoint": content.name, **record}
+        common.print_json({**record, "path": str(path), "bytes": size})
+    else:
+        common.print_text(f"{content.name} -> {arguments.output}")
     return 0

@@ -5,9 +5,10 @@ import contextlib
 import importlib
 import json
 import os
+import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keras_strategies.cli.errors import UsageError
@@ -24,6 +25,8 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 # Characters of an error message that are shown.
 _MESSAGE_LENGTH = 600
+# Keras writes its errors in bold, also into a file.
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -96,11 +99,12 @@ def need_modules(purpose: str, *modules: str) -> None:
         raise UsageError(message)
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """Adds the option `--json`."""
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object instead of a table"
-    )
+def add_json(
+    parser: argparse.ArgumentParser,
+    text: str = "print one JSON object instead of a table",
+) -> None:
+    """Adds the option `--json`, which `text` explains."""
+    parser.add_argument("--json", action="store_true", help=text)
 
 
 def add_unsafe(parser: Any) -> None:
@@ -113,16 +117,23 @@ def add_unsafe(parser: Any) -> None:
 
 
 @contextlib.contextmanager
-def usage_errors(*others: type[Exception]) -> Iterator[None]:
+def usage_errors(
+    *others: type[Exception], options: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Turns what a wrong file or argument raises into one line and exit code 2.
 
     Args:
         *others: Exceptions that are bad use, too, beside those of Python.
+        options: The option that gives an argument, by the argument's name, for the
+            message. Defaults to `None`, names stay as they are.
     """
     try:
         yield
     except (OSError, ValueError, TypeError, *others) as error:
-        raise UsageError(one_line(error)) from error
+        text = one_line(error)
+        for name, option in (options or {}).items():
+            text = text.replace(f"`{name}`", f"`{option}`")
+        raise UsageError(text) from error
 
 
 @contextlib.contextmanager
@@ -147,8 +158,15 @@ def load_model(path: str, unsafe: bool, **options: Any) -> "keras.Model":
         unsafe: Run the code in it.
         **options: Further arguments of `keras.models.load_model`.
     """
+    import zipfile
+
     import keras
 
+    if os.path.isfile(path) and not zipfile.is_zipfile(path):
+        # Keras says "File not found" of a file that it cannot unpack.
+        raise UsageError(
+            f"{path} is no .keras file, or it is damaged: save or copy it again."
+        )
     with usage_errors(), refused_code(path):
         return keras.models.load_model(path, safe_mode=not unsafe, **options)
 
@@ -194,7 +212,7 @@ def open_artifact(path: str | os.PathLike[str]) -> "TFLiteModel":
 def one_line(error: Any) -> str:
     """Returns an error's message on one line of limited length."""
     # Converters and parsers report over many lines.
-    text = " ".join(str(error).split())
+    text = " ".join(_ESCAPES.sub("", str(error)).split())
     return text if len(text) <= _MESSAGE_LENGTH else text[:_MESSAGE_LENGTH] + " ..."
 
 
@@ -228,9 +246,9 @@ def is_stdout_closed() -> bool:
 
 def _discard_stdout() -> None:
     """Sends all further output nowhere: `| head` has seen enough."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
-    os.close(devnull)
+    from keras_strategies._internal.processes import closed_pipe
+
+    closed_pipe.discard(sys.stdout)
 
 
 def console(stderr: bool = False) -> "Console":
@@ -253,13 +271,12 @@ def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Prints a table; columns that start with `>` are numbers."""
-    from keras_strategies._internal.reports import rich_table
+    from keras_strategies._internal.reports import TerminalTable
 
-    table = rich_table(
+    table = TerminalTable(
         [column.lstrip(">") for column in columns],
         [[str(value) for value in row] for row in rows],
         [not column.startswith(">") for column in columns],
-        wrap=True,
     )
     screen = console()
     screen.print(title, style="bold", markup=False, highlight=False, soft_wrap=True)

@@ -146,6 +146,11 @@ def load_data(
     import numpy as np
 
     try:
+        with open(path, "rb") as file:
+            start = file.read(6)
+        if start and start[:2] != b"PK" and start != b"\x93NUMPY":
+            # NumPy takes it for a pickle, and says how to load it unsafely.
+            raise ValueError("it is neither")
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
             return content

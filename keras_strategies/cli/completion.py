@@ -12,6 +12,7 @@ examples:
   keras-strategies completion bash > ~/.local/share/bash-completion/completions/\\
 keras-strategies
   keras-strategies completion zsh > ~/.zfunc/_keras-strategies
+  keras-strategies completion fish --json
 """
 
 
@@ -30,6 +31,7 @@ def add_parser(commands: common.Subparsers) -> None:
     parser.add_argument(
         "shell", choices=SHELLS, metavar="SHELL", help=f"one of {', '.join(SHELLS)}"
     )
+    common.add_json(parser, "print one JSON object with shell and script")
     parser.set_defaults(run=run, check=check, needs_package=False)
 
 
@@ -71,5 +73,9 @@ def _file_kind(action):
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns its exit code."""
-    common.print_text(script(arguments.shell))
+    text = script(arguments.shell)
+    if arguments.json:
+        common.print_json({"shell": arguments.shell, "script": text})
+    else:
+        common.print_text(text)
     return 0

@@ -1,7 +1,10 @@
 """`keras-strategies launch`: a script in several processes that train one model."""
 
 import argparse
+import contextlib
+import json
 import os
+import sys
 
 from keras_strategies.cli import common
 from keras_strategies.cli.errors import UsageError
@@ -16,12 +19,19 @@ hosts:
   addresses tell, --host-index is not needed. The connections, also those of the
   engines, are neither encrypted nor authenticated: use a private network.
 
+json:
+  --json before SCRIPT: standard output is one line at the end, with the exit code
+  and, for each start of the group, the exit codes of the processes by rank (null:
+  ended by the launcher after another had failed). What the processes print, also
+  on standard output, goes to standard error.
+
 exit codes:
   that of the script: 0, or that of the process that failed first (128 + the number
   of the signal that ended it); 2 bad use, 143 after SIGTERM.
 
 examples:
   keras-strategies launch --workers 2 train.py --epochs 10
+  keras-strategies launch --workers 2 --json train.py > ended.json
   keras-strategies launch --hosts 10.0.0.1,10.0.0.2 --workers 4 train.py
 """
 
@@ -40,6 +50,7 @@ def add_parser(commands: common.Subparsers) -> None:
         epilog=EXAMPLE,
     )
     _add_options(parser)
+    common.add_json(parser, "print one JSON line at the end, and nothing else")
     parser.add_argument("script", metavar="SCRIPT", help="see below")
     parser.add_argument(
         "arguments",
@@ -117,8 +128,10 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.grace_period,
     )
     hosts = arguments.hosts and arguments.hosts.split(",")
-    with common.usage_errors(Refused):
-        return run_group(
+    # The processes' lines go to what is standard output while they run.
+    screen = sys.stderr if arguments.json else sys.stdout
+    with common.usage_errors(Refused), contextlib.redirect_stdout(screen):
+        outcome = run_group(
             arguments.script,
             arguments.arguments,
             arguments.workers,
@@ -129,3 +142,6 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.port,
             {},
         )
+    if arguments.json:
+        common.print_text(json.dumps(outcome.to_dict()))
+    return outcome.exit_code

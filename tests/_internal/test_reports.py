@@ -1,12 +1,14 @@
 """The base of all results: text, HTML, JSON, data frame, plot and file."""
 
 import html
+import io
 import json
 import sys
 
 import matplotlib.figure
 import numpy as np
 import pytest
+import rich.console
 
 from keras_strategies._internal import reports
 from keras_strategies._internal.reports import Column, Report
@@ -102,6 +104,25 @@ def test_without_columns_the_rows_say_what_there_is():
 def test_a_long_cell_is_not_cut():
     text = reports.text_table(["a"], [["x" * 500]], [True])
     assert "x" * 500 in text
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_a_terminal_that_is_narrow_cuts_neither_numbers_nor_headings(width):
+    names = [f"difference {i} allowed" for i in range(6)]
+    rows = [{name: str(1234567 + i) for i, name in enumerate(names)}]
+    out = io.StringIO()
+    rich.console.Console(file=out, width=width).print(PlainReport(rows))
+    text = " ".join(out.getvalue().split())
+    assert text.count("difference") == text.count("allowed") == 6
+    assert all(value in text for value in rows[0].values())
+
+
+@pytest.mark.parametrize("width", [40, 200])
+def test_a_terminal_that_is_wide_enough_shows_a_table(width):
+    out = io.StringIO()
+    rows = [{"a number": 1234567.25, "another": 5}, {"a number": 1.0, "another": 6}]
+    rich.console.Console(file=out, width=width).print(PlainReport(rows))
+    assert out.getvalue().split("\n")[0].split() == ["a", "number", "another"]
 
 
 def test_html_is_a_table_with_escaped_text():

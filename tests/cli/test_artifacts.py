@@ -128,7 +128,7 @@ def test_code_in_a_keras_file_is_refused_unless_asked_for(use):
         ("compare none.keras model.tflite --data x.npy", "existing .keras file"),
         ("compare x.npy model.tflite --data x.npy", "x.npy"),
         ("compare model.keras model.tflite --data none.npz", "none.npz"),
-        ("compare model.keras model.tflite --data cut.tflite", ".npy or .npz"),
+        ("compare model.keras model.tflite --data cut.tflite", "(it is neither)"),
         ("compare model.keras model.tflite --data two.npz", "called x1, x_test or x"),
         (
             "compare model.keras model.tflite --data x.npy --labels two.npz",

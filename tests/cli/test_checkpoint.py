@@ -79,7 +79,13 @@ def test_export(use, trained, tmp_path):
     np.testing.assert_array_equal(
         model.predict(trained[2], verbose=0), trained[1].predict(trained[2], verbose=0)
     )
+    code, printed = use("checkpoint export run -o again.keras --json")
+    record = json.loads(printed.out)
+    assert (code, record["checkpoint"]) == (0, "checkpoint-00000003")
+    assert (record["epoch"], record["iterations"], record["finished"]) == (2, 4, True)
+    assert record["bytes"] == (tmp_path / "again.keras").stat().st_size
     for line, text in [
+        ("checkpoint export run -o nowhere/model.keras", "nowhere"),
         ("checkpoint export run -o model.h5", "must end in .keras"),
         ("checkpoint list nowhere", "There must be a checkpoint"),
     ]:

@@ -19,6 +19,9 @@ def folder(tmp_path_factory):
     model.save(folder / "raw.keras")
     model.compile("sgd", loss="mse")
     model.save(folder / "model.keras")
+    np.savez(folder / "wide.npz", x=np.ones((8, 5)), y=np.ones((8, 1)))
+    for name in ("text.npz", "text.keras"):
+        (folder / name).write_text("text")
     return folder
 
 
@@ -49,6 +52,11 @@ def test_suggests_a_rate_and_draws_the_curve(folder, capsys, monkeypatch):
         (("--model", "raw.keras", "--data", "x.npz"), "compiled Keras model"),
         (("--model", "nothing", "--data", "x.npz"), "pkg.module:NAME"),
         (("--model", "model.keras", "--data", "no.npz"), "no.npz"),
+        (("--model", "model.keras", "--data", "raw.keras"), "raw.keras"),
+        (("--model", "model.keras", "--data", "text.npz"), "text.npz, which is none"),
+        (("--model", "text.keras", "--data", "x.npz"), "text.keras is no .keras file"),
+        # Keras's own error, in bold.
+        (("--model", "model.keras", "--data", "wide.npz"), "expected axis -1"),
         (("--model", "model.keras", "--data", "x.npz", "-o", "a.txt"), ".png"),
         (
             ("--model", "model.keras", "--data", "x.npz", "--min-learning-rate", "-1"),
@@ -61,3 +69,14 @@ def test_bad_use(arguments, said, folder, capsys, monkeypatch):
     code, printed = use(folder, capsys, *arguments)
     assert code == 2
     assert said in printed.err and printed.err.count("\n") == 1
+    assert "\x1b" not in printed.err
+
+
+def test_numbers_that_are_not_finite_are_said(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    x = np.ones((64, 4), "float32")
+    x[3, 1] = np.nan
+    np.savez("nan.npz", x=x, y=x[:, :1])
+    options = ("--model", "model.keras", "--data", "nan.npz", "--steps", "10")
+    _, printed = use(folder, capsys, *options)
+    assert "note: 1 of 256 numbers" in printed.err

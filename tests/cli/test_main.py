@@ -1,5 +1,6 @@
 """The command line: help, bad use, exit codes, folders."""
 
+import json
 import os
 import stat
 import subprocess
@@ -192,9 +193,12 @@ def test_every_command_has_one_style_of_help():
         assert "\nexit codes:\n" in text, name
         assert "\nexamples:\n  " in text, name
         assert all(len(line) <= 88 for line in text.splitlines()), name
-        # Actions of `checkpoint` have it; `launch` prints what the script prints.
-        without = ("checkpoint", "completion", "launch")
-        assert "--json" in text or name in without, name
+        (actions,) = [
+            list(action.choices.values())
+            for action in command._actions
+            if hasattr(action, "add_parser")
+        ] or [[command]]
+        assert all("--json" in action.format_help() for action in actions), name
         assert command.description[0].isupper() and command.description[-1] == "."
 
 
@@ -210,6 +214,8 @@ def test_completion_knows_commands_options_and_files(shell, capsys):
             subprocess.run(["bash", "-n"], input=printed.out, text=True).returncode == 0
         )
         assert "compgen_files" in printed.out
+    code, record = _exit(["completion", shell, "--json"], capsys)
+    assert json.loads(record.out) == {"shell": shell, "script": printed.out[:-1]}
 
 
 def test_version(capsys):

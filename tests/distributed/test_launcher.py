@@ -110,6 +110,43 @@ def test_the_chief_that_has_saved_is_not_waited_for(script):
     assert process.returncode == 0
 
 
+def test_json_is_all_of_standard_output(script):
+    path = script(
+        "print('a line')\n"
+        "if rank == 1: time.sleep(0.3); sys.exit(7 if restarts == 0 else 0)\n"
+        "time.sleep(1000 if restarts == 0 else 0)\n"
+    )
+    command = [*COMMAND, "--engine", "jax", "--workers", "2", "--json", str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {
+        "exit_code": 0,
+        "starts": [
+            {
+                "exit_codes": {"0": None, "1": 7},
+                "failure": "rank 1 ended with exit code 7",
+            },
+            {"exit_codes": {"0": 0, "1": 0}, "failure": None},
+        ],
+    }
+    assert done.stderr.count("a line") == 4
+
+
+def test_a_reader_that_left_does_not_end_the_training(script, tmp_path):
+    path = script(
+        "if rank: time.sleep(1000)\n"
+        "for i in range(30_000): print('line', i)\n"
+        f"open({str(tmp_path / 'done')!r}, 'w').close()\n"
+        "sys.exit(5)\n"
+    )
+    with _started(path, "--max-restarts", "0") as process:
+        process.stdout.readline()
+        process.stdout.close()
+    assert process.returncode == 5
+    assert (tmp_path / "done").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
 def test_a_launcher_that_is_killed_leaves_nothing(script):
     path = script("print(os.getpid())\ntime.sleep(1000)\n")

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_strategies._internal.launcher.connection import Connection, ConnectionLost
 from keras_strategies._internal.launcher.hosts import LocalHost
+from keras_strategies._internal.launcher.outcome import Outcome, Round
 from keras_strategies._internal.launcher.stop_requests import StopRequests
 from keras_strategies._internal.launcher.supervisor import Limits, tell
 
@@ -37,9 +38,17 @@ class Member:
         self._make, self._address = local, address
         self._identity, self._limits = identity, limits
         self._local: LocalHost | None = None
+        self._rounds: list[Round] = []
+        self._is_stopped = False
 
-    def run(self) -> int:
-        """Runs until the group has ended; returns its exit code."""
+    def run(self) -> Outcome:
+        """Runs until the group has ended."""
+        code = self._run()
+        first = self._identity["host_index"] * self._identity["workers"]
+        ranks = range(first, first + self._identity["workers"])
+        return Outcome(code, ranks, self._rounds)
+
+    def _run(self) -> int:
         with StopRequests() as stop:
             while True:
                 connection = self._connect(stop)
@@ -91,6 +100,7 @@ class Member:
                 connection.send(kind="leaving")
                 told, leaves_at = True, time.monotonic() + self._limits.grace_period
             for rank, code in self._local.exits():
+                self._note(rank, code)
                 connection.send(kind="exit", rank=rank, code=code)
             message = connection.receive(_POLL)
             if message is not None:
@@ -102,16 +112,29 @@ class Member:
             if leaves_at is not None and time.monotonic() > leaves_at:
                 return 128 + stop.number
 
+    def _note(self, rank, code):
+        """Keeps the exit code of a process that the launcher has not ended."""
+        result = self._rounds[-1]
+        if self._is_stopped:
+            return
+        result.codes[rank] = code
+        if code and result.failure is None:
+            result.failure = code
+            result.reason = f"rank {rank} ended with exit code {code}"
+
     def _obey(self, connection, message) -> int | None:
         local = self._local
         kind = message["kind"]
         if kind == "prepare":
             connection.send(kind="ports", ports=local.prepare())
         elif kind == "start":
+            self._rounds.append(Round())
+            self._is_stopped = False
             local.start(message["addresses"], int(message["restarts"]))
         elif kind == "signal":
             local.send_signal(int(message["number"]))
         elif kind == "stop":
+            self._is_stopped = True
             local.stop(float(message["grace"]))
             with contextlib.suppress(ConnectionLost):
                 connection.send(kind="stopped")

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from keras_strategies._internal.processes import closed_pipe
+
 _START = Path(__file__).with_name("_start.py")
 _PRINTING = threading.Lock()
 
@@ -106,5 +108,10 @@ def _copy_lines(stream: IO[bytes] | None, target: Any, rank: int) -> None:
             # A bar draws over itself: of what it drew on one line the last remains.
             text = text.rstrip("\r").rpartition("\r")[2]
             with _PRINTING:
-                target.write(f"[{rank}] {text}\n")
-                target.flush()
+                try:
+                    target.write(f"[{rank}] {text}\n")
+                    target.flush()
+                except BrokenPipeError:
+                    # Nobody reads the launcher's output any more. The training goes
+                    # on, and its lines are read on, or it would wait for that.
+                    closed_pipe.discard(target)

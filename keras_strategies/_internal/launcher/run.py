@@ -12,6 +12,7 @@ from keras_strategies._internal import checks
 from keras_strategies._internal.launcher.environment import resolve_engine
 from keras_strategies._internal.launcher.hosts import LocalHost, find_host_index
 from keras_strategies._internal.launcher.member import Member
+from keras_strategies._internal.launcher.outcome import Outcome
 from keras_strategies._internal.launcher.supervisor import Limits, Supervisor
 
 PORT = 29400
@@ -27,8 +28,8 @@ def run_group(
     limits: Limits,
     port: int,
     environment: Mapping[str, str],
-) -> int:
-    """Runs a script in a group of processes; returns its exit code."""
+) -> Outcome:
+    """Runs a script in a group of processes."""
     engine = resolve_engine(engine, {**os.environ, **environment})
     addresses = list(hosts or ["127.0.0.1"])
     if len(set(addresses)) < len(addresses):

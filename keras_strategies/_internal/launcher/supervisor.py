@@ -6,11 +6,12 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from keras_strategies._internal.launcher.connection import Connection, ConnectionLost
 from keras_strategies._internal.launcher.hosts import LocalHost, RemoteHost, joined
+from keras_strategies._internal.launcher.outcome import Outcome, Round
 from keras_strategies._internal.launcher.stop_requests import StopRequests
 
 _POLL = 0.05
@@ -45,16 +46,6 @@ class NotJoined(RuntimeError):
     """A host has not joined in time."""
 
 
-@dataclass
-class Round:
-    """How the processes of one start have ended."""
-
-    codes: dict[int, int] = field(default_factory=dict)
-    failure: int | None = None
-    reason: str = ""
-    is_free: bool = False  # does not count as a restart
-
-
 class Supervisor:
     """Starts the group, watches it, ends survivors and starts it again as a whole.
 
@@ -78,13 +69,14 @@ class Supervisor:
         self._hosts, self._workers, self._local = list(hosts), workers, local
         self._limits, self._identity = limits, identity
         self._others: dict[int, RemoteHost] = {}
+        self._rounds: list[Round] = []
         self._server: socket.socket | None = None
         if len(self._hosts) > 1:
             self._server = socket.create_server((self._hosts[0], port), backlog=64)
             self._server.setblocking(False)
 
-    def run(self) -> int:
-        """Runs the group to its end; returns the exit code."""
+    def run(self) -> Outcome:
+        """Runs the group to its end."""
         code, restarts, counted = 1, 0, 0
         with StopRequests() as stop:
             while True:
@@ -110,7 +102,8 @@ class Supervisor:
                     f"({counted} of {self._limits.max_restarts})."
                 )
             self._finish(code)
-        return code
+        ranks = range(len(self._hosts) * self._workers)
+        return Outcome(code, ranks, self._rounds)
 
     def _round(self, restarts, stop) -> Round:
         result = Round()
@@ -119,6 +112,7 @@ class Supervisor:
             if stop.number is not None:
                 return result
             addresses = self._addresses()
+            self._rounds.append(result)
             for index, host in enumerate(self._all()):
                 with self._host(index):
                     host.start(addresses, restarts)

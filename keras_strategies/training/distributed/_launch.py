@@ -93,7 +93,7 @@ def launch(
         checks.real("heartbeat_timeout", heartbeat_timeout, low=0, low_open=True),
         checks.real("grace_period", grace_period, low=0),
     )
-    return run_group(
+    outcome = run_group(
         path,
         [str(argument) for argument in arguments],
         checks.integer("workers", workers, low=1),
@@ -104,3 +104,4 @@ def launch(
         checks.integer("port", port, low=1, high=65535),
         dict(environment or {}),
     )
+    return outcome.exit_code
