@@ -54,9 +54,12 @@ def test_weights_that_all_trials_share_end_the_search(tmp_path):
     def make_model(hp):
         head = keras.layers.Dense(3, activation="softmax")
         model = keras.Sequential([keras.Input((2,)), shared, head])
-        rate = hp.Float("rate", 0.01, 0.1)
-        loss = "sparse_categorical_crossentropy"
-        model.compile(keras.optimizers.SGD(rate), loss, ["accuracy"], run_eagerly=True)
+        model.compile(
+            keras.optimizers.SGD(hp.Float("rate", 0.01, 0.1)),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            run_eagerly=True,
+        )
         return model
 
     data = {"x": X, "y": Y, "validation_data": (X, Y), "verbose": 0}
