@@ -237,7 +237,7 @@ def train(
             limit = min(max(steps / STEPS_PER_SECOND, 2), 20)
             with start.constants.of(group.variants[0]):
                 accelerate(model, **data, time_limit=limit)
-        choosing = None
+        choosing: Any = None
         if is_long and on_tensorflow:
             choosing = functools.partial(MembersChoice, steps), {}
         key = start.form_key() if any(callbacks) else None
