@@ -219,6 +219,22 @@ def test_arguments_of_compile_are_the_objects_themselves():
     assert other.steps_per_execution == 2
 
 
+def test_parts_that_compile_and_add_make_anew():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    optimizer = keras.optimizers.SGD(0.1)
+    seen = [keras_private.compiled_parts(model)]
+    for change in (
+        lambda: model.compile(optimizer, "mse"),
+        lambda: model.compile(optimizer, "mse"),
+        lambda: model.add(keras.layers.ReLU()),
+    ):
+        change()
+        seen.append(keras_private.compiled_parts(model))
+        assert seen[-1] != seen[-2]
+        model.predict(np.ones((1, 2)), verbose=0)
+        assert keras_private.compiled_parts(model) == seen[-1]
+
+
 def test_values_that_a_metric_is_the_mean_of():
     y, p = np.array([[0.0], [1.0]]), np.array([[0.5], [0.5]])
     accuracy = keras.metrics.BinaryAccuracy(threshold=0.4)

@@ -167,3 +167,13 @@ def test_orders_of_fit_are_permutations_that_a_seed_repeats(shuffle):
         np.testing.assert_array_equal(np.sort(order), np.arange(10))
         within = (order // 4 == np.arange(10) // 4).all()
         assert within == (shuffle == "batch")
+
+
+def test_whether_python_runs_each_step():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    for is_eager in (False, True):
+        model.compile("sgd", "mse", run_eagerly=is_eager)
+        assert step_blocks.runs_eagerly(model) == is_eager
+    model.compile("sgd", "mse", jit_compile=False)
+    is_jax = keras.backend.backend() == "jax"
+    assert step_blocks.runs_eagerly(model) == is_jax

@@ -124,3 +124,19 @@ def test_the_runner_keeps_arms_that_go_on():
         assert sorted(runner._programs._kept) == ["adam", "baseline"]
         runner.run([Job(("adam",), 1)])
         assert list(runner._programs._kept) == ["adam"]
+
+
+def test_a_layer_that_all_models_share_is_refused_unless_it_is_frozen():
+    shared = keras.layers.Dense(6, "relu", name="backbone")
+    shared.build((None, 4))
+
+    def make():
+        head = keras.layers.Dense(2, "softmax")
+        model = keras.Sequential([keras.Input((4,)), shared, head])
+        model.compile("sgd", networks.LOSS, metrics=["accuracy"])
+        return model
+
+    setup = networks.setup(make, epochs=1)
+    assert "models share weights" in train(setup, Job((), 0))["error"]
+    shared.trainable = False
+    assert "error" not in train(setup, Job((), 0))

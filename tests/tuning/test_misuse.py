@@ -47,6 +47,30 @@ def test_a_misspelt_metric_names_the_nearest(name, meant, tmp_path):
     assert make(tmp_path, ["val_loss", keras_tuner.Objective("size", "min")])
 
 
+def test_weights_that_all_trials_share_end_the_search(tmp_path):
+    shared = keras.layers.Dense(2, name="backbone")
+    shared.build((None, 2))
+
+    def make_model(hp):
+        head = keras.layers.Dense(3, activation="softmax")
+        model = keras.Sequential([keras.Input((2,)), shared, head])
+        model.compile(
+            keras.optimizers.SGD(hp.Float("rate", 0.01, 0.1)),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            run_eagerly=True,
+        )
+        return model
+
+    data = {"x": X, "y": Y, "validation_data": (X, Y), "verbose": 0}
+    with pytest.raises(keras_tuner.errors.FatalError, match="models share weights"):
+        make(tmp_path / "trained", model=make_model).search(**data)
+    shared.trainable = False
+    tuner = make(tmp_path / "frozen", model=make_model)
+    tuner.search(**data)
+    assert len(tuner.oracle.trials) == 2
+
+
 def test_a_search_without_data_is_said(tmp_path):
     with pytest.raises(ValueError, match="must get data"):
         make(tmp_path).search(verbose=0)

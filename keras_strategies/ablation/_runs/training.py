@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_strategies import compression
+from keras_strategies._internal import checks
 from keras_strategies._internal.storage import files
 from keras_strategies.ablation._runs import applying, plans, scoring
 from keras_strategies.ablation._runs.programs import Programs
@@ -148,12 +149,29 @@ def _train(setup, job, programs):
         if job.weights is not None:
             _save_weights(model, job.weights)
         judge = programs.judge(setup)
+        _check_new(model, judge)
         record.update(_scored(setup, judge, model, part.test))
         if job.confirm:
             rows = setup.splits.confirmation
             record["confirmation"] = _scored(setup, judge, model, rows)
     _tidy(record["parameters"])
     return record
+
+
+def _check_new(model, other):
+    """Refuses weights that `build_fn` puts into each model, trained in one of them.
+
+    What the next training would begin with, and what has scored this one, depended on
+    the order of the trainings.
+    """
+    variables = {id(variable): variable for variable in other.trainable_variables}
+    shared = [v.path for v in model.trainable_variables if id(v) in variables]
+    if shared:
+        checks.fail(
+            "`build_fn` must make all that is trained: models share weights",
+            shared=shared[:3],
+            fix="Construct or load these layers in the function, or freeze them.",
+        )
 
 
 def _tidy(parameters):

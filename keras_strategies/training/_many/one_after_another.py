@@ -237,7 +237,9 @@ def train(
             limit = min(max(steps / STEPS_PER_SECOND, 2), 20)
             with start.constants.of(group.variants[0]):
                 accelerate(model, **data, time_limit=limit)
-        make_choice, compiled = functools.partial(MembersChoice, steps), {}
+        choosing: Any = None
+        if is_long and on_tensorflow:
+            choosing = functools.partial(MembersChoice, steps), {}
         key = start.form_key() if any(callbacks) else None
         try:
             for variant, own in zip(group.variants, callbacks, strict=True):
@@ -245,18 +247,7 @@ def train(
                     start.assign(variant)
                     group.numbers.take()
                     draw_as_first_fit(**data, shuffle=fit["shuffle"])
-                    arguments = {**fit, "callbacks": own}
-                    history = None
-                    if is_long and on_tensorflow:
-                        history = choosing_fit(
-                            model,
-                            bind_arguments("fit", model, (), arguments),
-                            {"memory_limit": 2**30, "seed": None},
-                            make_choice,
-                            compiled,
-                        )
-                    if history is None:
-                        history = model.fit(**arguments)
+                    history = _fitted(model, {**fit, "callbacks": own}, choosing)
                 values = host_values(start.variables)
                 members.append(Member(variant, dict(history.history), values))
                 if bar is not None:
@@ -271,6 +262,17 @@ def train(
     done = len(members)
     rest = group.variants[done:], callbacks[done:]
     return members + _by_themselves(start.draws, *rest, fit, bar)
+
+
+def _fitted(model, arguments, choosing):
+    """The history of a fit, by compiled epochs where `choosing` has a choice."""
+    history = None
+    if choosing is not None:
+        make_choice, compiled = choosing
+        bound = bind_arguments("fit", model, (), arguments)
+        options = {"memory_limit": 2**30, "seed": None}
+        history = choosing_fit(model, bound, options, make_choice, compiled)
+    return model.fit(**arguments) if history is None else history
 
 
 def _by_themselves(draws, variants, callbacks, fit, bar):

@@ -112,3 +112,17 @@ def check_compiled(model: Any) -> None:
                 "Call model.compile(optimizer, loss) before `return model`.",
             )
         )
+
+
+def check_new(variables: Sequence[Any], trained: Mapping[int, Any]) -> None:
+    """Ends a search whose models share what is trained: one begins as another ended."""
+    shared = [v.path for v in variables if trained.get(id(v)) is v]
+    if shared:
+        raise keras_tuner.errors.FatalValueError(
+            checks.message(
+                "`build(hp)` must make all that is trained: models share weights",
+                {"shared": shared[:3]},
+                "Construct or load these layers inside of the function, or freeze "
+                "them.",
+            )
+        )

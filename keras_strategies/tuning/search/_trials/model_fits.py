@@ -1,5 +1,6 @@
 """Fits of one trial: for each fold and execution a model is built and trained."""
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,8 @@ class ModelFits(Resuming):
     plain_reason: str | None = None
     _fit_ranges: dict[str, tuple[int, int]]
     _shared_models: SharedModels | None = None
+    # Variables of models that were fitted, as long as something keeps them.
+    _trained: Any = None
     _shares: bool = False  # in the fit that runs
 
     def checkpoint_path(self, trial_id: str) -> str:
@@ -129,6 +132,7 @@ class ModelFits(Resuming):
         has_plain_fit = type(self.hypermodel).fit is keras_tuner.HyperModel.fit
         if has_plain_fit:
             misuse.check_compiled(model)
+        self._note_trained(model)
         for name in FIT_ARGUMENTS:
             # What a build function declares under these names is meant for `fit`.
             if name in hp.values and (has_plain_fit or name in self._fit_ranges):
@@ -142,6 +146,14 @@ class ModelFits(Resuming):
         path = private.build_config_path(self, trial.trial_id)
         checkpoints.write_build_config(path, model)
         return results
+
+    def _note_trained(self, model: Any) -> None:
+        """Refuses variables that an earlier fit has trained."""
+        variables = getattr(model, "trainable_variables", ())
+        if self._trained is None:
+            self._trained = weakref.WeakValueDictionary()
+        misuse.check_new(variables, self._trained)
+        self._trained.update((id(variable), variable) for variable in variables)
 
     def _build_model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = super()._build_model(hp)
