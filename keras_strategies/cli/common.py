@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from keras_strategies.cli.errors import UsageError
@@ -117,16 +117,23 @@ def add_unsafe(parser: Any) -> None:
 
 
 @contextlib.contextmanager
-def usage_errors(*others: type[Exception]) -> Iterator[None]:
+def usage_errors(
+    *others: type[Exception], options: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Turns what a wrong file or argument raises into one line and exit code 2.
 
     Args:
         *others: Exceptions that are bad use, too, beside those of Python.
+        options: The option that gives an argument, by the argument's name, for the
+            message. Defaults to `None`, names stay as they are.
     """
     try:
         yield
     except (OSError, ValueError, TypeError, *others) as error:
-        raise UsageError(one_line(error)) from error
+        text = one_line(error)
+        for name, option in (options or {}).items():
+            text = text.replace(f"`{name}`", f"`{option}`")
+        raise UsageError(text) from error
 
 
 @contextlib.contextmanager

@@ -237,7 +237,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     quantization = _quantization(arguments)
     extras = _checked_extras(arguments)
-    with common.usage_errors(), _progress(arguments) as steps:
+    named = {name: "--" + name.replace("_", "-") for name in vars(arguments)}
+    named |= {"path": "--output", "representative_data": "--representative"}
+    del named["model"]
+    with common.usage_errors(options=named), _progress(arguments) as steps:
         model, inputs = _model(arguments)
         verify = arguments.verify
         options = {

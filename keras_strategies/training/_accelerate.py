@@ -66,9 +66,11 @@ def accelerate(
     steps_until_hook(batch)             how many steps may be made before its next hook
     ```
 
-    Without these its code decides: hooks that reach neither model nor clock are taken
-    for readers of logs. Any other callback with batch hooks makes the program one step
-    long, about as slow as plain `fit`, with a warning.
+    Without these its code decides: hooks that reach neither model nor clock, by no
+    object that they use, and raise nothing are taken for readers of logs. Any other
+    callback with batch hooks makes the program one step long, about as slow as plain
+    `fit`, with a warning. So do batch hooks of a model with `steps_per_execution`,
+    which runs as in plain `fit`.
 
     A class with a `fit` of its own is accelerated where that calls `super().fit`; one
     with a `make_train_function` of its own in single steps. Indices out of range raise

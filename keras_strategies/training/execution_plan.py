@@ -1,9 +1,10 @@
 """Execution plan of a model: measurements, and the chosen way to train."""
 
+import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -195,6 +196,16 @@ class ExecutionPlan(Report):
         if self.is_installed:
             self._interceptor.remove()
             self._detach()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """The model is as without the plan inside the block."""
+        interceptor = self._interceptor
+        interceptor.remove()
+        try:
+            yield
+        finally:
+            interceptor.install()
 
     def explain(self) -> str:
         """Returns why this way was chosen, and why XLA was or was not, as text."""

@@ -111,10 +111,10 @@ def test_a_failed_gate_keeps_the_file_aside(use, folder):
         ("none.keras -o a.tflite", "must be an existing .keras file"),
         ("train.npz -o a.tflite", "a .keras file that can be loaded"),
         ("model.keras -o a.lite", "must end in .tflite"),
-        ("model.keras -o none/a.tflite", "folder of `path` must exist"),
+        ("model.keras -o none/a.tflite", "folder of `--output` must exist"),
         ("model.keras", "required: -o/--output"),
         ("model.keras -o a.tflite --quantization int9", "must be one of"),
-        ("model.keras -o a.tflite --quantization int8", "needs `representative_data`"),
+        ("model.keras -o a.tflite --quantization int8", "needs `--representative`"),
         ("model.keras -o a.tflite --layer conv", "must be REGEX=MODE"),
         (
             "model.keras -o a.tflite --layer conv=int8 --quantization int8",
@@ -126,8 +126,8 @@ def test_a_failed_gate_keeps_the_file_aside(use, folder):
         ("model.keras -o a.tflite --metadata none.json", "must be a JSON file"),
         ("model.keras -o a.tflite --report a.pdf", "must end in .html or .json"),
         ("model.keras -o a.tflite --min-agreement 2", "number from 0 to 1"),
-        ("model.keras -o a.tflite --quantizer none", "`quantizer` must be one of"),
-        ("model.keras -o a.tflite --time-limit 0", "`time_limit` must be in"),
+        ("model.keras -o a.tflite --quantizer none", "`--quantizer` must be one of"),
+        ("model.keras -o a.tflite --time-limit 0", "`--time-limit` must be in"),
         ("model.keras -o a.tflite --batch-size 0", "whole number"),
         (
             "model.keras -o a.tflite --verify test.npz --labels other.npz "

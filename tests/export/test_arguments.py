@@ -11,6 +11,7 @@ from keras_strategies import export
 from keras_strategies.export._worker import converter_client
 
 X = np.ones((4, 4), "float32")
+SCORED = {"max_metric_drop": 0.1, "verify": X}
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def _tiny():
         (
             {"quantization": "int8"},
             ValueError,
-            r"needs `representative_data`.*representative_data=x_train\[:200\]",
+            r"needs `representative_data`.*such as x_train\[:200\]",
         ),
         ({"input_type": "int8"}, ValueError, '`input_type` other than "float32"'),
         ({"output_type": "uint8"}, ValueError, "`output_type` other than"),
@@ -89,8 +90,29 @@ def _tiny():
         (
             {"labels": np.ones(3), "max_metric_drop": 0.1, "verify": X},
             ValueError,
-            "one target for each sample",
+            "one label for each sample",
         ),
+        (
+            {"labels": [np.nan] * 4, "max_metric_drop": 0.1, "verify": X},
+            ValueError,
+            "`labels` must be finite",
+        ),
+        (
+            {"labels": ["a"] * 4, "max_metric_drop": 0.1, "verify": X},
+            ValueError,
+            "`labels` must be numbers",
+        ),
+        (
+            {**SCORED, "metric": "f1_score", "labels": np.ones(4)},
+            ValueError,
+            "`metric` must be computable from `labels`",
+        ),
+        (
+            {**SCORED, "metric": "f1_score", "labels": np.ones((4, 3))},
+            ValueError,
+            "`metric` must give one finite number.*Average over the classes",
+        ),
+        ({"max_loss": {"other": 1.0}}, ValueError, "`max_loss` must have output names"),
         ({"metadata": {"licence": "MIT"}}, ValueError, "Did you mean 'license'"),
         ({"safe_mode": 0}, TypeError, "`safe_mode` must be True or False"),
         ({"verify": "nowhere"}, FileNotFoundError, "existing folder of images"),

@@ -296,7 +296,7 @@ def test_metric_constraint():
         constraint.check(exact, off)
     assert constraint.check(off, exact)["drop"] == pytest.approx(-0.5)
     with pytest.raises(ValueError, match="one output"):
-        constraint.check(exact | {"z": values}, exact | {"z": values})
+        constraint.validate(2, exact | {"z": values})
 
 
 def _user_score(y_true, y_pred):

@@ -242,3 +242,53 @@ def test_the_state_of_the_model_is_not_moved(folder):
     assert found.passed and found.max_difference < 1e-5
     for state, value in zip(lstm.states, before, strict=True):
         np.testing.assert_array_equal(np.array(state), value)
+
+
+class _Counter(L.Layer):
+    """Adds the number of its calls, as running means and counters do."""
+
+    def build(self, shape):
+        # Left trainable, as is easily forgotten; and one that Keras does not know.
+        self.calls = self.add_weight(shape=(), initializer="zeros", name="calls")
+        import tensorflow as tf
+
+        self.known_to_tensorflow = tf.Variable(0.0)
+
+    def call(self, x):
+        self.calls.assign_add(1.0)
+        self.known_to_tensorflow.assign_add(1.0)
+        return x + self.calls + self.known_to_tensorflow
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_a_counter_of_calls_is_compared_call_by_call_and_not_moved(folder, batch_size):
+    counter = _Counter()
+    model = keras.Sequential([keras.Input((3,)), counter])
+    x = np.random.default_rng(0).normal(size=(10, 3)).astype("float32")
+    path = folder / "counter.tflite"
+    export.to_tflite(model, path, verify=x, batch_size=batch_size)
+    assert export.compare(model, path, x).max_difference < 1e-5
+    assert float(counter.calls.value) == 0 == float(counter.known_to_tensorflow)
+
+
+def test_outputs_without_a_batch_axis_are_compared(folder):
+    x = keras.Input((5,))
+    model = keras.Model(x, [keras.ops.mean(x), keras.ops.mean(x, 0), L.Dense(2)(x)])
+    samples = np.random.default_rng(0).normal(size=(12, 5)).astype("float32")
+    path = folder / "means.tflite"
+    export.to_tflite(model, path, verify=samples, batch_size=4)
+    found = export.compare(model, path, samples)
+    assert found.passed and found.max_difference < 1e-5
+    assert any("as `data`" in text for text in found.warnings)
+
+
+def test_a_file_of_another_model_is_told_by_its_inputs(two):
+    _, path, samples = two
+    wider = {name: np.concatenate([x, x], -1) for name, x in samples.items()}
+    inputs = [keras.Input(x.shape[1:], name=name) for name, x in wider.items()]
+    flat = [L.Flatten()(x) for x in inputs]
+    model = keras.Model(inputs, [L.Dense(2)(x) for x in flat])
+    with pytest.raises(export.ExportError, match="it is of another model"):
+        export.compare(model, path, wider)
+    with pytest.raises(ValueError, match="`max_loss` must have output names"):
+        export.compare(two[0], path, samples, max_loss={"other": 1.0})

@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+from keras_strategies.export import ExportError
 from keras_strategies.export._common import sample_data
 from keras_strategies.export._common.model_signature import Spec
+from keras_strategies.export.verify._reference import reference_outputs
 
 ONE = [Spec("x", (None, 3), "float32")]
 TWO = [Spec("b", (None, 3), "float32"), Spec("a", (None, 2), "int32")]
@@ -71,6 +73,9 @@ def test_tf_data():
         ({"b": B}, TWO, ValueError, r"must have the keys \['b', 'a'\]"),
         ({"b": B, "a": A[:4]}, TWO, ValueError, "as many samples"),
         ({"b": B, "a": A + 0.5}, TWO, ValueError, "whole numbers"),
+        (A + 255, [Spec("x", (None, 2), "uint8")], ValueError, "fit into uint8"),
+        (-A, [Spec("x", (None, 2), "uint8")], ValueError, "smallest=-1"),
+        (A + 0.5, [Spec("x", (None, 2), "bool")], ValueError, "fit into bool"),
         (7, ONE, TypeError, "must be an array"),
         (iter([B, np.ones((1, 4))]), ONE, ValueError, "same sample shape"),
     ],
@@ -111,3 +116,11 @@ def test_batches_are_full_and_cover_every_sample_once():
         [3, 4, 5],
         [6, 6, 6],
     ]
+
+
+def test_infinity_that_is_meant_is_told_from_broken_weights():
+    x = keras.Input((3,))
+    model = keras.Model(x, keras.ops.where(x > 0, x, -np.inf))
+    samples = {"x": np.eye(3, dtype="float32")}
+    with pytest.raises(ExportError, match="gives infinity in .* write -1e9"):
+        reference_outputs(model, [None], samples)

@@ -6,6 +6,7 @@ import pytest
 
 from keras_strategies import export
 from keras_strategies.export.convert._substitutes import (
+    _einsum,
     _elementwise,
     _structural,
     graph_calls,
@@ -72,6 +73,8 @@ def test_bitwise_and_of_the_extremes():
         ((9, 8), (4, 3), "lanczos5", True),
         ((9, 8), (4, 3), "gaussian", True),
         ((9, 8), (4, 3), "mitchellcubic", True),
+        ((9, 8), (4, 3), "area", False),
+        ((4, 5), (9, 7), "area", False),
     ],
 )
 def test_resizing_is_tensorflows(size, new, method, antialias):
@@ -215,9 +218,16 @@ def test_pooling_resizing_and_dilation_of_one_model(target):
         {"output_mode": "multi_hot"},
         {"output_mode": "count", "num_oov_indices": 2},
         {"invert": True, "mask_token": 0},
+        {
+            "output_mode": "tf_idf",
+            "idf_weights": [0.1, 0.2, 0.3, 0.4],
+            "num_oov_indices": 2,
+        },
     ],
 )
 def test_lookups_of_integers(settings):
+    import tensorflow as tf
+
     layer = L.IntegerLookup(vocabulary=[42, 7, 1138, 3], **settings)
     x = np.array([[42, 5, 0], [7, 1138, 900], [3, 3, 42]])
     if settings.get("invert"):
@@ -226,8 +236,10 @@ def test_lookups_of_integers(settings):
     expected = keras.ops.convert_to_numpy(layer(x))
     with layers.substituted_layers(model) as notes:
         found = keras.ops.convert_to_numpy(layer.call(keras.ops.convert_to_tensor(x)))
+        traced = tf.function(layer.call, autograph=False)(tf.constant(x))
     assert "4 entries" in notes[0]
     np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(traced, expected)
     assert "call" not in vars(layer)
     np.testing.assert_array_equal(layer(x), expected)
 
@@ -262,6 +274,71 @@ def test_models_that_keras_quantized(mode, target):
     quantizers = [x.inputs_quantizer for x in model.layers if isinstance(x, L.Dense)]
     assert all((entry is not None) == (mode == "int8") for entry in quantizers)
     np.testing.assert_array_equal(model.predict(data["features"], verbose=0), expected)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("bij,bk->bijk", [(2, 3, 4), (2, 5)]),
+        ("bij,bk->k", [(2, 3, 4), (2, 5)]),
+        ("bii,bij->bj", [(2, 3, 3), (2, 3, 4)]),
+        ("bij,bji->b", [(2, 3, 4), (2, 4, 3)]),
+        ("bqhd,bkhd->bhqk", [(2, 3, 4, 5), (2, 6, 4, 5)]),
+        ("ij,bjk->kbi", [(3, 4), (2, 4, 5)]),
+    ],
+)
+@pytest.mark.parametrize("is_free", [False, True])
+def test_einsums_as_matrix_products(equation, shapes, is_free):
+    import tensorflow as tf
+
+    operands = [RNG.normal(size=shape).astype("float32") for shape in shapes]
+    terms = equation.partition("->")[0].split(",")
+    free = [  # diagonals are of a fixed size
+        [None if len(set(term)) == len(term) else size for size in shape]
+        for term, shape in zip(terms, shapes, strict=True)
+    ]
+    specs = [tf.TensorSpec(s) for s in (free if is_free else shapes)]
+    function = tf.function(_einsum.einsum(equation), specs, autograph=False)
+    expected = np.einsum(equation, *operands)
+    np.testing.assert_allclose(function(*operands), expected, atol=1e-5)
+
+
+def test_products_that_break_the_converter(target):
+    """Its own lowering of an outer product over a batch is wrong."""
+    x = keras.Input((3,), name="x")
+    outputs = {
+        "outer": Apply(lambda z: ops.einsum("bi,bj,bk->bijk", z, z, z))(x),
+        "diagonal": Apply(
+            lambda z: ops.einsum("bii,bi->b", z[:, None] * z[..., None], z)
+        )(x),
+    }
+    data = RNG.normal(size=(40, 3)).astype("float32")
+    result, said = _export(keras.Model(x, outputs), target, data)
+    assert " x Einsum, which LiteRT does not have" in said
+    assert result.max_difference < 1e-4
+
+
+@pytest.mark.parametrize("policy", ["float64", "float16"])
+def test_other_precisions_compute_in_float32(policy, target):
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            L.Conv2D(2, 3, dtype=policy),
+            L.Flatten(dtype=policy),
+            L.Dense(3, dtype=policy),
+        ]
+    )
+    result, said = _export(model, target, RNG.normal(size=(20, 6, 6, 1)))
+    assert result.verified and "the artifact computes in float32" in said
+    assert all(x.dtype_policy.name == policy for x in model.layers)
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
+def test_float8_is_refused_in_words(target):
+    model = keras.Sequential([keras.Input((8,)), L.Dense(4, name="head")])
+    model.quantize("float8")
+    with pytest.raises(export.ExportError, match=r"float8 quantization of \['head'\]"):
+        export.to_tflite(model, target)
 
 
 def test_what_has_no_fixed_size_is_said(target):

@@ -462,3 +462,74 @@ def test_verdict_as_text_dict_and_picture():
     x = RNG.normal(size=(50, 2)).astype("float32")
     ax = _judge(x, x).plot(pytest.importorskip("matplotlib.figure").Figure().subplots())
     assert "channel" in ax.get_xlabel() and ax.collections
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "low", "match"),
+    [
+        ("logits", 1, -4, "two channels or more"),
+        ("embedding", 1, -4, "two channels or more"),
+        ("probabilities", 3, -4, 'Say "logits"'),
+        ("binary_probabilities", 3, -4, 'Say "binary_logits"'),
+        ("integer", 3, -4, 'Say "regression"'),
+        ([("regression", 2), ("logits", 1)], 3, -4, "two channels or more"),
+    ],
+)
+def test_a_meaning_that_the_values_contradict_is_refused(kind, channels, low, match):
+    """It would hide any damage: the softmax of one class is always 1."""
+    with pytest.raises(ValueError, match=match):
+        _judge(RNG.uniform(low, 4, (50, channels)).astype("float32"), None, kind)
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "binary_probabilities"])
+def test_what_is_no_probability_is_seen_where_keras_is_sure(kind):
+    sure = np.eye(4, dtype="float32")[RNG.integers(0, 4, 300)]
+    assert _judge(sure, sure, kind).passed
+    for damaged in (10 * sure, 20 * sure - 10, sure - 0.4):
+        assert not _judge(sure, damaged, kind).passed
+
+
+def test_probabilities_of_another_sum_lose_nothing_where_none_changes():
+    p = RNG.random((300, 4)).astype("float32")
+    verdict = _judge(p, p, "probabilities", limit=0)
+    assert verdict.passed and verdict.loss == 0
+    assert verdict.reason.endswith("which is no loss.")
+    changed = _judge(p, np.roll(p, 1, axis=1), "probabilities", limit=0)
+    assert changed.reason.endswith("where no loss is allowed.")
+
+
+def test_lengths_of_unit_embeddings_are_kept():
+    x = RNG.normal(size=(200, 16))
+    unit = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype("float32")
+    assert _judge(unit, unit * 1.02, "embedding").passed
+    for damaged in (unit * 3, unit * RNG.random((200, 1))):
+        verdict = _judge(unit, damaged, "embedding")
+        assert not verdict.passed and "lengths" in verdict.reason
+    assert _judge(x, 3 * x, "embedding").passed  # compared by the cosine alone
+
+
+def test_a_small_spread_counts_where_it_is_all_there_is():
+    """An air pressure: its deviation is half a thousandth of its size."""
+    pressure = 101325 + 50 * RNG.normal(size=(300, 1))
+    assert _judge(pressure, pressure + 1, "regression").passed
+    constant = np.full_like(pressure, 101325)
+    assert "constant in the file" in _judge(pressure, constant, "regression").reason
+    for damaged in (pressure + 25, pressure + 25 * RNG.normal(size=(300, 1))):
+        assert not _judge(pressure, damaged, "regression").passed
+    # Beside a channel that varies it may be one that never learned to.
+    both = np.concatenate([pressure, RNG.normal(size=(300, 1))], 1)
+    assert _judge(both, both + [[25, 0]], "regression").passed
+
+
+@pytest.mark.parametrize(
+    ("labels", "note"),
+    [
+        (np.full(300, np.nan), "hold NaN or infinity"),
+        (np.full(300, -1), "classes from -1 to -1, the output 0 to 4"),
+        (np.full(300, "cat"), "Labels of type"),
+    ],
+)
+def test_labels_that_are_not_used_are_told_why(labels, note):
+    p, _ = _classes()
+    [text] = _judge(p, p, "probabilities", labels).notes
+    assert note in text and "judged without them" in text

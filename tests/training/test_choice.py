@@ -237,6 +237,8 @@ def test_what_cannot_be_parted_trains_as_in_plain_fit():
         return "_ongoing_choice" not in model.__dict__
 
     assert is_plain(small(), Batches(EVEN))
+    none = training.fit(small(), x, y, initial_epoch=3, epochs=2, verbose=0)
+    assert none.epoch == []
     generator = ((x[:8], y[:8]) for _ in range(4))
     assert is_plain(small(), generator, steps_per_epoch=2, shuffle=False)
     assert is_plain(small(), x, y, batch_size=8, steps_per_epoch=3)

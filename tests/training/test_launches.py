@@ -1,14 +1,23 @@
 """Callbacks that act at each step beside a plan: all as in plain `fit`."""
 
+import collections
 import functools
+import io
+import json
+import sys
+import types
+import unittest.mock
+import weakref
 
 import keras
 import numpy as np
 import pytest
 
 from keras_strategies import callbacks
+from keras_strategies.training._blocks import loop_jax
 from keras_strategies.training._launches import hook_analysis
 from keras_strategies.training._launches.needs import needs_of
+from keras_strategies.training._launches.step_driver import StepDriver
 from tests.training.models import BACKEND, BATCH, candidates, data, plan_for
 
 pytestmark = pytest.mark.skipif(BACKEND == "torch", reason="Torch has no launches")
@@ -294,6 +303,172 @@ def test_hooks_are_read():
     assert needs_of([lambdas]).logged
     bound = keras.callbacks.LambdaCallback(on_train_batch_end=_model().reset_metrics)
     assert needs_of([bound]).stepwise
+
+
+class Knob:
+    """An object of the user's with a part of the training in it."""
+
+    __slots__ = ("held",)
+
+    def __init__(self, held):
+        self.held = held
+
+    def turn(self, value):
+        self.held[0].assign(value)
+
+
+class Watch:
+    def tick(self):
+        import time
+
+        return time.perf_counter()
+
+
+def test_hooks_are_read_with_what_they_reach():
+    rate, numbers = keras.Variable(0.1), collections.deque(maxlen=3)
+
+    class Attribute(keras.callbacks.Callback):
+        def __init__(self, knob):
+            super().__init__()
+            self.knob = knob
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.knob.turn(logs["loss"])
+
+    class OfTheClass(keras.callbacks.Callback):
+        target = [[{"rate": rate}]]
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.target[0][0]["rate"].assign(batch)
+
+    class Computed(keras.callbacks.Callback):
+        @property
+        def target(self):
+            return rate
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.target.assign(batch)
+
+    class Raising(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if logs["loss"] > 9:
+                raise RuntimeError
+
+    class Timing(keras.callbacks.Callback):
+        watch = Watch()
+
+        def on_train_batch_end(self, batch, logs=None):
+            numbers.append(self.watch.tick())
+
+    class Records(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.log = {"seen": collections.deque(range(60_000))}
+            self.file = io.StringIO()
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.log["seen"].append(json.dumps(float(logs["loss"])))
+            self.file.write(f"{np.mean(self.log['seen'][-1])}")
+
+    def default(batch, logs, target=rate):
+        target.assign(batch)
+
+    module = types.ModuleType("knobs")
+    module.knob = Knob([rate])
+
+    def through_a_module(batch, logs):
+        import knobs
+
+        knobs.knob.turn(batch)
+
+    weak, queue = weakref.ref(rate), collections.deque([rate])
+    functions = [
+        default,
+        through_a_module,
+        lambda batch, logs: queue[0].assign(batch),
+        lambda batch, logs: weak().assign(batch),
+        functools.partial(default, logs=None),
+    ]
+    acting = [Attribute(Knob([rate])), OfTheClass(), Computed(), Raising(), Timing()]
+    acting += [
+        keras.callbacks.LambdaCallback(on_train_batch_end=item) for item in functions
+    ]
+    with unittest.mock.patch.dict(sys.modules, knobs=module):
+        for callback in acting:
+            hook = callback.on_train_batch_end
+            assert not hook_analysis.only_reads_logs(callback, hook), hook
+    records = Records()
+    assert hook_analysis.only_reads_logs(records, records.on_train_batch_end)
+    assert needs_of([Attribute(Knob(["no variable"]))]).logged
+
+
+@pytest.mark.filterwarnings("ignore:Before may act")
+def test_an_error_in_a_hook_leaves_the_newest_weights():
+    class Broken(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 5:
+                logs["absent"]
+
+    class Before(Broken):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 5:
+                self.model.absent  # noqa: B018
+
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+    for kind in (Broken, Before):
+        with pytest.raises((KeyError, AttributeError), match="absent"):
+            fit(EPOCH, lambda kind=kind: [kind()])
+        weights = [keras.ops.convert_to_numpy(w) for w in _model().weights]
+        assert all(np.isfinite(value).all() for value in weights)
+        assert int(_model().optimizer.iterations) >= 5
+    fit(EPOCH, list)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="the state is in arguments on JAX only")
+def test_an_interrupt_leaves_the_newest_weights(monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    places = [
+        (loop_jax, "int"),  # where a launch waits for its program
+        (StepDriver, "_replay"),
+        (loop_jax, "rows_of_batch"),  # while it is traced
+    ]
+    for owner, name in places:
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, interrupted, raising=False)
+            with pytest.raises(KeyboardInterrupt):
+                fit(EPOCH, lambda: [Losses()])
+        steps = 0 if name == "rows_of_batch" else 9
+        assert int(_model().optimizer.iterations) == steps
+        assert np.isfinite(_model().get_weights()[0]).all()
+
+
+def test_hooks_every_few_steps():
+    """`steps_per_execution` is as in plain `fit`, where hooks depend on it."""
+    x, y = data(40)
+
+    def trained(planned):
+        keras.utils.set_random_seed(2)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss, steps_per_execution=2)
+        if planned:
+            plan_for(model, {"x": x, "y": y}, EPOCH)
+        reader = Losses()
+        rate = callbacks.CosineDecayScheduler(decay_steps=9, update="batch")
+        given = {"batch_size": BATCH, "verbose": 0, "shuffle": False}
+        model.fit(x, y, callbacks=[reader, rate], **given)
+        return model.get_weights(), [str(item)[:2] for item in reader.seen]
+
+    expected = trained(False)
+    with pytest.warns(UserWarning, match="steps_per_execution=2"):
+        found = trained(True)
+    assert found[1] == expected[1]
+    for value, wanted in zip(found[0], expected[0], strict=True):
+        np.testing.assert_allclose(value, wanted, atol=1e-5)
 
 
 def test_kinds_of_callbacks():

@@ -273,6 +273,131 @@ def test_strings_run_as_a_graph():
     assert set(predict.programs.values()) == {"graph"}
 
 
+def test_an_index_out_of_range_is_noticed_as_by_predict():
+    layers = [keras.Input((3,), dtype="int32"), keras.layers.Embedding(5, 2)]
+    model = keras.Sequential([*layers, keras.layers.Flatten()])
+    predict, x = training.predictor(model), np.ones((4, 3), "int32")
+    predict(x)
+    x[1, 1] = 7
+    if BACKEND == "jax":  # where `predict` gives NaN as well
+        assert np.isnan(predict(x)).any()
+        return
+    with pytest.raises(Exception, match="out of range|indices"):
+        predict(x)
+
+
+@pytest.mark.tensorflow
+def test_checks_of_a_layer_are_kept():
+    import tensorflow as tf
+
+    class Checked(keras.layers.Layer):
+        def call(self, x):
+            with tf.control_dependencies([tf.debugging.assert_less(x, 10.0)]):
+                return tf.identity(x)
+
+    predict = training.predictor(keras.Sequential([keras.Input((6,)), Checked()]))
+    predict(_rows(4))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        predict(_rows(4) + 20)
+
+
+@pytest.mark.parametrize("read", ["int", "item", "tolist", "numpy", "len"])
+def test_values_that_python_reads_are_not_those_of_the_first_call(read):
+    if BACKEND != "torch":
+        pytest.skip("Python cannot read values in a program")
+    reads = {
+        "int": lambda x: int((x > 0).sum()),
+        "item": lambda x: x.sum().item(),
+        "tolist": lambda x: sum(x.sum(1).tolist()),
+        "numpy": lambda x: float(x.sum().numpy()),
+        "len": lambda x: len((x > 0).nonzero()),
+    }
+
+    class Reading(keras.layers.Layer):
+        def call(self, x):
+            return x * reads[read](x)
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor(x.shape, x.dtype)
+
+    model = keras.Sequential([keras.Input((6,)), Reading()])
+    predict = training.predictor(model)
+    for x in (_rows(4), np.abs(_rows(4)), -np.abs(_rows(4))):
+        np.testing.assert_allclose(predict(x), _plain(model, x), rtol=1e-4, atol=1e-4)
+
+
+def test_state_that_the_first_call_leaves_as_it_is():
+    class Positives(keras.layers.Layer):
+        def build(self, shape):
+            self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x):
+            self.count.assign_add(keras.ops.sum(keras.ops.cast(x > 0, "float32")))
+            return x + self.count
+
+    first, second = (keras.Sequential([keras.Input((6,)), Positives()]) for _ in "ab")
+    predict = training.predictor(first)
+    for sign in (-1, -1, 1, 1):
+        x = sign * np.abs(_rows(3))
+        np.testing.assert_allclose(predict(x), second.predict_on_batch(x), atol=1e-5)
+
+
+def test_dropout_of_inference_is_drawn_afresh():
+    class Always(keras.layers.Dropout):
+        def call(self, inputs, training=None):
+            return super().call(inputs, training=True)
+
+    predict = training.predictor(keras.Sequential([keras.Input((60,)), Always(0.5)]))
+    x = np.ones((3, 60), "float32")
+    assert len({predict(x).tobytes() for _ in range(3)}) == 3
+
+
+def test_outputs_without_rows():
+    class Prototypes(keras.layers.Layer):
+        def build(self, shape):
+            self.rows = self.add_weight(shape=(7, 6))
+
+        def call(self, x):
+            rows = keras.ops.convert_to_tensor(self.rows)
+            gram = keras.ops.matmul(x, keras.ops.transpose(rows))
+            return gram, rows, keras.ops.sum(rows)
+
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, Prototypes()(inputs))
+    predict = training.predictor(model, batch_size=8)
+    for rows in (4, 4, 3, 3, 7, 7, 5):
+        x = _rows(rows)
+        direct = map(keras.ops.convert_to_numpy, model(x))
+        for ours, plain in zip(predict(x), direct, strict=True):
+            np.testing.assert_allclose(ours, plain, atol=1e-5)
+    with pytest.raises(ValueError, match="without rows"):
+        predict(_rows(9))
+
+
+def test_compile_and_an_added_layer_are_seen():
+    model = _mlp()
+    model.compile("sgd", "mse")
+    predict, x = training.predictor(model), _rows(4)
+    predict(x)
+    predict(x)
+    model.layers[0].activation = keras.activations.tanh
+    model.compile("sgd", "mse")
+    np.testing.assert_allclose(predict(x), _plain(model, x), atol=1e-5)
+    model.add(keras.layers.Activation("relu"))
+    assert predict(x).min() == 0
+
+
+@pytest.mark.tensorflow
+def test_no_rows_of_strings_and_ragged_inputs():
+    import tensorflow as tf
+
+    layer = keras.layers.TextVectorization(vocabulary=["a", "b"], output_mode="count")
+    model = keras.Sequential([keras.Input((1,), dtype="string"), layer])
+    assert training.predictor(model)(np.zeros((0, 1), object)).shape == (0, 3)
+    with pytest.raises(TypeError, match="to_tensor"):
+        training.predictor(_mlp())(tf.ragged.constant([[1.0], [2.0, 3.0]]))
+
+
 def test_bad_arguments():
     with pytest.raises(TypeError, match="model"):
         training.predictor("model")

@@ -291,3 +291,32 @@ def test_another_number_of_rows_needs_no_new_program(candidate):
     np.testing.assert_allclose(found, expected, atol=1e-5)
     if BACKEND == "tensorflow":  # JAX compiles each size of a partial batch
         assert len(set(counts[2:])) == 1
+
+
+@pytest.mark.tensorflow
+def test_a_partial_batch_draws_the_numbers_of_xla():
+    """Those of XLA are others than those of a graph; no attribute tells who draws."""
+
+    class Noise(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.seeds = [{"a": keras.random.SeedGenerator(5)}]
+
+        def call(self, inputs, training=None):
+            seed = self.seeds[0]["a"]
+            noise = keras.random.normal(keras.ops.shape(inputs), seed=seed)
+            return inputs + noise if training else inputs
+
+    x, y = data(BATCH + 3)
+
+    def trained(planned):
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((6,))
+        model = keras.Model(inputs, keras.layers.Dense(3)(Noise()(inputs)))
+        model.compile("sgd", SPARSE, jit_compile=True)
+        if planned:
+            plan_for(model, {"x": x, "y": y}, "xla-epoch")
+        model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+        return model.get_weights()[0]
+
+    np.testing.assert_allclose(trained(True), trained(False), atol=1e-6)

@@ -150,8 +150,8 @@ _STATE = (
 
 
 def _state_names(state):
-    """What the parts of a state are: that of `evaluate` has no optimizer."""
-    return _STATE if len(state) == len(_STATE) else (*_STATE[:2], _STATE[3])
+    """What the parts of a state are: `evaluate` has no optimizer, `predict` weights."""
+    return {4: _STATE, 3: (*_STATE[:2], _STATE[3]), 2: _STATE[:2]}[len(state)]
 
 
 def lay_down_state(model: keras.Model, state: Any) -> None:
@@ -162,6 +162,16 @@ def lay_down_state(model: keras.Model, state: Any) -> None:
     """
     model._jax_state = dict(zip(_state_names(state), state, strict=True))
     model._jax_state_synced = False
+
+
+def put_back_state(model: keras.Model, state: Any) -> None:
+    """Assigns a state of JAX's `fit`, `evaluate` or `predict` to the variables.
+
+    At an error, after which they would stay empty: what Keras puts back is the state
+    before the call that failed, which may be given away already. Keras 3.12 to 3.15.
+    """
+    lay_down_state(model, state)
+    model.jax_state_sync()
 
 
 def take_up_state(model: keras.Model, state: Any) -> Any:

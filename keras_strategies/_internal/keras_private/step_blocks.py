@@ -310,6 +310,13 @@ def auto_jit_compile(model):
     return model._resolve_auto_jit_compile()
 
 
+def runs_eagerly(model: keras.Model) -> bool:
+    """Whether Python runs each step of a model. Keras 3.12 to 3.15."""
+    if keras.backend.backend() == "jax":
+        return model.run_eagerly or not model.jit_compile
+    return model.run_eagerly
+
+
 def is_distributed(model: keras.Model) -> bool:
     """Whether training is spread over devices. Keras 3.12 to 3.15."""
     if keras.backend.backend() == "tensorflow":

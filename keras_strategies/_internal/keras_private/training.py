@@ -48,6 +48,15 @@ def compile_arguments(model):
     return dict(model._compile_config.config)
 
 
+def compiled_parts(model: keras.Model) -> tuple[Any, Any]:
+    """Objects that `compile`, and `add` of a Sequential model, make anew.
+
+    They tell a caller that keeps compiled functions, as Keras's own are dropped then.
+    Nothing public changes with each `compile`. Keras 3.12 to 3.15.
+    """
+    return getattr(model, "_compile_config", None), getattr(model, "_functional", None)
+
+
 def compiled_metrics(model):
     """The metrics of a compiled model, one by one.
 

@@ -11,6 +11,8 @@ import keras
 from keras_strategies._internal import checks, keras_private, traversal
 
 _HALF_PRECISION = ("float16", "bfloat16")
+# What LiteRT's kernels do not compute in.
+_NOT_FLOAT32 = (*_HALF_PRECISION, "float64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,7 @@ def input_specs(model: keras.Model, example: Any = None) -> tuple[Any, list[Spec
         names.add(name)
         dtype = keras.backend.standardize_dtype(spec.dtype)
         # Devices feed float32; LiteRT has no half precision arithmetic.
-        dtype = "float32" if dtype in _HALF_PRECISION else dtype
+        dtype = "float32" if dtype in _NOT_FLOAT32 else dtype
         specs.append(Spec(name, (batch_size, *spec.shape[1:]), dtype))
     return structure, specs
 
@@ -188,21 +190,33 @@ def call_model(
     return named_outputs(model, model(*arguments, training=False))
 
 
+class _Float32Compute(keras.DTypePolicy):
+    """Computes in float32, whatever the variables are: a layer then casts them."""
+
+    def __init__(self, variable_dtype: str) -> None:
+        super().__init__("float32")
+        self.dtype_of_variables = variable_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        return self.dtype_of_variables
+
+
 @contextlib.contextmanager
 def float32_compute(model: keras.Model) -> Iterator[bool]:
-    """Lets every half precision layer compute in float32 inside the block.
+    """Lets every half or double precision layer compute in float32 inside the block.
 
-    LiteRT's kernels have no float16 or bfloat16 arithmetic; the variables of a
-    mixed precision model are float32 anyhow.
+    LiteRT's kernels have no float16, bfloat16 or float64 arithmetic; the variables of
+    a mixed precision model are float32 anyhow.
     """
     changed = []
     try:
         for layer in [*traversal.all_layers(model), model]:
             policy = layer.dtype_policy
-            is_half = policy.compute_dtype in _HALF_PRECISION
-            if is_half and policy.quantization_mode is None:
+            is_other = policy.compute_dtype in _NOT_FLOAT32
+            if is_other and policy.quantization_mode is None:
                 changed.append((layer, policy))
-                layer.dtype_policy = "float32"
+                layer.dtype_policy = _Float32Compute(policy.variable_dtype)
         yield bool(changed)
     finally:
         for layer, policy in changed:
@@ -213,6 +227,18 @@ def computes_in_half_precision(model: keras.Model) -> bool:
     """Whether any layer computes in float16 or bfloat16."""
     layers = [*traversal.all_layers(model), model]
     return any(x.dtype_policy.compute_dtype in _HALF_PRECISION for x in layers)
+
+
+def computes_in_float64(model: keras.Model) -> bool:
+    """Whether any layer computes in float64."""
+    layers = [*traversal.all_layers(model), model]
+    return any(x.dtype_policy.compute_dtype == "float64" for x in layers)
+
+
+def float8_layers(model: keras.Model) -> list[str]:
+    """Names of the layers that Keras's own quantization rounds to float8."""
+    layers = traversal.all_layers(model)
+    return [x.name for x in layers if x.dtype_policy.quantization_mode == "float8"]
 
 
 def rounds_activations(model: keras.Model) -> bool:

@@ -1,7 +1,8 @@
 """State of a model that a call may change, kept as it was."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,22 +11,54 @@ from keras_strategies._internal import traversal
 
 
 @contextlib.contextmanager
-def preserved_state(model: keras.Model) -> Iterator[None]:
-    """Gives every variable that is not trained its value back after the block.
+def preserved_state(model: keras.Model) -> Iterator[Callable[[], bool]]:
+    """Gives every variable its value back after the block.
 
     A call moves the state of stateful recurrent layers, the seeds of random ones,
-    counters, and the statistics of a normalization that is called in training mode.
-    Trained weights are changed by no call and are not copied.
+    counters, and the statistics of a normalization that is called in training mode; a
+    layer may have made such a variable without saying that it is not trained, or as a
+    `tf.Variable`, which Keras does not know.
+
+    Yields a function that gives them back at once and returns whether any had moved.
     """
     before = [
         (variable, np.array(keras.ops.convert_to_numpy(variable.value)))
         for variable in traversal.all_variables(model)
-        if not variable.trainable
     ]
-    try:
-        yield
-    finally:
+    foreign = [(x, np.array(x.numpy())) for x in _tensorflow_variables(model)]
+
+    def restore() -> bool:
+        moved = False
         for variable, value in before:
             now = keras.ops.convert_to_numpy(variable.value)
-            if not np.array_equal(now, value, equal_nan=value.dtype.kind == "f"):
+            if not _is_same(now, value):
                 variable.assign(value)
+                moved = True
+        for variable, value in foreign:
+            if not _is_same(variable.numpy(), value):
+                variable.assign(value)
+                moved = True
+        return moved
+
+    try:
+        yield restore
+    finally:
+        restore()
+
+
+def _is_same(now, value):
+    return np.array_equal(now, value, equal_nan=value.dtype.kind == "f")
+
+
+def _tensorflow_variables(model: keras.Model) -> list[Any]:
+    """Variables of TensorFlow that are attributes of layers."""
+    if keras.backend.backend() != "tensorflow":
+        return []
+    import tensorflow as tf
+
+    return [
+        value
+        for layer in [model, *traversal.all_layers(model)]
+        for value in vars(layer).values()
+        if isinstance(value, tf.Variable)
+    ]

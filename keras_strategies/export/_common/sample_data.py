@@ -166,6 +166,14 @@ def _validated(name, value, spec):
     if kind in "iu" and value.dtype.kind == "f" and (value != np.round(value)).any():
         rule = f"`{name}` for input '{spec.name}' must hold whole numbers"
         checks.fail(rule, dtype=str(value.dtype), wanted=spec.dtype)
+    if kind in "iub" and value.size:
+        # A cast would wrap around without a word.
+        limits = np.iinfo(spec.dtype) if kind != "b" else None
+        smallest, largest = (0, 1) if limits is None else (limits.min, limits.max)
+        low, high = value.min(), value.max()
+        if low < smallest or high > largest or (kind == "b" and (value % 1).any()):
+            rule = f"`{name}` for input '{spec.name}' must fit into {spec.dtype}"
+            checks.fail(rule, smallest=low.item(), largest=high.item())
     return np.ascontiguousarray(value.astype(spec.dtype))
 
 

@@ -62,6 +62,8 @@ class ExportJob(ModelConverter):
     def prepare(self, representative_data: Any, verify: Any) -> None:
         """Checks the data and runs the Keras model; starts no worker."""
         model = self.model
+        if names := model_signature.float8_layers(model):
+            raise ExportError(_messages.float8_message(names), "conversion")
         normalization = (self.metadata or {}).get("normalization")
         if representative_data is not None:
             self.representative = sample_data.named_samples(
@@ -86,7 +88,10 @@ class ExportJob(ModelConverter):
             names = quantized.unset_ranges(model)
             self.warnings += _messages.unset_ranges_warnings(names)
         if self.metric_constraint is not None:
-            self.metric_constraint.check_size(sample_data.num_samples(self.samples))
+            self.metric_constraint = self.metric_constraint.validate(
+                sample_data.num_samples(self.samples), self.reference
+            )
+        self.criteria.check_names(list(self.reference))
         self.spans = output_spans(model, self.reference, self.criteria.output_kind)
         self._look_at_pixels()
         labels = labels_by_output(
@@ -95,19 +100,25 @@ class ExportJob(ModelConverter):
             list(self.reference),
             sample_data.num_samples(self.samples),
         )
-        limits = self.criteria.limits
+        self.criteria = dataclasses.replace(
+            self.criteria,
+            limits=self._limits(),
+            labels=labels,
+            class_names=(self.metadata or {}).get("labels") or (),
+        )
+
+    def _limits(self):
+        """The limits of the mode, loosened by how the Keras model itself computes."""
+        model, limits = self.model, self.criteria.limits
         if model_signature.computes_in_half_precision(model):
             # The reference itself has outputs of 11 bits or fewer.
             limits = limits.loosened(loosest(["float16"]))
             self.warnings.append(_messages.HALF_PRECISION_WARNING)
+        if model_signature.computes_in_float64(model):
+            self.warnings.append(_messages.FLOAT64_WARNING)
         if model_signature.rounds_activations(model):
             limits = limits.loosened(loosest(["dynamic"]))
-        self.criteria = dataclasses.replace(
-            self.criteria,
-            limits=limits,
-            labels=labels,
-            class_names=(self.metadata or {}).get("labels") or (),
-        )
+        return limits
 
     def _look_at_pixels(self):
         """Notes which inputs take pixels as they are, as readers need to know."""

@@ -22,6 +22,14 @@ HALF_PRECISION_WARNING = (
     "The model computes in half precision; the artifact computes in float32, as "
     "LiteRT has no half precision arithmetic."
 )
+FLOAT64_WARNING = (
+    "The model computes in float64; the artifact computes in float32, as LiteRT has no "
+    "arithmetic of double precision."
+)
+_FIXED_IMAGES = (
+    "give the images a fixed size, keras.Input((height, width, channels)), without "
+    "pad_to_aspect_ratio, which computes it at run time"
+)
 # Start of an operation's name -> what to do about it.
 _FLEX_FIXES = {
     "Cumprod": "give the axis of the product a fixed size, or for positive x take "
@@ -35,12 +43,17 @@ _FLEX_FIXES = {
     "MatrixDeterminant": "write out the determinant of small matrices",
     "MatrixInverse": "write out the inverse of small matrices",
     "Qr": "compute decompositions outside of the model",
-    "Resize": "give the images a fixed size, keras.Input((height, width, channels))",
+    "Random": "leave what is drawn at random out at inference, or give it to the model "
+    "as an input",
+    "Resize": _FIXED_IMAGES,
     "Roll": "give shift and axis as constants, or join slices with "
     "keras.ops.concatenate",
-    "ScaleAndTranslate": "give the images a fixed size, keras.Input((height, width, "
-    "channels))",
+    "ScaleAndTranslate": _FIXED_IMAGES,
+    "SpaceToBatchND": "dilate images only: in three dimensions use no dilation, "
+    "a larger kernel or strides",
     "SparseCross": "cross the features outside of the model",
+    "StatelessRandom": "leave what is drawn at random out at inference, or give it to "
+    "the model as an input",
     "Svd": "compute decompositions outside of the model",
     "TensorList": "pass batch_size=1 for recurrent layers, or build them with "
     "unroll=True",
@@ -219,6 +232,15 @@ def forgotten_arguments_message(
     )
 
 
+def float8_message(names: Sequence[str]) -> str:
+    """Of layers that no device has arithmetic for."""
+    return (
+        f"Keras's float8 quantization of {list(names)[:5]} cannot be exported: LiteRT "
+        'has no float8. Export the float model, with quantization="int8" or "float16" '
+        "for a small file."
+    )
+
+
 def trace_failed_message(model: keras.Model, error: Exception) -> str:
     """The model cannot be traced."""
     text = (
@@ -295,6 +317,8 @@ def _flex_message(model, ops, named_layers):
         fixes.append("take text preprocessing out of the model")
     if not fixes and looping_layers(model):
         fixes.append(_FLEX_FIXES["TensorList"])
+    if model_signature.computes_in_float64(model):
+        fixes.append('build the model in float32, keras.config.set_floatx("float32")')
     fixes = list(dict.fromkeys(fixes)) or [
         "compute them outside of the model, or write the layers that use them with "
         "other operations of keras.ops"

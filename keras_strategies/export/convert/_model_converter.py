@@ -27,6 +27,9 @@ from keras_strategies.export.convert._substitutes.substitutes import SUBSTITUTES
 # Modes that only litert-quantizer has: one for each layer, and int4 weights.
 _RULE_MODES = (None, "int4_weights")
 
+# Operations that the converter takes in most forms only, and breaks at in others.
+_BREAKING_OPS = ("Einsum",)
+
 
 @dataclasses.dataclass
 class ModelConverter:
@@ -221,6 +224,12 @@ class ModelConverter:
                 return
             except ExportError as error:
                 is_flex = error.reason == "flex"
+                # Some that LiteRT has in principle break the converter.
+                breaks = [op for op in _BREAKING_OPS if f'"{op}:"' in str(error)]
+                if error.reason == "conversion" and self._replace_unsupported_ops(
+                    breaks
+                ):
+                    continue
                 if is_flex and self._replace_unsupported_ops(error.details["ops"]):
                     continue
                 if is_flex and self.allow_flex:

@@ -141,9 +141,7 @@ def uses_learned_ranges(
         name = quantization.uniform or "int8"
         checks.fail(
             f'`quantization="{name}"` needs `representative_data`',
-            fix="Pass 100 to 500 inputs as in use, for example "
-            f'to_tflite(model, path, quantization="{name}", '
-            "representative_data=x_train[:200]).",
+            fix="Give 100 to 500 inputs as in use, such as x_train[:200].",
             representative_data=None,
         )
     return False

@@ -173,7 +173,7 @@ def _verdicts(job):
     artifact = job.create_artifact(job.quantization, "judged")
     actual, _ = job.run_artifact(artifact, job.samples, timed=False)
     figures = _outputs.compare_outputs(job.reference, actual, job.spans, job.criteria)
-    job.warnings += _outputs.warnings(figures)
+    job.warnings += _outputs.warnings(figures, "data")
     return figures["verdicts"]
 
 

@@ -52,7 +52,11 @@ def class_measures(
     base = truth.mean(axis=0)
     # Losses and metrics scale probabilities to a sum of one; others read them as they
     # are. A file must be right for both.
-    brier = max(_brier_lost(p, q, truth), _brier_lost(p, _scaled(q), truth))
+    scaled = _scaled(p)
+    brier = max(
+        _brier_lost(p, q, truth),
+        _brier_lost(scaled, _scaled(q), scaled if truth is p else truth),
+    )
     # By the Brier score of one that always answers the frequencies, 1 - sum of their
     # squares (Brier, 1950); the floor is for a class that hardly has another beside it.
     skill = 100 * brier / max(1 - float(np.square(base).sum()), 0.02)
@@ -68,6 +72,7 @@ def _brier_lost(p, q, truth):
 
 
 def _scaled(q):
+    q = np.maximum(q, 0.0)
     return q / np.maximum(q.sum(axis=1, keepdims=True), 1e-9)
 
 

@@ -117,7 +117,8 @@ def compare(
     inputs, labels = _split_labels(data, len(specs))
     samples = sample_data.named_samples("data", inputs, specs)
     count = sample_data.num_samples(samples)
-    reference = _reference.reference_outputs(model, structure, samples)
+    batch_size = _fixed_batch(artifact)
+    reference = _reference.reference_outputs(model, structure, samples, batch_size)
     mode = quantization or _mode_of_file(artifact)
     limits = MODE_LIMITS[mode]
     if model_signature.computes_in_half_precision(model):
@@ -130,6 +131,7 @@ def compare(
         labels=labels_by_output("data", labels, list(reference), count),
         class_names=(artifact.metadata or {}).get("labels") or (),
     )
+    criteria.check_names(list(reference))
     spans = output_spans(model, reference, output_kind)
     actual = _artifact_outputs(artifact, samples, specs, reference)
     figures = _outputs.compare_outputs(reference, actual, spans, criteria)
@@ -139,7 +141,7 @@ def compare(
         path=artifact.path,
         samples=count,
         quantization=mode,
-        warnings=tuple(_outputs.warnings(figures)),
+        warnings=tuple(_outputs.warnings(figures, "data")),
         **figures,
     )
 
@@ -163,18 +165,43 @@ def _artifact_outputs(artifact, samples, specs, reference):
         {spec.name: list(spec.shape) for spec in specs},
         {name: entry["shape"] for name, entry in signature["inputs"].items()},
     )
-    outputs = artifact.predict(
-        {names[name]: values for name, values in samples.items()}, verbose=0
-    )
-    if not isinstance(outputs, dict):
-        [name] = signature["outputs"]
-        outputs = {name: outputs}
+    for spec in specs:
+        taken = list(signature["inputs"][names[spec.name]]["shape"])
+        fits = len(taken) == len(spec.shape) and all(
+            a == b or a in (None, -1) or b is None
+            for a, b in zip(taken[1:], spec.shape[1:], strict=True)
+        )
+        if not fits:
+            raise ExportError(
+                f"The file takes '{names[spec.name]}' of shape {taken}, the Keras "
+                f"model '{spec.name}' of shape {list(spec.shape)}: it is of another "
+                "model.",
+                "disagreement",
+            )
+    # In the batches of the reference: outputs without a batch axis and the state of a
+    # model depend on them, so that `predict` would not do.
+    size = _fixed_batch(artifact) or 1
+    feed = {names[name]: values for name, values in samples.items()}
+    parts = [
+        sample_data.rows_of_batch(
+            artifact.run(artifact.default_signature, **batch), size, count
+        )
+        for batch, count in sample_data.full_batches(feed, size)
+    ]
+    outputs = sample_data.join_samples(parts)
     names = _match_names(
         "outputs",
         {name: list(value.shape) for name, value in reference.items()},
         {name: list(value.shape) for name, value in outputs.items()},
     )
     return {name: outputs[match] for name, match in names.items()}
+
+
+def _fixed_batch(artifact):
+    """The batch size that the file fixes, or None."""
+    inputs = artifact.signatures[artifact.default_signature]["inputs"].values()
+    sizes = [entry["shape"][0] for entry in inputs if len(entry["shape"])]
+    return next((size for size in sizes if size is not None), None)
 
 
 def _match_names(

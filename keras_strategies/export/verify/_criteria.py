@@ -87,6 +87,15 @@ class Criteria:
         """Whether the user asked for the file whatever its verdict is."""
         return self.min_agreement == 0
 
+    def check_names(self, outputs: Sequence[str]) -> None:
+        """Refuses limits of outputs that there are not: they would limit nothing."""
+        if not isinstance(self.max_loss, Mapping):
+            return
+        unknown = sorted(set(map(str, self.max_loss)) - set(outputs))
+        if unknown:
+            rule = f"`max_loss` must have output names as keys, of {list(outputs)}"
+            checks.fail(rule, keys=unknown)
+
     def limit(self, name: str) -> float:
         """Largest loss of one output that passes."""
         limit = self.max_loss

@@ -103,7 +103,10 @@ def _reason(measure, limit, is_mixed, span):
     text = measure.text[0].upper() + measure.text[1:]
     if is_mixed:
         text += f" ({span.kind}, channels {span.start} to {span.stop - 1})"
-    ratio = measure.value / limit if limit else np.inf
+    if not limit:
+        end = "which is" if measure.value <= 0 else "where"
+        return f"{text}, {end} no loss{'' if measure.value <= 0 else ' is allowed'}."
+    ratio = measure.value / limit
     if measure.value <= limit:
         return f"{text}: {max(ratio, 0.0):.2g} of what is allowed."
     return f"{text}: {ratio:.3g} times what is allowed."
@@ -174,11 +177,16 @@ class _SpanJudgement:
 
     @functools.cached_property
     def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
-        """The reference and the artifact's values as probabilities."""
-        change: Callable[[np.ndarray], np.ndarray] = {
+        """The reference and the artifact's values as probabilities.
+
+        What the file gives beyond 0 and 1 stays: clipped, ten would be a sure yes.
+        """
+        change: Callable[[np.ndarray], np.ndarray] | None = {
             "logits": softmax,
             "binary_logits": sigmoid,
-        }.get(self.span.kind, lambda x: np.clip(x, 0.0, 1.0))
+        }.get(self.span.kind)
+        if change is None:
+            return np.clip(self.reference, 0.0, 1.0), self.actual
         return change(self.reference), change(self.actual)
 
     def _ask_labels(self):
@@ -280,6 +288,12 @@ class _SpanJudgement:
         kind, channels = self.span.kind, shape[-1] if len(shape) > 1 else 1
         positions = shape[:-1] if len(shape) > 1 else shape
         is_numeric = labels.dtype.kind in "biuf" and labels.shape[:1] == shape[:1]
+        if is_numeric and labels.dtype.kind == "f" and not np.isfinite(labels).all():
+            self.notes.append(
+                "The labels hold NaN or infinity: it was judged without them. Leave "
+                "samples without a label out."
+            )
+            return None
         if is_numeric and labels.size == np.prod(shape) and kind != "embedding":
             return as_rows(labels, channels, self.rows_drawn)[:, columns]
         if is_numeric and not is_mixed and labels.size == np.prod(positions):
@@ -288,11 +302,19 @@ class _SpanJudgement:
                 return flat[:, 0]
             classes = flat[:, 0].astype(int)
             is_class = (classes >= 0) & (classes < channels)
-            if kind in ("probabilities", "logits") and is_class.all():
-                return np.eye(channels)[classes]
+            if kind in ("probabilities", "logits"):
+                if is_class.all():
+                    return np.eye(channels)[classes]
+                self.notes.append(
+                    f"The labels hold classes from {classes.min()} to {classes.max()}, "
+                    f"the output 0 to {channels - 1}: it was judged without them."
+                )
+                return None
+        is_text = labels.dtype.kind not in "biuf"
+        received = f"type {labels.dtype}" if is_text else f"shape {labels.shape}"
         self.notes.append(
-            f"Labels of shape {labels.shape} do not fit an output of shape {shape} of "
-            f"kind {kind}: it was judged without them."
+            f"Labels of {received} do not fit an output of shape {shape} of kind "
+            f"{kind}: it was judged without them."
         )
         return None
 

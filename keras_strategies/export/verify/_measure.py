@@ -32,6 +32,8 @@ CHANNEL_VARIANCE = 5.0
 LOOSE_VARIANCE = 4.0
 # Loss of similarity to the nearest neighbour, as a fraction of its distance.
 NEIGHBOUR = 0.05
+# Error of the length of embeddings that all have the same in Keras, relative to it.
+NORM = 0.1
 # Fewest samples on which a class is judged.
 MIN_CLASS = 5
 # A measure of what no threshold has to weigh: a constant, a class that is gone.

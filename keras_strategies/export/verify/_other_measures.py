@@ -10,6 +10,7 @@ from keras_strategies.export.verify._measure import (
     MAX_NEIGHBOURS,
     MIN_CLASS,
     NEIGHBOUR,
+    NORM,
     Measure,
     random_rows,
 )
@@ -29,17 +30,17 @@ def embedding_measures(
         truth: Class of each sample. Defaults to `None`, without.
     """
     reference, actual, truth = random_rows(MAX_NEIGHBOURS, reference, actual, truth)
+    measures = _norm_measures(reference, actual)
     reference, actual = _normalized(reference), _normalized(actual)
     if len(reference) < 3:
         lost = 1 - float((reference * actual).sum(axis=1).mean())
         text = f"the cosine to Keras's embeddings is {1 - lost:.4f}"
-        return [Measure("cosine", lost / 0.02, text)]
+        return [*measures, Measure("cosine", lost / 0.02, text)]
     similarity = reference @ reference.T
     rows = np.arange(len(reference))
     nearest = _nearest(similarity)
     best = similarity[rows, nearest]
     distance = max(float((1 - best).mean()), 1e-6)
-    measures = []
     galleries = {"its own": actual @ actual.T, "Keras's": actual @ reference.T}
     for name, scores in galleries.items():
         chosen = _nearest(scores)
@@ -56,6 +57,20 @@ def embedding_measures(
             text = f"{drop:.2f} points fewer nearest neighbours are of the same class"
             measures.append(Measure("retrieval", drop / ACCURACY, text))
     return measures
+
+
+def _norm_measures(reference, actual):
+    """Lengths, where Keras's are all the same: dot products rely on it.
+
+    Others are compared by the cosine, which has no use for a length.
+    """
+    before, after = (np.linalg.norm(x, axis=1) for x in (reference, actual))
+    usual = float(before.mean())
+    if usual == 0 or np.abs(before - usual).max() > 1e-2 * usual:
+        return []
+    error = float(np.sqrt(np.square(after / usual - before / usual).mean()))
+    text = f"the embeddings' lengths are off by {error:.3g} of Keras's"
+    return [Measure("norm", error / NORM, text)]
 
 
 def _normalized(values):

@@ -196,7 +196,10 @@ def _spans(name, values, said, loss, kinds):
         if sum(size for _, size in pairs) != width:
             rule = f"`output_kind` of '{name}' must have {width} channels in all"
             checks.fail(rule, output_kind=said)
-        return _said_spans(pairs)
+        spans = _said_spans(pairs)
+        for span in spans:
+            _validate_said(name, values, span)
+        return spans
     if values.dtype.kind not in "f":
         return (Span("integer", 0, width, "dtype"),)
     if kinds is None or sum(size for _, size in kinds) != width:
@@ -221,6 +224,39 @@ def _said_spans(pairs):
         spans.append(Span(kind, start, start + size, "user"))
         start += size
     return tuple(spans)
+
+
+def _validate_said(name, values, span):
+    """Refuses a meaning that Keras's values contradict: it would hide damage.
+
+    The softmax of one class is 1 whatever the file gives, and what lies outside of the
+    unit interval is no probability.
+    """
+    kind, width = span.kind, span.stop - span.start
+    if width < 2 and kind in ("probabilities", "logits", "embedding"):
+        fix = 'A single channel is "regression", or of yes or no: '
+        checks.fail(
+            f"`output_kind` '{kind}' must have two channels or more",
+            fix=fix + '"binary_probabilities", or "binary_logits" without a sigmoid.',
+            output=name,
+            channels=width,
+        )
+    part = values[..., span.start : span.stop] if values.ndim > 1 else values
+    low, high = float(part.min()), float(part.max())
+    received = {"output": name, "smallest": low, "largest": high}
+    if kind.endswith("probabilities") and (low < -1e-2 or high > 1 + 1e-2):
+        logits = kind.replace("probabilities", "logits")
+        checks.fail(
+            f"`output_kind` '{kind}' must have values of the Keras model in [0, 1]",
+            fix=f'Say "{logits}" of scores before the activation.',
+            **received,
+        )
+    if kind == "integer" and (part != np.round(part)).any():
+        checks.fail(
+            "`output_kind` 'integer' must have whole values of the Keras model",
+            fix='Say "regression".',
+            **received,
+        )
 
 
 def _kind_by_loss(loss, values, kind):

@@ -164,8 +164,13 @@ def refusals(figures: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def warnings(figures: Mapping[str, Any]) -> list[str]:
-    """Returns sentences on refused outputs, few samples and unused labels."""
+def warnings(figures: Mapping[str, Any], argument: str = "verify") -> list[str]:
+    """Returns sentences on refused outputs, few samples and unused labels.
+
+    Args:
+        figures: From `compare_outputs`.
+        argument: The argument that more samples are given as.
+    """
     sentences = refusals(figures)
     for name, verdict in figures["verdicts"].items():
         sentences += [f"Output '{name}': {note}" for note in verdict.notes]
@@ -173,6 +178,6 @@ def warnings(figures: Mapping[str, Any]) -> list[str]:
     if samples < FEW_SAMPLES:
         sentences.append(
             f"{samples} samples exclude only gross damage: give {ENOUGH_SAMPLES} real "
-            "ones as `verify` for a verdict within a point."
+            f"ones as `{argument}` for a verdict within a point."
         )
     return sentences

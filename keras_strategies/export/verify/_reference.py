@@ -33,7 +33,8 @@ def reference_outputs(
 
     The model's state is afterwards what it was: the file starts from it, too. An output
     without a batch axis, such as a mean over the batch or a constant, depends on the
-    batch: it is computed in the artifact's batches, one row each.
+    batch: it is computed in the artifact's batches, one row each. So are the outputs of
+    a model whose calls change its state.
 
     Args:
         model: The model.
@@ -47,15 +48,21 @@ def reference_outputs(
             are not finite.
     """
     try:
-        with model_state.preserved_state(model):
+        with model_state.preserved_state(model) as restore:
             size = model_signature.fixed_batch(model) or _call_size(samples)
             outputs = _predict(model, structure, samples, size, batch_size or 1)
+            if restore() and size != (batch_size or 1):
+                # A counter or a running mean counts calls: those of the artifact.
+                size = batch_size or 1
+                outputs = _predict(model, structure, samples, size, size)
     except Exception as error:
         message = _predict_failed_message(model, error)
         raise ExportError(message, "reference") from error
     names = _agreement.non_finite(outputs)
     if names:
-        raise ExportError(_non_finite_message(model, names), "reference")
+        has_nan = any(np.isnan(outputs[name]).any() for name in names)
+        message = _non_finite_message(model, names, has_nan)
+        raise ExportError(message, "reference")
     return outputs
 
 
@@ -110,17 +117,21 @@ def _predict_failed_message(model, error):
     )
 
 
-def _non_finite_message(model, names):
+def _non_finite_message(model, names, has_nan):
     broken = [
         variable.path
         for variable in model.weights
         if "float" in variable.dtype and not _is_finite(variable)
     ]
     weights = f" These weights are not finite: {broken[:5]}." if broken else ""
-    return (
-        f"The Keras model itself gives NaN or infinity in {names}.{weights} Restore "
-        "finite weights, or check the verification data, before exporting."
+    text = (
+        f"The Keras model itself gives {'NaN or ' if has_nan else ''}infinity in "
+        f"{names}.{weights} Restore finite weights, or check the verification data, "
+        "before exporting."
     )
+    if not has_nan and not broken:
+        text += " Where it means infinity, as for a masked score, write -1e9."
+    return text
 
 
 def _is_finite(variable):

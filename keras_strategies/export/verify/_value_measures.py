@@ -121,8 +121,10 @@ def denominators(values: np.ndarray, is_shared: bool = False) -> np.ndarray:
     """Returns the variance of each channel that its errors are measured against.
 
     Its own, with two exceptions. A nearly constant channel (a deviation below a
-    thousandth of its largest value) has no spread to speak of: it is measured
-    against 1 % of its size, or a tenth of the usual deviation. And among at
+    thousandth of its largest value) has no spread to speak of beside others that vary:
+    it is measured against 1 % of its size, or a tenth of the usual deviation. Where no
+    channel varies more, such as an air pressure in pascals, this spread is all that
+    the output says, down to what float32 holds: a ten-thousandth. And among at
     least eight channels of one scale, such as pixels, one that hardly varies is
     measured against three tenths of the usual deviation: the dark corner of an image
     is not judged by its own noise.
@@ -136,7 +138,7 @@ def denominators(values: np.ndarray, is_shared: bool = False) -> np.ndarray:
     deviation = np.nanstd(values, axis=0)
     size = np.nanmax(np.abs(values), axis=0)
     usual = float(np.median(deviation))
-    is_constant = deviation < 1e-3 * size
+    is_constant = ~_varies(deviation, size)
     floor = np.where(is_constant, np.maximum(0.01 * size, 0.1 * usual), 0.0)
     if len(size) >= MANY_CHANNELS:
         shared = np.full(len(size), 0.3 * usual)
@@ -152,12 +154,21 @@ def denominators(values: np.ndarray, is_shared: bool = False) -> np.ndarray:
     return np.where(result > 0, result, 1.0)
 
 
+def _varies(deviation, size):
+    """Which channels vary by more than a thousandth of their size.
+
+    Where none does: by more than a ten-thousandth.
+    """
+    varies = deviation > 1e-3 * size
+    return varies if varies.any() else deviation > 1e-4 * size
+
+
 def constant_channels(
     reference: np.ndarray, actual: np.ndarray, smallest: float = 0.0
 ) -> list[Measure]:
     """Channels that vary in Keras and are (nearly) constant in the artifact."""
     before, after = reference.std(axis=0), actual.std(axis=0)
-    varies = before > np.maximum(1e-3 * np.abs(reference).max(axis=0), smallest)
+    varies = _varies(before, np.abs(reference).max(axis=0)) & (before > smallest)
     if len(before) >= MANY_CHANNELS:
         varies &= before > 0.3 * np.median(before)
     lost = np.flatnonzero(varies & (after < 0.02 * before))

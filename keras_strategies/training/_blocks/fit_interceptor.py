@@ -54,7 +54,10 @@ from keras_strategies.training._blocks.step_functions import FUNCTIONS, StepFunc
 from keras_strategies.training._candidates import Candidate
 from keras_strategies.training._data.arrays import step_limit
 from keras_strategies.training._launches.callback_list import LaunchCallbackList
-from keras_strategies.training._launches.needs import has_batch_hooks
+from keras_strategies.training._launches.needs import (
+    has_batch_hooks,
+    have_step_hooks,
+)
 from keras_strategies.training._launches.step_driver import StepDriver
 
 # Methods with a loop of Keras's over the batches.
@@ -187,6 +190,8 @@ class FitInterceptor:
         listed, kind = arguments["callbacks"], keras.callbacks.CallbackList
         is_ours = isinstance(listed, LaunchCallbackList)
         in_blocks = choice.uses_blocks and (is_ours or not isinstance(listed, kind))
+        if in_blocks and self._skips_hooks(listed):
+            in_blocks = False
         if in_blocks and arguments["validation_data"] is not None:
             validation = validation_data(arguments)
             in_blocks = validation is not None
@@ -195,6 +200,20 @@ class FitInterceptor:
                 return call(*args, **kwargs)
         with contextlib.ExitStack() as stack:
             return call(**self._fit_in_blocks(stack, arguments, data, validation))
+
+    def _skips_hooks(self, callbacks):
+        """Whether hooks are to be called every few steps only, which blocks do not."""
+        steps = self._functions.steps_per_execution
+        members = getattr(callbacks, "callbacks", callbacks)
+        if steps == 1 or not have_step_hooks(keras.tree.flatten(members or [])):
+            return False
+        warnings.warn(
+            f"The model was compiled with steps_per_execution={steps}, so that batch "
+            f"hooks are called every {steps} steps: this `fit` runs without its "
+            "execution plan. Compile it without, for hooks at each step and the plan.",
+            stacklevel=5,
+        )
+        return True
 
     def _evaluate(self, call, *args, **kwargs):
         arguments = bind_arguments("evaluate", self.model, args, kwargs)

@@ -1,12 +1,16 @@
 """Loops of steps as one JAX program."""
 
+import contextlib
 import functools
+import itertools
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import keras
 
 from keras_strategies._internal.keras_private.averages import moved_averages
+from keras_strategies._internal.keras_private.fit_loop import put_back_state
 from keras_strategies._internal.keras_private.optimizers import optimizer_slots
 from keras_strategies.training._launches.step_block import StepBlock
 from keras_strategies.training._launches.step_program import Launched, StepProgram
@@ -38,10 +42,13 @@ class JaxLoop:
         state = without_repetitions(self._jax, state)
         last = block.first_batch + block.full_batches
         if block.full_batches:
-            logs, state = self._loop(state, data, order, block.first_batch, last)
+            arguments = state, data, order, block.first_batch, last
+            with kept_state(self._model, self._loop, arguments) as results:
+                logs, state = results
         if rows := block.partial_batch_rows:
-            begin = last * self._batch_size
-            logs, state = self._single(state, data, order, begin, rows)
+            arguments = state, data, order, last * self._batch_size, rows
+            with kept_state(self._model, self._single, arguments) as results:
+                logs, state = results
         return logs, state
 
     def launch(
@@ -63,12 +70,13 @@ class JaxLoop:
         averages = () if program.averages is None else tuple(program.averages.tensors)
         last = block.first_batch + block.full_batches
         arrays = block.data, block.order
-        count, logs, state, averages, records = self._programs[program.key](
-            state, averages, arrays, block.first_batch, last, inputs
-        )
-        if program.averages is not None:
-            program.averages.tensors = averages
-        return Launched(logs, records, int(count), state)
+        given = state, averages, arrays, block.first_batch, last, inputs
+        with kept_state(self._model, self._programs[program.key], given) as results:
+            count, records, averages, logs, state = results
+            if program.averages is not None:
+                program.averages.tensors = averages
+            count = int(count)  # waits for the program
+        return Launched(logs, records, count, state)
 
     def _run_program(self, program, state, averages, arrays, first, last, inputs):
         jax, size, numpy = self._jax, self._batch_size, self._jax.numpy
@@ -117,7 +125,7 @@ class JaxLoop:
         count, _, logs, state, averages, records = jax.lax.while_loop(
             goes_on, body, (*start, records)
         )
-        return count, logs, state, averages, records
+        return count, records, averages, logs, state
 
     def _run_single(self, state, data, order, begin, rows):
         return self._step(state, rows_of_batch(self._jax, data, order, begin, rows))
@@ -186,6 +194,28 @@ class JaxPrediction:
         state, outputs = jax.lax.scan(body, state, numbers)
         join = lambda rows: rows.reshape((-1, *rows.shape[2:]))  # noqa: E731
         return jax.tree.map(join, outputs), state
+
+
+@contextlib.contextmanager
+def kept_state(
+    model: keras.Model, program: Callable[..., Any], arguments: tuple[Any, ...]
+) -> Iterator[Any]:
+    """Yields the results of a program, whose new state no interrupt may lose.
+
+    The program takes the old state away, and Keras's loop knows the new one, the last
+    of the results, only when all of it has returned. Ctrl-C is most often pressed while
+    a program runs or is waited for, and Python raises as soon as the call in C is over,
+    before anything is assigned. So that call itself puts the results into a list, and
+    at an error the variables of the model get them.
+    """
+    results: list[Any] = []
+    try:
+        results.extend(itertools.starmap(program, [arguments]))
+        yield results[0]
+    except BaseException:
+        if results:
+            put_back_state(model, results[0][-1])
+        raise
 
 
 def like(jax: ModuleType, old: Any, new: Any) -> Any:

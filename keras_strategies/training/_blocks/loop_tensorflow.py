@@ -1,6 +1,7 @@
 """Loops of steps as one TensorFlow function, in graph mode or in XLA."""
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,9 @@ from keras_strategies._internal.keras_private.step_blocks import has_stock_step
 from keras_strategies._internal.traversal import all_layers
 from keras_strategies.training._launches.step_block import StepBlock
 from keras_strategies.training._launches.step_program import Launched, StepProgram
+
+# Operations that draw random numbers, by name.
+_DRAWING = re.compile("Random|Multinomial|TruncatedNormal|Shuffle|Bernoulli|Rng")
 
 
 class TensorFlowLoop:
@@ -42,6 +46,7 @@ class TensorFlowLoop:
         # A graph takes partial batches of any number of rows, XLA compiles for each.
         # Random layers draw other numbers in XLA, which the whole epoch should have.
         self._single_xla = xla and draws_numbers(model)
+        self._is_single_checked = False
         self._single = compiled(tf, self._run_single, self._single_xla)
 
     def __call__(self, block: StepBlock) -> Any:
@@ -53,11 +58,25 @@ class TensorFlowLoop:
             logs = self._loop(data, order, first, count, dynamic)
         if rows := block.partial_batch_rows:
             begin = (block.first_batch + block.full_batches) * self._batch_size
-            rows = rows if self._single_xla else tf.constant(rows)
-            logs = self._single(data, order, tf.constant(begin), rows, dynamic)
+            logs = self._single_for(data, order, tf.constant(begin), rows, dynamic)
         if self._checks_indices:
             self._raise_for_indices()
         return logs
+
+    def _single_for(self, data, order, begin, rows, dynamic):
+        tf = self._tf
+        if not self._single_xla:
+            arguments = data, order, begin, tf.constant(rows), dynamic
+            if not self._xla or self._is_single_checked:
+                return self._single(*arguments)
+            # What draws numbers cannot be seen in every layer, but in its operations.
+            traced = self._single.get_concrete_function(*arguments)
+            self._is_single_checked = True
+            if not draws_in_graph(traced.graph):
+                return self._single(*arguments)
+            self._single_xla = True
+            self._single = compiled(tf, self._run_single, True)
+        return self._single(data, order, begin, rows, dynamic)
 
     def launch(self, block: StepBlock, program: StepProgram, inputs: Any) -> Launched:
         """Runs the full batches of a block with what a program adds to the steps.
@@ -291,6 +310,13 @@ def draws_numbers(model: keras.Model) -> bool:
         for layer in [model, *all_layers(model)]
         for value in vars(layer).values()
     )
+
+
+def draws_in_graph(graph: Any) -> bool:
+    """Returns whether a traced function, or one that it calls, draws random numbers."""
+    definition = graph.as_graph_def()
+    bodies = [definition.node, *(f.node_def for f in definition.library.function)]
+    return any(_DRAWING.search(node.op) for nodes in bodies for node in nodes)
 
 
 def rows_of_batch(tf: Any, data: Any, order: Any, begin: Any, rows: Any) -> Any:

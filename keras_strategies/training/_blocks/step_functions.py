@@ -13,7 +13,11 @@ from typing import Any
 
 import keras
 
-from keras_strategies._internal.keras_private.fit_loop import traced_with
+from keras_strategies._internal.keras_private.fit_loop import (
+    lay_down_state,
+    put_back_state,
+    traced_with,
+)
 from keras_strategies._internal.keras_private.step_blocks import training_settings
 from keras_strategies.training._blocks.backend import (
     device_module,
@@ -68,6 +72,7 @@ class JaxFunction:
         run: Runs a block and those linked to it; returns the last logs and the state.
         make_keras_function: Makes Keras's function.
         blocks: The iterator whose tokens come.
+        model: The model.
     """
 
     def __init__(
@@ -75,18 +80,28 @@ class JaxFunction:
         run: Callable[..., Any],
         make_keras_function: Callable[[], Any],
         blocks: BlockIterator,
+        model: keras.Model,
     ):
         self._run, self._make_keras_function = run, make_keras_function
-        self._keras_function = None
+        self._keras_function, self._model = None, model
         self._blocks, self._last_logs = blocks, None
 
     def __call__(self, state: Any, iterator: Iterator[Any]) -> tuple[Any, Any]:
         item = next(iterator)
         if is_token(item):
-            device_module().wait(self._last_logs)
-            logs, state = self._run(state, self._blocks.block(item))
+            try:
+                device_module().wait(self._last_logs)
+                logs, new_state = self._run(state, self._blocks.block(item))
+            except BaseException:
+                # The variables of the model are empty now. If no program has begun, as
+                # at an error of a trace, they get what was taken from them.
+                if not any(leaf.is_deleted() for leaf in keras.tree.flatten(state)):
+                    put_back_state(self._model, state)
+                raise
             self._last_logs = logs
-            return logs, state
+            # As Keras's loop does with what it gets, for an interrupt on the way there.
+            lay_down_state(self._model, new_state)
+            return logs, new_state
         if self._keras_function is None:
             self._keras_function = self._make_keras_function()
         return self._keras_function(state, itertools.chain([item], iterator))
@@ -117,6 +132,13 @@ class StepFunctions:
         # What training steps are traced with: callbacks change it for a fit.
         self._traced_with: Any = None
         self._variants: list[Any] = []
+
+    @property
+    def steps_per_execution(self) -> int:
+        """What the model was compiled with, also during a session."""
+        if self._sessions:
+            return self._original["steps_per_execution"]
+        return self.model.steps_per_execution
 
     @contextlib.contextmanager
     def blocks(
@@ -242,7 +264,7 @@ class StepFunctions:
             return logs, state
 
         function = (
-            JaxFunction(run_state, make_keras_function, blocks)
+            JaxFunction(run_state, make_keras_function, blocks, self.model)
             if is_jax()
             else TensorFlowFunction(run, make_keras_function)
         )

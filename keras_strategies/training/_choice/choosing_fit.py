@@ -28,7 +28,7 @@ from keras_strategies.training._data.dataset import Dataset
 from keras_strategies.training._data.validation import check_model
 from keras_strategies.training._fingerprint import environment, fingerprint
 from keras_strategies.training._launches.callback_list import LaunchCallbackList
-from keras_strategies.training._launches.needs import needs_of
+from keras_strategies.training._launches.needs import have_step_hooks, needs_of
 from keras_strategies.training._measurement.measurement import Measurement
 from keras_strategies.training.execution_plan import ExecutionPlan, installed_plan
 
@@ -86,7 +86,8 @@ def choosing_fit(
             knows that the model is what it was. Defaults to `None`: only those of
             this call.
     """
-    if not _can_be_parted(model, arguments):
+    has_epochs = arguments["initial_epoch"] < arguments["epochs"]
+    if not has_epochs or not _can_be_parted(model, arguments):
         return None
     arguments = dict(arguments)
     try:
@@ -182,6 +183,9 @@ def _can_be_parted(model, arguments):
     # At the end of each fit an optimizer assigns the averages that it has.
     optimizers = optimizer_paths(model.optimizer) if model.optimizer else []
     if any(getattr(item, "use_ema", False) for path in optimizers for item in path):
+        return False
+    # Keras calls hooks every few steps then, those of a block are called at each.
+    if model.steps_per_execution != 1 and have_step_hooks(listed):
         return False
     limited = step_limit(arguments["steps_per_epoch"]) or keras.config.max_epochs()
     # With a callback that may act at each step no candidate is quicker.

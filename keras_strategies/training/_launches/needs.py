@@ -1,5 +1,6 @@
 """What the callbacks of a fit need of launches."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import keras
@@ -21,6 +22,18 @@ def has_batch_hooks(callback: keras.callbacks.Callback, kind: str) -> bool:
     names = (f"on_{kind}_batch_begin", f"on_{kind}_batch_end")
     hooks = [getattr(callback, name) for name in names]
     return not all(getattr(hook, "_is_default", False) for hook in hooks)
+
+
+def have_step_hooks(callbacks: Iterable[keras.callbacks.Callback]) -> bool:
+    """Returns whether `fit` calls one of the callbacks at its steps.
+
+    `steps_per_execution` decides how often; a progress bar does not mind.
+    """
+    return any(
+        _has_batch_hooks(callback)
+        for callback in callbacks
+        if not isinstance(callback, keras.callbacks.ProgbarLogger)
+    )
 
 
 class Needs(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 from keras_strategies._internal.interception import replacing
 from keras_strategies._internal.keras_private.fit_loop import (
     lay_down_state,
+    put_back_state,
     take_up_state,
 )
 from keras_strategies._internal.keras_private.optimizers import (
@@ -126,7 +127,12 @@ class StepDriver:
             arguments = (part, program, inputs)
             launched = loop.launch(*arguments if state is None else (state, *arguments))
         if self._kind == "train":
-            self._replay(start, launched)
+            try:
+                self._replay(start, launched)
+            except BaseException:
+                if launched.state is not None:
+                    put_back_state(self._model, launched.state)
+                raise
         self._position.last = start + launched.steps - 1
         return launched
 

@@ -80,7 +80,8 @@ class Ensemble:
                     other=_shapes(model),
                     number=number,
                 )
-        self.model: keras.Model = _joined(models)
+        self.model: keras.Model
+        self.model, self._structure, self._names = _joined(models)
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = 0
@@ -93,16 +94,14 @@ class Ensemble:
             verbose: As for `model.predict`. Defaults to `0`.
         """
         outputs = self.model.predict(x, batch_size=batch_size, verbose=verbose)
-        if set(outputs) == {"mean", "spread"}:
-            return outputs["mean"], outputs["spread"]
-        return tuple(
-            {
-                name.removesuffix(f"_{kind}"): np.asarray(value)
-                for name, value in outputs.items()
-                if name.endswith(f"_{kind}")
-            }
+        mean, spread = (
+            keras.tree.pack_sequence_as(
+                self._structure,
+                [np.asarray(outputs[name + kind]) for name in self._names],
+            )
             for kind in ("mean", "spread")
         )
+        return mean, spread
 
 
 def _shapes(model):
@@ -119,6 +118,7 @@ def _shapes(model):
 
 
 def _joined(models):
+    """The model, the structure of a member's outputs, and prefixes of their names."""
     # A Sequential model has no `input` before it is called.
     is_list = isinstance(models[0], keras.Sequential)
     structure = models[0].inputs[0] if is_list else models[0].input
@@ -129,16 +129,20 @@ def _joined(models):
         structure,
     )
     flat: list[list[Any]] = []
+    called: Any = None
     for number, model in enumerate(models):
         # Keras refuses two layers of one name.
         copy = rename(model, {}, name=f"member_{number}")
-        flat.append(keras.tree.flatten(copy(inputs)))
+        called = copy(inputs)
+        flat.append(keras.tree.flatten(called))
     # Sequential models have one output, and no name of it.
     names = [""] if len(flat[0]) == 1 else list(models[0].output_names)
+    prefixes = [f"{name}_" if name else "" for name in names]
     outputs = {}
-    for name, tensors in zip(names, zip(*flat, strict=True), strict=True):
-        prefix = f"{name}_" if name else ""
-        layer = MeanAndSpread(name=f"{prefix}mean_and_spread")
+    for prefix, tensors in zip(prefixes, zip(*flat, strict=True), strict=True):
+        # In half precision squares of small differences are 0, of large ones infinite.
+        layer = MeanAndSpread(name=f"{prefix}mean_and_spread", dtype="float32")
         mean, spread = layer(list(tensors))
         outputs[f"{prefix}mean"], outputs[f"{prefix}spread"] = mean, spread
-    return keras.Model(inputs, outputs, name="ensemble")
+    structure = keras.tree.map_structure(lambda tensor: 0, called)
+    return keras.Model(inputs, outputs, name="ensemble"), structure, prefixes

@@ -11,6 +11,7 @@ import numpy as np
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private.step_blocks import (
     are_arrays,
+    is_dataset,
     is_distributed,
     split_validation,
 )
@@ -89,15 +90,18 @@ def fit_many(
             whatever their numbers, but a 0 is another program, and so is another rate
             of a layer that is no plain `Dropout` (of noise, of a recurrent layer), or
             another number where code of yours in the model may read it.
-        data: `(x, y)` or `(x, y, sample_weight)` of arrays, or a `tf.data.Dataset` or
-            `PyDataset`.
+        data: `(x, y)` or `(x, y, sample_weight)` of arrays, or a `tf.data.Dataset`,
+            `PyDataset` or `DataLoader` with an end. A data set that shuffles goes on
+            from member to member with its own draws.
         epochs: Epochs of each member. Defaults to `1`.
         batch_size: Rows of a batch; a data set has its own. Defaults to `32`.
         validation_data: As for `fit`. Defaults to `None`.
-        validation_split: Fraction of the rows at the end to validate on, in [0, 1).
-            Defaults to `0.0`.
-        callbacks: Function from a member's settings, a dict with its seed, to fresh
-            callbacks. Defaults to `None`.
+        validation_split: Fraction of the rows at the end to validate on, in [0, 1),
+            where there is no `validation_data`. Defaults to `0.0`.
+        callbacks: Function from a member's settings, a dict with its seed, to a list
+            of fresh callbacks. If they change more of the model than variables (freeze
+            layers, compile), members are built and trained by themselves. Defaults to
+            `None`.
         shuffle: Whether rows are shuffled in each epoch. Defaults to `True`.
         seed: Seed of the first member. Defaults to `0`.
         engine: How members are trained, see above. Defaults to `"auto"`.
@@ -146,7 +150,6 @@ def fit_many(
     steps = epochs * len(members) * source.batches
     groups = one_after_another.by_program(start, members)
     choice = _engine(engine, start, groups, own, source, shuffle, steps)
-    timed, program = choice.compiled
     fit = {
         "x": source.x,
         "y": source.y,
@@ -157,10 +160,29 @@ def fit_many(
         "shuffle": shuffle,
         "verbose": 0,
     }
-    bar = keras.utils.Progbar(len(members), unit_name="member") if verbose else None
+    try:
+        trained = _trained(start, groups, own, source, fit, steps, choice, verbose)
+    except one_program.ChangedModelError as reason:
+        if engine == "one_program":
+            _refuse_one_program(reason)
+        # Callbacks that have seen an epoch are not used for another training.
+        own = [_callbacks(callbacks, member) for member in members]
+        choice = _Choice(
+            "one_after_another", ["One after another, from new callbacks."]
+        )
+        trained = _trained(start, groups, own, source, fit, steps, choice, verbose)
+    start.reset()
+    return ManyResult(draws.model, trained, choice.engine, choice.notes + start.notes)
+
+
+def _trained(start, groups, callbacks, source, fit, steps, choice, verbose):
+    """The members, in the order of their numbers."""
+    count = sum(len(group.members) for group in groups)
+    bar = keras.utils.Progbar(count, unit_name="member") if verbose else None
+    timed, program = choice.compiled
     trained: dict[int, Any] = {}
     for group in groups:
-        calls = [own[number] for number in group.members]
+        calls = [callbacks[number] for number in group.members]
         compiled = program if group is timed else None
         if compiled is not None or choice.engine == "one_program":
             results = one_program.train(start, group, calls, source, fit, compiled)
@@ -171,8 +193,7 @@ def fit_many(
                 start, group, calls, steps, source.is_array, fit, bar
             )
         trained.update(zip(group.members, results, strict=True))
-    ordered = [trained[number] for number in range(len(members))]
-    return ManyResult(draws.model, ordered, choice.engine, choice.notes + start.notes)
+    return [trained[number] for number in range(count)]
 
 
 def _callbacks(make, variant: Variant) -> list[Any]:
@@ -185,7 +206,17 @@ def _callbacks(make, variant: Variant) -> list[Any]:
             error=TypeError,
             callbacks=make,
         )
-    return list(make(variant.settings))
+    made = make(variant.settings)
+    if not isinstance(made, list | tuple):
+        checks.fail(
+            "`callbacks` must return a list of callbacks",
+            fix="Return `[]` for a member without any.",
+            error=TypeError,
+            returned=made,
+        )
+    for callback in made:
+        checks.instance("each of `callbacks`", callback, keras.callbacks.Callback)
+    return list(made)
 
 
 class _Source:
@@ -203,9 +234,10 @@ class _Source:
                 )
             self.x, self.y, self.sample_weight = (*data, None, None)[:3]
         else:
+            _check_dataset(data)
             self.x, self.y, self.sample_weight = data, None, None
         self.validation = validation_data
-        if validation_split:
+        if validation_split and validation_data is None:  # as `fit` has it
             self._split(validation_split)
         self.batch_size = batch_size
         self.arrays, self.validation_arrays = None, None
@@ -227,6 +259,8 @@ class _Source:
 
     def _pack(self):
         triple = (self.x, self.y, self.sample_weight)
+        if not all(leaf.shape[0] for leaf in keras.tree.flatten(self.x)):
+            checks.fail("`data` must have rows to train on", rows=0)
         packed = arrays_of_fit(*triple, self.batch_size)
         if packed is None:  # Sparse or ragged.
             self.head = first_rows(triple, self.batch_size)
@@ -256,6 +290,30 @@ def _first_of(dataset):
         batch = next(iter(dataset))
     batch = keras.tree.map_structure(np.asarray, batch)
     return keras.utils.unpack_x_y_sample_weight(batch)
+
+
+def _check_dataset(data):
+    """Refuses what cannot be read again for each member, or has no end."""
+    is_torch = type(data).__module__.startswith("torch.utils.data")
+    if not (is_dataset(data) or is_torch):
+        checks.fail(
+            "`data` must be (x, y) or (x, y, sample_weight) of arrays, a "
+            "`tf.data.Dataset`, a `PyDataset` or a `DataLoader`, which each member "
+            "reads from its beginning",
+            error=TypeError,
+            data=type(data).__name__,
+            fix="Put what a generator yields into arrays or into a `PyDataset`.",
+        )
+    if isinstance(data, keras.utils.PyDataset):
+        endless = data.num_batches is None
+    else:
+        endless = hasattr(data, "cardinality") and int(data.cardinality()) == -1
+    if endless:
+        checks.fail(
+            "`data` must have an end",
+            data=type(data).__name__,
+            fix="Use `take` of the data set with the batches of an epoch.",
+        )
 
 
 def _length(dataset):
@@ -289,11 +347,7 @@ class _Choice(NamedTuple):
 def _engine(engine, start, groups, callbacks, source, shuffle, steps):
     why_not = one_program.obstacle(start, callbacks, source.has_arrays)
     if engine == "one_program" and why_not:
-        checks.fail(
-            "`engine='one_program'` is not possible here",
-            fix="Use `engine='auto'`.",
-            reason=why_not,
-        )
+        _refuse_one_program(why_not)
     if engine != "auto":
         return _Choice(engine, [])
     if why_not:
@@ -319,6 +373,14 @@ def _engine(engine, start, groups, callbacks, source, shuffle, steps):
         return _Choice("one_program", notes, (group, program))
     notes = [f"One after another: measured, {text}."]
     return _Choice("one_after_another", notes, (group, alone))
+
+
+def _refuse_one_program(reason):
+    checks.fail(
+        "`engine='one_program'` is not possible here",
+        fix="Use `engine='auto'`.",
+        reason=str(reason),
+    )
 
 
 def _seconds(start, group, source, shuffle):

@@ -33,7 +33,8 @@ class InitialDraws:
     values of the first seed are computed again, and unless they and the state of the
     generators are what the construction left, `build_fn` is called for each seed. It
     must then differ in the values of variables only: what else a function draws, such
-    as the factor of a loss, is a constant of the compiled step.
+    as the factor of a loss, is a constant of the compiled step. Variables that it did
+    not make itself are set back before each call.
 
     Args:
         build_fn: Function without arguments that returns a compiled and built model.
@@ -43,6 +44,7 @@ class InitialDraws:
         model: The model, with the values of `seed`.
         is_recorded: Whether other seeds need no construction.
         state: All variables of the model but those of the optimizer.
+        key: The key of its form, `None` if it has none.
         has_own_code: Whether the model has code of the user's in it.
     """
 
@@ -57,6 +59,7 @@ class InitialDraws:
         left = _generators()
         self._form: Any = _form(self.model)
         slots = {id(v) for v in optimizer_variables(self.model.optimizer)}
+        self.key: str | None = getattr(self._form, "key", None)
         self.has_own_code: bool = getattr(self._form, "has_own_code", True)
         self.state: list[Any] = [
             variable
@@ -73,6 +76,8 @@ class InitialDraws:
         self.is_recorded: bool = len(self._made) == len(ours) and self._gives(
             seed, built, left
         )
+        # What a function makes once and puts into each model is trained with it.
+        self._first: list[Any] | None = None if self.is_recorded else built
         if not self.is_recorded:
             assign_values(self.state, built)
 
@@ -88,7 +93,7 @@ class InitialDraws:
             return
         other = self.build(seed)
         form = _form(other)
-        if isinstance(form, str) or form.key != getattr(self._form, "key", None):
+        if isinstance(form, str) or form.key != self.key:
             checks.fail(
                 "`build_fn` must return the same architecture each time, with the same "
                 "numbers, arrays and functions: these are constants of the compiled "
@@ -101,9 +106,22 @@ class InitialDraws:
         assign_state(self._form, form)
 
     def build(self, seed: int) -> keras.Model:
-        """Another model, as `build_fn` makes it after `set_random_seed`."""
+        """Another model, as `build_fn` makes it after `set_random_seed`.
+
+        Layers that all models share, such as a backbone that was loaded before, have
+        the values again with which `build_fn` returned them first.
+        """
+        if self._first is not None:
+            assign_values(self.state, self._first)
         self._seeds.set(seed)
-        return checked_model(self._build_fn())
+        other = checked_model(self._build_fn())
+        if other is self.model:
+            checks.fail(
+                "`build_fn` must return a new model each time",
+                returned=other.name,
+                fix="Construct and compile the model inside of the function.",
+            )
+        return other
 
     def _gives(self, seed, built, left):
         """Whether the recorded draws of a seed give what was built from it."""

@@ -14,6 +14,7 @@ from keras_strategies._internal.weights.values import assign_values
 from keras_strategies.training._history_report import HistoryReport
 from keras_strategies.training._many.ensemble import Ensemble
 from keras_strategies.training._many.member import Member
+from keras_strategies.training._many.variants import Constants, set_learning_rate
 
 
 class ManyResult(HistoryReport):
@@ -47,6 +48,7 @@ class ManyResult(HistoryReport):
         notes: Sequence[str] = (),
     ):
         self._model, self._members = model, list(members)
+        self._constants = Constants(model)
         self.engine, self.notes = engine, list(notes)
         self.histories: list[Mapping[str, Sequence[float]]] = [
             member.history for member in members
@@ -59,14 +61,19 @@ class ManyResult(HistoryReport):
         return len(self._members)
 
     def model(self, member: int) -> keras.Model:
-        """A copy of the model with the weights of a member, compiled as it was.
+        """A copy of the model with the weights and the settings of a member.
+
+        It is compiled, with the optimizer at its beginning.
 
         Args:
             member: Number of the member, from 0.
         """
         checks.integer("member", member, low=0, high=len(self) - 1)
+        own = self._members[member]
         copy = clone_model(self._model)
-        assign_values(copy.variables, self._members[member].values)
+        self._constants.copy_to(copy, own.variant)
+        set_learning_rate(copy, own.variant)
+        assign_values(copy.variables, own.values)
         return copy
 
     def best(self, metric: str, mode: str | None = None) -> int:
@@ -81,7 +88,10 @@ class ManyResult(HistoryReport):
         if mode is None:
             mode = metric_direction(metric, model=self._model)
         checks.choice("mode", mode, ("min", "max"))
-        values = np.array([history[metric][-1] for history in self.histories])
+        # Not every member's callbacks note the same.
+        values = np.array(
+            [[np.nan, *history.get(metric, ())][-1] for history in self.histories]
+        )
         if np.isnan(values).all():
             checks.fail(f"{metric!r} must be a number for a member", values=values)
         return int(np.nanargmin(values) if mode == "min" else np.nanargmax(values))

@@ -1,14 +1,17 @@
 """Members trained one after another by one model and one compiled program."""
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 
+from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private.initial_draws import draw_as_first_fit
 from keras_strategies._internal.keras_private.step_blocks import (
     build_for,
+    runs_eagerly,
     training_settings,
 )
 from keras_strategies._internal.traversal import optimizer_variables
@@ -56,8 +59,11 @@ class Start:
     def __init__(self, draws: InitialDraws, batch: Any):
         self.draws, self.model = draws, draws.model
         self.constants = Constants(self.model)
-        # Metrics and optimizer are built without a step, that draws nothing.
-        build_for(self.model, batch)
+        #: Whether Python runs each step, with no trace of it.
+        self.is_eager: bool = runs_eagerly(self.model)
+        if not (self.is_eager and draws.has_own_code):
+            # Metrics and optimizer are built without a step, that draws nothing.
+            build_for(self.model, batch)
         self.variables: list[Any] = list(self.model.variables)
         self._optimizer = optimizer_variables(self.model.optimizer)
         self._values = host_values(self._optimizer)
@@ -70,8 +76,42 @@ class Start:
         #: Why each member needs a program of its own, `None` if it does not.
         self.own_programs: str | None = None
         if draws.has_own_code:
-            variables = [*draws.state, *self._optimizer]
-            self.own_programs = audited_step(self.model, batch, variables)
+            self.own_programs = self._audited(batch)
+        self._compiled = _compiled(self.model)
+
+    def _audited(self, batch):
+        """Why a step that has code of the user's cannot be that of another model."""
+        reason = None
+        if not self.is_eager:
+            variables = [*self.draws.state, *self._optimizer]
+            reason = audited_step(self.model, batch, variables)
+            if reason is None and self.form_key() != self.draws.key:
+                return "its code changes it when it is called"
+        if reason is None and (self.is_eager or keras.backend.backend() == "torch"):
+            return "its code runs at each step, and may keep what it likes"
+        return reason
+
+    def form_key(self) -> str | None:
+        """The key of the model's form, `None` if it has none."""
+        plan = installed_plan(self.model)
+        with contextlib.nullcontext() if plan is None else plan.aside():
+            try:
+                return model_form(self.model).key
+            except NotUnderstoodError:
+                return None
+
+    def note_change(self, key: str | None) -> bool:
+        """Notes whether callbacks have changed more of the model than its variables.
+
+        What they did to a member, such as a layer that they froze, is not what the
+        next one may begin with.
+
+        Args:
+            key: The `form_key` before.
+        """
+        if _compiled(self.model) != self._compiled or self.form_key() != key:
+            self.own_programs = "callbacks change more of the model than its variables"
+        return self.own_programs is not None
 
     @property
     def notes(self) -> list[str]:
@@ -84,18 +124,27 @@ class Start:
             )
         if self.own_programs is not None:
             reason = self.own_programs
-            notes.append(f"Each member was built and trained by itself: {reason}.")
+            notes.append(f"Members were built and trained by themselves: {reason}.")
         return notes
+
+    def reset(self) -> None:
+        """Gives optimizer and metrics what they began with."""
+        assign_values(self._optimizer, self._values)
+        self.model.reset_metrics()
+        self.model.stop_training = False
+        self.model.history = None
 
     def assign(self, variant: Variant) -> None:
         """Puts the model to where `build_fn` leaves it with the seed of a variant."""
         model = self.model
-        assign_values(self._optimizer, self._values)
-        model.reset_metrics()
-        model.stop_training = False
-        model.history = None
+        self.reset()
         self.draws.assign(variant.seed)
         set_learning_rate(model, variant)
+
+
+def _compiled(model):
+    """What a callback exchanges that compiles the model again."""
+    return model.optimizer, model.loss
 
 
 class Group(NamedTuple):
@@ -189,6 +238,7 @@ def train(
             with start.constants.of(group.variants[0]):
                 accelerate(model, **data, time_limit=limit)
         make_choice, compiled = functools.partial(MembersChoice, steps), {}
+        key = start.form_key() if any(callbacks) else None
         try:
             for variant, own in zip(group.variants, callbacks, strict=True):
                 with start.constants.of(variant):
@@ -211,19 +261,32 @@ def train(
                 members.append(Member(variant, dict(history.history), values))
                 if bar is not None:
                     bar.add(1)
+                if own and start.note_change(key):
+                    break
         finally:
             plan = installed_plan(model)
             if plan is not None:
                 plan.remove()
             forget_choice(model)
-    return members
+    done = len(members)
+    rest = group.variants[done:], callbacks[done:]
+    return members + _by_themselves(start.draws, *rest, fit, bar)
 
 
 def _by_themselves(draws, variants, callbacks, fit, bar):
     """Members whose step nothing else can run: each is a model of its own."""
     members = []
+    shapes = [tuple(variable.shape) for variable in draws.model.variables]
     for variant, own in zip(variants, callbacks, strict=True):
         model = draws.build(variant.seed)
+        other = [tuple(variable.shape) for variable in model.variables]
+        if other != shapes:
+            checks.fail(
+                "`build_fn` must return the same architecture each time",
+                seed=variant.seed,
+                first=shapes,
+                other=other,
+            )
         set_learning_rate(model, variant)
         with Constants(model).of(variant):
             history = model.fit(**{**fit, "callbacks": own})

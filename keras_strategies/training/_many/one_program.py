@@ -31,17 +31,26 @@ def obstacle(
         return "only JAX can map a whole training step over states"
     if start.own_programs is not None:
         return start.own_programs
+    if start.is_eager:
+        return "its steps are not compiled"
     if not arrays:
         return "the data are no arrays"
     for name in ("train_step", "test_step"):
         if not has_stock_step(model, name):
             return f"the model has a `{name}` of its own"
-    for callback in {id(c): c for each in callbacks for c in each}.values():
+    each_once = {id(c): c for own in callbacks for c in own}
+    if len(each_once) < sum(map(len, callbacks)):
+        return "members share a callback"
+    for callback in each_once.values():
         for hook in _BATCH_HOOKS:
             own = getattr(type(callback), hook, None)
             if own is not getattr(keras.callbacks.Callback, hook):
                 return f"{type(callback).__name__} acts at each batch"
     return None
+
+
+class ChangedModelError(Exception):
+    """Callbacks have changed what is a constant of the program of all members."""
 
 
 class OneProgram:
@@ -201,6 +210,8 @@ class OneProgram:
     def train(self, epochs: int, callbacks: Sequence[list[Any]]) -> list[Member]:
         """Trains all members; each stops by its own callbacks."""
         batches = num_batches(self._rows, self._size)
+        key = self.start.form_key() if any(callbacks) else None
+        self._count = self._number_of_variables()
         lists = []
         for number, own in enumerate(callbacks):
             self.model.stop_training = False
@@ -215,6 +226,7 @@ class OneProgram:
                 )
             )
             self._hook(callbacks, number, lists[-1].on_train_begin)
+            self._check(own, key)
         active = np.ones(len(self.variants), bool)
         for epoch in range(epochs):
             if not active.any():
@@ -228,8 +240,9 @@ class OneProgram:
                 self._hook(callbacks, number, hook, epoch, logs[number])
                 if self.model.stop_training:
                     active[number] = False
-        for number, own in enumerate(lists):
-            self._hook(callbacks, number, own.on_train_end)
+        for number, own in enumerate(callbacks):
+            self._check(own, key)
+            self._hook(callbacks, number, lists[number].on_train_end)
         stacks = [leaf for part in self.states[:2] for leaf in map(np.asarray, part)]
         of_variable = {
             id(variable): stack
@@ -245,6 +258,11 @@ class OneProgram:
             )
         ]
 
+    def _check(self, callbacks, key):
+        """Refuses what the program, which is compiled, would not see."""
+        if callbacks and self.start.note_change(key):
+            raise ChangedModelError(self.start.own_programs)
+
     def _hook(self, callbacks, number, hook, *arguments):
         """Calls a hook of a member with its state in the model."""
         if not callbacks[number]:
@@ -253,7 +271,14 @@ class OneProgram:
         state = self._assign(number)
         with self.start.constants.of(self.variants[number]):
             hook(*arguments)
+        has_step = self.model.train_function is not None
+        if has_step or self._number_of_variables() != self._count:
+            self.start.own_programs = "callbacks make a step of their own"
+            raise ChangedModelError(self.start.own_programs)
         self._take(number, state)
+
+    def _number_of_variables(self):
+        return len(self.model.variables) + len(self.model.optimizer.variables)
 
     def _assign(self, number):
         """Puts the state of a member into the model; returns it."""

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,6 @@ from keras_strategies._internal.select import Selection, layer_targets
 from keras_strategies._internal.traversal import all_layers, base_optimizers
 
 _KEYS = ("seed", "learning_rate", "dropout", "l1", "l2", "weight_decay")
-_REGULARIZERS = ("kernel", "bias", "recurrent", "embeddings", "activity", "depthwise")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +149,14 @@ class Constants:
             if attribute in vars(thing)
         ]
 
+    def copy_to(self, other: keras.Model, variant: Variant) -> None:
+        """Gives a copy of the model the numbers of a variant, to keep."""
+        with self.of(variant):
+            numbers = [vars(thing)[attribute] for thing, attribute, _ in self._own]
+        places = Constants(other)._own
+        for (thing, attribute, _), number in zip(places, numbers, strict=True):
+            setattr(thing, attribute, number)
+
     @contextlib.contextmanager
     def of(self, variant: Variant) -> Iterator[None]:
         """Sets those of a variant inside the block, and the model's own beside."""
@@ -174,7 +182,7 @@ def _dropouts(model):
         for attribute in ("rate", "dropout", "recurrent_dropout", "_dropout"):
             value = vars(layer).get(attribute)
             is_dropout = attribute != "rate" or "Dropout" in type(layer).__name__
-            if is_dropout and isinstance(value, float | int) and value > 0:
+            if is_dropout and isinstance(value, numbers.Real) and value > 0:
                 places.append((layer, layer, attribute))
     return places
 
@@ -183,9 +191,9 @@ def _regularizers(model, factor):
     """`(layer, regularizer, attribute)` of each regularizer with such a factor."""
     places = []
     for layer in all_layers(model):
-        for kind in _REGULARIZERS:
-            regularizer = vars(layer).get(f"{kind}_regularizer")
-            if regularizer is not None and factor in vars(regularizer):
+        for name, regularizer in vars(layer).items():
+            is_one = name.endswith("_regularizer") and regularizer is not None
+            if is_one and factor in getattr(regularizer, "__dict__", {}):
                 places.append((layer, regularizer, factor))
     return places
 
@@ -199,15 +207,16 @@ def _chosen(model, name, places, value):
     chosen = []
     for selector, rate in rates.items():
         if selector is None:
-            layers = {id(target.item) for target in targets}
+            mask = [True] * len(targets)
         else:
-            selection = Selection(selector, names=(name, "exclude"), inside=False)
+            # What holds for a layer holds for what it is made of, such as a cell.
+            selection = Selection(selector, names=(name, "exclude"))
             mask = selection.mask(targets)
-            layers = {
-                id(target.item)
-                for target, is_in in zip(targets, mask, strict=True)
-                if is_in
-            }
+        layers = {
+            id(target.item)
+            for target, is_in in zip(targets, mask, strict=True)
+            if is_in
+        }
         these = [
             (thing, key, rate) for layer, thing, key in places if id(layer) in layers
         ]
@@ -218,5 +227,20 @@ def _chosen(model, name, places, value):
                 **{name: value},
                 layers=[layer.name for layer, _, _ in places],
             )
+        others = [place for place in places if id(place[0]) not in layers]
+        _refuse_shared(name, value, these, others)
         chosen += these
     return chosen
+
+
+def _refuse_shared(name, value, chosen, others):
+    """Refuses to set what layers that were not selected have as the same object."""
+    things = {id(thing) for thing, _, _ in chosen}
+    sharing = [layer.name for layer, thing, _ in others if id(thing) in things]
+    if sharing:
+        checks.fail(
+            f"layers must have {name} of their own for a dict by layer",
+            fix="Give each layer a new regularizer, or select all that share it.",
+            **{name: value},
+            share_it=sharing,
+        )

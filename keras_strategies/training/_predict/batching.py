@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_strategies._internal import checks
+
 # Rows of the largest bucket are chosen so that its largest tensor takes about this many
 # bytes, a processor's cache; `predict` takes 32 rows whatever their size. A thousand
 # images in one piece are slower than in pieces of 32.
@@ -48,6 +50,13 @@ def pad_rows(array: np.ndarray, rows: int) -> np.ndarray:
 
 def as_array(value: Any) -> np.ndarray:
     """Returns an input as `model.predict` sees it: floats in Keras's float type."""
+    if type(value).__name__ in ("RaggedTensor", "RaggedTensorValue"):
+        checks.fail(
+            "Inputs must be dense",
+            received=type(value).__name__,
+            fix="Call `to_tensor`, with a mask for what it adds, or `model.predict`.",
+            error=TypeError,
+        )
     if not isinstance(value, np.ndarray):
         value = keras.ops.convert_to_numpy(value) if _is_tensor(value) else value
         value = np.asarray(value)

@@ -17,8 +17,8 @@ def predictor(model: keras.Model, batch_size: int | None = None) -> Predictor:
     - Outputs equal those of `model.predict` up to rounding: each program is compared
       with the model itself when it is made. A custom `predict_step` is used.
     - Weights are read at each call: `fit`, `set_weights`, `assign` and `load_weights`
-      are seen by the next one. So are `quantize` and `enable_lora`, which compile
-      again.
+      are seen by the next one. So are `quantize`, `enable_lora` and `compile`, after
+      which programs are made again.
     - Calls from several threads are safe. At most 32 programs are kept.
     - A model that changes state in a call (a stateful recurrent layer, random numbers)
       is called once for each call, with no row added, one thread after another.
@@ -26,8 +26,10 @@ def predictor(model: keras.Model, batch_size: int | None = None) -> Predictor:
       either, with a warning.
 
     On TensorFlow a program is compiled by XLA or as a graph, whichever is quicker on
-    the first rows (networks of many layers: as a graph); on JAX by `jax.jit`; on Torch
-    it is a trace, or the model as it is written if it branches on values.
+    the first rows; as a graph where the network has many layers, or checks values or
+    looks up rows, since XLA does not notice an index out of range. On JAX it is
+    compiled by `jax.jit`; on Torch it is a trace, or the model as it is written if
+    Python reads values in it.
 
     Args:
         model: Model. One that is not built yet is built by the first call.

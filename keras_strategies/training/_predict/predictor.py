@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_strategies._internal import checks
 from keras_strategies._internal.keras_private import (
+    compiled_parts,
     flatten_layers,
     graph_nodes,
     sync_state,
@@ -69,9 +70,10 @@ class Predictor:
         self._outputs: Any = None
         self._stateful = False
         self._pads = True
-        # Shapes for which padded rows were seen to change nothing.
-        self._independent: set[Any] = set()
-        self._variables: tuple[int, ...] = ()
+        # Shapes for which padded rows were seen to change nothing, and which outputs
+        # have these rows.
+        self._independent: dict[Any, list[bool]] = {}
+        self._made_of: tuple[Any, ...] = ()
 
     @property
     def programs(self) -> dict[tuple[tuple[int, ...], ...], str]:
@@ -97,13 +99,13 @@ class Predictor:
         """
         if type(x) is np.ndarray:
             quick = self._quick.get((x.shape, x.dtype, keras.config.floatx()))
-            if quick is not None and self._current_variables() == self._variables:
+            if quick is not None and self._current() == self._made_of:
                 return programs.to_numpy(quick((x,))[0])
         single = isinstance(x, np.ndarray)
         flat = [x] if single else keras.tree.flatten(x)
         arrays = [batching.as_array(value) for value in flat]
         rows = _number_of_rows(arrays)
-        if self._current_variables() != self._variables:
+        if self._current() != self._made_of:
             self._reset()
         if self.batch_size is None:
             self.batch_size = batching.default_batch_size(self._row_bytes(arrays))
@@ -116,7 +118,7 @@ class Predictor:
                 self._predict_chunk(x, [array[chunk] for array in arrays])
                 for chunk in batching.chunks(rows, self.batch_size)
             ]
-            outputs = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+            outputs = [_joined(parts) for parts in zip(*pieces, strict=True)]
         if self._outputs is None:  # the structure of one array
             if single:
                 self._keep_quick(x, arrays)
@@ -153,27 +155,36 @@ class Predictor:
                 if entry is None:
                     return self._first_run(structure, arrays, rows)
         outputs = _to_numpy(entry[1](arrays))
-        if rows == len(arrays[0]) or key in self._independent:
-            return [output[:rows] for output in outputs]
-        return self._checked(structure, arrays, rows, outputs)
+        if rows == len(arrays[0]):
+            return outputs
+        have_rows = self._independent.get(key)
+        if have_rows is None:
+            return self._checked(structure, arrays, rows, outputs)
+        return [
+            output[:rows] if has_rows else output
+            for output, has_rows in zip(outputs, have_rows, strict=True)
+        ]
 
     def _checked(self, structure, arrays, rows, outputs):
         """Compares a padded batch with the model on the rows that were asked for."""
         exact = [array[:rows] for array in arrays]
         with self._lock:
-            plain = programs.plain_call(self.model, _nested(structure, exact))
+            plain, _ = programs.plain_call(self.model, _nested(structure, exact))
         reference = _to_numpy(keras.tree.flatten(plain))
         if not _agree(outputs, reference, self._tolerance()):
             self._pad_no_more()
             return reference
-        self._note_independence(arrays, exact)
-        return [output[:rows] for output in outputs]
+        self._note_independence(arrays, exact, outputs, reference)
+        return list(map(_fitted, outputs, reference))
 
-    def _note_independence(self, padded, exact):
+    def _note_independence(self, padded, exact, outputs, reference):
         """Notes that rows were added to `exact` and changed nothing, if that is so."""
         # Equal rows prove nothing: their mean is that of the padded batch.
         if any((array != array[:1]).any() for array in exact):
-            self._independent.add(_key(padded))
+            self._independent[_key(padded)] = [
+                output.shape != expected.shape
+                for output, expected in zip(outputs, reference, strict=True)
+            ]
 
     def _pad_no_more(self):
         with self._lock:
@@ -191,20 +202,21 @@ class Predictor:
         exact = [array[:rows] for array in arrays]
         variables = all_variables(self.model)  # some, of a model that is not built
         before = _values(self.model, variables)
-        outputs = programs.plain_call(self.model, _nested(structure, exact))
+        outputs, moved = programs.plain_call(self.model, _nested(structure, exact))
         reference = _to_numpy(keras.tree.flatten(outputs))
         self._outputs = keras.tree.map_structure(lambda leaf: None, outputs)
-        self._variables = self._current_variables()
-        if self._has_new_states(variables) or not all(
-            map(np.array_equal, before, _values(self.model, variables))
+        self._made_of = self._current()
+        if (
+            moved
+            or self._has_new_states(variables)
+            or not all(map(np.array_equal, before, _values(self.model, variables)))
         ):
-            # The call changed the state, so it was the one call to make.
-            self._stateful, self._pads = True, False
-            kind = programs.kinds(True, self.model.run_eagerly)[0]
-            program = programs.make_program(self.model, structure, exact, kind)
-            self._keep(kind, program, exact)
-            return reference
-        if not self._compile_quickest(structure, arrays, reference):
+            return self._first_of_state(structure, exact, reference)
+        try:
+            is_compiled = self._compile_quickest(structure, arrays, reference)
+        except programs.ChangesStateError:
+            return self._first_of_state(structure, exact, reference)
+        if not is_compiled:
             if rows == len(arrays[0]):
                 raise RuntimeError(
                     f"Compiled predictions of {self.model.name!r} differ from those of "
@@ -212,8 +224,16 @@ class Predictor:
                 )
             self._pad_no_more()
             return self._first_run(structure, exact, rows)
-        if rows < len(arrays[0]):
-            self._note_independence(arrays, exact)
+        return reference
+
+    def _first_of_state(self, structure, exact, reference):
+        """Notes a model whose call changed the state, so was the one call to make."""
+        with self._lock:
+            self._stateful, self._pads = True, False
+            self._quick.clear()
+        kind = programs.kinds(True, self.model.run_eagerly)[0]
+        program = programs.make_program(self.model, structure, exact, kind, True)
+        self._keep(kind, program, exact)
         return reference
 
     def _has_new_states(self, variables):
@@ -266,9 +286,13 @@ class Predictor:
                 sizes.append(4 * math.prod(size or 1 for size in tensor.shape[1:]))
         return max(sizes)
 
-    def _current_variables(self):
-        """Identities of the weights: `quantize` and `enable_lora` replace some."""
-        return tuple(map(id, self.model.variables))
+    def _current(self):
+        """What programs are made of: `quantize` and `enable_lora` replace variables.
+
+        `compile` is how Keras is told that code, such as an activation, has changed.
+        """
+        variables = tuple(map(id, self.model.variables))
+        return variables, *compiled_parts(self.model)
 
     def _reset(self):
         with self._lock:
@@ -284,9 +308,26 @@ class Predictor:
                 "the state",
                 shapes=[array.shape for array in arrays],
             )
-        one = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
+        one = [_row_of(array) for array in arrays]
         outputs = keras.tree.flatten(self(_nested(structure, one)))
         return _nested(self._outputs, [output[:0] for output in outputs])
+
+
+def _row_of(array):
+    """A row for a model that is asked for none."""
+    fill = "" if array.dtype.kind in "OSU" else 0
+    return np.full((1, *array.shape[1:]), fill, array.dtype)
+
+
+def _joined(parts):
+    """Outputs of several batches as one, as `predict` joins them."""
+    if not all(part.ndim for part in parts):
+        checks.fail(
+            "an output without rows cannot be joined from several batches",
+            batches=len(parts),
+            fix="Give `batch_size` of the predictor room for all rows.",
+        )
+    return np.concatenate(parts)
 
 
 def _nested(structure, flat):
@@ -319,10 +360,18 @@ def _values(model, variables):
     return [np.array(keras.ops.convert_to_numpy(v.value)) for v in variables]
 
 
+def _fitted(output, expected):
+    """An output without the rows that were added, if it has them."""
+    is_longer = output.ndim and expected.ndim and len(output) > len(expected)
+    return output[: len(expected)] if is_longer else output
+
+
 def _agree(outputs, reference, tolerance):
     """Whether each output is the reference's, up to rounding, on the rows it has."""
     for output, expected in zip(outputs, reference, strict=True):
-        output = output[: len(expected)]
+        output = _fitted(output, expected)
+        if output.shape != expected.shape:
+            return False
         if output.dtype.kind not in "fV":
             if not np.array_equal(output, expected):
                 return False

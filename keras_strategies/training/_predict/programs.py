@@ -4,6 +4,7 @@ A program takes flat lists of arrays and returns flat lists of tensors. It reads
 weights when it is called, so that what assigns to them is seen by the next call.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,20 @@ class NotTraceableError(RuntimeError):
     """The trace of a model would not be the model."""
 
 
+class ChangesStateError(Exception):
+    """A call of the model changes variables or draws random numbers."""
+
+
+# Operations of TensorFlow that raise for bad values in a graph. XLA leaves them out:
+# an index that is out of range reads another row.
+_CHECKS = ("Assert", "CheckNumerics", "Gather", "ResourceGather")
+_CHANGES = (
+    *("Assign", "ResourceScatter", "ResourceApply", "Random", "TruncatedNormal"),
+    *("ParameterizedTruncatedNormal", "Multinomial", "Rng", "StatefulStandard"),
+    *("StatefulUniform", "StatefulTruncated", "StatefulRandom"),
+)
+
+
 def not_compiled() -> tuple[type[Exception], ...]:
     """Errors after which the next kind of program is tried."""
     if keras.backend.backend() == "tensorflow":
@@ -26,15 +41,29 @@ def not_compiled() -> tuple[type[Exception], ...]:
 
         # XLA lacks some operations.
         errors = tf.errors
-        return errors.InvalidArgumentError, errors.UnimplementedError
+        return (
+            errors.InvalidArgumentError,
+            errors.UnimplementedError,
+            NotTraceableError,
+        )
     return (RuntimeError,)
 
+
+# What Torch says of values that Python reads without an operation for it.
+_READS = (
+    *("to a NumPy array", "to a Python list", "Using len to get tensor shape"),
+    "torch.tensor results",
+)
 
 Program = Callable[[Sequence[np.ndarray]], list[Any]]
 
 
 def make_program(
-    model: keras.Model, structure: Any, arrays: Sequence[np.ndarray], kind: str
+    model: keras.Model,
+    structure: Any,
+    arrays: Sequence[np.ndarray],
+    kind: str,
+    stateful: bool = False,
 ) -> Program:
     """Returns the program of `kind` for inputs shaped as `arrays`.
 
@@ -43,14 +72,26 @@ def make_program(
         structure: Nested structure of the inputs, as the model takes it.
         arrays: Flat inputs of one batch.
         kind: `"xla"`, `"graph"` (TensorFlow), `"trace"` (Torch) or `"eager"`.
+        stateful: Whether it is known that a call changes the state.
+
+    Raises:
+        ChangesStateError: If a call changes it all the same. Seen on TensorFlow.
+        NotTraceableError: If another kind of program is needed.
     """
     backend = keras.backend.backend()
-    make = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[backend]
+    if backend == "tensorflow":
+        return _tensorflow(model, structure, arrays, kind, stateful)
+    make = {"jax": _jax, "torch": _torch}[backend]
     return make(model, structure, arrays, kind)
 
 
-def plain_call(model: keras.Model, inputs: Any) -> Any:
-    """Returns the model's outputs as its backend computes them, state moved too."""
+def plain_call(model: keras.Model, inputs: Any) -> tuple[Any, bool]:
+    """Returns the model's outputs as its backend computes them, state moved too.
+
+    The second result tells whether the call has assigned to a variable, be it the
+    value that it had, or has drawn from Torch's generator. On TensorFlow a program
+    tells.
+    """
     if keras.backend.backend() == "jax":
         if not model.built:
             model(inputs, training=False)
@@ -67,16 +108,24 @@ def plain_call(model: keras.Model, inputs: Any) -> Any:
             [v.value for v in non_trainable],
         )
         outputs, after = model.predict_step(state, (inputs,))
-        for variable, value in zip(non_trainable, after, strict=True):
-            variable.assign(value)
-        return outputs
+        moved = False
+        for variable, before, value in zip(non_trainable, state[1], after, strict=True):
+            if value is not before:
+                variable.assign(value)
+                moved = True
+        return outputs, moved
     if keras.backend.backend() == "torch":
         import torch
 
         model.eval()
+        tensors = [variable.value for variable in all_variables(model)]
+        versions = [tensor._version for tensor in tensors]
+        drawn = torch.get_rng_state()
         with torch.no_grad():
-            return model.predict_step((_tensors(inputs),))
-    return model.predict_step((_tensors(inputs),))
+            outputs = model.predict_step((_tensors(inputs),))
+        moved = versions != [tensor._version for tensor in tensors]
+        return outputs, moved or not torch.equal(drawn, torch.get_rng_state())
+    return model.predict_step((_tensors(inputs),)), False
 
 
 def _tensors(inputs):
@@ -121,7 +170,7 @@ def _flat_step(model, structure):
     return step
 
 
-def _tensorflow(model, structure, arrays, kind):
+def _tensorflow(model, structure, arrays, kind, stateful):
     import tensorflow as tf
 
     step = _flat_step(model, structure)
@@ -132,8 +181,22 @@ def _tensorflow(model, structure, arrays, kind):
     concrete = function.get_concrete_function(
         *(tf.TensorSpec(a.shape, tf.as_dtype(a.dtype)) for a in arrays)
     )
+    operations = _operations(concrete.graph)
+    if not stateful and any(name.startswith(_CHANGES) for name in operations):
+        raise ChangesStateError
+    if kind == "xla" and any(name.startswith(_CHECKS) for name in operations):
+        raise NotTraceableError
     convert = tf.convert_to_tensor
     return lambda arrays: concrete(*[convert(array) for array in arrays])
+
+
+def _operations(graph):
+    """Names of the operations of a graph and of the functions that it calls."""
+    definition = graph.as_graph_def()
+    names = {node.op for node in definition.node}
+    for function in definition.library.function:
+        names |= {node.op for node in function.node_def}
+    return names
 
 
 def _jax(model, structure, arrays, kind):
@@ -161,6 +224,26 @@ def _jax(model, structure, arrays, kind):
         return outputs
 
     return program
+
+
+@functools.cache
+def _value_reads():
+    """The mode that notes whether Python reads a value of a tensor: a branch on it.
+
+    Outside of a trace shapes are numbers of Python, so that what is read is a value.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class ValueReads(TorchDispatchMode):
+        are_read = False
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func is torch.ops.aten._local_scalar_dense.default:
+                self.are_read = True
+            return func(*args, **(kwargs or {}))
+
+    return ValueReads
 
 
 def _torch(model, structure, arrays, kind):
@@ -191,6 +274,8 @@ def _torch(model, structure, arrays, kind):
             return tuple(step(*flat))
 
     module = Step().eval()
+    with torch.no_grad(), _value_reads()() as values:
+        step(*map(convert, arrays))
     with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         traced = torch.jit.trace(
@@ -198,8 +283,10 @@ def _torch(model, structure, arrays, kind):
             tuple(map(convert, arrays)),
             check_trace=False,
         )
-    # A branch on values is frozen by a trace: such a model runs as it is written.
-    if any("Python boolean" in str(w.message) for w in caught):
+    # What Python reads of a value is frozen by a trace: such a model runs as it is
+    # written. (Python reads integers and booleans of shapes in a trace, too.)
+    texts = [str(warning.message) for warning in caught]
+    if values.are_read or any(read in text for text in texts for read in _READS):
         raise NotTraceableError
     inference = torch.inference_mode
 

@@ -62,7 +62,12 @@ def audited_step(
         variables: All variables that other models' values are assigned to.
     """
     audit = StepAudit(lambda: [*variables, *model.metrics_variables])
-    data = keras.tree.map_structure(np.asarray, tuple(batch))
+    # A step of the user's may unpack as many parts as the data have.
+    parts = keras.utils.unpack_x_y_sample_weight(tuple(batch))
+    parts = keras.tree.map_structure(
+        lambda leaf: None if leaf is None else np.asarray(leaf), parts
+    )
+    data = keras.utils.pack_x_y_sample_weight(*parts)
     if keras.backend.backend() == "torch":
         audit(lambda: check_step(model, data))
         return audit.reason
@@ -121,9 +126,10 @@ def _unknown_variable(variables):
 
     if tf.executing_eagerly():
         return None
-    raw = [getattr(variable, "value", variable) for variable in variables]
+    raw = [v.value if isinstance(v, keras.Variable) else v for v in variables]
     known = {id(variable) for variable in raw}
-    for variable in tf.compat.v1.get_default_graph().variables:
+    # While it is traced, a graph lists none under its public name.
+    for variable in tf.compat.v1.get_default_graph()._watched_variables:
         if id(variable) not in known:
             return f"its step uses {variable.name}, which is not the model's"
     return None

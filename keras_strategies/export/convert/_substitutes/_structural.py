@@ -70,7 +70,7 @@ def resize(
 
     Args:
         sizes: New height and width.
-        kernel: A key of the table of radii.
+        kernel: A key of the table of radii, or `"area"`.
         is_antialiased: Whether the kernel widens where the image shrinks.
         levels: Steps between two pixels that positions are rounded to, as
             `ResizeBicubic` does. Defaults to `None`, exact positions.
@@ -115,6 +115,8 @@ def resize_weights(
     # Centers of pixels are at halves, as in `tf.image.resize` with
     # `half_pixel_centers`.
     scale = size / new_size
+    if kernel == "area":
+        return _overlaps(size, new_size)
     kernel_scale = max(scale, 1.0) if is_antialiased else 1.0
     radius = _RADIUS[kernel]
     weights = np.zeros((new_size, size))
@@ -133,6 +135,16 @@ def resize_weights(
         if abs(total) > 1e-9:
             weights[row] /= total
     return weights.astype("float32")
+
+
+def _overlaps(size, new_size):
+    """Parts of each new interval that the old ones cover, (new, old)."""
+    edges = np.arange(new_size + 1) * (size / new_size)
+    old = np.arange(size)
+    low = np.maximum(edges[:-1, None], old)
+    high = np.minimum(edges[1:, None], old + 1)
+    covered = np.maximum(high - low, 0)
+    return (covered / covered.sum(axis=1, keepdims=True)).astype("float32")
 
 
 def _kernel(kernel, x):
@@ -199,49 +211,6 @@ def _spread(kernel, axis, dilation):
     places[np.arange(size) * dilation, np.arange(size)] = 1
     spread = tf.tensordot(tf.constant(places), kernel, [[1], [axis]])
     return _moved_first_axis(spread, axis)
-
-
-def einsum(equation: str) -> Any:
-    """Returns an einsum whose repeated labels of one operand are diagonals.
-
-    A diagonal is the sum over one axis of the product with the identity.
-    """
-
-    def function(*operands: Any) -> Any:
-        import tensorflow as tf
-
-        terms, _, result = equation.replace(" ", "").partition("->")
-        pairs = [
-            _without_repeated(x, term)
-            for x, term in zip(operands, terms.split(","), strict=True)
-        ]
-        if len(pairs) == 1:  # no product: TensorFlow would keep the einsum as it is
-            [(x, term)] = pairs
-            summed = [axis for axis, label in enumerate(term) if label not in result]
-            kept = [label for label in term if label in result]
-            x = tf.reduce_sum(x, summed) if summed else x
-            return tf.transpose(x, [kept.index(label) for label in result])
-        terms = ",".join(term for _, term in pairs)
-        return tf.einsum(f"{terms}->{result}", *(x for x, _ in pairs))
-
-    return function
-
-
-def _without_repeated(x, term):
-    import tensorflow as tf
-
-    for label in dict.fromkeys(term):
-        while term.count(label) > 1:
-            first = term.index(label)
-            second = term.index(label, first + 1)
-            size = x.shape[first]
-            shape = [1] * len(x.shape)
-            shape[first] = shape[second] = size
-            x = tf.reduce_sum(
-                x * tf.reshape(tf.eye(size, dtype=x.dtype), shape), second
-            )
-            term = term[:second] + term[second + 1 :]
-    return x, term
 
 
 def _moved_first_axis(x, axis):

@@ -172,9 +172,8 @@ def largest_difference(
         inputs.append(tf.cast(values, dtype))
     names = [argument.name for argument in _definition(op).input_arg]
     exact = getattr(tf.raw_ops, op)
-    feed = dict(zip(names, inputs, strict=True))
-    if op == "Einsum":
-        feed = {"inputs": inputs}
+    # An einsum has a list of operands as its one argument.
+    feed = dict(zip(names, [inputs] if op == "Einsum" else inputs, strict=True))
     expected = exact(**feed, **node.attributes).numpy()
     actual = function(*inputs).numpy()
     if expected.shape != actual.shape or expected.dtype != actual.dtype:
@@ -217,6 +216,12 @@ def _describe(node, by_name, arguments):
         else:
             index = int(edge.rpartition(":")[2]) if edge.count(":") else 0
             shapes.append(_shape(source.attr.get("_output_shapes"), index))
+    if node.op == "Einsum":  # its equation tells the number of axes
+        terms = _attribute(node, "equation").s.decode().partition("->")[0]
+        shapes = [
+            [None] * len(term) if shape is None and "." not in term else shape
+            for shape, term in zip(shapes, terms.split(","), strict=True)
+        ]
     return Node(
         attributes=_attributes(node),
         constants=constants,

@@ -88,7 +88,7 @@ def _free_bilinear(layer: keras.layers.UpSampling2D) -> tuple[str, str, Any] | N
 
 def _lookup(layer: keras.layers.IntegerLookup) -> tuple[str, str, Any] | None:
     """A lookup as a comparison with every entry of the vocabulary."""
-    modes = ("int", "one_hot", "multi_hot", "count")
+    modes = ("int", "one_hot", "multi_hot", "count", "tf_idf")
     if layer.output_mode not in modes or layer.sparse:
         return None
     if layer.num_oov_indices > 1 and layer.oov_method != "floormod":
@@ -103,6 +103,11 @@ def _lookup(layer: keras.layers.IntegerLookup) -> tuple[str, str, Any] | None:
 
 def _lookup_call(layer: Any) -> Callable[..., Any]:
     tokens = np.array(layer.get_vocabulary(include_special_tokens=False), "int64")
+    # The vocabulary cannot be read inside of a graph.
+    table = np.array(layer.get_vocabulary(), "int64")
+    frequencies = None
+    if layer.output_mode == "tf_idf":
+        frequencies = np.array(layer.idf_weights.numpy(), "float32")
     has_mask = layer.mask_token is not None
     first_unknown = int(has_mask and layer.output_mode == "int")
     first = first_unknown + layer.num_oov_indices
@@ -115,7 +120,6 @@ def _lookup_call(layer: Any) -> Callable[..., Any]:
 
         x = tf.cast(inputs, tf.int64)
         if layer.invert:
-            table = np.array(layer.get_vocabulary(), "int64")
             return tf.gather(tf.constant(table), tf.cast(x, tf.int32))
         equal = tf.equal(x[..., None], tf.constant(tokens))
         place = tf.argmax(tf.cast(equal, tf.int32), axis=-1, output_type=tf.int32)
@@ -128,6 +132,8 @@ def _lookup_call(layer: Any) -> Callable[..., Any]:
             index = tf.where(tf.equal(x, layer.mask_token), 0, index)
         if layer.output_mode == "int":
             return tf.cast(index, layer.compute_dtype)
+        if frequencies is not None:
+            return frequencies * _encoded(index, depth, "count", "float32")
         return _encoded(index, depth, layer.output_mode, layer.compute_dtype)
 
     return call

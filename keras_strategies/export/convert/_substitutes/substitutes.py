@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_strategies.export.convert._substitutes import (
+    _einsum,
     _elementwise,
     _erf,
     _structural,
@@ -96,7 +97,7 @@ def _pool_3d(is_max):
 def _image_sizes(node):
     shape, sizes = node.shapes[0], node.constants[1]
     if shape is None or None in shape[1:] or sizes is None:
-        raise NotReplaceable("the size of its images is not fixed")
+        raise NotReplaceable("the size of its images is not fixed in the graph")
     return [int(size) for size in sizes]
 
 
@@ -104,6 +105,12 @@ def _bicubic(node):
     if not node.attributes["half_pixel_centers"] or node.attributes["align_corners"]:
         raise NotReplaceable("it aligns corners")
     return _structural.resize(_image_sizes(node), "keyscubic", False, levels=1024)
+
+
+def _area(node):
+    if node.attributes["align_corners"]:
+        raise NotReplaceable("it aligns corners")
+    return _structural.resize(_image_sizes(node), "area", False)
 
 
 def _scale_and_translate(node):
@@ -130,16 +137,18 @@ def _transposed_convolution(node):
     return _structural.transposed_convolution(node.attributes)
 
 
-def _einsum(node):
+def _products(node):
     equation = node.attributes["equation"].decode()
     terms = equation.partition("->")[0].replace(" ", "").split(",")
-    if "." in equation or all(len(set(term)) == len(term) for term in terms):
+    if "." in equation or "->" not in equation:
         raise NotReplaceable(f"its equation is {equation}")
+    if any(shape is None for shape in node.shapes):
+        raise NotReplaceable("the number of its axes is not known")
     for term, shape in zip(terms, node.shapes, strict=True):
         repeated = [i for i, label in enumerate(term) if term.count(label) > 1]
         if repeated and (shape is None or any(shape[i] is None for i in repeated)):
             raise NotReplaceable("the size of its diagonal is not fixed")
-    return _structural.einsum(equation)
+    return _einsum.einsum(equation)
 
 
 def _left_shift(node):
@@ -237,7 +246,7 @@ SUBSTITUTES: dict[str, Substitute] = {
     "Conv2DBackpropInput": Substitute(_transposed_convolution, tolerance=1e-5),
     "Cosh": _function(_elementwise.cosh),
     "Cumprod": Substitute(_cumulative_product, tolerance=1e-5),
-    "Einsum": Substitute(_einsum, tolerance=1e-5),
+    "Einsum": Substitute(_products, tolerance=1e-5),
     "Erf": _function(_erf.erf),
     "Erfc": _function(_erf.erfc),
     "ImageProjectiveTransformV3": Substitute(_projected_image, 0.0, 1.0, 1e-4),
@@ -246,6 +255,7 @@ SUBSTITUTES: dict[str, Substitute] = {
     "MatrixDeterminant": Substitute(_determinant, tolerance=1e-5),
     "MaxPool3D": Substitute(_pool_3d(True)),
     "RGBToHSV": Substitute(lambda node: _structural.rgb_to_hsv, 0.0, 1.0),
+    "ResizeArea": Substitute(_area, 0.0, 1.0, 1e-5),
     "ResizeBicubic": Substitute(_bicubic, 0.0, 1.0, 1e-5),
     "Roll": Substitute(_roll, tolerance=0.0),
     "ScaleAndTranslate": Substitute(_scale_and_translate, 0.0, 1.0, 1e-5),
