@@ -244,6 +244,21 @@ def is_stdout_closed() -> bool:
     return False
 
 
+def flush_or_discard_stdout() -> None:
+    """Writes out what is left, or lets it go where that cannot be: on a full disk."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
+
+
+def open_closed_streams() -> None:
+    """Gives standard streams that the shell has closed (`>&-`) an end: nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+
+
 def _discard_stdout() -> None:
     """Sends all further output nowhere: `| head` has seen enough."""
     from keras_strategies._internal.processes import closed_pipe

@@ -103,6 +103,7 @@ def main(
         argv: The arguments. Defaults to `None`: those of the process.
         start: Context in which the command runs, entered when the arguments are good.
     """
+    common.open_closed_streams()
     try:
         arguments = build_parser().parse_args(argv)
         if arguments.check is not None:
@@ -120,6 +121,10 @@ def main(
         if not common.is_stdout_closed():
             raise
         return 0
+    except OSError as error:  # a full disk, a folder that cannot be written
+        common.print_error(common.one_line(error))
+        common.flush_or_discard_stdout()
+        return USAGE
     except KeyboardInterrupt:
         common.print_error("interrupted")
         return INTERRUPTED

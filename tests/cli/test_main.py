@@ -184,6 +184,21 @@ def test_a_closed_pipe_is_no_error():
         assert (process.wait(60), error) == (1, b"")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full there")
+@pytest.mark.parametrize(
+    ("stdout", "code"), [(">&-", 0), (">/dev/full", 2), (">&- 2>&-", 0)]
+)
+def test_standard_output_that_takes_nothing(stdout, code):
+    pytest.importorskip("shtab")
+    command = f"{sys.executable} -m keras_strategies_cli completion bash --json"
+    done = subprocess.run(
+        f"{command} {stdout}", shell=True, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr and "ignored" not in done.stderr
+    assert ("No space left" in done.stderr) == (code == 2)
+
+
 def test_every_command_has_one_style_of_help():
     parser = cli.build_parser()
     (commands,) = (a for a in parser._actions if hasattr(a, "add_parser"))
