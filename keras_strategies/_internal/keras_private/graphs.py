@@ -36,7 +36,7 @@ def default_name(layer):
     return naming.to_snake_case(type(layer).__name__)
 
 
-def has_input_structure(model):
+def has_input_structure(model: keras.Model) -> bool:
     """Whether a model is Functional or Sequential, so that Keras knows all its inputs.
 
     A subclass of `Model` that was built of inputs and outputs counts too; public Keras

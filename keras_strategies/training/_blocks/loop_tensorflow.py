@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_strategies._internal.graph_operations import operation_names
 from keras_strategies._internal.keras_private import index_checks
 from keras_strategies._internal.keras_private.averages import moved_averages
 from keras_strategies._internal.keras_private.step_blocks import has_stock_step
@@ -314,9 +315,7 @@ def draws_numbers(model: keras.Model) -> bool:
 
 def draws_in_graph(graph: Any) -> bool:
     """Returns whether a traced function, or one that it calls, draws random numbers."""
-    definition = graph.as_graph_def()
-    bodies = [definition.node, *(f.node_def for f in definition.library.function)]
-    return any(_DRAWING.search(node.op) for nodes in bodies for node in nodes)
+    return any(map(_DRAWING.search, operation_names(graph)))
 
 
 def rows_of_batch(tf: Any, data: Any, order: Any, begin: Any, rows: Any) -> Any:

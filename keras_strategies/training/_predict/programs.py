@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_strategies._internal.graph_operations import operation_names
 from keras_strategies._internal.keras_private.variables import raw_values
 from keras_strategies._internal.traversal import all_variables
 
@@ -181,22 +182,13 @@ def _tensorflow(model, structure, arrays, kind, stateful):
     concrete = function.get_concrete_function(
         *(tf.TensorSpec(a.shape, tf.as_dtype(a.dtype)) for a in arrays)
     )
-    operations = _operations(concrete.graph)
+    operations = operation_names(concrete.graph)
     if not stateful and any(name.startswith(_CHANGES) for name in operations):
         raise ChangesStateError
     if kind == "xla" and any(name.startswith(_CHECKS) for name in operations):
         raise NotTraceableError
     convert = tf.convert_to_tensor
     return lambda arrays: concrete(*[convert(array) for array in arrays])
-
-
-def _operations(graph):
-    """Names of the operations of a graph and of the functions that it calls."""
-    definition = graph.as_graph_def()
-    names = {node.op for node in definition.node}
-    for function in definition.library.function:
-        names |= {node.op for node in function.node_def}
-    return names
 
 
 def _jax(model, structure, arrays, kind):

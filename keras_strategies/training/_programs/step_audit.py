@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_strategies._internal.graph_operations import operation_names
 from keras_strategies._internal.keras_private.compiled_step import watching_steps
 from keras_strategies._internal.keras_private.step_blocks import check_step
 
@@ -108,12 +109,7 @@ def _unknown_operation():
     if tf.executing_eagerly():
         return None
     graph = tf.compat.v1.get_default_graph()
-    definition = graph.as_graph_def()
-    kinds = {node.op for node in definition.node}
-    for function in definition.library.function:
-        kinds |= {node.op for node in function.node_def}
-    kinds -= {function.signature.name for function in definition.library.function}
-    for kind in sorted(kinds):
+    for kind in sorted(operation_names(graph)):
         is_known = kind.startswith(_KNOWN_OPERATIONS)
         if not is_known and graph.op_def_for_type(kind).is_stateful:
             return f"its step has an operation {kind}, which has a state of its own"
