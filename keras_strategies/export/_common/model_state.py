@@ -21,21 +21,13 @@ def preserved_state(model: keras.Model) -> Iterator[Callable[[], bool]]:
 
     Yields a function that gives them back at once and returns whether any had moved.
     """
-    before = [
-        (variable, np.array(keras.ops.convert_to_numpy(variable.value)))
-        for variable in traversal.all_variables(model)
-    ]
-    foreign = [(x, np.array(x.numpy())) for x in _tensorflow_variables(model)]
+    variables = [*traversal.all_variables(model), *_tensorflow_variables(model)]
+    before = [(x, np.array(keras.ops.convert_to_numpy(x))) for x in variables]
 
     def restore() -> bool:
         moved = False
         for variable, value in before:
-            now = keras.ops.convert_to_numpy(variable.value)
-            if not _is_same(now, value):
-                variable.assign(value)
-                moved = True
-        for variable, value in foreign:
-            if not _is_same(variable.numpy(), value):
+            if not _is_same(keras.ops.convert_to_numpy(variable), value):
                 variable.assign(value)
                 moved = True
         return moved
